@@ -1,0 +1,53 @@
+"""Typed errors. Each carries the exit code that the command line answers with."""
+
+from typing import ClassVar
+
+EXIT_CLEAN = 0
+EXIT_VIOLATION = 1
+EXIT_USAGE = 2
+EXIT_INFRA = 3
+
+
+class DaxcheckError(Exception):
+    """Base of every error that daxcheck raises on purpose; its text is one line for the user."""
+
+    exit_code: ClassVar[int] = EXIT_INFRA
+
+
+class UsageError(DaxcheckError):
+    """The user named something that does not exist or cannot be used; the text holds the remedy."""
+
+    exit_code = EXIT_USAGE
+
+
+class SetupError(DaxcheckError):
+    """This machine lacks something daxcheck needs; the text holds the command that brings it."""
+
+    exit_code = EXIT_USAGE
+
+
+class InfraError(DaxcheckError):
+    """The harness or the virtual machine failed: never a verdict on the kernel under test."""
+
+    console: str = ""
+    """What the guest's console held, where there was a guest."""
+
+
+class QemuError(InfraError):
+    """QEMU did not start, died, or refused a command."""
+
+
+class StartError(QemuError):
+    """QEMU refused its command line: the same would fail again."""
+
+
+class ChannelError(InfraError):
+    """The guest sent something that is no message, or closed the channel."""
+
+
+class GuestHang(InfraError):
+    """The guest did not answer before its deadline."""
+
+
+class GuestDied(InfraError):
+    """The guest's kernel stopped (panic, triple fault, power-off) while it was wanted."""

@@ -1,0 +1,226 @@
+"""The layout of DESIGN section 4 and the house rules, read from the source by `ast`.
+
+The tables are the law; each rule is planted once below, so that a rule that no longer bites turns red.
+"""
+
+import ast
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SHARED = frozenset({"errors", "deadline", "cachedir", "needs", "memfile"})
+"""Modules directly in harness/ that every layer may import, except the two below."""
+
+BELOW = SHARED | {"model", "agent", "kernel", "media", "vm", "target", "explore", "report"}
+
+MAY_IMPORT: dict[str, frozenset[str]] = {
+    "errors": frozenset(),
+    "deadline": frozenset({"errors"}),
+    "needs": frozenset({"errors", "deadline"}),
+    "cachedir": frozenset({"errors", "deadline"}),
+    "memfile": frozenset({"errors", "deadline", "model"}),
+    "model": frozenset({"errors"}),
+    "agent": frozenset({"errors", "deadline", "model"}),
+    "kernel": SHARED,
+    "media": SHARED | {"model", "kernel"},
+    "vm": SHARED | {"model", "kernel"},
+    "target": SHARED | {"model", "agent", "kernel", "media", "vm"},
+    "explore": SHARED | {"model", "agent", "kernel", "media", "vm", "target"},
+    "report": SHARED | {"model"},
+    "options": SHARED,
+    "pytest_plugin": BELOW | {"options"},
+    "commands": BELOW | {"options", "pytest_plugin"},
+    "cli": BELOW | {"options", "commands"},
+}
+"""What each package or module of harness/ may import of the others. A name that is missing has no place yet."""
+
+STDLIB_ONLY = frozenset({"errors", "deadline", "model", "agent"})
+"""These run inside the guest, which has the standard library and nothing else."""
+
+ONLY_IN = {
+    "pyudev": ("harness.target.discover",),
+    "psutil": ("harness.vm.pool", "harness.target.discover"),
+    "qemu": ("harness.vm.monitor",),
+}
+"""Third-party modules with one door each."""
+
+INPUT_OUTPUT = {
+    "asyncio", "ctypes", "datetime", "fcntl", "glob", "http", "importlib", "io", "logging", "mmap", "multiprocessing",
+    "os", "pathlib", "resource", "select", "shutil", "signal", "socket", "subprocess", "sys", "tempfile", "threading",
+    "time", "urllib",
+}
+"""What harness.model, being pure, must not import."""
+
+LONGEST_FUNCTION = 60
+LONGEST_FILE = 400
+
+
+def violations(root: Path) -> list[str]:
+    """Every breach in the tree at `root`, as "path:line: what is wrong"."""
+    found = [f"{path.relative_to(root)}:1: Python under qemu/ would hide PyPI's qemu.qmp" for path in
+             sorted((root / "qemu").rglob("*.py"))]
+    for path in sorted(path for top in ("harness", "scenarios", "tests") for path in (root / top).rglob("*.py")):
+        source = path.read_text()
+        tree = ast.parse(source, filename=str(path))
+        name = path.relative_to(root)
+        rules = [*house_rules(name, source, tree)]
+        if name.parts[0] == "harness":
+            rules += import_rules(name, tree)
+        found += [f"{name}:{line}: {text}" for line, text in rules]
+    return found
+
+
+def imported(tree: ast.Module, package: tuple[str, ...]) -> Iterator[tuple[int, str]]:
+    """(line, dotted name) of every import in `tree`, wherever it stands; `package` resolves the relative ones."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = [*package[: len(package) - node.level + 1]] if node.level else []
+            base += [node.module] if node.module else []
+            # `from harness import x` names the module harness.x; elsewhere the last part may be a mere attribute.
+            yield from ((node.lineno, ".".join([*base, alias.name])) for alias in node.names)
+
+
+def import_rules(name: Path, tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """What the module at `name` (relative, under harness/) imports and must not."""
+    parts = name.with_suffix("").parts
+    module = ".".join(parts)
+    layer = parts[1]
+    if layer == "__init__":
+        allowed: frozenset[str] = frozenset()
+    elif layer in MAY_IMPORT:
+        allowed = MAY_IMPORT[layer] | {layer}
+    else:
+        yield 1, f"harness.{layer} has no place in the import order"
+        return
+    for line, target in imported(tree, parts[:-1]):
+        top, *rest = target.split(".")
+        if top == "harness":
+            if rest and rest[0] not in allowed and rest[0] != "__version__":
+                yield line, f"{module} must not import harness.{rest[0]}"
+        elif layer == "model" and top in INPUT_OUTPUT:
+            yield line, f"harness.model is pure and must not import {top}"
+        elif layer in STDLIB_ONLY and top not in sys.stdlib_module_names:
+            yield line, f"{module} may import the standard library only, not {top}"
+        elif module not in ONLY_IN.get(top, (module,)):
+            yield line, f"{top} may be imported by {' and '.join(ONLY_IN[top])} only"
+
+
+def house_rules(name: Path, source: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """What no file of ours does, whichever layer it belongs to."""
+    if name.name == "utils.py":
+        yield 1, "utils.py is no name: say what it holds"
+    if (lines := len(source.splitlines())) > LONGEST_FILE:
+        yield LONGEST_FILE, f"{lines} lines: is it one room? (at most {LONGEST_FILE})"
+    for node in ast.walk(tree):
+        match node:
+            case ast.keyword(arg="shell", value=ast.Constant(value=True)):
+                yield node.value.lineno, "shell=True"
+            case ast.ExceptHandler(type=None) | ast.ExceptHandler(type=ast.Name(id="BaseException")):
+                yield node.lineno, "an except that swallows KeyboardInterrupt"
+            case ast.Attribute(value=ast.Name(id="time"), attr="sleep") if name.name != "deadline.py":
+                yield node.lineno, "only harness.deadline sleeps"
+            case ast.ImportFrom(module="time", names=names) if name.name != "deadline.py":
+                if any(alias.name == "sleep" for alias in names):
+                    yield node.lineno, "only harness.deadline sleeps"
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                if length > LONGEST_FUNCTION:
+                    yield node.lineno, f"{node.name} has {length} lines (at most {LONGEST_FUNCTION})"
+
+
+def test_the_tree_keeps_the_rules() -> None:
+    """Imports go one way, and the house rules hold in every file."""
+    found = violations(ROOT)
+    assert not found, "\n".join(found)
+
+
+def test_the_import_order_has_no_cycle() -> None:
+    """The table is an order: following it from any layer never leads back."""
+    left = dict(MAY_IMPORT)
+    while free := [layer for layer, wants in left.items() if not wants & left.keys()]:
+        for layer in free:
+            del left[layer]
+    assert left == {}
+
+
+def test_pyproject_lists_every_package() -> None:
+    """A package that is not listed would be missing from an installed daxcheck."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        listed = tomllib.load(file)["tool"]["setuptools"]["packages"]
+    on_disk = {".".join(path.relative_to(ROOT).parent.parts) for path in (ROOT / "harness").rglob("*.py")}
+    assert set(listed) == on_disk
+    assert [name for name in listed if not ROOT.joinpath(*name.split("."), "__init__.py").is_file()] == []
+
+
+PLANTED = {
+    "model-up": ("harness/model/x.py", "import harness.agent.cpu", "must not import harness.agent"),
+    "model-clock": ("harness/model/x.py", "from harness import deadline", "must not import harness.deadline"),
+    "model-io": ("harness/model/x.py", "from os import path", "pure"),
+    "model-third-party": ("harness/model/x.py", "import numpy", "standard library only"),
+    "agent-up": ("harness/agent/x.py", "from harness.vm import machine", "must not import harness.vm"),
+    "agent-cache": ("harness/agent/x.py", "from harness import cachedir", "must not import harness.cachedir"),
+    "agent-third-party": ("harness/agent/x.py", "import numpy as np", "standard library only"),
+    "kernel-sideways": ("harness/kernel/x.py", "from harness.model import ops", "must not import harness.model"),
+    "media-sideways": ("harness/media/x.py", "from harness.vm import guest", "must not import harness.vm"),
+    "vm-up": ("harness/vm/x.py", "from ..target import guest", "must not import harness.target"),
+    "target-up": ("harness/target/x.py", "from harness.cli import main", "must not import harness.cli"),
+    "in-a-function": ("harness/vm/x.py", "def f():\n    from harness import cli", "must not import harness.cli"),
+    "report-reads": ("harness/report/x.py", "from harness.target import cell", "must not import harness.target"),
+    "report-to-cli": ("harness/report.py", "import harness.cli", "must not import harness.cli"),
+    "errors-imports": ("harness/errors.py", "from harness import model", "must not import harness.model"),
+    "no-place": ("harness/misc.py", "", "no place"),
+    "pyudev": ("harness/vm/x.py", "import pyudev", "pyudev may be imported by harness.target.discover only"),
+    "psutil": ("harness/cli.py", "import psutil", "psutil may be imported by"),
+    "qemu": ("harness/vm/x.py", "from qemu.qmp import QMPClient", "qemu may be imported by harness.vm.monitor only"),
+    "qemu-shadow": ("qemu/__init__.py", "", "would hide PyPI's qemu.qmp"),
+    "shell": ("harness/vm/x.py", "f('ls', shell=True)", "shell=True"),
+    "bare-except": ("tests/test_x.py", "try:\n    f()\nexcept:\n    pass", "swallows"),
+    "base-exception": ("harness/vm/x.py", "try:\n    f()\nexcept BaseException:\n    pass", "swallows"),
+    "sleep": ("scenarios/test_x.py", "import time\ntime.sleep(1)", "only harness.deadline sleeps"),
+    "from-sleep": ("harness/vm/x.py", "from time import sleep", "only harness.deadline sleeps"),
+    "utils": ("harness/vm/utils.py", "", "utils.py"),
+    "long-function": ("harness/vm/x.py", "def f() -> None:\n" + "    pass\n" * 60, "f has 61 lines"),
+    "long-file": ("harness/vm/x.py", "x = 1\n" * 401, "401 lines"),
+}
+"""Rule: where a breach of it stands, the breach, and what is said of it."""
+
+ALLOWED = {
+    "model": ("harness/model/x.py", "import re\nfrom harness.errors import UsageError\nfrom harness.model import ops"),
+    "agent": ("harness/agent/x.py", "import os\nfrom harness import deadline\nfrom harness.model import wire"),
+    "relative": ("harness/vm/x.py", "from .machine import Machine\nfrom ..errors import QemuError"),
+    "target": ("harness/target/x.py", "from harness import agent, kernel, media, vm"),
+    "cli": ("harness/cli.py", "from harness import report, target, __version__\nimport rich"),
+    "monitor": ("harness/vm/monitor.py", "from qemu.qmp import QMPClient"),
+    "clock": ("harness/deadline.py", "import time\ntime.sleep(1)"),
+    "narrow-except": ("harness/vm/x.py", "try:\n    f()\nexcept (OSError, ValueError):\n    pass"),
+    "long-enough": ("harness/vm/x.py", "def f() -> None:\n" + "    pass\n" * 59),
+}
+"""Neighbours of the breaches that are right."""
+
+
+def plant(root: Path, name: str, source: str) -> None:
+    path = root / name
+    path.parent.mkdir(parents=True)
+    path.write_text(source)
+
+
+@pytest.mark.parametrize(("name", "source", "said"), PLANTED.values(), ids=PLANTED.keys())
+def test_a_planted_breach_is_named(tmp_path: Path, name: str, source: str, said: str) -> None:
+    """Each rule bites: its breach alone in a tree gives one line, with the file and the reason."""
+    plant(tmp_path, name, source)
+    (line,) = violations(tmp_path)
+    assert line.startswith(f"{name}:") and said in line
+
+
+@pytest.mark.parametrize(("name", "source"), ALLOWED.values(), ids=ALLOWED.keys())
+def test_what_is_allowed_is_not_named(tmp_path: Path, name: str, source: str) -> None:
+    """No rule bites what stands right beside its breach."""
+    plant(tmp_path, name, source)
+    assert violations(tmp_path) == []
