@@ -1,0 +1,49 @@
+"""Names of ops, stores and sizes in reports about one file of a Program."""
+
+from collections.abc import Iterable, Sequence
+
+from harness.model.observation import Source, Stamp, Zero
+from harness.model.program import Program, describe
+from harness.model.state import FileState, Span
+from harness.model.units import size_text
+
+
+class Naming:
+    """Says things about `file` in the words of `program`."""
+
+    def __init__(self, program: Program, file: FileState) -> None:
+        self.path = file.path
+        self._program = program
+        self._id = file.id
+        self._stores = {seq: index for index, seq in program.seqs().items()}
+        self._paths = dict(enumerate(program.paths(), start=1))
+
+    def op(self, index: int | None) -> str:
+        """op 9: msync m [0..4M); empty for no op."""
+        return "" if index is None else f"op {index}: {describe(self._program.ops[index])}"
+
+    def source(self, source: Source) -> str:
+        """zero; store 3 (op 9); store 3 (op 9) of other moved by -4K; no store."""
+        if isinstance(source, Zero):
+            return "zero"
+        if not isinstance(source, Stamp) or source.seq not in self._stores or source.file not in self._paths:
+            return "no store"
+        text = f"store {source.seq} (op {self._stores[source.seq]})"
+        if source.file != self._id:
+            text += f" of {self._paths[source.file]}"
+        if source.shift:
+            text += f" moved by {'-' if source.shift < 0 else '+'}{size_text(abs(source.shift))}"
+        return text
+
+    def sources(self, sources: Iterable[Source]) -> str:
+        """What any of the sources says, joined by "or": zero first, then by store."""
+        ordered = sorted(sources, key=lambda one: (one.seq, one.shift) if isinstance(one, Stamp) else (0, 0))
+        return " or ".join(dict.fromkeys(map(self.source, ordered)))
+
+    def sizes(self, spans: Sequence[Span]) -> str:
+        """2M long; 0 to 2M or 4M long."""
+        texts = (
+            size_text(span.low) if span.low == span.high else f"{size_text(span.low)} to {size_text(span.high)}"
+            for span in spans
+        )
+        return " or ".join(dict.fromkeys(texts)) + " long"

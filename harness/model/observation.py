@@ -1,0 +1,95 @@
+"""What was read: the contents of a file as runs of sources. Plain data that crosses the channel.
+
+A source says who wrote the bytes, found by decoding the stamps themselves and not by comparing with an
+expectation, so that an observation is evidence on its own.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Zero:
+    """Bytes that read as zero: a hole, an unwritten extent, or zeroes on the media."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Bytes of store `seq` of file `file` that were stored at offset - shift (see contents.word)."""
+
+    seq: int
+    file: int
+    shift: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Bytes that decode to nothing, kept whole (at most RAW_LIMIT of them)."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """A longer range that decodes to nothing; `sample` holds its first bytes."""
+
+    sample: bytes
+
+
+RAW_LIMIT = 256
+"""Bytes of a Raw run; the longest run of words mixed by unaligned edges that is still judged by byte."""
+SAMPLE = 16
+"""Bytes kept of an Opaque run."""
+SEGMENT_LIMIT = 1 << 15
+"""Segments per file; contents in more pieces are cut off there and `truncated` is set."""
+
+Source = Zero | Stamp | Raw | Opaque
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Bytes [start, end) of a file come from `source`."""
+
+    start: int
+    end: int
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """View `view` shows `source` in [start, end) where the fresh mmap shows something else.
+
+    Views are "read", "direct" (O_DIRECT), and "eof": bytes of the mapping's last page past the end that are not zero.
+    """
+
+    view: str
+    start: int
+    end: int
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class FileView:
+    """One file as read back: `size` in bytes (None: no such file), a fresh mmap's contents, where others differ.
+
+    `error` says what ended the reading early (a SIGBUS, an errno); then `truncated` is set too.
+    """
+
+    path: str
+    size: int | None
+    segments: tuple[Segment, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    truncated: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpResult:
+    """What op `index` did: errno (0 = success), the segments a load or pread saw, a precondition that did not hold.
+
+    Segments count from the start of the file, also those of a load.
+    """
+
+    index: int
+    errno: int = 0
+    segments: tuple[Segment, ...] = ()
+    unmet: str = ""

@@ -1,0 +1,214 @@
+"""A Program: the ops of one run, what is expected of it, and its text form.
+
+The text is made for people and for diffs: one op per line, its verb first, then its fields in the order of
+the dataclass; fields that have a default follow as key=value when they differ from it; `#` starts a comment.
+
+    daxcheck program 1
+    create f data
+    fallocate f allocate 0 8M
+    mmap m f 0 8M
+    store m 0 4M
+    fallocate f punch_hole 64K 4K
+    msync m 0 4M
+    cut_power
+
+`parse(format(program)) == program` for every Program, and the text of a Program is unique.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import MISSING, Field, dataclass, fields
+from enum import StrEnum
+from typing import Any
+
+from harness.model import ops
+from harness.model.ops import Create, Op, Pwrite, Store
+from harness.model.units import parse_size, size_text
+from harness.model.validity import ProgramError, check
+
+__all__ = ["HEADER", "VERBS", "Expect", "Program", "ProgramError", "describe", "format", "parse"]
+
+HEADER = "daxcheck program 1"
+TEXT_LIMIT = 1 << 20
+"""Characters of a Program's text."""
+
+VERBS: dict[str, type[Op]] = {
+    "create": ops.Create,
+    "open": ops.Open,
+    "close": ops.Close,
+    "fallocate": ops.Fallocate,
+    "ftruncate": ops.Ftruncate,
+    "mmap": ops.Mmap,
+    "munmap": ops.Munmap,
+    "store": ops.Store,
+    "load": ops.Load,
+    "flush": ops.Flush,
+    "pwrite": ops.Pwrite,
+    "pread": ops.Pread,
+    "msync": ops.Msync,
+    "fsync": ops.Fsync,
+    "fdatasync": ops.Fdatasync,
+    "fsyncdir": ops.Fsyncdir,
+    "sync": ops.Sync,
+    "expect_mapped": ops.ExpectMapped,
+    "plant": ops.Planted,
+    "cut_power": ops.CutPower,
+}
+_VERB_OF = {kind: verb for verb, kind in VERBS.items()}
+
+
+class Expect(StrEnum):
+    """What the cut is expected to do: KEPT is judged by the contract; LOSS is a control of the harness that is
+    judged as though all had been synced, and must violate that."""
+
+    KEPT = "kept"
+    LOSS = "loss"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Ops that can be run, in order; ProgramError (exit code 2) if they cannot be."""
+
+    ops: tuple[Op, ...]
+    expect: Expect = Expect.KEPT
+
+    def __post_init__(self) -> None:
+        try:
+            check(self.ops)
+        except ProgramError as error:
+            index = error.index or 0
+            raise ProgramError(f"op {index} ({_line(self.ops[index])}): {error}", error.index) from None
+
+    def seqs(self) -> dict[int, int]:
+        """Index of each op that stores -> the `seq` of the stamp it writes, from 1."""
+        return dict(_ordinals(self, (Store, Pwrite)))
+
+    def file_ids(self) -> dict[int, int]:
+        """Index of each Create -> the `file` of the stamps in that file, from 1."""
+        return dict(_ordinals(self, (Create,)))
+
+    def paths(self) -> tuple[str, ...]:
+        """The files of the Program, in the order of their ids."""
+        return tuple(op.path for op in self.ops if isinstance(op, Create))
+
+    def digest(self) -> str:
+        """A name for this Program: twelve hexadecimal digits of the SHA-256 of its text."""
+        return hashlib.sha256(format(self).encode()).hexdigest()[:12]
+
+
+def _ordinals(program: Program, kinds: tuple[type[Op], ...]) -> Iterator[tuple[int, int]]:
+    indices = (index for index, op in enumerate(program.ops) if isinstance(op, kinds))
+    return ((index, ordinal) for ordinal, index in enumerate(indices, start=1))
+
+
+def format(program: Program) -> str:
+    """The text of a Program, ending in a newline."""
+    lines = [HEADER]
+    if program.expect is not Expect.KEPT:
+        lines.append(f"expect {program.expect}")
+    lines.extend(_line(op) for op in program.ops)
+    return "\n".join(lines) + "\n"
+
+
+def parse(text: str) -> Program:
+    """The Program of a text; ProgramError names the line, what stands there, and the remedy."""
+    if len(text) > TEXT_LIMIT:
+        raise ProgramError(f"a text of {len(text)} characters is too long: at most {TEXT_LIMIT}")
+    found: list[Op] = []
+    numbers: list[int] = []
+    expect = Expect.KEPT
+    lines = _lines(text)
+    number, words = next(lines, (1, []))
+    if words != HEADER.split():
+        raise ProgramError(f"line {number}: {' '.join(words)[:80]!r} is no program: begin it with {HEADER!r}")
+    for number, words in lines:
+        try:
+            if words[0] == "expect":
+                expect = _expect(words, bool(found))
+            else:
+                found.append(_op(words))
+                numbers.append(number)
+        except ValueError as error:
+            raise ProgramError(f"line {number}: {error}") from None
+    try:
+        check(found)
+    except ProgramError as error:
+        index = error.index or 0
+        raise ProgramError(f"line {numbers[index]} ({_line(found[index])}): {error}", error.index) from None
+    return Program(tuple(found), expect)
+
+
+def describe(op: Op) -> str:
+    """An op in one line of a report, with its range as an interval: msync m [0..4M)."""
+    words = [_VERB_OF[type(op)]]
+    for field in fields(op):
+        value = getattr(op, field.name)
+        if field.name == "length":
+            start = parse_size(words.pop())
+            words.append(f"[{size_text(start)}..{size_text(start + value)})")
+        elif field.default is MISSING or value != field.default:
+            words.append(_text(value))
+    return " ".join(words)
+
+
+def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    """The lines that say something, from 1, as words."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        words = line.partition("#")[0].split()
+        if words:
+            yield number, words
+
+
+def _expect(words: list[str], late: bool) -> Expect:
+    if late or len(words) != 2 or words[1] not in list(Expect):
+        raise ValueError("write 'expect kept' or 'expect loss' before the first op")
+    return Expect(words[1])
+
+
+def _line(op: Op) -> str:
+    words = [_VERB_OF[type(op)]]
+    for field in fields(op):
+        value = getattr(op, field.name)
+        if field.default is MISSING:
+            words.append(_text(value))
+        elif value != field.default:
+            words.append(f"{field.name}={_text(value)}")
+    return " ".join(words)
+
+
+def _text(value: str | int) -> str:
+    return size_text(value) if isinstance(value, int) else str(value)
+
+
+def _op(words: list[str]) -> Op:
+    verb, *rest = words
+    kind = VERBS.get(verb)
+    if kind is None:
+        raise ValueError(f"{verb[:40]!r} is no op: use one of {', '.join(VERBS)}")
+    known: dict[str, Field[Any]] = {field.name: field for field in fields(kind)}
+    needed = [field for field in known.values() if field.default is MISSING]
+    if len(rest) < len(needed):
+        raise ValueError(f"{verb} lacks its {needed[len(rest)].name}: write {_usage(verb, kind)}")
+    values: dict[str, Any] = {field.name: _value(field, word) for field, word in zip(needed, rest, strict=False)}
+    for word in rest[len(needed) :]:
+        name, equals, text = word.partition("=")
+        if not equals or name not in known or name in values:
+            raise ValueError(f"{verb} cannot take {word[:40]!r}: write {_usage(verb, kind)}")
+        values[name] = _value(known[name], text)
+    return kind(**values)
+
+
+def _usage(verb: str, kind: type[Op]) -> str:
+    words = (f.name.upper() if f.default is MISSING else f"[{f.name}={_text(f.default)}]" for f in fields(kind))
+    return " ".join([verb, *words])
+
+
+def _value(field: Field[Any], text: str) -> str | int:
+    kind = field.type
+    if kind is int:
+        return parse_size(text)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        if text not in list(kind):
+            raise ValueError(f"{field.name} {text[:40]!r} is not one of {', '.join(kind)}")
+        return kind(text)
+    return text

@@ -1,0 +1,111 @@
+"""A Violation: an observation that the contract does not allow, and how to say it in a sentence."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.model.units import PAGE, size_text
+
+
+class Kind(StrEnum):
+    """What is wrong: an older store where a newer was promised; zeroes; part of a cache line; bytes that belong
+    elsewhere or nowhere; views that differ; a size or a missing file; a failed recovery; a complaint of the kernel."""
+
+    STALE = "stale"
+    ZERO = "zero"
+    TORN = "torn"
+    FOREIGN = "foreign"
+    INCOHERENT = "incoherent"
+    SIZE = "size"
+    RECOVERY = "recovery"
+    KERNEL = "kernel"
+
+
+LOSSES = frozenset({Kind.STALE, Kind.ZERO, Kind.TORN, Kind.SIZE})
+"""What a cut that nothing protects from is expected to do. The other kinds are wrong even then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """An observation outside the oracle: `bytes` wrong bytes in `ranges` of `path`, in `image`.
+
+    `op` is the op whose promise is broken ("op 9: msync m [0..4M)"), or empty when none was given.
+    """
+
+    kind: Kind
+    path: str
+    op: str
+    image: str
+    ranges: tuple[tuple[int, int], ...]
+    bytes: int
+    expected: str
+    found: str
+
+
+_TOLD = 3  # losses that a sentence tells; it counts the others
+
+
+def sentence(violations: Sequence[Violation]) -> str:
+    """The violations in words, each once however many images show it; empty without any.
+
+    What is wrong with the system as a whole comes first, then the largest.
+    """
+    seen: dict[tuple[str, ...], str] = {}
+    for violation in sorted(violations, key=lambda one: (one.kind not in (Kind.RECOVERY, Kind.KERNEL), -one.bytes)):
+        key = (violation.kind, violation.path, violation.op, violation.expected, violation.found)
+        seen.setdefault(key, _promise(violation) + _broken(violation))
+    told = list(dict.fromkeys(seen.values()))
+    rest = [f"and {len(told) - _TOLD} more"] if len(told) > _TOLD else []
+    return "; ".join(told[:_TOLD] + rest)
+
+
+def _promise(violation: Violation) -> str:
+    verb = violation.op.partition(": ")[2].partition(" ")[0]
+    match verb:
+        case "":
+            return ""
+        case "msync" | "fsync" | "fdatasync" | "fsyncdir":
+            return f"{verb} returned 0, "
+        case "sync":
+            return "sync returned, "  # sync(2) is void
+        case "flush":
+            return "flushed through MAP_SYNC, "
+        case "cut_power":
+            return "not synced, "
+        case _:
+            return f"{verb}: "
+
+
+def _broken(violation: Violation) -> str:
+    match violation.kind:
+        case Kind.SIZE:
+            return f"{violation.path} is {violation.found}, not {violation.expected}"
+        case Kind.RECOVERY | Kind.KERNEL:
+            return f"{violation.path}: {violation.found}" if violation.path else violation.found
+        case Kind.STALE if violation.expected == "zero":
+            what = "hold old data where zeroes belong"
+        case Kind.STALE:
+            what = "hold the older store"
+        case Kind.ZERO:
+            what = "are zero"
+        case Kind.TORN:
+            what = "are parts of torn cache lines"
+        case Kind.FOREIGN:
+            what = "hold foreign data"
+        case Kind.INCOHERENT:
+            what = "read differently by another view"
+    return f"{_where(violation)} {what}"
+
+
+def _where(violation: Violation) -> str:
+    """511 of 512 pages of data[0..2M)."""
+    start = min((low for low, _ in violation.ranges), default=0)
+    end = max((high for _, high in violation.ranges), default=0)
+    paged = all(low % PAGE == high % PAGE == 0 for low, high in violation.ranges)
+    wrong, whole, unit = violation.bytes, end - start, "bytes"
+    if paged:
+        wrong, whole, unit = wrong // PAGE, whole // PAGE, "pages"
+    if whole == 1:
+        wrong, unit = 1, unit[:-1]
+    count = f"{wrong} of {whole}" if wrong < whole else f"all {whole}" if whole > 1 else "1"
+    return f"{count} {unit} of {violation.path}[{size_text(start)}..{size_text(end)})"

@@ -1,0 +1,229 @@
+"""The rules of the contract, one law each. That they compose is for test_oracle_bruteforce."""
+
+import errno
+import typing
+
+from harness.model.observation import Stamp, Zero
+from harness.model.ops import (
+    Close,
+    Create,
+    CutPower,
+    Entry,
+    ExpectMapped,
+    Fallocate,
+    Fdatasync,
+    Flush,
+    Fsync,
+    Fsyncdir,
+    Ftruncate,
+    Load,
+    Mmap,
+    Mode,
+    Msync,
+    Munmap,
+    Op,
+    Open,
+    Plant,
+    Planted,
+    Pread,
+    Pwrite,
+    Sharing,
+    Store,
+    Sync,
+)  # fmt: skip
+from harness.model.oracle import at_cut, run
+from harness.model.program import Expect, Program
+from harness.model.state import Allowed, Span, State
+from harness.model.units import PAGE, PMD
+from harness.model.verdict import expected_read
+
+ZERO = Zero()
+CREATE = Create("f", "data")
+MMAP = Mmap("m", "f", 0, 2 * PMD)
+FILE = (CREATE, Fallocate("f", Mode.ALLOCATE, 0, 2 * PMD), Fsync("f"), Fsyncdir(), MMAP)
+EVERY_OP: tuple[Op, ...] = (
+    Planted(Plant.IGNORE_FLUSH, 0, PMD), CREATE, Open("g", "data"), Pwrite("f", 0, 8), Pread("g", 0, 8), Close("g"),
+    Fallocate("f", Mode.ALLOCATE, 0, PMD), Ftruncate("f", 2 * PMD), MMAP, Store("m", 0, 8), Load("m", 0, 8),
+    Flush("m", 0, 8), ExpectMapped("m", Entry.PMD, 0, 8), Msync("m", 0, 8), Munmap("m"), Fdatasync("f"), Fsync("f"),
+    Fsyncdir(), Sync(), CutPower(),
+)  # fmt: skip
+
+
+def after(*ops: Op, errnos: dict[int, int] | None = None) -> State:
+    return run(Program(ops), errnos)[-1]
+
+
+def byte(state: State, offset: int) -> Allowed:
+    return state.files["data"].contents.at(offset)
+
+
+def durable(state: State, offset: int) -> set[object]:
+    return set(byte(state, offset).durable)
+
+
+def test_every_op_has_a_rule() -> None:
+    """No op can be added that the oracle does not know: each is interpreted, whether it worked or failed."""
+    assert {type(op) for op in EVERY_OP} == set(typing.get_args(Op))
+    assert len(run(Program(EVERY_OP))) == len(EVERY_OP)
+    for failed in range(len(EVERY_OP)):
+        assert len(run(Program(EVERY_OP), {failed: errno.EIO})) == len(EVERY_OP)
+    assert run(Program(())) == ()
+
+
+def test_every_mode_has_a_rule() -> None:
+    """No fallocate mode leaves the oracle without an answer."""
+    for mode in Mode:
+        after(*FILE, Fallocate("f", mode, PAGE, PAGE))
+
+
+def test_a_failed_op_changes_and_promises_nothing() -> None:
+    """An op that returned an errno leaves the state as it was, and so do ops on a name it was to define."""
+    ops = (*FILE, Store("m", 0, PAGE), Msync("m", 0, PAGE))
+    assert after(*ops, errnos={6: errno.EIO}) == after(*ops[:-1])
+    assert after(*ops, errnos={4: errno.ENOMEM}) == after(*FILE[:-1])
+    assert after(*ops, errnos={0: errno.EEXIST}).files == {}
+
+
+def test_a_store_may_or_may_not_be_durable() -> None:
+    """A shared store shows at once and is promised by nothing until a sync covers it."""
+    state = after(*FILE, Store("m", PAGE, 8))
+    assert byte(state, PAGE).current == Stamp(1, 1)
+    assert durable(state, PAGE) == {ZERO, Stamp(1, 1)}
+    assert durable(state, PAGE + 8) == {ZERO}
+
+
+def test_msync_promises_whole_pages_of_its_range() -> None:
+    """msync makes the pages it touches durable and says nothing of others."""
+    state = after(*FILE, Store("m", 0, 3 * PAGE), Msync("m", PAGE, 1))
+    assert durable(state, PAGE - 1) == {ZERO, Stamp(1, 1)}
+    assert durable(state, PAGE) == durable(state, 2 * PAGE - 1) == {Stamp(1, 1)}
+    assert byte(state, PAGE).promised_by == 6
+    assert durable(state, 2 * PAGE) == {ZERO, Stamp(1, 1)}
+
+
+def test_msync_promises_the_size_it_needs() -> None:
+    """After msync the file is long enough to read the range back; how much longer stays open."""
+    grown = (CREATE, Ftruncate("f", PAGE), Fsync("f"), Fallocate("f", Mode.ALLOCATE, 0, 4 * PAGE), MMAP)
+    assert after(*grown).files["data"].sizes == {Span(PAGE, PAGE), Span(PAGE, 4 * PAGE)}
+    synced = after(*grown, Store("m", PAGE, PAGE), Msync("m", PAGE, PAGE)).files["data"]
+    assert synced.sizes == {Span(2 * PAGE, 4 * PAGE)}
+    assert synced.size_by == 6
+
+
+def test_a_name_is_durable_by_its_directory() -> None:
+    """Neither fsync nor msync of a file promises its name: fsync of the directory or sync does."""
+    assert after(CREATE, Fsync("f")).files["data"].absent
+    assert not after(CREATE, Fsyncdir()).files["data"].absent
+    assert after(CREATE, Fsyncdir(), Sync()).files["data"].name_by == 1
+    assert not after(CREATE, Sync()).files["data"].absent
+
+
+def test_fsync_and_fdatasync_promise_everything() -> None:
+    """Either makes all contents and the size certain, also what was stored through a mapping that is gone."""
+    for sync in (Fsync("f"), Fdatasync("f"), Sync()):
+        state = after(*FILE, Store("m", 0, PAGE), Munmap("m"), Ftruncate("f", PMD), sync)
+        assert durable(state, 0) == {Stamp(1, 1)}
+        assert durable(state, PMD) == {ZERO}
+        assert state.files["data"].sizes == {Span(PMD, PMD)}
+
+
+def test_a_hole_in_a_dirty_entry_takes_no_promise_from_the_rest() -> None:
+    """Stored, punched, msynced: the hole is zero and all that surrounds it is the store."""
+    state = after(*FILE, Store("m", 0, PMD), Fallocate("f", Mode.PUNCH_HOLE, 16 * PAGE, PAGE), Msync("m", 0, PMD))
+    assert durable(state, 16 * PAGE) == {ZERO}
+    assert {frozenset(durable(state, page * PAGE)) for page in range(512) if page != 16} == {frozenset({Stamp(1, 1)})}
+
+
+def test_truncated_data_may_resurface_until_synced() -> None:
+    """Cut off and grown again, a place reads zero, and may still hold the old data on the media."""
+    ops = (*FILE, Store("m", 0, PMD), Fsync("f"), Ftruncate("f", 100), Ftruncate("f", PMD))
+    state = after(*ops)
+    assert byte(state, 100).current == ZERO
+    assert durable(state, 100) == {ZERO, Stamp(1, 1)}
+    assert durable(state, 99) == {Stamp(1, 1)}
+    assert state.files["data"].sizes == {Span(100, 100), Span(PMD, PMD), Span(2 * PMD, 2 * PMD)}
+    assert durable(after(*ops, Fsync("f")), 100) == {ZERO}
+
+
+def test_stores_past_the_end_are_no_contents() -> None:
+    """What is stored past the end of the file in its last page does not show when the file grows."""
+    state = after(CREATE, Ftruncate("f", 100), MMAP, Store("m", 0, 200), Ftruncate("f", PAGE))
+    assert byte(state, 99).current == Stamp(1, 1)
+    assert byte(state, 100) == Allowed()
+
+
+def test_collapsed_data_moves_with_its_stamp() -> None:
+    """After a collapse a byte is what followed it, or until synced what it was, or a hole."""
+    ops = (*FILE, Store("m", 0, PAGE), Store("m", PAGE, PAGE), Fsync("f"), Fallocate("f", Mode.COLLAPSE_RANGE, 0, PAGE))
+    assert byte(after(*ops), 0).current == Stamp(2, 1, -PAGE)
+    assert durable(after(*ops), 0) == {Stamp(1, 1), Stamp(2, 1, -PAGE), ZERO}
+    assert durable(after(*ops, Fsync("f")), 0) == {Stamp(2, 1, -PAGE)}
+    assert after(*ops).files["data"].size == 2 * PMD - PAGE
+
+
+def test_inserted_space_is_a_hole() -> None:
+    """After an insert the range is zero and what was there follows it."""
+    state = after(*FILE, Store("m", 0, 2 * PAGE), Fallocate("f", Mode.INSERT_RANGE, PAGE, PMD), Fsync("f"))
+    assert durable(state, PAGE) == {ZERO}
+    assert durable(state, PAGE + PMD) == {Stamp(1, 1, PMD)}
+    assert durable(state, 0) == {Stamp(1, 1)}
+
+
+SYNC_FILE = (*FILE[:-1], Mmap("y", "f", 0, 2 * PMD, Sharing.SYNC), MMAP)
+
+
+def test_flush_is_enough_with_map_sync() -> None:
+    """Through MAP_SYNC store, clwb and fence make the whole lines durable, with the size; nothing else does."""
+    state = after(*SYNC_FILE, Store("y", 0, PAGE), Flush("y", 100, 1))
+    assert durable(state, 63) == durable(state, 128) == {ZERO, Stamp(1, 1)}
+    assert durable(state, 64) == durable(state, 127) == {Stamp(1, 1)}
+    assert durable(after(*SYNC_FILE, Store("m", 0, PAGE), Flush("m", 0, PAGE)), 0) == {ZERO, Stamp(1, 1)}
+
+
+def test_flush_needs_a_page_mapped_writably() -> None:
+    """A page never stored to through the MAP_SYNC mapping, or whose blocks changed since, is not covered."""
+    assert durable(after(*SYNC_FILE, Store("m", 0, PAGE), Flush("y", 0, PAGE)), 0) == {ZERO, Stamp(1, 1)}
+    punched = (*SYNC_FILE, Store("y", 0, PAGE), Flush("y", 0, PAGE), Fallocate("f", Mode.PUNCH_HOLE, 0, PAGE))
+    assert durable(after(*punched, Flush("y", 0, PAGE)), 0) == {ZERO, Stamp(1, 1)}
+    assert durable(after(*SYNC_FILE, Store("y", 0, 8), Store("m", 8, 8), Flush("y", 8, 8)), 8) == {Stamp(2, 1)}
+
+
+def read(state: State, op: Load | Pread) -> list[tuple[int, int, set[object]]]:
+    return [(run.start, run.end, set(run.sources)) for run in expected_read(state, op)[1]]
+
+
+def test_private_stores_stay_private() -> None:
+    """A private store changes no file, shows in its own mapping, and survives holes punched under it."""
+    ops = (*FILE, Mmap("p", "f", 0, PMD, Sharing.PRIVATE), Store("p", 8, 8), Msync("p", 0, PAGE))
+    assert byte(after(*ops), 8) == byte(after(*FILE), 8)
+    for tail in ((), (Fallocate("f", Mode.PUNCH_HOLE, 0, PAGE),), (Pwrite("f", 0, PAGE), Fsync("f"))):
+        state = after(*ops, *tail)
+        assert read(state, Load("p", 0, 16)) == [(0, 8, {ZERO}), (8, 16, {Stamp(1, 1)})]
+    state = after(*ops, Pwrite("f", PAGE, 8))
+    assert read(state, Load("p", PAGE, 8)) == [(PAGE, PAGE + 8, {ZERO, Stamp(2, 1)})]
+    assert read(state, Pread("f", PAGE, 8)) == [(PAGE, PAGE + 8, {Stamp(2, 1)})]
+
+
+def test_reads_end_with_the_file() -> None:
+    """Nothing is expected of bytes past the end, nor of names that do not exist."""
+    state = after(CREATE, Ftruncate("f", 100), Mmap("m", "f", 0, PAGE))
+    assert read(state, Pread("f", 50, 100)) == [(50, 100, {ZERO})]
+    assert read(state, Pread("f", 100, 8)) == read(state, Load("m", 200, 8)) == []
+    assert read(state, Load("other", 0, 8)) == read(state, Pread("other", 0, 8)) == []
+
+
+def test_mappings_count_from_their_offset() -> None:
+    """Offsets in a mapping are offsets in the file less the mapping's own."""
+    state = after(*FILE, Mmap("n", "f", PMD, PMD), Store("n", PAGE, 8), Msync("n", PAGE, 8))
+    assert durable(state, PMD + PAGE) == {Stamp(1, 1)}
+    assert read(state, Load("n", PAGE, 8)) == [(PMD + PAGE, PMD + PAGE + 8, {Stamp(1, 1)})]
+
+
+def test_a_control_is_judged_as_though_synced() -> None:
+    """A Program that expects a loss is held to what a sync at the cut would have promised, by name of the cut."""
+    ops = (CREATE, MMAP, Pwrite("f", 0, PAGE), CutPower())
+    state = at_cut(Program(ops, Expect.LOSS))
+    assert durable(state, 0) == {Stamp(1, 1)}
+    assert byte(state, 0).promised_by == 3
+    assert not state.files["data"].absent
+    assert at_cut(Program(ops)) == run(Program(ops))[-1]

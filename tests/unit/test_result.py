@@ -1,0 +1,66 @@
+"""Outcomes follow from what was judged, and a result's line has exactly the fields that readers rely on."""
+
+import json
+
+import pytest
+
+from harness.model.program import Expect
+from harness.model.result import CellResult, Outcome, Violation, decide
+from harness.model.violation import Kind
+
+FIELDS = [
+    "schema", "scenario", "target", "kernel", "fs", "outcome", "seconds", "judged_bytes", "images",
+    "unpersisted_lines", "violations", "program", "seed", "qemu", "plugin", "error", "timings",
+]  # fmt: skip
+
+
+def lost(kind: Kind = Kind.STALE) -> Violation:
+    return Violation(kind, "data", "op 9: msync m [0..4M)", "pessimistic", ((0, 8),), 8, "store 2 (op 7)", "zero")
+
+
+LOSSES = (Kind.STALE, Kind.ZERO, Kind.TORN, Kind.SIZE)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_violation_fails(kind: Kind) -> None:
+    """Any violation fails a Program whose data must be kept; a control only by what is no loss of data."""
+    assert decide(Expect.KEPT, 8, [lost(kind)]) is Outcome.FAIL
+    assert decide(Expect.KEPT, 0, [lost(kind)], ["data: not read back"]) is Outcome.FAIL
+    assert decide(Expect.LOSS, 8, [lost(kind)]) is (Outcome.XFAIL if kind in LOSSES else Outcome.FAIL)
+    assert decide(Expect.LOSS, 8, [lost(), lost(kind)]) is (Outcome.XFAIL if kind in LOSSES else Outcome.FAIL)
+
+
+def test_nothing_wrong() -> None:
+    """Nothing wrong is a pass, or for a control that must lose the opposite."""
+    assert decide(Expect.KEPT, 8, []) is Outcome.PASS
+    assert decide(Expect.LOSS, 8, []) is Outcome.XPASS
+
+
+@pytest.mark.parametrize("expect", Expect)
+def test_nothing_judged_is_no_pass(expect: Expect) -> None:
+    """With nothing judged, or a part not looked at, there is no verdict."""
+    assert decide(expect, 0, []) is Outcome.ERROR
+    assert decide(expect, 8, [], ["data: not read back"]) is Outcome.ERROR
+
+
+def test_json_has_exactly_its_fields() -> None:
+    """The line of a cell has these keys in this order, and only JSON in them."""
+    cell = CellResult("punch", "qemu", "6.12", "ext4", Outcome.FAIL, 1.5, 8, violations=(lost(),), timings={"cut": 0.5})
+    line = json.loads(json.dumps(cell.to_json()))
+    assert list(line) == FIELDS
+    assert line["outcome"] == "FAIL"
+    assert line["violations"] == [
+        {
+            "kind": "stale", "path": "data", "op": "op 9: msync m [0..4M)", "image": "pessimistic", "ranges": [[0, 8]],
+            "bytes": 8, "expected": "store 2 (op 7)", "found": "zero",
+        }
+    ]  # fmt: skip
+    assert line["timings"] == {"cut": 0.5}
+
+
+def test_why() -> None:
+    """The reason of a result is its error, else its violations in words, else empty."""
+    cell = CellResult("punch", "qemu", "6.12", "ext4", Outcome.FAIL, 1.5, violations=(lost(),))
+    assert cell.why == "msync returned 0, 8 of 8 bytes of data[0..8) hold the older store"
+    assert CellResult("punch", "qemu", "6.12", "ext4", Outcome.ERROR, 1.5, error="no guest").why == "no guest"
+    assert CellResult("punch", "qemu", "6.12", "ext4", Outcome.PASS, 1.5).why == ""
