@@ -1,0 +1,269 @@
+"""What daxcheck keeps between runs: directories that appear whole or not at all, under XDG_CACHE_HOME/daxcheck.
+
+An entry lies at ROOT/AREA/KEY. It is made in a temporary directory beside it and renamed into place with a manifest
+of its files, so that a killed process, a full disk or a second harness never shows a half-made entry. After that it
+never changes. What killed processes leave is found by its lock, which dies with them, and swept by the next maker.
+
+No file is synced to disk: after a power failure the manifest tells a damaged entry, and every entry can be made anew.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.deadline import Deadline, poll
+from harness.errors import InfraError, SetupError
+
+MANIFEST = "MANIFEST.json"
+"""The file of an entry that lists all its other files."""
+TEMPORARY = ".tmp-"
+LOCK = ".lock-"
+LOCK_WAIT = 1800.0
+"""Seconds to wait for another process that makes the same entry: a kernel over a slow line takes many minutes."""
+
+Make = Callable[[Path], None]
+"""Fills the empty directory that it is given."""
+
+_FULL = {errno.ENOSPC: "no space left", errno.EDQUOT: "quota exceeded"}
+_FORBIDDEN = {errno.EROFS: "read-only file system", errno.EACCES: "permission denied", errno.ENOTDIR: "no directory"}
+
+
+class DamagedEntry(InfraError):
+    """A cache entry is not what was published; the text names the file and what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """One file of a manifest: bytes, and the SHA-256 in hex where it was asked for."""
+
+    size: int
+    sha256: str | None
+
+
+def root() -> Path:
+    """The cache directory, made if missing. Raises SetupError when it cannot be."""
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG base directory specification: a relative path is invalid and to be ignored.
+    base = Path(home) if home.startswith("/") else Path.home() / ".cache"
+    path = base / "daxcheck"
+    with _explained(path):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of one file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def directory(area: str, key: str, make: Make, *, hashed: bool = False) -> Path:
+    """The entry `key` of `area`; when it is missing or damaged, `make` fills it first.
+
+    Of several processes that want the same entry one makes it while the others wait. `hashed` compares contents,
+    not only names and sizes, each time the entry is asked for; leave it off for large files. Raises what `make`
+    raises, and SetupError when the disk is full or the cache cannot be written.
+    """
+    path = root() / area / key
+    with contextlib.suppress(DamagedEntry):
+        if present(area, key, hashed=hashed):
+            return path
+    with locked(area, key):
+        try:
+            if present(area, key, hashed=hashed):
+                return path
+        except DamagedEntry:
+            remove(area, key)
+        with staging(area) as room, _explained(path):
+            make(room)
+            _publish(room, _survey(room, hashed), path)
+        return path
+
+
+def adopt(area: str, make: Make) -> Path:
+    """The entry that holds what `make` wrote, under the digest of its contents as key.
+
+    The same contents made twice are one entry. Raises as `directory` does.
+    """
+    with staging(area) as room:
+        path = root() / area
+        with _explained(path):
+            make(room)
+            manifest = _survey(room, hashed=True)
+            key = _digest_of(manifest)
+            path /= key
+            with locked(area, key):
+                try:
+                    if not present(area, key, hashed=True):
+                        _publish(room, manifest, path)
+                except DamagedEntry:
+                    remove(area, key)
+                    _publish(room, manifest, path)
+    return path
+
+
+def present(area: str, key: str, *, hashed: bool = False) -> bool:
+    """Whether the entry exists. Raises DamagedEntry, naming the file, when it is not what was published."""
+    path = root() / area / key
+    if not path.exists():
+        return False
+    found = _load(path)
+    for name, expected in found.items():
+        _compare(path / name, expected, hashed)
+    return True
+
+
+def keys(area: str) -> list[str]:
+    """The keys of all entries of an area, sorted; temporary ones are no entries."""
+    path = root() / area
+    return sorted(p.name for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else []
+
+
+def remove(area: str, key: str) -> None:
+    """Remove an entry; it vanishes at once for others, and files of it that they hold open stay readable."""
+    with staging(area) as room, contextlib.suppress(FileNotFoundError):
+        (root() / area / key).rename(room / "removed")
+
+
+@contextlib.contextmanager
+def locked(area: str, name: str, deadline: Deadline | None = None) -> Iterator[None]:
+    """Hold the lock `name` of an area against other processes; it goes away with this one, however that ends.
+
+    Raises DeadlineExpired when another process keeps it for too long.
+    """
+    path = root() / area / f"{LOCK}{name}"
+    with _explained(path):
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+    complaint = f"another daxcheck keeps {path} locked: end it, or wait for it"
+    fd = poll(lambda: _try_lock(path), deadline or Deadline(LOCK_WAIT), complaint)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(fd)
+
+
+def _try_lock(path: Path) -> int | None:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if _flock(fd) and _same(fd, path):
+        return fd
+    os.close(fd)  # held by another, or its last holder has unlinked the file that we locked
+    return None
+
+
+@contextlib.contextmanager
+def staging(area: str) -> Iterator[Path]:
+    """An empty directory beside the entries of an area, gone at the end; first sweeps what dead processes left."""
+    path = root() / area
+    with _explained(path):
+        path.mkdir(mode=0o700, exist_ok=True)
+    sweep(area)
+    room, fd = _claim(path)
+    try:
+        yield room
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+        os.close(fd)
+
+
+def _claim(area: Path) -> tuple[Path, int]:
+    while True:
+        room = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=area))
+        # A sweeper may see the directory before we lock it; then it is gone by the time we have the lock.
+        with contextlib.suppress(FileNotFoundError):
+            fd = os.open(room, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if _same(fd, room):
+                return room, fd
+            os.close(fd)
+
+
+def sweep(area: str) -> int:
+    """Remove the temporary directories of processes that are no more; returns how many there were."""
+    swept = 0
+    for path in sorted((root() / area).glob(f"{TEMPORARY}*")):
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            continue  # its owner was quicker
+        try:
+            if _flock(fd):
+                shutil.rmtree(path, ignore_errors=True)
+                swept += 1
+        finally:
+            os.close(fd)
+    return swept
+
+
+def _flock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _same(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _survey(room: Path, hashed: bool) -> dict[str, _File]:
+    files = sorted(path for path in room.rglob("*") if not path.is_dir() and path.name != MANIFEST)
+    return {str(path.relative_to(room)): _File(path.stat().st_size, digest(path) if hashed else None) for path in files}
+
+
+def _encode(manifest: dict[str, _File]) -> bytes:
+    plain = {name: [file.size, file.sha256] for name, file in manifest.items()}
+    return json.dumps(plain, sort_keys=True, indent=0).encode()
+
+
+def _digest_of(manifest: dict[str, _File]) -> str:
+    return hashlib.sha256(_encode(manifest)).hexdigest()
+
+
+def _publish(room: Path, manifest: dict[str, _File], path: Path) -> None:
+    (room / MANIFEST).write_bytes(_encode(manifest))
+    room.rename(path)
+
+
+def _load(path: Path) -> dict[str, _File]:
+    try:
+        plain = json.loads((path / MANIFEST).read_bytes())
+        return {str(name): _File(int(size), sha256) for name, (size, sha256) in plain.items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise DamagedEntry(f"{path / MANIFEST}: unreadable ({error})") from error
+
+
+def _compare(path: Path, expected: _File, hashed: bool) -> None:
+    try:
+        size = path.stat().st_size
+        if size != expected.size:
+            raise DamagedEntry(f"{path}: {size} bytes instead of {expected.size}")
+        if hashed and expected.sha256 is not None and digest(path) != expected.sha256:
+            raise DamagedEntry(f"{path}: its contents have changed")
+    except OSError as error:
+        raise DamagedEntry(f"{path}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        ours = str(error.filename).startswith(str(path.parent))
+        what = _FULL.get(error.errno or 0) or (_FORBIDDEN.get(error.errno or 0) if ours else None)
+        if what is None:
+            raise
+        remedy = "free some, or point XDG_CACHE_HOME" if error.errno in _FULL else "point XDG_CACHE_HOME"
+        raise SetupError(f"{what} for the cache at {path}: {remedy} at a directory you may write") from error
