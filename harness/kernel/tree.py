@@ -1,0 +1,21 @@
+"""What the cache keeps of a kernel: the names of the files of an entry, and which modules are worth their room."""
+
+IMAGE = "vmlinuz"
+CONFIG = "config"
+MODULES = "modules"
+ABOUT = "kernel.json"
+
+LISTS = ("modules.builtin", "modules.builtin.modinfo", "modules.order")
+KEPT = (
+    "arch/x86/crypto/", "arch/x86/lib/", "crypto/", "drivers/acpi/", "drivers/block/", "drivers/char/", "drivers/cxl/",
+    "drivers/dax/", "drivers/md/", "drivers/nvdimm/", "drivers/nvme/host/", "drivers/virtio/", "fs/ext4/", "fs/fuse/",
+    "fs/jbd2/", "fs/mbcache", "fs/nls/", "fs/overlayfs/", "fs/xfs/", "kernel/", "lib/", "mm/",
+)  # fmt: skip
+"""Directories of the module tree that a guest may load from; the rest is 90 % of a distribution's kernel."""
+
+
+def kept(name: str) -> bool:
+    """Whether a file of a modules directory, named from its top, is kept."""
+    module = name.removeprefix("kernel/")
+    tests = module.startswith(("lib/test_", "lib/tests/")) or module.endswith(("kunit.ko", "kunit.ko.xz"))
+    return name in LISTS or (name.startswith("kernel/") and module.startswith(KEPT) and ".ko" in name and not tests)
