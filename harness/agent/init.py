@@ -1,0 +1,83 @@
+"""The duties of PID 1 in the guest: mounts, modules, the port. It must never return: that would be a panic."""
+
+import os
+from typing import NoReturn
+
+from harness.agent import device, serve, syscalls, trace
+from harness.agent.channel import Port
+from harness.agent.cpu import Cpu
+from harness.deadline import Deadline, poll
+
+MOUNTS = (
+    ("proc", "/proc"),
+    ("sysfs", "/sys"),
+    ("devtmpfs", "/dev"),
+    ("tmpfs", "/tmp"),
+    ("tracefs", "/sys/kernel/tracing"),
+)
+MODULES = "/modules.list"
+"""Paths of module files, one per line, in the order in which they load."""
+PORT = "daxcheck"
+PORTS = "/sys/class/virtio-ports"
+APPEAR = 60.0
+
+
+def main() -> NoReturn:
+    """Be init: set up, then serve for ever."""
+    problems = [*mount_all(), *load_modules()]
+    cpu = Cpu()
+    port = Port(os.open(poll(find_port, Deadline(APPEAR), f"no virtio-serial port {PORT}"), os.O_RDWR))
+    device.unbind()
+    serve.serve(port, serve.Agent(cpu, trace.available(), problems), reap)
+
+
+def mount_all() -> list[str]:
+    """Mount the kernel's file systems; what failed, in words (a kernel may lack tracefs)."""
+    problems: list[str] = []
+    for kind, target in MOUNTS:
+        try:
+            os.makedirs(target, exist_ok=True)
+            syscalls.mount(kind, target, kind)
+        except OSError as error:
+            problems.append(f"mount {target}: {error.strerror}")
+    return problems
+
+
+def load_modules() -> list[str]:
+    """Load the modules of MODULES; what failed, in words. A kernel with everything built in has no such file."""
+    problems: list[str] = []
+    if not os.path.exists(MODULES):
+        return problems
+    with open(MODULES) as file:
+        paths = file.read().split()
+    for path in paths:
+        try:
+            with open(path, "rb") as module:
+                syscalls.finit_module(module.fileno())
+        except FileExistsError:
+            continue
+        except OSError as error:
+            problems.append(f"{os.path.basename(path)}: {error.strerror}")
+    return problems
+
+
+def reap() -> None:
+    """Bury the children of others that fell to PID 1. Called when no child of ours is awaited."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
+def find_port() -> str | None:
+    """The device node of the port named PORT, once it is there."""
+    for name in os.listdir(PORTS) if os.path.isdir(PORTS) else ():
+        with open(f"{PORTS}/{name}/name") as file:
+            if file.read().strip() == PORT:
+                return f"/dev/{name}"
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Which page-table level maps an address now: asked of the kernel where it can tell, else inferred from faults.
+
+A scenario about PMD entries that ran on PTEs proves nothing, so what is not known counts as not mapped.
+"""
+
+import os
+from typing import Protocol
+
+from harness.agent import syscalls
+from harness.agent.trace import Fault
+from harness.model.ops import Entry
+from harness.model.units import PAGE, PMD
+
+SIZES = {Entry.PTE: PAGE, Entry.PMD: PMD}
+
+
+class Levels(Protocol):
+    """Answers why [start, end) of this process is not wholly mapped at a level."""
+
+    def unmet(self, entry: Entry, start: int, end: int, base: int) -> str:
+        """Empty when every `entry`-sized piece is mapped by such an entry, else one piece (from `base`) that is not."""
+        ...
+
+    def note(self, faults: list[Fault], lost: bool) -> None:
+        """Take account of faults that this process took."""
+        ...
+
+    def forget(self, start: int, end: int, index: int, zeroes: bool = False) -> None:
+        """Op `index` may have unmapped [start, end), or of it only shared zero pages."""
+        ...
+
+
+class ScannedLevels:
+    """Asks the page tables themselves through PAGEMAP_SCAN (Linux 6.7). Raises OSError ENOTTY where it is missing."""
+
+    def __init__(self) -> None:
+        self._fd = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            syscalls.pagemap_scan(self._fd, 0, PAGE)
+        except OSError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the page tables; no method may be called afterwards."""
+        os.close(self._fd)
+
+    def unmet(self, entry: Entry, start: int, end: int, base: int) -> str:
+        size = SIZES[entry]
+        place, stop = start // size * size, -(-end // size) * size
+        for low, high, flags in syscalls.pagemap_scan(self._fd, place, stop):
+            if low > place:
+                break
+            level = Entry.PMD if flags & syscalls.PAGE_IS_HUGE else Entry.PTE
+            if level is not entry:
+                return f"{_piece(place - base, size)} is mapped by a {level.value}"
+            place = high
+        return "" if place >= stop else f"{_piece(place - base, size)} is not mapped"
+
+    def note(self, faults: list[Fault], lost: bool) -> None:
+        """Nothing to remember: the page tables are asked each time."""
+
+    def forget(self, start: int, end: int, index: int, zeroes: bool = False) -> None:
+        """Nothing to forget."""
+
+
+class TracedLevels:
+    """Remembers what each traced fault left behind, by 2 MiB region, until an op may have taken it away."""
+
+    def __init__(self) -> None:
+        # Region -> whether a write fault made the entry; one that did never maps the shared zero page.
+        self._huge: dict[int, bool] = {}
+        self._small: dict[int, dict[int, bool]] = {}
+        self._since: dict[int, int] = {}
+        self._lost = False
+
+    def unmet(self, entry: Entry, start: int, end: int, base: int) -> str:
+        if self._lost:
+            return "fault events were lost: what maps the range is unknown"
+        size = SIZES[entry]
+        for place in range(start // size * size, end, size):
+            region = place // PMD * PMD
+            if (region in self._huge) if entry is Entry.PMD else (place in self._small.get(region, ())):
+                continue
+            other = Entry.PTE if self._small.get(region) else Entry.PMD if region in self._huge else None
+            if other is not None and other is not entry:
+                return f"{_piece(place - base, size)} is mapped by a {other.value}"
+            return f"{_piece(place - base, size)}: no {entry.value} fault traced since op {self._since.get(region, 0)}"
+        return ""
+
+    def note(self, faults: list[Fault], lost: bool) -> None:
+        self._lost |= lost
+        for fault in faults:
+            region = fault.address // PMD * PMD
+            if fault.size == PMD:
+                # A PMD fault is only tried when no page table hangs there, and one that fell back has
+                # dropped the entry it found (mm/memory.c, wp_huge_pmd).
+                self._drop(region)
+                if fault.mapped:
+                    self._huge[region] = fault.write
+            elif fault.mapped:
+                self._huge.pop(region, None)
+                self._small.setdefault(region, {})[fault.address] = fault.write
+
+    def forget(self, start: int, end: int, index: int, zeroes: bool = False) -> None:
+        for region in range(start // PMD * PMD, end, PMD):
+            huge = zeroes and self._huge.get(region, False)
+            small = {page: True for page, written in self._small.get(region, {}).items() if zeroes and written}
+            self._drop(region)
+            self._since[region] = index
+            if huge:
+                self._huge[region] = True
+            elif small:
+                self._small[region] = small
+
+    def _drop(self, region: int) -> None:
+        self._huge.pop(region, None)
+        self._small.pop(region, None)
+
+
+def can_scan() -> bool:
+    """Whether this kernel answers PAGEMAP_SCAN."""
+    try:
+        ScannedLevels().close()
+    except OSError:
+        return False
+    return True
+
+
+def best() -> ScannedLevels | TracedLevels:
+    """The best that this kernel offers, for the process that calls."""
+    return ScannedLevels() if can_scan() else TracedLevels()
+
+
+def _piece(offset: int, size: int) -> str:
+    return f"[{offset}, {offset + size}) of the mapping"

@@ -1,0 +1,132 @@
+"""Reading files back: through a fresh mapping, read() and O_DIRECT, which must all show the same bytes."""
+
+import os
+from collections.abc import Iterator
+
+from harness.agent import syscalls
+from harness.agent.channel import Channel
+from harness.agent.child import Child, ChildDied
+from harness.agent.cpu import Cpu
+from harness.agent.memory import Memory, Scratch
+from harness.errors import InfraError
+from harness.model import contents, wire
+from harness.model.observation import Difference, FileView
+from harness.model.units import LINE, PAGE, PMD
+
+DIFFERENCE_LIMIT = 256
+"""Differences told of one view of one file."""
+_CHUNK = 256 * 1024
+"""Bytes read at once: few fresh pages to fault in, and they stay in the caches."""
+_BLOCK = 64 * 1024
+"""Bytes compared at once while looking for the page that differs."""
+
+
+def observe(cpu: Cpu, root: str, path: str) -> dict[str, object]:
+    """The wire form of one file's view; what ends the reading (SIGBUS, EIO) is its `error`."""
+
+    def work(channel: Channel) -> None:
+        channel.send({"file": wire.to_wire(view(cpu, root, path))})
+
+    with Child(work) as child:
+        try:
+            file = child.receive()["file"]
+        except ChildDied as error:
+            file = wire.to_wire(_unread(root, path, f"reading through mmap: {error}"))
+        except InfraError as error:
+            file = wire.to_wire(_unread(root, path, str(error)))
+    if not isinstance(file, dict):
+        raise InfraError(f"the child that read {path} sent no view of it")
+    return file
+
+
+def view(cpu: Cpu, root: str, path: str) -> FileView:
+    """One file as all three views show it. Raises OSError; a SIGBUS ends the process."""
+    full = os.path.join(root, path)
+    try:
+        fd = os.open(full, os.O_RDONLY)
+    except FileNotFoundError:
+        return FileView(path, None)
+    try:
+        size = os.fstat(fd).st_size
+        if size == 0:
+            return FileView(path, 0)
+        address = syscalls.mmap_aligned(size, syscalls.PROT_READ, syscalls.MAP_SHARED, fd, 0, PMD)
+        mapped = Memory(cpu, address, 0)
+        segments, truncated = contents.decode(mapped, 0, size)
+        differences = list(_past_end(mapped, size))
+        differences += _compare(cpu, "read", fd, address, size)
+        direct = os.open(full, os.O_RDONLY | os.O_DIRECT)
+        try:
+            differences += _compare(cpu, "direct", direct, address, size)
+        finally:
+            os.close(direct)
+        return FileView(path, size, segments, tuple(differences), truncated)
+    finally:
+        os.close(fd)
+
+
+def _unread(root: str, path: str, text: str) -> FileView:
+    try:
+        size = os.stat(os.path.join(root, path)).st_size
+    except OSError:
+        size = None
+    return FileView(path, size, truncated=True, error=text[:400])
+
+
+def _past_end(mapped: Memory, size: int) -> Iterator[Difference]:
+    """mmap(2): the bytes of the last page beyond the end of the file are zeroed when it is mapped."""
+    end = -(-size // PAGE) * PAGE
+    if any(mapped.read(size, end)):
+        for segment in contents.decode(mapped, size, end)[0]:
+            yield Difference("eof", segment.start, segment.end, segment.source)
+
+
+def _compare(cpu: Cpu, name: str, fd: int, address: int, size: int) -> list[Difference]:
+    """Where reading `fd` shows something else than the mapping at `address`. Raises OSError."""
+    found: list[Difference] = []
+    with Scratch(min(_CHUNK, size)) as scratch:
+        for start in range(0, size, scratch.length):
+            end = min(start + scratch.length, size)
+            _read(name, fd, scratch.address, start, end)
+            seen = Memory(cpu, scratch.address, start)
+            for low, high in _differing(scratch.address - start, address, start, end):
+                for segment in contents.decode(seen, low, high)[0]:
+                    found.append(Difference(name, segment.start, segment.end, segment.source))
+                if len(found) >= DIFFERENCE_LIMIT:
+                    return found[:DIFFERENCE_LIMIT]
+    return found
+
+
+def _read(name: str, fd: int, address: int, start: int, end: int) -> None:
+    done = start
+    while done < end:
+        # O_DIRECT wants whole blocks even where the file ends inside one.
+        wanted = -(-(end - done) // PAGE) * PAGE
+        got = syscalls.pread_into(fd, address + done - start, wanted, done)
+        if got == 0:
+            raise OSError(0, f"{name} view ended at {done}, {end - done} bytes early")
+        done += got
+
+
+def _differing(left: int, right: int, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Runs of lines in [start, end) that differ between the memories whose offset 0 is at `left` and `right`."""
+    run: tuple[int, int] | None = None
+    for line in _unequal(left, right, start, end, (_BLOCK, PAGE, LINE)):
+        if run is not None and run[1] == line[0]:
+            run = run[0], line[1]
+            continue
+        if run is not None:
+            yield run
+        run = line
+    if run is not None:
+        yield run
+
+
+def _unequal(left: int, right: int, start: int, end: int, units: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    if syscalls.equal(left + start, right + start, end - start):
+        return
+    if not units:
+        yield start, end
+        return
+    for low in range(start, end, units[0]):
+        yield from _unequal(left, right, low, min(low + units[0], end), units[1:])

@@ -1,0 +1,115 @@
+"""What maps an address is claimed only on evidence: the page tables, or a fault that nothing has undone since."""
+
+import ctypes
+
+import pytest
+
+from harness.agent import levels, trace
+from harness.agent.levels import ScannedLevels, TracedLevels
+from harness.agent.memory import Scratch
+from harness.agent.trace import Fault
+from harness.model.ops import Entry
+from harness.model.units import PAGE, PMD
+
+BASE = 64 * PMD
+TRACE = """\
+            init-1       [001] .....     9.98: dax_pmd_fault_done: dev 259:0 ino 0xc shared WRITE|ALLOW_RETRY|KILLABLE|\
+USER|INTERRUPTIBLE|VMA_LOCK address 0x7efe2d012345 vm_start 0x7efe2d000000 vm_end 0x7efe2d400000 pgoff 0x0 \
+max_pgoff 0x400 NOPAGE
+            init-1       [001] .....     9.99: dax_pte_fault_done: dev 259:0 ino 0xc shared ALLOW_RETRY|KILLABLE|USER\
+ address 0x7efe2d200000 pgoff 0x0 MAJOR|NOPAGE
+            init-1       [000] .....    10.00: dax_pmd_fault_done: dev 259:0 ino 0xc shared WRITE|USER address \
+0x7efe2d400000 vm_start 0x7efe2d000000 vm_end 0x7efe2d800000 pgoff 0x0 max_pgoff 0x400 NEEDDSYNC
+            init-1       [000] .....    10.01: dax_insert_pfn_mkwrite: dev 259:0 ino 0xc shared WRITE|USER address \
+0x7efe2d400000 pgoff 0x200 NOPAGE
+            init-1       [000] .....    10.02: dax_pmd_fault_done: dev 259:0 ino 0xc shared WRITE|USER address \
+0x7efe2d600000 vm_start 0x7efe2d000000 vm_end 0x7efe2d800000 pgoff 0x0 max_pgoff 0x400 FALLBACK
+"""
+
+
+def pmd(place: int, mapped: bool = True, write: bool = True) -> Fault:
+    return Fault(BASE + place, PMD, write, "NOPAGE" if mapped else "FALLBACK")
+
+
+def pte(place: int, write: bool = True) -> Fault:
+    return Fault(BASE + place, PAGE, write, "NOPAGE")
+
+
+def unmet(known: TracedLevels, entry: Entry, start: int, end: int) -> str:
+    return known.unmet(entry, BASE + start, BASE + end, BASE)
+
+
+def test_parse_reads_what_kernels_print() -> None:
+    """Faults come out in order with their size; a MAP_SYNC fault's second half has the size of its first."""
+    faults, lost = trace.parse(TRACE)
+    assert not lost
+    assert faults == [
+        Fault(0x7EFE2D000000, PMD, True, "NOPAGE"),
+        Fault(0x7EFE2D200000, PAGE, False, "MAJOR|NOPAGE"),
+        Fault(0x7EFE2D400000, PMD, True, "NEEDDSYNC"),
+        Fault(0x7EFE2D400000, PMD, True, "NOPAGE"),
+        Fault(0x7EFE2D600000, PMD, True, "FALLBACK"),
+    ]
+    assert [fault.mapped for fault in faults] == [True, True, False, True, False]
+
+
+def test_lost_events_are_noticed() -> None:
+    """A ring buffer that overran makes every answer unknown."""
+    faults, lost = trace.parse("CPU:1 [LOST 12 EVENTS]\n" + TRACE)
+    known = TracedLevels()
+    known.note(faults, lost)
+    assert lost
+    assert "lost" in unmet(known, Entry.PMD, 0, PAGE)
+
+
+def test_every_piece_must_be_mapped() -> None:
+    """A range is met when each piece of it was faulted in at that level, and by no other."""
+    known = TracedLevels()
+    known.note([pmd(0), pte(PMD), pte(PMD + PAGE)], False)
+    assert unmet(known, Entry.PMD, 0, PMD) == ""
+    assert unmet(known, Entry.PTE, PMD, PMD + 2 * PAGE) == ""
+    assert "mapped by a pte" in unmet(known, Entry.PMD, 0, 2 * PMD)
+    assert "mapped by a pmd" in unmet(known, Entry.PTE, PAGE, 2 * PAGE)
+    assert "[2105344, 2109440)" in unmet(known, Entry.PTE, PMD, PMD + 3 * PAGE)
+
+
+def test_an_op_that_may_unmap_ends_the_claim() -> None:
+    """After forget() nothing is claimed for the regions it touches, and the op is named; others stay."""
+    known = TracedLevels()
+    known.note([pmd(0), pmd(PMD)], False)
+    known.forget(BASE + 16 * PAGE, BASE + 17 * PAGE, 7)
+    assert "since op 7" in unmet(known, Entry.PMD, 0, PMD)
+    assert unmet(known, Entry.PMD, PMD, 2 * PMD) == ""
+
+
+def test_replaced_zero_pages_are_forgotten() -> None:
+    """What a write made survives another mapping's fault; what a read made may have been the zero page."""
+    known = TracedLevels()
+    known.note([pmd(0), pmd(PMD, write=False), pte(2 * PMD), pte(2 * PMD + PAGE, write=False)], False)
+    known.forget(BASE, BASE + 3 * PMD, 3, zeroes=True)
+    assert unmet(known, Entry.PMD, 0, PMD) == ""
+    assert unmet(known, Entry.PMD, PMD, 2 * PMD) != ""
+    assert unmet(known, Entry.PTE, 2 * PMD, 2 * PMD + PAGE) == ""
+    assert unmet(known, Entry.PTE, 2 * PMD + PAGE, 2 * PMD + 2 * PAGE) != ""
+
+
+def test_fallback_drops_the_entry() -> None:
+    """A PMD fault that fell back found no page table, so whatever was known there is gone."""
+    known = TracedLevels()
+    known.note([pmd(0), pmd(0, mapped=False), pte(PAGE)], False)
+    assert unmet(known, Entry.PTE, PAGE, 2 * PAGE) == ""
+    assert unmet(known, Entry.PTE, 0, PAGE) != ""
+
+
+@pytest.mark.skipif(not levels.can_scan(), reason="this kernel has no PAGEMAP_SCAN (Linux 6.7)")
+def test_scan_demands_every_page() -> None:
+    """The page tables themselves are believed: untouched memory is not mapped, touched memory is."""
+    scanned = ScannedLevels()
+    with Scratch(4 * PAGE) as scratch:
+        place = scratch.address
+        assert "not mapped" in scanned.unmet(Entry.PTE, place, place + PAGE, place)
+        ctypes.memset(place, 1, 2 * PAGE)
+        assert scanned.unmet(Entry.PTE, place, place + 2 * PAGE, place) == ""
+        assert "[8192, 12288)" in scanned.unmet(Entry.PTE, place, place + 3 * PAGE, place)
+        assert scanned.unmet(Entry.PMD, place, place + PAGE, place) != ""
+    scanned.close()

@@ -1,0 +1,149 @@
+"""Programs run on any file system: each op does its thing, and what comes back passes the host's checks."""
+
+import errno
+import os
+import typing
+from pathlib import Path
+
+import pytest
+
+from harness.agent import observe, run
+from harness.agent.channel import Message
+from harness.agent.cpu import Cpu
+from harness.agent.memory import Scratch
+from harness.model import ops, program, wire
+from harness.model.observation import FileView, OpResult, Segment, Stamp, Zero
+from harness.model.units import PAGE
+
+cpu = Cpu()
+EVERY_OP = """daxcheck program 1
+plant ignore_flush 0 4K
+create f data
+fallocate f allocate 0 64K
+mmap m f 0 64K align=4K
+store m 0 64K
+msync m 0 64K
+flush m 0 64K
+load m 0 64K
+expect_mapped m pte 0 64K
+pwrite f 4K 100
+pread f 0 8K
+open g data
+close g
+fsync f
+fdatasync f
+fsyncdir
+sync
+munmap m
+ftruncate f 8K
+cut_power
+"""
+
+
+def execute(root: Path, text: str) -> tuple[list[OpResult], Message, list[Message]]:
+    """Run a program of ops below the header in `root`; results as the host reads them, the answer, the events."""
+    events: list[Message] = []
+    wanted = program.parse(text if text.startswith("daxcheck") else "daxcheck program 1\n" + text)
+    answer = run.run(cpu, None, str(root), wanted, events.append)
+    return list(wire.op_results_from_wire(answer["results"])), answer, events
+
+
+def look(root: Path, path: str) -> FileView:
+    return wire.file_view_from_wire(observe.observe(cpu, str(root), path))
+
+
+def test_every_op_runs(tmp_path: Path) -> None:
+    """There is no op that the interpreter does not know; each yields one result, in order."""
+    parsed = program.parse(EVERY_OP)
+    assert {type(op) for op in parsed.ops} == set(typing.get_args(ops.Op))
+    results, answer, events = execute(tmp_path, EVERY_OP)
+    assert answer["signal"] is None
+    assert [result.index for result in results] == list(range(len(parsed.ops)))
+    assert [result.index for result in results if result.errno] == []
+    assert [event["index"] for event in events if event["event"] == "op"] == list(range(len(parsed.ops)))
+    assert events[-1] == {"event": "cut"}
+
+
+def test_contents_are_stamps(tmp_path: Path) -> None:
+    """Loads, preads and the files afterwards show each store under the number it has in the Program."""
+    results, _, _ = execute(tmp_path, EVERY_OP)
+    assert results[7].segments == (Segment(0, 64 * 1024, Stamp(1, 1)),)
+    seen = results[10].segments
+    assert [segment.source for segment in seen[:2]] == [Stamp(1, 1), Stamp(2, 1)]
+    assert (seen[1].start, seen[1].end, seen[-1].end) == (PAGE, PAGE + 96, 2 * PAGE)
+    view = look(tmp_path, "data")
+    assert (view.size, view.segments, view.differences) == (2 * PAGE, seen, ())
+
+
+def test_second_file_has_its_own_number(tmp_path: Path) -> None:
+    """Stamps name the file by the order of creation, also through a second descriptor."""
+    execute(tmp_path, "create a one\ncreate b two\npwrite b 0 4K\nopen c two\npwrite c 4K 4K\ncut_power\n")
+    expected = (Segment(0, PAGE, Stamp(1, 2)), Segment(PAGE, 2 * PAGE, Stamp(2, 2)))
+    assert look(tmp_path, "two").segments == expected
+    assert look(tmp_path, "one") == FileView("one", 0)
+
+
+def test_bus_error_is_a_result(tmp_path: Path) -> None:
+    """A SIGBUS ends the run at its op; what came before is kept, and there is no cut."""
+    text = "create f data\nftruncate f 4K\nmmap m f 0 8K\nstore m 0 4K\nload m 4K 4K\ncut_power\n"
+    results, answer, events = execute(tmp_path, text)
+    assert answer["signal"] == {"signal": 7, "index": 4}
+    assert [result.index for result in results] == [0, 1, 2, 3]
+    assert {"event": "cut"} not in events
+
+
+def test_failed_ops_tell_errno(tmp_path: Path) -> None:
+    """A refused op is a result; ops on what it was to define fail with EBADF and the run goes on."""
+    (tmp_path / "data").write_bytes(b"")
+    results, _, _ = execute(tmp_path, "create f data\nmmap m f 0 4K\nstore m 0 4K\nfsync f\ncut_power\n")
+    assert [result.errno for result in results] == [errno.EEXIST, *[errno.EBADF] * 3, 0]
+
+
+def test_short_read_shows_what_is_there(tmp_path: Path) -> None:
+    """A pread across the end of the file yields the bytes before it, one beyond it nothing."""
+    results, _, _ = execute(tmp_path, "create f data\npwrite f 0 100\npread f 0 8K\npread f 4K 8K\ncut_power\n")
+    assert results[2].segments[-1].end == 100
+    assert results[3].segments == ()
+
+
+def test_unmet_expectation_says_why(tmp_path: Path) -> None:
+    """A page that nothing touched is not mapped, and the result says so."""
+    results, _, _ = execute(tmp_path, "create f data\nftruncate f 8K\nmmap m f 0 8K\nexpect_mapped m pte 0 8K\n")
+    assert "of the mapping" in results[3].unmet
+
+
+def test_missing_file_has_no_size(tmp_path: Path) -> None:
+    """A file that is not there is an observation, not an error."""
+    assert look(tmp_path, "nothing") == FileView("nothing", None)
+
+
+def test_hole_reads_as_zero(tmp_path: Path) -> None:
+    """A sparse file with an odd size is zero to its end in all three views."""
+    with (tmp_path / "data").open("wb") as file:
+        file.truncate(3 * PAGE + 5)
+    assert look(tmp_path, "data") == FileView("data", 3 * PAGE + 5, (Segment(0, 3 * PAGE + 5, Zero()),))
+
+
+def test_reading_a_directory_is_told(tmp_path: Path) -> None:
+    """What cannot be read as a file comes back as an error in words, within a valid view."""
+    (tmp_path / "dir").mkdir()
+    view = look(tmp_path, "dir")
+    assert view.truncated
+    assert view.error
+
+
+@pytest.mark.parametrize("name", ["read", "direct"])
+def test_views_that_differ_are_told_by_line(tmp_path: Path, name: str) -> None:
+    """Bytes that differ from the mapping come back as differences of whole lines, contiguous ones joined."""
+    size = 5 * PAGE + 100
+    (tmp_path / "data").write_bytes(bytes(size))
+    with Scratch(size) as scratch:
+        cpu.edge(scratch.address + PAGE + 70, 1, 1)
+        cpu.edge(scratch.address + PAGE + 128, 1, 1)
+        cpu.edge(scratch.address + size - 1, 1, 1)
+        fd = os.open(tmp_path / "data", os.O_RDONLY)
+        found = observe._compare(cpu, name, fd, scratch.address, size)
+        os.close(fd)
+    line = (PAGE + 64, PAGE + 192)
+    tail = (5 * PAGE + 64, size)
+    assert [(d.view, d.start, d.end, d.source) for d in found] == [(name, *line, Zero()), (name, *tail, Zero())]

@@ -1,0 +1,70 @@
+"""The command loop answers everything it is sent, over a real socket to a real process."""
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from harness.agent import serve
+from harness.agent.channel import Channel, Closed, Message
+from harness.agent.cpu import Cpu
+
+
+@pytest.fixture
+def host() -> Iterator[Channel]:
+    """The host's end of a channel to an agent that runs in a process of its own."""
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        try:
+            serve.serve(Channel(theirs.fileno(), theirs.fileno()), serve.Agent(Cpu(), None, ["one"]), lambda: None)
+        except Closed:
+            os._exit(0)
+        finally:
+            os._exit(1)
+    theirs.close()
+    yield Channel(ours.fileno(), ours.fileno())
+    ours.close()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def ask(host: Channel, message: Message) -> Message:
+    host.send(message)
+    return host.receive()
+
+
+def test_hello(host: Channel) -> None:
+    """hello names the kernel and what is missing."""
+    done = ask(host, {"do": "hello"})["done"]
+    assert done["release"] == os.uname().release
+    assert done["features"]["problems"] == ["one"]
+    assert done["features"]["fault_trace"] is False
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        {},
+        {"do": "dance"},
+        {"do": "attach"},
+        {"do": "run"},
+        {"do": "run", "program": "junk"},
+        {"do": "run", "program": 7},
+        {"do": "observe", "paths": ["data"]},
+    ],
+)
+def test_refusals_are_answers(host: Channel, command: Message) -> None:
+    """A command that cannot be done is answered with an error, and the next one is still served."""
+    refused = ask(host, command)
+    assert refused["error"]
+    assert isinstance(refused["errno"], int)
+    assert "done" in ask(host, {"do": "hello"})
+
+
+def test_garbage_is_told(host: Channel) -> None:
+    """Bytes that are no frame are answered with an error that shows them."""
+    os.write(host._write_fd, b"garbage!")
+    assert "garbage!" in host.receive()["error"]
+    assert "done" in ask(host, {"do": "hello"})
