@@ -1,0 +1,1 @@
+"""The virtual machine: QEMU, its persistence plugin, and the guest inside."""

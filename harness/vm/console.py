@@ -1,0 +1,83 @@
+"""The guest's console: what its kernel complained about.
+
+The text comes from a kernel that may be broken or hostile: it is only searched, and its size is bounded by
+the Machine.
+"""
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.memfile import MemFile
+
+
+class Trouble(StrEnum):
+    """What a line of the console stands for."""
+
+    PANIC = "panic"
+    OOPS = "oops"
+    BUG = "bug"
+    WARNING = "warning"
+    HUNG_TASK = "hung task"
+    FILE_SYSTEM = "file system"
+    STALL = "stall"  # the host gave the guest no time: never a verdict on the kernel
+
+
+# The first pattern that matches names the trouble.
+_PATTERNS: tuple[tuple[Trouble, str], ...] = (
+    (Trouble.PANIC, r"Kernel panic - not syncing"),
+    (Trouble.STALL, r"soft lockup|rcu.*(?:detected stalls|self-detected stall)|hrtimer: interrupt took"
+                    r"|clocksource: .*(?:unstable|skewed)|workqueue lockup"),
+    (Trouble.HUNG_TASK, r"INFO: task .* blocked for more than"),
+    (Trouble.OOPS, r"\bOops\b|general protection fault|unable to handle (?:kernel|page fault)|double fault"),
+    (Trouble.BUG, r"kernel BUG at|\bBUG: "),
+    (Trouble.WARNING, r"\bWARNING: "),
+    (Trouble.FILE_SYSTEM, r"EXT4-fs (?:error|warning)|EXT4-fs.*: (?:error|failed|corrupt)"
+                          r"|JBD2: .*(?:error|fail|corrupt)|Aborting journal"
+                          r"|XFS .*(?:[Cc]orrupt|Internal error|I/O [Ee]rror|Shutting down|assertion failed)"
+                          r"|Buffer I/O error|blk_update_request: |I/O error, dev"),
+)  # fmt: skip
+_REGEX = re.compile("|".join(f"(?P<t{i}>{pattern})" for i, (_, pattern) in enumerate(_PATTERNS)))
+LINE_LIMIT = 400
+"""Characters of a console line that a report keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One line in which the guest's kernel complained."""
+
+    trouble: Trouble
+    line: str
+
+
+def complaints(lines: Iterable[str]) -> list[Complaint]:
+    """The lines that stand for trouble, in order."""
+    found = []
+    for line in lines:
+        match = _REGEX.search(line)
+        if match is not None and match.lastgroup is not None:
+            found.append(Complaint(_PATTERNS[int(match.lastgroup[1:])][0], line.strip()[:LINE_LIMIT]))
+    return found
+
+
+class Console:
+    """Reads what QEMU appended to the console file."""
+
+    def __init__(self, file: MemFile) -> None:
+        self._fd = file.fd
+
+    def text(self) -> str:
+        """All the guest has said so far."""
+        size = os.fstat(self._fd).st_size
+        return os.pread(self._fd, size, 0).decode(errors="replace").replace("\r", "")
+
+    def complaints(self) -> list[Complaint]:
+        """All trouble so far."""
+        return complaints(self.text().splitlines())
+
+    def last_line(self) -> str:
+        """The last thing said, for a guest that went silent."""
+        lines = [line for line in self.text().splitlines() if line.strip()]
+        return lines[-1].strip()[:LINE_LIMIT] if lines else "(nothing)"

@@ -1,0 +1,178 @@
+"""The guest's early user space: interpreter, agent, kernel modules and a few tools, as one cpio archive.
+
+It is not compressed: the emulated processor would take longer to unpack it than to copy it.
+"""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from harness import cachedir
+from harness.errors import InfraError, SetupError
+from harness.kernel import modinfo, modules
+from harness.kernel.kernel import Kernel
+from harness.vm import cpio, interpreter, libraries
+from harness.vm.interpreter import Interpreter
+
+AREA = "initramfs"
+FORMAT = 1
+"""Raise when the same inputs make a different archive."""
+ROOT = Path(__file__).resolve().parents[2]
+"""The directory that holds the harness package."""
+AGENT = "harness.agent"
+OURS = "/lib/daxcheck"
+"""Where our own modules lie in the guest."""
+TOOLS = ("mkfs.ext4", "mkfs.xfs")
+SHELL = ("sh", "ls", "cat", "mount", "umount", "dmesg", "grep", "head", "hexdump", "mkdir", "sync", "sleep", "filefrag",
+         "xfs_io")  # fmt: skip
+"""What a user finds in `daxcheck shell` besides Python; those that this machine lacks are left out."""
+PACKAGES = {"mkfs.ext4": "e2fsprogs", "mkfs.xfs": "xfsprogs"}
+MODULE_LIST = "/modules.list"
+STRIP = 60.0
+"""Seconds that strip may take for one file."""
+
+_SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+_CONFIGS = ("/etc/mke2fs.conf",)
+_EMPTY = ("/dev", "/mnt", "/proc", "/run", "/sys", "/tmp")
+_INIT = """\
+#!{program} -ISB
+import os, sys
+sys.path.insert(0, "{ours}")
+os.environ["PATH"] = "/bin"
+from {agent}.init import main
+main()
+"""
+
+Tree = dict[str, cpio.Entry]
+
+
+def build(kernel: Kernel, tools: tuple[str, ...] = TOOLS, extra: tuple[str, ...] = (), root: Path = ROOT) -> Path:
+    """The archive for a kernel, from the cache or made now.
+
+    `tools` must exist on this machine, `extra` may; both are found in /bin of the guest. `root` holds the package
+    `harness.agent`. Raises SetupError for a missing tool, UsageError for a module that the kernel lacks.
+    """
+    programs = {name: _which(name) for name in tools}
+    programs |= {name: path for name in extra if (path := _locate(name))}
+    python = interpreter.survey(AGENT, root)
+    shared = libraries.closure([python.program, *python.extensions, *programs.values()])
+    inputs = [python.program, *python.standard, *python.extensions, *python.sources.values(), *shared,
+              *programs.values(), *(Path(name) for name in _CONFIGS if Path(name).is_file())]  # fmt: skip
+
+    def make(room: Path) -> None:
+        tree = _base() | _libraries(shared) | _tools(programs) | _modules(kernel) | _python(python)
+        with (room / "initramfs.cpio").open("wb") as file:
+            file.writelines(cpio.encode(tree))
+
+    return cachedir.directory(AREA, _key(kernel, inputs, programs), make, hashed=True) / "initramfs.cpio"
+
+
+def _key(kernel: Kernel, inputs: Iterable[Path], programs: dict[str, Path]) -> str:
+    """Everything the archive depends on, by content."""
+    contents = {str(path): cachedir.digest(path) for path in inputs}
+    links = {name: str(path) for name, path in programs.items()}
+    parts = (FORMAT, kernel.digest, modules.WANTED, _INIT, contents, links, bool(shutil.which("strip")))
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _which(name: str) -> Path:
+    path = _locate(name)
+    if path is None:
+        raise SetupError(f"{name} is missing: sudo apt-get install {PACKAGES.get(name, name)}")
+    return path
+
+
+def _locate(name: str) -> Path | None:
+    """A user's PATH often lacks the sbin directories."""
+    found = shutil.which(name) or shutil.which(name, path=_SYSTEM_PATH)
+    return Path(found) if found else None
+
+
+def _base() -> Tree:
+    tree: Tree = {path: cpio.Directory() for path in _EMPTY}
+    tree["/dev/console"] = cpio.Device(5, 1)
+    tree["/dev/null"] = cpio.Device(1, 3, 0o666)
+    tree["/sbin"] = cpio.Symlink("bin")
+    for name in _CONFIGS:
+        if Path(name).is_file():
+            tree[name] = cpio.File(Path(name).read_bytes())
+    return tree
+
+
+def _libraries(shared: tuple[Path, ...]) -> Tree:
+    tree: Tree = {str(path): cpio.File(_stripped(path), 0o755) for path in shared}
+    for path, target in libraries.aliases(shared).items():
+        tree.setdefault(path, cpio.Symlink(target))
+    return tree
+
+
+def _tools(programs: dict[str, Path]) -> Tree:
+    return {f"/bin/{name}": cpio.File(_stripped(path), 0o755) for name, path in programs.items()}
+
+
+def _modules(kernel: Kernel) -> Tree:
+    tree: Tree = {}
+    for module in modules.closure(kernel):
+        data = modinfo.read(module.path)
+        # The debug information of a kernel built at home is ten times the module; a signature would not survive.
+        if b".debug_info" in data and not modinfo.signed(data):
+            data = _strip(data, "--strip-debug")
+        tree[f"/lib/modules/{module.name}.ko"] = cpio.File(data)
+    names = "".join(f"{path}\n" for path in tree)
+    return {**tree, MODULE_LIST: cpio.File(names.encode())} if tree else {}
+
+
+def _python(python: Interpreter) -> Tree:
+    tree: Tree = {
+        "/init": cpio.File(_INIT.format(program=python.program, ours=OURS, agent=AGENT).encode(), 0o755),
+        str(python.program): cpio.File(_stripped(python.program), 0o755),
+        # Its absence makes the interpreter complain that it cannot find its platform dependent libraries.
+        str(python.library / "lib-dynload"): cpio.Directory(),
+    }
+    for path in python.extensions:
+        tree[str(path)] = cpio.File(_stripped(path), 0o755)
+    for name, path in python.sources.items():
+        tree[_guest_path(name, path)] = cpio.File(path.read_bytes())
+    return tree | _compiled(python)
+
+
+def _guest_path(name: str, path: Path) -> str:
+    base = f"{OURS}/{name.replace('.', '/')}"
+    return f"{base}/__init__.py" if path.name == "__init__.py" else f"{base}.py"
+
+
+def _compiled(python: Interpreter) -> Tree:
+    """The standard library comes without its sources; ours with them, for the lines of a traceback."""
+    places = [(path, str(path.with_suffix(".pyc")), str(path)) for path in python.standard]
+    for name, path in python.sources.items():
+        shown = Path(_guest_path(name, path))
+        places.append((path, str(shown.parent / "__pycache__" / f"{shown.stem}.{python.tag}.pyc"), str(shown)))
+    with tempfile.TemporaryDirectory() as scratch:
+        jobs = [(path, Path(scratch) / str(i), shown) for i, (path, _, shown) in enumerate(places)]
+        interpreter.compile_all(python.program, jobs)
+        compiled = [target.read_bytes() for _, target, _ in jobs]
+    return {target: cpio.File(data) for (_, target, _), data in zip(places, compiled, strict=True)}
+
+
+def _stripped(path: Path) -> bytes:
+    data = path.read_bytes()
+    return _strip(data, "--strip-unneeded") if data.startswith(b"\x7fELF") else data
+
+
+def _strip(data: bytes, how: str) -> bytes:
+    """Without symbols that only a debugger reads; as it is where binutils is not installed."""
+    program = shutil.which("strip")
+    if program is None:
+        return data
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "file"
+        path.write_bytes(data)
+        try:
+            done = subprocess.run([program, how, str(path)], capture_output=True, timeout=STRIP)
+        except subprocess.TimeoutExpired as error:
+            raise InfraError(f"{program} does not end within {STRIP:g} s") from error
+        return path.read_bytes() if done.returncode == 0 else data

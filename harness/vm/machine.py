@@ -1,0 +1,192 @@
+"""One QEMU process: its command line and its lifetime.
+
+The process has no name in the file system: memory and console are anonymous files, the monitor and the
+guest channel are socket pairs, all inherited. It dies with the thread that started it (PR_SET_PDEATHSIG).
+"""
+
+import contextlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from harness.errors import QemuError, SetupError
+from harness.memfile import MemFile
+
+MIB = 1 << 20
+CONSOLE_LIMIT = 8 * MIB
+"""Bytes the guest can make QEMU write to any file (RLIMIT_FSIZE): a guest that floods its console loses the rest."""
+OLDEST_QEMU = (9, 0)
+"""The first QEMU whose plugins can read registers (qemu_plugin_read_register)."""
+PORT = "daxcheck"
+"""The name of the virtio-serial port that the agent looks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What the guest is made of; part of the key of every snapshot."""
+
+    memory: int = 512 * MIB
+    cpus: int = 2
+    nvdimm: int = 384 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Ram:
+    """Where guest RAM lives. A template is mapped copy-on-write, so that many guests share one file."""
+
+    path: Path
+    template: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Qemu:
+    """A QEMU that is new enough, as found on this machine."""
+
+    path: Path
+    version: str
+
+
+def find_qemu(name: str = "qemu-system-x86_64") -> Qemu:
+    """Find QEMU by name or path. Raises SetupError when there is none or it is older than 9.0."""
+    path = shutil.which(name)
+    if path is None:
+        raise SetupError(f"{name}: not found; scripts/setup installs it (Debian package qemu-system-x86)")
+    text = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    match = re.search(r"version (\d+)\.(\d+)[.\d]*", text)
+    if match is None:
+        raise SetupError(f"{path}: --version does not name a version: {text[:80]!r}; name another with --qemu")
+    if (int(match[1]), int(match[2])) < OLDEST_QEMU:
+        raise SetupError(f"{path}: QEMU {match[1]}.{match[2]} is older than 9.0; scripts/setup installs a newer one")
+    return Qemu(Path(path), match[0].removeprefix("version "))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything a QEMU process is started with; where its RAM lies is filled in when it starts."""
+
+    qemu: Qemu
+    hardware: Hardware
+    kernel: Path
+    initramfs: Path
+    ram: Ram | None = None
+    append: str = ""
+    plugin: str = ""
+    incoming: bool = False
+    interactive: bool = False
+    inherit: tuple[int, ...] = ()
+
+
+def command(plan: Plan, nvdimm: MemFile, console: MemFile, monitor: int, channel: int) -> list[str]:
+    """The argument vector. `monitor` and `channel` are connected sockets that QEMU inherits."""
+    hardware, ram = plan.hardware, plan.ram
+    if ram is None:
+        raise QemuError("a machine needs memory: no RAM file in its plan")
+    sharing = "share=off,readonly=on,rom=off" if ram.template else "share=on"
+    argv = [
+        # A kill -9 of the harness takes QEMU with it; no file it writes can outgrow the limit.
+        "setpriv", "--pdeathsig", "KILL", "prlimit", f"--fsize={CONSOLE_LIMIT}", str(plan.qemu.path),
+        # Nothing that the command line does not name: no network, no disk, no firmware options of the host.
+        "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+        # mem-ctrl is ADR: only what left the CPU caches survives. With "cpu" the kernel would skip every flush.
+        "-machine", "q35,nvdimm=on,nvdimm-persistence=mem-ctrl,memory-backend=ram0",
+        # Four-level page tables: the plugin walks them.
+        "-cpu", "max,la57=off",
+        "-accel", "tcg,thread=multi",
+        "-smp", str(hardware.cpus),
+        "-m", f"{hardware.memory // MIB}M,slots=2,maxmem=4G",
+        "-object", f"memory-backend-file,id=ram0,size={hardware.memory},mem-path={ram.path},{sharing}",
+        "-object", f"memory-backend-file,id=nv0,size={nvdimm.size},mem-path={nvdimm.path},share=on",
+        "-device", "nvdimm,id=nvdimm0,memdev=nv0",
+        "-chardev", _console(plan, console), "-serial", "chardev:console",
+        "-chardev", f"socket,id=monitor,fd={monitor}", "-mon", "chardev=monitor,mode=control",
+        "-device", "virtio-serial-pci", "-chardev", f"socket,id=channel,fd={channel}",
+        "-device", f"virtserialport,chardev=channel,name={PORT}",
+        "-kernel", str(plan.kernel), "-initrd", str(plan.initramfs),
+        # A panic reboots at once, and -no-reboot turns that into an exit the harness sees.
+        "-append", f"console=ttyS0 panic=-1 {plan.append}".strip(),
+    ]  # fmt: skip
+    if plan.plugin:
+        argv += ["-plugin", plan.plugin]
+    if plan.incoming:
+        argv += ["-incoming", "defer"]
+    return argv
+
+
+def _console(plan: Plan, console: MemFile) -> str:
+    """The guest's serial port: a bounded file, or the user's terminal, whose keys then all go to the guest."""
+    return "stdio,id=console,signal=off" if plan.interactive else f"file,id=console,path={console.path},append=on"
+
+
+class Machine:
+    """A running QEMU; leaving the context kills it and waits for its end."""
+
+    def __init__(self, plan: Plan, nvdimm: MemFile) -> None:
+        self.plan = plan
+        self.nvdimm = nvdimm
+        with contextlib.ExitStack() as stack:
+            self.console = stack.enter_context(MemFile("console", 0))
+            self.monitor, monitor = (stack.enter_context(end) for end in socket.socketpair())
+            self.channel, channel = (stack.enter_context(end) for end in socket.socketpair())
+            fds = (nvdimm.fd, self.console.fd, monitor.fileno(), channel.fileno(), *plan.inherit)
+            argv = command(plan, nvdimm, self.console, monitor.fileno(), channel.fileno())
+            try:
+                self._process = subprocess.Popen(
+                    argv, pass_fds=fds, stderr=subprocess.PIPE,
+                    stdin=None if plan.interactive else subprocess.DEVNULL,
+                    stdout=None if plan.interactive else subprocess.DEVNULL,
+                    # SIGXFSZ stays ignored, so that the file size limit shows as EFBIG and not as a death.
+                    restore_signals=False, start_new_session=True,
+                )  # fmt: skip
+            except OSError as error:
+                raise QemuError(f"{argv[0]}: {error.strerror}") from error
+            monitor.close()
+            channel.close()
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Kill the process, reap it, give every descriptor up."""
+        self._process.kill()
+        self._process.wait()
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+        self._stack.close()
+
+    def _end(self) -> int:
+        """Give it a moment to end by itself, since its own exit code tells more than our SIGKILL."""
+        try:
+            return self._process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def last_words(self) -> str:
+        """End the process and say why it ended, in one line: its words on stderr, or its signal or exit code."""
+        code = self._end()
+        text = self._process.stderr.read(64 * 1024).decode(errors="replace") if self._process.stderr else ""
+        lines = [line for line in text.splitlines() if line.strip()]
+        if lines:
+            return f"QEMU: {'; '.join(lines[:3])[:500]}"
+        if code < 0:
+            hint = "; is memory or the cache's file system full?" if -code == signal.SIGBUS else ""
+            return f"QEMU was killed by {signal.Signals(-code).name}{hint}"
+        return f"QEMU exited with code {code}"

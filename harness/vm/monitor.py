@@ -1,0 +1,74 @@
+"""QEMU's monitor protocol, made synchronous: one command at a time, each with a deadline."""
+
+import asyncio
+import logging
+import socket
+from types import TracebackType
+from typing import Any, Self
+
+from qemu.qmp import ExecuteError, QMPClient, QMPError
+
+from harness.deadline import Deadline
+from harness.errors import QemuError
+
+logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)  # a QEMU that dies is told by its Machine, once
+
+ANSWER = 60.0
+"""Seconds QEMU may take to answer one command."""
+
+
+class Monitor:
+    """A QMP session over a connected socket. Every method raises QemuError when QEMU refuses, dies or is silent."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._client = QMPClient()
+        self._wait("connect", self._client.connect(sock))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the session; QEMU itself is the Machine's to end."""
+        try:
+            self._wait("disconnect", self._client.disconnect())
+        except QemuError:
+            pass
+        finally:
+            self._loop.close()
+
+    def execute(self, name: str, **arguments: Any) -> Any:
+        """Run one command and return its answer."""
+        return self._wait(name, self._client.execute(name, arguments or None))
+
+    def save(self, path: str) -> None:
+        """Write the machine state to `path`, leaving out memory that is shared with a file (x-ignore-shared)."""
+        self._migrate("migrate", path)
+
+    def restore(self, path: str) -> None:
+        """Read the machine state from `path` into a QEMU that was started with -incoming defer."""
+        self._migrate("migrate-incoming", path)
+
+    def _migrate(self, name: str, path: str) -> None:
+        capability = {"capability": "x-ignore-shared", "state": True}
+        self.execute("migrate-set-capabilities", capabilities=[capability])
+        self.execute(name, uri=f"file:{path}")
+        deadline = Deadline(ANSWER)
+        while (state := self.execute("query-migrate").get("status")) != "completed":
+            if state == "failed":
+                raise QemuError(f"QEMU: {name} {path} failed")
+            deadline.check(f"QEMU: {name} {path} stays {state!r}")
+            self._wait("wait", asyncio.sleep(0.002))
+
+    def _wait(self, name: str, answer: Any) -> Any:
+        try:
+            return self._loop.run_until_complete(asyncio.wait_for(answer, ANSWER))
+        except ExecuteError as error:
+            raise QemuError(f"QEMU refused {name}: {error}") from error
+        except TimeoutError as error:
+            raise QemuError(f"QEMU did not answer {name} within {ANSWER:.0f} s") from error
+        except (QMPError, OSError, EOFError) as error:
+            raise QemuError(f"QEMU closed its monitor at {name}") from error

@@ -1,0 +1,135 @@
+"""Snapshots: boot a kernel once, start every later guest from its memory in a fraction of a second.
+
+RAM is a file that the booting guest shares, so the saved machine state leaves it out (migration capability
+x-ignore-shared); guests that start from it map the file copy-on-write. The agent has unbound nd_pmem by
+then, so the NVDIMM of a restored guest may hold any image.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import cachedir
+from harness.errors import InfraError, StartError
+from harness.memfile import MemFile
+from harness.vm.guest import BOOT, Guest, Nvdimm
+from harness.vm.machine import Plan, Ram
+
+AREA = "snapshots"
+FORMAT = 1
+"""Raise when what a snapshot holds changes its meaning."""
+RESTORE = 60.0
+"""Seconds a restored guest has to answer; it usually takes less than one."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An idle guest at rest in the cache, and where its NVDIMM lies."""
+
+    path: Path
+    nvdimm: Nvdimm
+
+    @property
+    def ram(self) -> Path:
+        return self.path / "ram"
+
+    @property
+    def state(self) -> Path:
+        return self.path / "state"
+
+
+@dataclass(frozen=True, slots=True)
+class Tracking:
+    """The plugin argument of a tracked guest and the descriptors that QEMU inherits for it."""
+
+    argument: str
+    inherit: tuple[int, ...]
+
+
+Track = Callable[[Path, Nvdimm], Tracking]
+"""Makes the plugin argument once the RAM file and the place of the NVDIMM are known."""
+
+
+def key(plan: Plan) -> str:
+    """What a snapshot depends on: QEMU, hardware, kernel and initramfs, by content."""
+    parts = (FORMAT, plan.qemu.version, str(plan.qemu.path), dataclasses.astuple(plan.hardware), plan.append,
+             plan.kernel.name, cachedir.digest(plan.kernel), cachedir.digest(plan.initramfs))  # fmt: skip
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def ensure(plan: Plan, say: Say) -> Snapshot:
+    """The snapshot for `plan`, taken now when the cache has none. Raises InfraError when the guest does not boot."""
+    path = cachedir.directory(AREA, key(plan), lambda room: _take(plan, room, say))
+    base, size = json.loads((path / "nvdimm.json").read_text())
+    return Snapshot(path, Nvdimm(base, size))
+
+
+def _take(plan: Plan, room: Path, say: Say) -> None:
+    say("booting once for a snapshot")
+    ram = room / "ram"
+    with ram.open("xb") as file:
+        file.truncate(plan.hardware.memory)
+    with MemFile("nvdimm", plan.hardware.nvdimm) as nvdimm, boot(plan, nvdimm, Ram(ram)) as guest:
+        (room / "nvdimm.json").write_text(json.dumps(dataclasses.astuple(guest.nvdimm())))
+        guest.monitor.execute("stop")
+        guest.monitor.save(str(room / "state"))
+
+
+def boot(plan: Plan, nvdimm: MemFile, ram: Ram, tracking: Tracking | None = None) -> Guest:
+    """Cold boot; retried once, since one TCG boot in a hundred hangs before user space (an event of QEMU's)."""
+    plan = _with(plan, ram, tracking)
+    try:
+        return _answering(plan, nvdimm, None)
+    except StartError:
+        raise
+    except InfraError:
+        return _answering(plan, nvdimm, None)
+
+
+def restore(plan: Plan, snapshot: Snapshot, nvdimm: MemFile, tracking: Tracking | None = None) -> Guest:
+    """A guest that goes on from the snapshot with the given NVDIMM."""
+    plan = dataclasses.replace(_with(plan, Ram(snapshot.ram, template=True), tracking), incoming=True)
+    return _answering(plan, nvdimm, snapshot.state)
+
+
+def start(plan: Plan, nvdimm: MemFile, say: Say, track: Track | None = None) -> Guest:
+    """The quickest guest to be had: restored, restored at a second try, or cold-booted."""
+    snapshot = ensure(plan, say)
+    tracking = track(snapshot.ram, snapshot.nvdimm) if track else None
+    for _ in range(2):
+        try:
+            return restore(plan, snapshot, nvdimm, tracking)
+        except StartError:
+            raise
+        except InfraError as error:
+            say(f"restore failed: {error}")
+    say("cold boot instead; the snapshot will be taken anew")
+    cachedir.remove(AREA, snapshot.path.name)
+    ram = MemFile("ram", plan.hardware.memory)
+    tracking = track(ram.path, snapshot.nvdimm) if track else Tracking("", ())
+    tracking = dataclasses.replace(tracking, inherit=(*tracking.inherit, ram.fd))
+    with ram:  # QEMU has its own descriptor once it runs
+        return boot(plan, nvdimm, Ram(ram.path), tracking)
+
+
+def _with(plan: Plan, ram: Ram, tracking: Tracking | None) -> Plan:
+    if tracking is None:
+        return dataclasses.replace(plan, ram=ram)
+    return dataclasses.replace(plan, ram=ram, plugin=tracking.argument, inherit=tracking.inherit)
+
+
+def _answering(plan: Plan, nvdimm: MemFile, state: Path | None) -> Guest:
+    with contextlib.ExitStack() as stack:
+        guest = stack.enter_context(Guest(plan, nvdimm))
+        if state is not None:
+            guest.monitor.restore(str(state))
+            guest.monitor.execute("cont")
+        guest.hello(BOOT if state is None else RESTORE)
+        stack.pop_all()
+    return guest
