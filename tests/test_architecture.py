@@ -1,4 +1,4 @@
-"""The layout of DESIGN section 4 and the house rules, read from the source by `ast`.
+"""The order of the layers and the house rules, read from the source by `ast`.
 
 The tables are the law; each rule is planted once below, so that a rule that no longer bites turns red.
 """
@@ -33,8 +33,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "explore": SHARED | {"model", "agent", "kernel", "media", "vm", "target"},
     "report": SHARED | {"model"},
     "options": SHARED,
-    "pytest_plugin": BELOW | {"options"},
-    "commands": BELOW | {"options", "pytest_plugin"},
+    "pytest_report": SHARED | {"model", "report"},
+    "pytest_plugin": BELOW | {"options", "pytest_report"},
+    "commands": BELOW | {"options", "pytest_plugin", "pytest_report"},
     "cli": BELOW | {"options", "commands"},
 }
 """What each package or module of harness/ may import of the others. A name that is missing has no place yet."""

@@ -1,0 +1,83 @@
+"""Crash images: what may lie on the media after the power fails at one point.
+
+Persisted lines are certain. A dirty line (live memory differs from what was persisted) may or may not have
+been evicted from the cache on its own; the images sample that choice.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.media.log import PersistLog
+from harness.memfile import MemFile
+from harness.model.units import LINE
+
+PESSIMISTIC = "pessimistic"
+EVICTED = "evicted"
+RUN = 16
+"""Lines of an average run that a random image keeps or loses together."""
+
+
+@dataclass(frozen=True, slots=True)
+class CrashImage:
+    """The bytes on the media for one choice of evictions."""
+
+    name: str
+    media: MemFile
+
+
+def persisted(base: MemFile, log: PersistLog, origin: int, count: int) -> MemFile:
+    """The media when nothing was evicted: `base` and the first `count` log records.
+
+    `origin` is the guest-physical address of the device's first byte.
+    """
+    media = base.copy("media")
+    log.apply(media.array, origin, count)
+    return media
+
+
+def dirty_lines(media: MemFile, live: MemFile) -> npt.NDArray[np.int64]:
+    """Indices of the cache lines in which live memory differs from the media."""
+    found = []
+    for start, end in _union(media.extents(), live.extents()):
+        start, end = start // LINE * LINE, -(-end // LINE) * LINE
+        differs = media.array[start:end].view(np.uint64) != live.array[start:end].view(np.uint64)
+        found.append(np.flatnonzero(differs.reshape(-1, LINE // 8).any(axis=1)) + start // LINE)
+    return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+
+
+def images(media: MemFile, live: MemFile, dirty: npt.NDArray[np.int64], seed: int) -> Iterator[CrashImage]:
+    """The crash images to recover, each owned by the caller; without dirty lines there is but one.
+
+    The pessimistic image loses every dirty line, the evicted one none, the random one about half of them,
+    in runs drawn from `seed`.
+    """
+    yield CrashImage(PESSIMISTIC, media.copy(PESSIMISTIC))
+    if dirty.size == 0:
+        return
+    yield CrashImage(EVICTED, live.copy(EVICTED))
+    chosen = dirty[_evictions(dirty.size, seed)]
+    if 0 < chosen.size < dirty.size:
+        sample = media.copy("random")
+        sample.array.reshape(-1, LINE)[chosen] = live.array.reshape(-1, LINE)[chosen]
+        yield CrashImage(f"random:{seed}", sample)
+
+
+def _evictions(count: int, seed: int) -> npt.NDArray[np.bool_]:
+    """Which of `count` dirty lines were evicted: runs of RUN lines on average, so that reports stay readable."""
+    random = np.random.default_rng(seed)
+    turns = np.cumsum(random.random(count) < 1 / RUN) + random.integers(2)
+    even: npt.NDArray[np.bool_] = turns % 2 == 0
+    return even
+
+
+def _union(first: list[tuple[int, int]], second: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(first + second):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged

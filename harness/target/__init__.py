@@ -1,0 +1,1 @@
+"""Where Programs run, and how one run becomes a judged cell."""
