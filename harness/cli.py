@@ -1,0 +1,108 @@
+"""The command line. Exit codes: 0 clean, 1 a violation was found, 2 usage or set-up, 3 infrastructure."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness import __version__
+from harness.errors import EXIT_INFRA, DaxcheckError
+from harness.options import RUN
+
+EPILOG = """\
+examples:
+  daxcheck kernel fetch debian:bookworm      get a kernel to test
+  daxcheck run --kernel 6.12 --fs ext4       every scenario on one kernel and file system
+  daxcheck run -k punch -n auto              the punch-hole family, as many guests as fit
+  daxcheck run results/x.prog --kernel 6.1   replay one recorded Program
+  daxcheck shell --kernel 6.12 --fs xfs      look around in a guest with a DAX mount
+
+exit codes: 0 clean, 1 a violation was found, 2 usage or set-up, 3 infrastructure (nothing was judged)
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code. Every expected failure is one line on stderr."""
+    options = _parser().parse_args(argv)
+    try:
+        return _dispatch(options)
+    except DaxcheckError as error:
+        print(f"daxcheck: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("daxcheck: interrupted; nothing is left running", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_INFRA
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="daxcheck",
+        description="Find lost, stale and incoherent data in Linux file-system DAX on persistent memory.",
+        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"daxcheck {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("doctor", help="say what this machine has and what it lacks, each with its remedy")
+    listing = commands.add_parser("list", help="list the scenarios")
+    listing.add_argument("-k", dest="expression", default="", metavar="EXPR", help="only those that match (pytest -k)")
+    _kernel_parser(commands.add_parser("kernel", help="fetch, list, add and remove kernels"))
+    _run_parser(commands.add_parser("run", help="run scenarios or .prog files"))
+    shell = commands.add_parser("shell", help="a shell in a guest with a DAX mount at /mnt")
+    shell.add_argument("--kernel", default="", metavar="SPEC", help="a cached release or prefix, debian:SUITE, or path")
+    shell.add_argument("--modules", type=Path, metavar="DIR", help="where the modules of a --kernel path lie")
+    shell.add_argument("--fs", default="ext4", help="file system to mount (%(default)s)")
+    shell.add_argument("--qemu", default="qemu-system-x86_64", metavar="PATH", help="the QEMU to use (%(default)s)")
+    return parser
+
+
+def _run_parser(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Run scenarios, cut the power, recover, judge: `pytest scenarios`, with these options."
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="scenario or .prog files (all scenarios)")
+    parser.add_argument("-k", dest="expression", default="", metavar="EXPR", help="scenarios that match (pytest -k)")
+    parser.add_argument("-m", dest="mark", default="", metavar="MARK", help="scenarios with this mark, such as quick")
+    parser.add_argument("-n", dest="workers", default="0", metavar="N", help="guests in parallel; auto: as many as fit")
+    parser.add_argument("-x", dest="first", action="store_true", help="stop at the first violation or error")
+    parser.add_argument("--judged", action="store_true", help="exit 0 when every cell was judged")
+    for name, settings in RUN:
+        parser.add_argument(name, **settings)
+
+
+def _kernel_parser(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    fetch = actions.add_parser("fetch", help="fetch distribution kernels into the cache")
+    fetch.add_argument("specs", nargs="+", metavar="debian:SUITE[/VERSION]", help="or `default`: those of scripts/run")
+    actions.add_parser("list", help="list the cached kernels")
+    add = actions.add_parser("add", help="put a bzImage, vmlinuz or kernel build tree into the cache")
+    add.add_argument("path", type=Path)
+    add.add_argument("--modules", type=Path, metavar="DIR", help="where its modules lie, if not beside it")
+    remove = actions.add_parser("rm", help="remove kernels from the cache")
+    remove.add_argument("releases", nargs="+", metavar="RELEASE")
+
+
+def _dispatch(options: argparse.Namespace) -> int:
+    # Each command imports what it needs, so that `--help` and `kernel list` stay quick.
+    match options.command:
+        case "doctor":
+            from harness.commands import doctor
+
+            return doctor.main()
+        case "list":
+            from harness.commands import suite
+
+            return suite.show(options.expression)
+        case "kernel":
+            from harness.commands import kernels
+
+            return kernels.main(options)
+        case "run":
+            from harness.commands import suite
+
+            return suite.run(options)
+        case _:
+            from harness.commands import shell
+
+            return shell.main(options)

@@ -1,0 +1,44 @@
+"""`daxcheck kernel`: the cache of kernels under test."""
+
+import argparse
+import platform
+
+from harness.errors import EXIT_CLEAN
+from harness.kernel import cache, source
+from harness.kernel.kernel import Kernel
+
+
+def main(options: argparse.Namespace) -> int:
+    """Carry out one action. Raises UsageError, SetupError."""
+    match options.action:
+        case "fetch":
+            for spec in options.specs:
+                _fetch(spec)
+        case "add":
+            _show(cache.add(options.path, options.modules))
+        case "rm":
+            for release in options.releases:
+                _say(f"removed {', '.join(cache.remove(release))}")
+        case _:
+            kernels = cache.cached()
+            for kernel in kernels:
+                _show(kernel)
+            if not kernels:
+                _say("no kernels cached: daxcheck kernel fetch default")
+    return EXIT_CLEAN
+
+
+def _fetch(spec: str) -> None:
+    if spec == "default":
+        for kernel in source.resolve_defaults(platform.freedesktop_os_release(), _say):
+            _show(kernel)
+    else:
+        _show(source.fetch(spec, _say))
+
+
+def _show(kernel: Kernel) -> None:
+    print(f"{kernel.release:28} {kernel.source:32} {kernel.digest[:12]}")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

@@ -1,0 +1,72 @@
+"""`daxcheck run` and `daxcheck list`: the scenarios through pytest; exit codes tell a verdict from a failure."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from harness import pytest_report
+from harness.errors import EXIT_CLEAN, EXIT_INFRA, EXIT_USAGE, EXIT_VIOLATION, UsageError
+from harness.model.result import Outcome
+from harness.options import RUN
+
+SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
+"""Where the scenarios lie in a checkout."""
+_PLUGINS = ("-p", "harness.pytest_plugin", "-p", "no:cacheprovider", "-p", "no:warnings")
+_QUIET = (*_PLUGINS, "-q", "-rN", "--no-header", "--tb=no", "--capture=no")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run what the options choose; 1 when a violation was found, 3 when a cell was not judged, 2 for bad usage."""
+    argv = [*_QUIET, *map(str, _files(options.files)), "-n", options.workers]
+    argv += ["-k", options.expression] if options.expression else []
+    argv += ["-m", options.mark] if options.mark else []
+    argv += ["-x"] if options.first else []
+    for name, _ in RUN:
+        value = getattr(options, name.removeprefix("--"))
+        if value is not None and value is not False:
+            argv.append(name if value is True else f"{name}={value}")
+    tally = pytest_report.Tally()
+    code = pytest.main(argv, plugins=[tally])
+    verdict = _exit_code(code, tally)
+    return EXIT_CLEAN if options.judged and verdict == EXIT_VIOLATION and not _unjudged(tally) else verdict
+
+
+def show(expression: str) -> int:
+    """Print each scenario's name and what it claims."""
+    catalogue = pytest_report.Catalogue()
+    argv = [*_PLUGINS, "-p", "no:terminal", "--collect-only", str(_files([])[0])]
+    argv += ["-k", expression] if expression else []
+    code = pytest.main(argv, plugins=[catalogue])
+    for name, claim in catalogue.entries.items():
+        print(f"{name}\n    {claim}")
+    return EXIT_CLEAN if code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) else EXIT_USAGE
+
+
+def _files(named: list[Path]) -> list[Path]:
+    if not named and not SCENARIOS.is_dir():
+        raise UsageError(f"no scenarios at {SCENARIOS}: run from a checkout, or name scenario or .prog files")
+    for path in named:
+        if not path.exists():
+            raise UsageError(f"{path}: no such file; `daxcheck list` names the scenarios")
+    return named or [SCENARIOS]
+
+
+def _exit_code(code: int, tally: pytest_report.Tally) -> int:
+    outcomes = [result.outcome for result in tally.results]
+    if code == pytest.ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt
+    if code == pytest.ExitCode.USAGE_ERROR:
+        return EXIT_USAGE
+    if code == pytest.ExitCode.NO_TESTS_COLLECTED:
+        raise UsageError("no scenario matches; `daxcheck list` names them")
+    if Outcome.FAIL in outcomes:
+        return EXIT_VIOLATION
+    failed = code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    return EXIT_INFRA if failed or _unjudged(tally) else EXIT_CLEAN
+
+
+def _unjudged(tally: pytest_report.Tally) -> bool:
+    """Whether a cell, or all of them, ended without a verdict; a control that lost nothing is none either."""
+    outcomes = {result.outcome for result in tally.results}
+    return not outcomes or bool(outcomes & {Outcome.ERROR, Outcome.XPASS})

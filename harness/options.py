@@ -1,0 +1,17 @@
+"""The options of a run, declared once for the command line and for pytest: both take the same words."""
+
+from pathlib import Path
+from typing import Any
+
+RUN: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("--kernel", {"default": "", "metavar": "SPEC,...",
+                  "help": "kernels to test: a cached release or its prefix (6.12), debian:SUITE[/VERSION], a path to a "
+                          "bzImage or build tree, or `default`: this distribution's three (the newest cached)"}),
+    ("--modules", {"default": None, "type": Path, "metavar": "DIR", "help": "where a --kernel path's modules lie"}),
+    ("--fs", {"default": "ext4,xfs", "metavar": "FS,...", "help": "file systems to test (ext4,xfs)"}),
+    ("--qemu", {"default": "qemu-system-x86_64", "metavar": "PATH", "help": "the QEMU to use (qemu-system-x86_64)"}),
+    ("--results", {"default": None, "type": Path, "metavar": "DIR", "help": "write results.jsonl, Programs, consoles"}),
+    ("--resume", {"action": "store_true", "help": "leave out the cells that --results DIR already has a verdict on"}),
+    ("--seed", {"default": 1, "type": int, "metavar": "N", "help": "seed of the random evictions (1)"}),
+    ("--repeat", {"default": 1, "type": int, "metavar": "N", "help": "run every cell N times (1)"}),
+)  # fmt: skip

@@ -1,0 +1,106 @@
+"""What a pytest session tells of its cells: a line as each finishes, the journal, the matrix at the end.
+
+A cell reaches the session as a user property of its test's report, also from worker processes.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from harness.errors import DaxcheckError
+from harness.model.result import CellResult
+from harness.report import text
+from harness.report.journal import Journal
+
+PROPERTY = "daxcheck"
+
+
+def attach(item: pytest.Item, result: CellResult, console: str) -> None:
+    """Hand a judged cell to the session, as text: workers pass nothing but plain types."""
+    item.user_properties.append((PROPERTY, json.dumps({"result": result.to_json(), "console": console})))
+
+
+def cells(report: pytest.TestReport) -> Iterator[tuple[CellResult, str]]:
+    """The cell that a report brings, with its consoles."""
+    for name, value in report.user_properties:
+        if name == PROPERTY and report.when == "call":
+            cell = json.loads(str(value))
+            yield CellResult.from_json(cell["result"]), cell["console"]
+
+
+class Tally:
+    """The cells of a session, as they finish; `daxcheck run` reads it at the end."""
+
+    def __init__(self) -> None:
+        self.results: list[CellResult] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.results += [result for result, _ in cells(report)]
+
+
+class Catalogue:
+    """The scenarios that were collected, with the first line of what each claims; `daxcheck list` prints them."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, str] = {}
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        for item in items:
+            function = getattr(item, "function", None)
+            claim = (function.__doc__ or "").strip().splitlines() if function else ["a recorded Program"]
+            self.entries[item.nodeid.split("[")[0]] = claim[0] if claim else "(says nothing)"
+
+
+class Reporter:
+    """Tells each cell as it finishes, keeps it in the journal, and ends with the matrix."""
+
+    def __init__(self, config: pytest.Config, journal: Journal | None) -> None:
+        self.config = config
+        self.journal = journal
+        self.order: dict[str, int] = {}
+        self.results: dict[int, CellResult] = {}
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.order = {item.nodeid: index for index, item in enumerate(session.items)}
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        self.order = {nodeid: index for index, nodeid in enumerate(ids)}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for result, console in cells(report):
+            self.results[self.order.get(report.nodeid, len(self.results))] = result
+            self._tell(f"[{len(self.results)}/{len(self.order)}] {text.line(result)}")
+            try:
+                if self.journal is not None:
+                    self.journal.add(result, console)
+            except DaxcheckError as error:
+                pytest.exit(f"daxcheck: {error}", returncode=error.exit_code)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        """A cell has been told in its own words already: no dot."""
+        if not list(cells(report)):
+            return None
+        return report.outcome if report.outcome != "skipped" else "xfailed", "", ""
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        results = [self.results[index] for index in sorted(self.results)]
+        if not results:
+            return
+        terminalreporter.section("daxcheck")
+        for line in (*text.matrix(results), "", text.LEGEND, *text.losses(results)):
+            terminalreporter.write_line(line)
+        if self.journal is not None:
+            terminalreporter.write_line(f"results: {self.journal.path}")
+
+    def pytest_unconfigure(self) -> None:
+        if self.journal is not None:
+            self.journal.close()
+
+    def _tell(self, line: str) -> None:
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.write_line(line)
