@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "log.h"
+
+struct log_header *log_header;
+
+static struct record *records;
+static uint64_t capacity; /* our own copy: the file is shared with other processes */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static const char *flaw_of(const struct log_header *header, uint64_t file_size)
+{
+	if (memcmp(header->magic, LOG_MAGIC, sizeof(header->magic)) || header->version != LOG_VERSION)
+		return "is no persist log of version 1";
+	if (header->record_size != sizeof(struct record))
+		return "has another record size";
+	if (header->count || header->status)
+		return "has been used: create a new one";
+	if (!header->capacity || header->capacity > (file_size - LOG_HEADER_SIZE) / sizeof(struct record))
+		return "is smaller than its capacity says";
+	return NULL;
+}
+
+static void *map_file(const char *path, uint64_t *size)
+{
+	void *address = MAP_FAILED;
+	struct stat file;
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return MAP_FAILED;
+	if (!fstat(fd, &file)) {
+		*size = file.st_size;
+		errno = EINVAL;
+		if (*size >= LOG_HEADER_SIZE)
+			address = mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	}
+	close(fd);
+	return address;
+}
+
+bool log_open(const char *path, char *why, size_t why_size)
+{
+	uint64_t size = 0;
+	void *address = map_file(path, &size);
+	const char *flaw;
+
+	if (address == MAP_FAILED) {
+		snprintf(why, why_size, "cannot map log %s: %s", path, strerror(errno));
+		return false;
+	}
+	flaw = flaw_of(address, size);
+	if (flaw) {
+		snprintf(why, why_size, "log %s %s", path, flaw);
+		munmap(address, size);
+		return false;
+	}
+	log_header = address;
+	records = (struct record *)((uint8_t *)address + LOG_HEADER_SIZE);
+	capacity = log_header->capacity;
+	return true;
+}
+
+bool log_running(void)
+{
+	return __atomic_load_n(&log_header->status, __ATOMIC_RELAXED) == LOG_RUNNING;
+}
+
+static void stop_locked(enum log_status status, const char *format, va_list arguments)
+{
+	if (!log_running())
+		return;
+	vsnprintf(log_header->status_text, sizeof(log_header->status_text), format, arguments);
+	__atomic_store_n(&log_header->status, status, __ATOMIC_RELEASE);
+}
+
+static void stop_full(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	stop_locked(LOG_FULL, format, arguments);
+	va_end(arguments);
+}
+
+void log_append(const struct record *from, uint64_t count)
+{
+	pthread_mutex_lock(&lock);
+	if (log_running()) {
+		uint64_t used = log_header->count;
+
+		if (used > capacity || count > capacity - used) {
+			stop_full("log full: %" PRIu64 " records fit, %" PRIu64 " more than that came", capacity,
+				  used + count - capacity);
+		} else {
+			memcpy(records + used, from, count * sizeof(*from));
+			__atomic_store_n(&log_header->count, used + count, __ATOMIC_RELEASE);
+		}
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+void log_stop(enum log_status status, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	pthread_mutex_lock(&lock);
+	stop_locked(status, format, arguments);
+	pthread_mutex_unlock(&lock);
+	va_end(arguments);
+}

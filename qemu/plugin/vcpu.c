@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <string.h>
+
+#include "vcpu.h"
+#include "walk.h"
+
+#define FIRST_ROOM 4096
+
+static const char *const names[REG_COUNT] = {
+	"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+	"r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+	"rip", "cr3", "cr4", "efer", "fs_base", "gs_base",
+};
+
+static struct qemu_plugin_scoreboard *scoreboard;
+/* Handles are the same for all vCPUs; each vCPU's thread writes the same values before it runs code. */
+static struct qemu_plugin_register *handles[REG_COUNT];
+
+void vcpu_install(void)
+{
+	scoreboard = qemu_plugin_scoreboard_new(sizeof(struct vcpu));
+}
+
+struct vcpu *vcpu_at(unsigned int index)
+{
+	return qemu_plugin_scoreboard_find(scoreboard, index);
+}
+
+qemu_plugin_u64 vcpu_pending_member(void)
+{
+	return (qemu_plugin_u64){ scoreboard, offsetof(struct vcpu, pending) };
+}
+
+static struct qemu_plugin_register *handle_of(GArray *registers, const char *name)
+{
+	guint i;
+
+	for (i = 0; i < registers->len; i++) {
+		qemu_plugin_reg_descriptor *reg = &g_array_index(registers, qemu_plugin_reg_descriptor, i);
+
+		if (!strcmp(reg->name, name))
+			return reg->handle;
+	}
+	return NULL;
+}
+
+bool vcpu_init(unsigned int index, const char **missing)
+{
+	GArray *registers = qemu_plugin_get_registers();
+	struct vcpu *vcpu = vcpu_at(index);
+	bool found = true;
+	int i;
+
+	for (i = 0; i < REG_COUNT; i++) {
+		struct qemu_plugin_register *handle = handle_of(registers, names[i]);
+
+		if (!handle) {
+			*missing = names[i];
+			found = false;
+		}
+		__atomic_store_n(&handles[i], handle, __ATOMIC_RELAXED);
+	}
+	g_array_free(registers, TRUE);
+	if (!vcpu->scratch)
+		vcpu->scratch = g_byte_array_sized_new(16);
+	return found;
+}
+
+uint64_t vcpu_register(struct vcpu *vcpu, enum reg reg)
+{
+	uint64_t value = 0;
+
+	g_byte_array_set_size(vcpu->scratch, 0); /* QEMU appends */
+	qemu_plugin_read_register(handles[reg], vcpu->scratch);
+	memcpy(&value, vcpu->scratch->data, MIN(vcpu->scratch->len, sizeof(value)));
+	return value;
+}
+
+enum paging vcpu_paging(struct vcpu *vcpu)
+{
+	if (vcpu->paging == PAGING_UNKNOWN) {
+		if (!(vcpu_register(vcpu, REG_EFER) & EFER_LMA))
+			vcpu->paging = PAGING_LEGACY;
+		else
+			vcpu->paging = vcpu_register(vcpu, REG_CR4) & CR4_LA57 ? PAGING_LONG5 : PAGING_LONG4;
+	}
+	return (enum paging)vcpu->paging;
+}
+
+struct record *vcpu_add(struct vcpu *vcpu, unsigned int index, enum record_kind kind, uint64_t address,
+			uint32_t length)
+{
+	struct record *record;
+
+	if (vcpu->pending == vcpu->room) {
+		vcpu->room = vcpu->room ? vcpu->room * 2 : FIRST_ROOM;
+		vcpu->set = g_renew(struct record, vcpu->set, vcpu->room);
+	}
+	record = &vcpu->set[vcpu->pending++];
+	memset(record, 0, sizeof(*record));
+	record->kind = kind;
+	record->address = address;
+	record->length = length;
+	record->vcpu = index;
+	return record;
+}

@@ -1,0 +1,263 @@
+"""The plugin at work: small guests without a kernel run in QEMU, and the log says what became durable."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from harness.media.log import Kind, PersistLog, PersistLogError, Record, Status
+from harness.vm import plugin
+
+NATIVE = Path(__file__).resolve().parents[1] / "native"
+MIB = 1 << 20
+BASE = 1 << 32
+"""Where q35 puts the first NVDIMM when RAM ends below 4 GiB."""
+QEMU = shutil.which("qemu-system-x86_64") or ""
+MARK = ".byte 0x0f, 0x1f, 0x84, 0x00, 0x58, 0x41, 0x44, 0x5d"
+
+pytestmark = pytest.mark.skipif(not QEMU, reason="qemu-system-x86_64 is not installed: scripts/setup")
+
+
+@dataclass(frozen=True)
+class Rig:
+    """Runs guests in a directory of its own."""
+
+    path: Path
+    plugin: Path
+
+    def run(
+        self, body: str, *, capacity: int = 1000, la57: bool = False, private: bool = False,
+        nvdimm_size: int = 16 * MIB, ignore_flush: tuple[int, int] | None = None, count_stores: bool = False,
+    ) -> PersistLog:  # fmt: skip
+        """Assemble and run `body`; the log it left. r15 holds the NVDIMM's address, its bytes are zero at first."""
+        self._assemble(body, la57)
+        for name, size in (("ram", 64 * MIB), ("nvdimm", 16 * MIB)):
+            with (self.path / name).open("wb") as file:
+                file.truncate(size)
+        log = os.open(self.path / "log", os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        PersistLog.create(log, capacity).close()
+        os.close(log)
+        argument = plugin.argument(
+            self.plugin, log=self.path / "log", ram=self.path / "ram", ram_size=64 * MIB, nvdimm=self.path / "nvdimm",
+            nvdimm_base=BASE, nvdimm_size=nvdimm_size, ignore_flush=ignore_flush, count_stores=count_stores,
+        )  # fmt: skip
+        share = "off" if private else "on"
+        argv = [
+            QEMU, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-accel", "tcg", "-cpu", "max",
+            "-machine", "q35,nvdimm=on,memory-backend=ram0", "-m", "64M,slots=1,maxmem=4G",
+            "-object", f"memory-backend-file,id=ram0,size=64M,mem-path={self.path / 'ram'},share={share}",
+            "-object", f"memory-backend-file,id=nv0,size=16M,mem-path={self.path / 'nvdimm'},share=on",
+            "-device", "nvdimm,memdev=nv0", "-device", "isa-debug-exit,iobase=0xf4",
+            "-kernel", str(self.path / "guest.bin"), "-plugin", argument,
+        ]  # fmt: skip
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 1, done.stderr  # isa-debug-exit: 2 * value + 1
+        return PersistLog.open(self.path / "log")
+
+    def _assemble(self, body: str, la57: bool) -> None:
+        (self.path / "body.s").write_text("\n".join(body.strip().splitlines()) + "\n")
+        define = ["-DLA57"] if la57 else []
+        subprocess.run(["gcc", "-c", *define, f"-I{self.path}", f"-Wa,-I{self.path}", "-o", self.path / "guest.o",
+                        NATIVE / "guest.S"], check=True)  # fmt: skip
+        subprocess.run(["ld", "-Ttext=0x100000", "--oformat=binary", "-e", "start", "-o", self.path / "guest.bin",
+                        self.path / "guest.o"], check=True)  # fmt: skip
+
+
+@pytest.fixture
+def rig(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    """A rig with the plugin built once per session, in a cache of the session's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    return Rig(tmp_path, plugin.build(Path(QEMU)))
+
+
+def durable(log: PersistLog) -> list[Record]:
+    return [record for record in log if record.kind is not Kind.MARK]
+
+
+def line(start: bytes) -> bytes:
+    return start.ljust(64, b"\0")
+
+
+def test_a_flush_alone_is_not_durable(rig: Rig) -> None:
+    """What is flushed but not fenced, and what is fenced but not flushed, stays out of the log."""
+    with rig.run("movq $1, (%r15); clwb (%r15); movq $2, 64(%r15)") as log:
+        assert (durable(log), log.status, log.counters.vcpus) == ([], Status.RUNNING, 1)
+    with rig.run("movq $1, (%r15); sfence; mfence; lock addq $1, 64(%r15)") as log:
+        assert durable(log) == []
+        assert (log.counters.fences, log.counters.locked) == (0, 0)
+
+
+@pytest.mark.parametrize("flush", ["clwb", "clflushopt", "clflush", ".byte 0x3e; clflush"])
+@pytest.mark.parametrize("fence", ["sfence", "mfence"])
+def test_a_fence_completes_a_flush(rig: Rig, flush: str, fence: str) -> None:
+    """The line is logged with what it held when it was flushed, not with what was stored since."""
+    with rig.run(f"movq $0x11, 72(%r15); {flush} 75(%r15); movq $0x22, 72(%r15); {fence}") as log:
+        assert durable(log) == [Record(Kind.LINE, BASE + 64, bytes(8) + line(b"\x11")[:56], 0, True)]
+        assert (log.counters.flushes, log.counters.fences) == (1, 1)
+
+
+def test_flushes_keep_their_order(rig: Rig) -> None:
+    """Two flushes of a line before one fence are two records, in order; each fence completes only what is pending."""
+    body = """
+        movb $1, (%r15); clwb (%r15); clwb 64(%r15); movb $2, (%r15); clwb (%r15); sfence
+        movb $3, (%r15); clwb (%r15); sfence; sfence
+    """
+    with rig.run(body) as log:
+        found = [(record.address - BASE, record.data[0]) for record in durable(log)]
+        assert found == [(0, 1), (64, 0), (0, 2), (0, 3)]
+        assert (log.counters.flushes, log.counters.fences) == (4, 2)
+
+
+COMPLETING = {
+    "lock": "lock addq $1, -8(%rsp)",
+    "xchg": "xchg %rax, -8(%rsp)",
+    "cpuid": "cpuid",
+    "cr0": "mov %cr0, %rax; mov %rax, %cr0",
+    "cr3": "mov %cr3, %rax; mov %rax, %cr3",
+    "invlpg": "invlpg (%r15)",
+    "wrmsr": "mov $0xc0000102, %ecx; xor %eax, %eax; xor %edx, %edx; wrmsr",
+    "iret": "mov %rsp, %rax; mov %ss, %ecx; push %rcx; push %rax; pushf; mov %cs, %ecx; push %rcx; "
+            "lea 1f(%rip), %rax; push %rax; iretq; 1:",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("body", COMPLETING.values(), ids=COMPLETING.keys())
+def test_locked_and_serialising_instructions_complete(rig: Rig, body: str) -> None:
+    """They complete what is pending, and the record says that no fence did."""
+    with rig.run(f"movb $7, (%r15); clwb (%r15); {body}") as log:
+        assert durable(log) == [Record(Kind.LINE, BASE, line(b"\7"), 0, False)]
+        assert (log.counters.fences, log.counters.locked) == (0, 1)
+
+
+NOT_COMPLETING = {
+    "lfence": "lfence",
+    "tsc deadline": "mov $0x6e0, %ecx; xor %eax, %eax; xor %edx, %edx; wrmsr",
+    "cr8": "mov %cr8, %rax; mov %rax, %cr8",
+    "xchg of registers": "xchg %rax, %rbx",
+    "store": "movq $1, 64(%r15)",
+}
+
+
+@pytest.mark.parametrize("body", NOT_COMPLETING.values(), ids=NOT_COMPLETING.keys())
+def test_other_instructions_do_not_complete(rig: Rig, body: str) -> None:
+    """Load fences, the MSRs and registers that do not serialise, and plain stores leave the set pending."""
+    with rig.run(f"clwb (%r15); {body}") as log:
+        assert durable(log) == []
+
+
+NONTEMPORAL = {
+    "movnti 8": ("movnti %rax, 8(%r15)", [(8, bytes(range(1, 9)))]),
+    "movnti 4": ("movnti %eax, 4(%r15)", [(4, bytes(range(1, 5)))]),
+    "over a line": ("movnti %rax, 61(%r15)", [(61, b"\1\2\3"), (64, b"\4\5\6\7\10")]),
+    "over a page": ("movnti %rax, 4093(%r15)", [(4093, b"\1\2\3"), (4096, b"\4\5\6\7\10")]),
+    "joined": ("movnti %rax, 48(%r15); movnti %rax, 56(%r15); movnti %rax, 64(%r15)",
+               [(48, bytes(range(1, 9)) * 2), (64, bytes(range(1, 9)))]),
+    "not joined": ("movnti %rax, 8(%r15); movnti %eax, (%r15)", [(8, bytes(range(1, 9))), (0, b"\1\2\3\4")]),
+    "movntdq": ("movq %rax, %xmm1; movntdq %xmm1, 32(%r15)", [(32, bytes(range(1, 9)) + bytes(8))]),
+    "movntq": ("movq %rax, %mm1; movntq %mm1, 32(%r15)", [(32, bytes(range(1, 9)))]),
+    "maskmovdqu": ("movq %rax, %xmm1; mov $0x8000008000000080, %rcx; movq %rcx, %xmm2; mov %r15, %rdi; "
+                   "maskmovdqu %xmm2, %xmm1", [(0, b"\1"), (4, b"\5"), (7, b"\10")]),
+    "elsewhere": ("movnti %rax, -64(%rsp)", []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "expected"), NONTEMPORAL.values(), ids=NONTEMPORAL.keys())
+def test_nontemporal_stores_are_exact(rig: Rig, body: str, expected: list[tuple[int, bytes]]) -> None:
+    """Only the stored bytes become durable, not the rest of their line; and only with a fence."""
+    load = "movb $0x55, 24(%r15); mov $0x0807060504030201, %rax"
+    with rig.run(f"{load}; {body}; sfence") as log:
+        assert [(record.address - BASE, record.data) for record in durable(log)] == expected
+        assert all(record.kind is Kind.BYTES and record.fenced for record in durable(log))
+    with rig.run(f"{load}; {body}") as log:
+        assert durable(log) == []
+
+
+def test_markers_stand_in_log_order(rig: Rig) -> None:
+    """A marker is logged when it executes; what is pending then comes after it."""
+    body = f"""
+        mov $5, %edi; {MARK}
+        clwb (%r15); sfence; clwb 64(%r15)
+        mov $-1, %rdi; {MARK}
+        sfence
+    """
+    with rig.run(body) as log:
+        assert [(mark.value, mark.count) for mark in log.marks] == [(5, 0), ((1 << 64) - 1, 2)]
+        assert [record.address - BASE for record in durable(log)] == [0, 64]
+        assert log.counters.markers == 2
+
+
+@pytest.mark.parametrize("la57", [False, True])
+@pytest.mark.parametrize("private", [False, True])
+def test_tables_and_memory_are_found(rig: Rig, la57: bool, private: bool) -> None:
+    """Four and five levels of tables, RAM shared and RAM mapped copy-on-write, give the same log."""
+    with rig.run("movb $9, 128(%r15); clwb 128(%r15); sfence", la57=la57, private=private) as log:
+        log.check()
+        assert durable(log) == [Record(Kind.LINE, BASE + 128, line(b"\x09"), 0, True)]
+
+
+def test_a_planted_fault_loses_flushes(rig: Rig) -> None:
+    """Flushes that touch the given device bytes vanish, the others stay; non-temporal stores are not flushes."""
+    body = "clwb (%r15); clwb 64(%r15); clwb 128(%r15); clwb 192(%r15); movnti %rax, 64(%r15); sfence"
+    with rig.run(body, ignore_flush=(64, 129)) as log:
+        assert [(record.kind, record.address - BASE) for record in durable(log)] == [
+            (Kind.LINE, 0), (Kind.LINE, 192), (Kind.BYTES, 64),
+        ]  # fmt: skip
+        assert (log.counters.flushes, log.counters.dropped) == (2, 2)
+
+
+def test_outside_the_nvdimm_nothing_is_logged(rig: Rig) -> None:
+    """Flushes of RAM and just past the NVDIMM are ignored."""
+    with rig.run("clwb (%rsp); clflush 0x1000; clwb 0x1000(%r15); clwb 0xfff(%r15); sfence", nvdimm_size=4096) as log:
+        assert [record.address - BASE for record in durable(log)] == [0xFC0]
+
+
+def test_a_full_log_stops_by_name(rig: Rig) -> None:
+    """A set that does not fit is not logged at all, and check() says why."""
+    body = "clwb (%r15); sfence; clwb (%r15); clwb 64(%r15); sfence; clwb 128(%r15); sfence"
+    with rig.run(body, capacity=2) as log:
+        assert (log.count, log.status) == (1, Status.FULL)
+        with pytest.raises(PersistLogError, match="log full: 2 records fit, 1 more than that came"):
+            log.check()
+
+
+STOPS = {
+    "wbinvd": ("clwb (%r15); wbinvd", "wbinvd at 0x10[0-9a-f]{4} while NVDIMM lines may be dirty"),
+    "invd": (f"{MARK}; invd", "invd at 0x10[0-9a-f]{4} while"),
+    "unmapped": ("mov $0x7f0000000040, %rbx; clwb 8(%rbx)",
+                 "flush at 0x10[0-9a-f]{4}: linear address 0x7f0000000048 is not mapped"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "said"), STOPS.values(), ids=STOPS.keys())
+def test_what_is_not_modelled_stops_by_name(rig: Rig, body: str, said: str) -> None:
+    """Recording ends with the instruction and its address; nothing after it is logged."""
+    with rig.run(f"{body}; clwb (%r15); sfence") as log:
+        assert durable(log) == []
+        with pytest.raises(PersistLogError, match=said):
+            log.check()
+
+
+def test_wbinvd_of_a_clean_nvdimm_is_harmless(rig: Rig) -> None:
+    """Firmware and kernel use it while they boot, long before anything is stored to the NVDIMM."""
+    with rig.run("wbinvd; clwb (%r15); sfence") as log:
+        log.check()
+        assert log.count == 1
+
+
+def test_a_nvdimm_that_qemu_does_not_map_is_told(rig: Rig) -> None:
+    """More bytes asked for than QEMU maps of the file: an error of the harness, named."""
+    with rig.run("nop", nvdimm_size=32 * MIB) as log:
+        assert log.status is Status.INTERNAL
+        with pytest.raises(PersistLogError, match=r"QEMU maps 16777216 of 33554432 bytes of .*nvdimm"):
+            log.check()
+
+
+def test_counting_stores_changes_no_record(rig: Rig) -> None:
+    """mode=count_stores counts the stores into the NVDIMM and logs what it logs without."""
+    body = "movq $1, (%r15); movq $2, 8(%r15); movq $3, -8(%rsp); clwb (%r15); sfence"
+    with rig.run(body, count_stores=True) as log:
+        assert [record.data[:16] for record in durable(log)] == [b"\1".ljust(8, b"\0") + b"\2".ljust(8, b"\0")]
+        assert log.counters.stores == 2
