@@ -22,17 +22,18 @@ LINE = 64
 """Bytes of a cache line."""
 HEADER_SIZE = 4096
 MAGIC = b"DAXPLOG1"
-VERSION = 1
+VERSION = 2
 
 HEADER = np.dtype([
     ("magic", "S8"), ("version", "<u4"), ("record_size", "<u4"), ("capacity", "<u8"), ("count", "<u8"),
     ("status", "<u4"), ("status_text", "V256"), ("padding", "<u4"),
     ("flushes", "<u8"), ("fences", "<u8"), ("nontemporal", "<u8"), ("locked", "<u8"), ("markers", "<u8"),
     ("dropped", "<u8"), ("stores", "<u8"), ("vcpus", "<u8"), ("fault_start", "<u8"), ("fault_end", "<u8"),
+    ("unchanged", "<u8"),
 ])
 RECORD = np.dtype([
     ("kind", "<u4"), ("length", "<u4"), ("address", "<u8"), ("vcpu", "<u4"), ("flags", "<u4"),
-    ("reserved", "<u8"), ("data", "u1", (LINE,)),
+    ("sequence", "<u8"), ("data", "u1", (LINE,)),
 ])
 NO_FENCE = 1
 """Record flag: completed by a locked or serialising instruction, not by sfence or mfence."""
@@ -86,7 +87,10 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What the plugin counted: flushes and stores inside the NVDIMM, completions that had something to complete."""
+    """What the plugin counted: flushes and stores inside the NVDIMM, completions that had something to complete.
+
+    `unchanged` flushes found their line persisted as it was and left no record; `flushes` does not count them.
+    """
 
     flushes: int
     fences: int
@@ -96,6 +100,7 @@ class Counters:
     dropped: int
     stores: int
     vcpus: int
+    unchanged: int
 
 
 def log_bytes(capacity: int) -> int:
@@ -114,8 +119,9 @@ class PersistLog:
     def create(cls, fd: int, capacity: int) -> Self:
         """Make the file `fd` a new, empty log for `capacity` records (96 bytes each; sparse until written).
 
-        A file that has been a log keeps its memory, which spares the next guest the page faults. Raises OSError
-        when the file cannot be sized, ValueError when capacity is below 1.
+        A file that has been a log of this capacity keeps its memory, which spares the next guest the page faults;
+        what that holds is beyond the count and so does not exist. No QEMU may still write to it. Raises OSError when
+        the file cannot be sized, ValueError when capacity is below 1.
         """
         if capacity < 1:
             raise ValueError(f"log capacity {capacity}: must be at least 1 record")
@@ -123,7 +129,7 @@ class PersistLog:
         header = np.zeros((), HEADER)
         header["magic"], header["version"] = MAGIC, VERSION
         header["record_size"], header["capacity"] = RECORD.itemsize, capacity
-        os.pwrite(fd, header.tobytes(), 0)
+        os.pwrite(fd, header.tobytes().ljust(HEADER_SIZE, b"\0"), 0)
         return cls.open(fd)
 
     @classmethod
@@ -251,13 +257,14 @@ def check_records(records: Records) -> None:
 
 
 def apply_records(records: Records, image: Bytes, base: int) -> int:
-    """Apply checked records in order to `image`. For each byte the last record that holds it wins.
+    """Apply checked records to `image`. For each byte the record of the highest sequence that holds it wins.
 
-    Two passes instead of a loop: the last LINE of each line, then the BYTES that came after it.
+    The log's own order is that of the fences, but coherence orders the write-backs of one line by when each vCPU
+    captured it. Two passes instead of a loop: the last LINE of each line, then the BYTES that came after it.
     """
     if image.size % LINE:
         raise PersistLogError(f"NVDIMM image of {image.size} bytes is no multiple of {LINE}")
-    rows = np.flatnonzero(records["kind"] != Kind.MARK)
+    rows = _in_sequence(records)
     address = records["address"][rows]
     outside = np.flatnonzero((address < base) | (address >= base + image.size))
     if outside.size:
@@ -276,6 +283,15 @@ def apply_records(records: Records, image: Bytes, base: int) -> int:
         piece = later[at:at + CHUNK]
         _apply_bytes(records[rows[piece]], image, offset[piece])
     return int(rows.size)
+
+
+def _in_sequence(records: Records) -> npt.NDArray[np.int64]:
+    """Where the LINE and BYTES records are, by rising sequence: with one busy vCPU the log has that order already."""
+    rows = np.flatnonzero(records["kind"] != Kind.MARK)
+    sequence = records["sequence"][rows]
+    if np.all(sequence[:-1] <= sequence[1:]):
+        return rows
+    return rows[np.argsort(sequence, kind="stable")]
 
 
 def _apply_bytes(records: Records, image: Bytes, offset: npt.NDArray[np.int64]) -> None:

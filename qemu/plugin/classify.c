@@ -48,8 +48,6 @@ static enum kind kind_of_move_to_special(const struct parts *parts)
 	reg = modrm_reg(parts) | (parts->rex_r ? 8 : 0);
 	if (parts->opcode == 0x23)
 		return KIND_SERIALISING;
-	if (reg == 0 || reg == 4)
-		return KIND_PAGING;
 	return reg == 8 ? KIND_OTHER : KIND_SERIALISING; /* MOV to CR8 is the one exception in SDM 9.3 */
 }
 
@@ -93,6 +91,8 @@ static enum kind kind_of_0f38(const struct parts *parts)
 	case 0x80: /* invept */
 	case 0x81: /* invvpid */
 		return parts->data16 ? KIND_SERIALISING : KIND_OTHER;
+	case 0x82:
+		return parts->data16 ? KIND_INVPCID : KIND_OTHER;
 	case 0xf8:
 		if (parts->repeat)
 			return KIND_ENQCMD;
@@ -131,8 +131,8 @@ const char *kind_name(enum kind kind)
 		[KIND_FENCE] = "fence",
 		[KIND_LOCKED] = "locked",
 		[KIND_SERIALISING] = "serialising",
-		[KIND_PAGING] = "paging",
 		[KIND_WRMSR] = "wrmsr",
+		[KIND_INVPCID] = "invpcid",
 		[KIND_NONTEMPORAL] = "nontemporal",
 		[KIND_MARKER] = "marker",
 		[KIND_WBINVD] = "wbinvd",

@@ -16,8 +16,8 @@ enum kind {
 	KIND_FENCE,	  /* sfence, mfence */
 	KIND_LOCKED,	  /* lock prefix, xchg with memory */
 	KIND_SERIALISING, /* cpuid, iret, mov to control register, ... */
-	KIND_PAGING,	  /* mov to cr0 or cr4: serialising, and may change how addresses are translated */
 	KIND_WRMSR,	  /* serialising or not: the MSR decides at run time */
+	KIND_INVPCID,	  /* may change what an address means, and is not serialising */
 	KIND_NONTEMPORAL, /* movnt*, maskmov*, movdiri, movdir64b, clzero */
 	KIND_MARKER,	  /* the agent's multi-byte nop */
 	KIND_WBINVD,	  /* persists every dirty line; also wbnoinvd */

@@ -4,6 +4,7 @@
 
 #include "events.h"
 #include "guest.h"
+#include "lines.h"
 #include "log.h"
 #include "vcpu.h"
 
@@ -28,7 +29,7 @@ void *pack_operand(struct operand operand)
 
 static void complete(struct vcpu *vcpu, enum completion by)
 {
-	uint64_t i;
+	uint64_t i, index;
 
 	if (!vcpu->pending)
 		return;
@@ -36,11 +37,16 @@ static void complete(struct vcpu *vcpu, enum completion by)
 		for (i = 0; i < vcpu->pending; i++)
 			vcpu->set[i].flags = RECORD_NO_FENCE;
 	}
-	log_append(vcpu->set, vcpu->pending);
+	if (log_append(vcpu->set, vcpu->pending, &index)) {
+		for (i = 0; i < vcpu->pending; i++) {
+			if (vcpu->set[i].kind == RECORD_LINE)
+				line_logged(guest_line(vcpu->set[i].address), index + i);
+		}
+	}
 	log_add(&log_header->flushes, vcpu->flushes);
 	log_add(&log_header->nontemporal, vcpu->nontemporal);
-	vcpu->flushes = 0;
-	vcpu->nontemporal = 0;
+	log_add(&log_header->unchanged, vcpu->unchanged);
+	vcpu->flushes = vcpu->nontemporal = vcpu->unchanged = 0;
 	log_count(by == BY_FENCE ? &log_header->fences : &log_header->locked);
 	vcpu->pending = 0;
 }
@@ -48,12 +54,6 @@ static void complete(struct vcpu *vcpu, enum completion by)
 void events_complete(unsigned int index, void *data)
 {
 	complete(vcpu_at(index), (enum completion)(uintptr_t)data);
-}
-
-void events_paging(unsigned int index, void *data)
-{
-	(void)data;
-	vcpu_at(index)->paging = PAGING_UNKNOWN;
 }
 
 void events_wrmsr(unsigned int index, void *data)
@@ -74,11 +74,12 @@ void events_wrmsr(unsigned int index, void *data)
 void events_marker(unsigned int index, void *data)
 {
 	struct record record = { .kind = RECORD_MARK, .vcpu = index };
+	uint64_t at;
 
 	(void)data;
 	guest_touch();
 	record.address = vcpu_register(vcpu_at(index), REG_RDI);
-	log_append(&record, 1);
+	log_append(&record, 1, &at);
 	log_count(&log_header->markers);
 }
 

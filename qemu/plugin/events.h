@@ -15,9 +15,6 @@ void events_flush(unsigned int vcpu, void *data);
 /* sfence, mfence, locked and serialising instructions; data is an enum completion. */
 void events_complete(unsigned int vcpu, void *data);
 
-/* mov to cr0 or cr4: how addresses are translated may change. */
-void events_paging(unsigned int vcpu, void *data);
-
 /* wrmsr: completes unless the MSR is one that does not serialise. Needs registers. */
 void events_wrmsr(unsigned int vcpu, void *data);
 

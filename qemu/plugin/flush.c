@@ -4,20 +4,9 @@
 
 #include "events.h"
 #include "guest.h"
+#include "lines.h"
 #include "log.h"
 #include "vcpu.h"
-
-/* In 8-byte pieces: the unit that x86 stores atomically, so that another vCPU's store is copied whole or not. */
-static void copy_line(uint8_t *to, const uint8_t *from)
-{
-	size_t i;
-
-	for (i = 0; i < LINE_SIZE; i += 8) {
-		uint64_t word = __atomic_load_n((const uint64_t *)(from + i), __ATOMIC_RELAXED);
-
-		memcpy(to + i, &word, sizeof(word));
-	}
-}
 
 /*
  * QEMU shares one translation between all linear addresses of a physical page (CF_PCREL), so the address seen at
@@ -51,31 +40,61 @@ static bool is_ignored(uint64_t line)
 	       offset + LINE_SIZE > __atomic_load_n(&log_header->fault_start, __ATOMIC_RELAXED);
 }
 
+/* False outside long mode, where nothing above 4 GiB can be reached; and, stopping the log, when nothing is mapped. */
+static bool find_flushed(struct vcpu *vcpu, struct operand operand, uint64_t *physical)
+{
+	uint64_t linear = linear_address(vcpu, operand);
+
+	if (vcpu_recall(vcpu, linear, physical))
+		return true;
+	if (!vcpu_in_long_mode(vcpu))
+		return false;
+	if (!guest_translate(vcpu, linear, physical)) {
+		log_stop(LOG_TRANSLATION, "flush at 0x%" PRIx64 ": linear address 0x%" PRIx64 " is not mapped",
+			 instruction_address(vcpu, operand), linear);
+		return false;
+	}
+	vcpu_remember(vcpu, linear, *physical);
+	return true;
+}
+
+static void add_line(struct vcpu *vcpu, unsigned int index, uint64_t physical, const uint8_t *live)
+{
+	struct line *line = guest_line(physical);
+	struct record *record;
+
+	if (line_is_persisted(line, live)) {
+		vcpu->unchanged++;
+		return;
+	}
+	record = vcpu_room(vcpu);
+	record->kind = RECORD_LINE;
+	record->length = LINE_SIZE;
+	record->address = physical;
+	record->vcpu = index;
+	record->flags = 0;
+	line_capture(line, record, live);
+	vcpu->pending++;
+	vcpu->flushes++;
+}
+
 void events_flush(unsigned int index, void *data)
 {
 	struct vcpu *vcpu = vcpu_at(index);
-	uint64_t linear, physical;
 	struct operand operand;
-	const uint8_t *line;
+	const uint8_t *live;
+	uint64_t physical;
 
-	if (!log_running() || vcpu_paging(vcpu) == PAGING_LEGACY)
-		return; /* outside long mode nothing above 4 GiB can be reached */
 	memcpy(&operand, &data, sizeof(operand));
-	linear = linear_address(vcpu, operand);
-	if (!guest_translate(vcpu, linear, &physical)) {
-		log_stop(LOG_TRANSLATION, "flush at 0x%" PRIx64 ": linear address 0x%" PRIx64 " is not mapped",
-			 instruction_address(vcpu, operand), linear);
+	if (!log_running() || !find_flushed(vcpu, operand, &physical))
 		return;
-	}
 	physical &= ~(uint64_t)(LINE_SIZE - 1);
-	line = memory_at(&nvdimm, physical, LINE_SIZE);
-	if (!line)
+	live = memory_at(&nvdimm, physical, LINE_SIZE);
+	if (!live)
 		return;
 	guest_touch();
-	if (is_ignored(physical)) {
+	if (is_ignored(physical))
 		log_count(&log_header->dropped);
-		return;
-	}
-	vcpu->flushes++;
-	copy_line(vcpu_add(vcpu, index, RECORD_LINE, physical, LINE_SIZE)->data, line);
+	else
+		add_line(vcpu, index, physical, live);
 }

@@ -42,9 +42,14 @@ static bool read_entry(void *unused, uint64_t physical, uint64_t *entry)
 
 bool guest_translate(struct vcpu *vcpu, uint64_t linear, uint64_t *physical)
 {
-	int levels = vcpu_paging(vcpu) == PAGING_LONG5 ? 5 : 4;
+	int levels = vcpu_register(vcpu, REG_CR4) & CR4_LA57 ? 5 : 4;
 
 	return walk(vcpu_register(vcpu, REG_CR3), levels, linear, read_entry, NULL, physical);
+}
+
+struct line *guest_line(uint64_t physical)
+{
+	return line_at(physical - nvdimm.base);
 }
 
 bool guest_accessed(qemu_plugin_meminfo_t info, uint64_t vaddr, uint64_t *physical)

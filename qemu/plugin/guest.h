@@ -4,6 +4,7 @@
 #define DAXCHECK_GUEST_H
 
 #include "api.h"
+#include "lines.h"
 #include "memory.h"
 #include "options.h"
 #include "vcpu.h"
@@ -16,8 +17,11 @@ void guest_install(const struct options *options);
 /* Finds the guest's memory in this process; called per vCPU, works once. Stops the log when it is not found. */
 void guest_find_memory(const struct options *options);
 
-/* Walks the page tables of a vCPU in long mode; needs registers. */
+/* Walks the page tables of a vCPU that is in long mode; needs registers. */
 bool guest_translate(struct vcpu *vcpu, uint64_t linear, uint64_t *physical);
+
+/* The line of the NVDIMM that holds this guest-physical address, which must be inside. */
+struct line *guest_line(uint64_t physical);
 
 /* The guest-physical address of an access just made, false when it is no plain memory. */
 bool guest_accessed(qemu_plugin_meminfo_t info, uint64_t vaddr, uint64_t *physical);

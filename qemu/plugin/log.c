@@ -21,7 +21,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const char *flaw_of(const struct log_header *header, uint64_t file_size)
 {
 	if (memcmp(header->magic, LOG_MAGIC, sizeof(header->magic)) || header->version != LOG_VERSION)
-		return "is no persist log of version 1";
+		return "is no persist log of version 2";
 	if (header->record_size != sizeof(struct record))
 		return "has another record size";
 	if (header->count || header->status)
@@ -71,11 +71,6 @@ bool log_open(const char *path, char *why, size_t why_size)
 	return true;
 }
 
-bool log_running(void)
-{
-	return __atomic_load_n(&log_header->status, __ATOMIC_RELAXED) == LOG_RUNNING;
-}
-
 static void stop_locked(enum log_status status, const char *format, va_list arguments)
 {
 	if (!log_running())
@@ -93,8 +88,10 @@ static void stop_full(const char *format, ...)
 	va_end(arguments);
 }
 
-void log_append(const struct record *from, uint64_t count)
+bool log_append(const struct record *from, uint64_t count, uint64_t *index)
 {
+	bool done = false;
+
 	pthread_mutex_lock(&lock);
 	if (log_running()) {
 		uint64_t used = log_header->count;
@@ -105,9 +102,17 @@ void log_append(const struct record *from, uint64_t count)
 		} else {
 			memcpy(records + used, from, count * sizeof(*from));
 			__atomic_store_n(&log_header->count, used + count, __ATOMIC_RELEASE);
+			*index = used;
+			done = true;
 		}
 	}
 	pthread_mutex_unlock(&lock);
+	return done;
+}
+
+const struct record *log_record(uint64_t index)
+{
+	return records + index;
 }
 
 void log_stop(enum log_status status, const char *format, ...)

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define LOG_MAGIC "DAXPLOG1"
-#define LOG_VERSION 1
+#define LOG_VERSION 2
 #define LOG_HEADER_SIZE 4096
 #define LINE_SIZE 64
 
@@ -39,7 +39,7 @@ struct record {
 	uint64_t address; /* guest-physical */
 	uint32_t vcpu;
 	uint32_t flags;
-	uint64_t reserved;
+	uint64_t sequence; /* order of capture over all vCPUs, from 1; 0 in a MARK */
 	uint8_t data[LINE_SIZE];
 };
 _Static_assert(sizeof(struct record) == 96, "the log's record size");
@@ -63,10 +63,11 @@ struct log_header {
 	uint64_t vcpus;	      /* vCPUs that the plugin is ready on */
 	uint64_t fault_start; /* flushes of device bytes [fault_start, fault_end) are ignored; the harness may */
 	uint64_t fault_end;   /* change these two while the guest runs */
+	uint64_t unchanged;   /* flushes that found their line persisted as it is, and so left no record */
 };
 _Static_assert(offsetof(struct log_header, status_text) == 36, "layout shared with harness/media/log.py");
 _Static_assert(offsetof(struct log_header, flushes) == 296, "layout shared with harness/media/log.py");
-_Static_assert(offsetof(struct log_header, fault_end) == 368, "layout shared with harness/media/log.py");
+_Static_assert(offsetof(struct log_header, unchanged) == 376, "layout shared with harness/media/log.py");
 
 extern struct log_header *log_header;
 
@@ -74,10 +75,16 @@ extern struct log_header *log_header;
 bool log_open(const char *path, char *why, size_t why_size);
 
 /* Whether recording is on: no status has been set. */
-bool log_running(void);
+static inline bool log_running(void)
+{
+	return __atomic_load_n(&log_header->status, __ATOMIC_RELAXED) == LOG_RUNNING;
+}
 
-/* Appends all `count` records in one piece, or none and sets LOG_FULL. */
-void log_append(const struct record *records, uint64_t count);
+/* Appends all `count` records in one piece, *index the first of them; or none, false, and sets LOG_FULL. */
+bool log_append(const struct record *records, uint64_t count, uint64_t *index);
+
+/* A record that has been appended; it does not change any more. */
+const struct record *log_record(uint64_t index);
 
 /* Stops recording for good. The first status stays. */
 void log_stop(enum log_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -15,6 +15,7 @@
 #include "decode.h"
 #include "events.h"
 #include "guest.h"
+#include "lines.h"
 #include "log.h"
 #include "options.h"
 #include "vcpu.h"
@@ -59,6 +60,16 @@ static void on_store(struct qemu_plugin_insn *insn, qemu_plugin_vcpu_mem_cb_t ca
 	qemu_plugin_register_vcpu_mem_cb(insn, callback, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_W, data);
 }
 
+/*
+ * A CPU may use a translation until it executes mov to a control register, invlpg, invpcid or wrmsr of EFER; iret
+ * stands for the page fault, which drops one as well. Other CPUs make it do so by an interrupt. This counts them,
+ * and more than them: all serialising instructions are as rare, and counting is one addition in generated code.
+ */
+static void forget_page(struct qemu_plugin_insn *insn)
+{
+	qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, QEMU_PLUGIN_INLINE_ADD_U64, vcpu_mappings_member(), 1);
+}
+
 static void instrument(struct qemu_plugin_insn *insn)
 {
 	struct decoded decoded = decode_instruction(insn);
@@ -73,15 +84,17 @@ static void instrument(struct qemu_plugin_insn *insn)
 	case KIND_FENCE:
 		on_exec_if_pending(insn, events_complete, QEMU_PLUGIN_CB_NO_REGS, (void *)BY_FENCE);
 		break;
-	case KIND_LOCKED:
 	case KIND_SERIALISING:
+		forget_page(insn);
+		/* fall through */
+	case KIND_LOCKED:
 		on_exec_if_pending(insn, events_complete, QEMU_PLUGIN_CB_NO_REGS, (void *)BY_LOCKED);
 		break;
-	case KIND_PAGING:
-		qemu_plugin_register_vcpu_insn_exec_cb(insn, events_paging, QEMU_PLUGIN_CB_NO_REGS, NULL);
-		on_exec_if_pending(insn, events_complete, QEMU_PLUGIN_CB_NO_REGS, (void *)BY_LOCKED);
+	case KIND_INVPCID:
+		forget_page(insn);
 		break;
 	case KIND_WRMSR:
+		forget_page(insn);
 		on_exec_if_pending(insn, events_wrmsr, QEMU_PLUGIN_CB_R_REGS, NULL);
 		break;
 	case KIND_NONTEMPORAL:
@@ -153,6 +166,8 @@ static bool install(const qemu_info_t *info, int argc, char **argv, char *why, s
 	if (!log_open(options.log, why, why_size))
 		return false;
 	guest_install(&options);
+	if (!lines_install(options.nvdimm_size, why, why_size))
+		return false;
 	if (options.fault_end > options.fault_start) {
 		log_header->fault_start = options.fault_start;
 		log_header->fault_end = options.fault_end;

@@ -31,6 +31,11 @@ qemu_plugin_u64 vcpu_pending_member(void)
 	return (qemu_plugin_u64){ scoreboard, offsetof(struct vcpu, pending) };
 }
 
+qemu_plugin_u64 vcpu_mappings_member(void)
+{
+	return (qemu_plugin_u64){ scoreboard, offsetof(struct vcpu, mappings) };
+}
+
 static struct qemu_plugin_register *handle_of(GArray *registers, const char *name)
 {
 	guint i;
@@ -61,8 +66,10 @@ bool vcpu_init(unsigned int index, const char **missing)
 		__atomic_store_n(&handles[i], handle, __ATOMIC_RELAXED);
 	}
 	g_array_free(registers, TRUE);
-	if (!vcpu->scratch)
+	if (!vcpu->scratch) {
 		vcpu->scratch = g_byte_array_sized_new(16);
+		vcpu->mappings = 1; /* no page is remembered yet */
+	}
 	return found;
 }
 
@@ -70,37 +77,34 @@ uint64_t vcpu_register(struct vcpu *vcpu, enum reg reg)
 {
 	uint64_t value = 0;
 
-	g_byte_array_set_size(vcpu->scratch, 0); /* QEMU appends */
+	vcpu->scratch->len = 0; /* QEMU appends; g_byte_array_set_size() would cost a tenth of a flush */
 	qemu_plugin_read_register(handles[reg], vcpu->scratch);
 	memcpy(&value, vcpu->scratch->data, MIN(vcpu->scratch->len, sizeof(value)));
 	return value;
 }
 
-enum paging vcpu_paging(struct vcpu *vcpu)
+bool vcpu_in_long_mode(struct vcpu *vcpu)
 {
-	if (vcpu->paging == PAGING_UNKNOWN) {
-		if (!(vcpu_register(vcpu, REG_EFER) & EFER_LMA))
-			vcpu->paging = PAGING_LEGACY;
-		else
-			vcpu->paging = vcpu_register(vcpu, REG_CR4) & CR4_LA57 ? PAGING_LONG5 : PAGING_LONG4;
-	}
-	return (enum paging)vcpu->paging;
+	return vcpu_register(vcpu, REG_EFER) & EFER_LMA;
 }
 
-struct record *vcpu_add(struct vcpu *vcpu, unsigned int index, enum record_kind kind, uint64_t address,
-			uint32_t length)
+void vcpu_remember(struct vcpu *vcpu, uint64_t linear, uint64_t physical)
 {
-	struct record *record;
+	vcpu->page = linear & ~(PAGE_SIZE - 1);
+	vcpu->frame = physical & ~(PAGE_SIZE - 1);
+	vcpu->page_mappings = vcpu->mappings;
+}
 
+struct record *vcpu_room(struct vcpu *vcpu)
+{
 	if (vcpu->pending == vcpu->room) {
 		vcpu->room = vcpu->room ? vcpu->room * 2 : FIRST_ROOM;
 		vcpu->set = g_renew(struct record, vcpu->set, vcpu->room);
 	}
-	record = &vcpu->set[vcpu->pending++];
-	memset(record, 0, sizeof(*record));
-	record->kind = kind;
-	record->address = address;
-	record->length = length;
-	record->vcpu = index;
-	return record;
+	return &vcpu->set[vcpu->pending];
+}
+
+struct record *vcpu_newest(struct vcpu *vcpu)
+{
+	return vcpu->pending ? &vcpu->set[vcpu->pending - 1] : NULL;
 }

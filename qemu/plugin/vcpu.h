@@ -9,6 +9,7 @@
 
 #include "api.h"
 #include "log.h"
+#include "memory.h"
 
 enum reg {
 	/* encoding order, so that an operand's register number is its index here */
@@ -18,29 +19,21 @@ enum reg {
 	REG_COUNT,
 };
 
-/* How the vCPU translates; kept, because reading two more registers per flush costs a quarter of it. */
-enum paging {
-	PAGING_UNKNOWN, /* look at cr4 and efer */
-	PAGING_LEGACY,	/* outside long mode */
-	PAGING_LONG4,
-	PAGING_LONG5,
-};
-
 /*
  * Only the vCPU's own thread touches its entry, so none of this needs a lock. Generated code reads `pending`
- * to decide whether a fence or a locked instruction calls out at all.
+ * to decide whether a fence or a locked instruction calls out at all, and counts `mappings` up.
  */
 struct vcpu {
 	uint64_t pending; /* records in `set`: flushed or stored non-temporally, not yet fenced */
 	struct record *set;
 	uint64_t room;
-	GByteArray *scratch; /* for register reads, so that these allocate nothing */
-	uint64_t paging;     /* enum paging */
-	uint64_t stored_to;  /* linear address where the newest pending BYTES record's store ended */
-	uint64_t flushes, nontemporal; /* not yet added to the log's counters */
-	uint8_t padding[64]; /* no two vCPUs share a cache line of the scoreboard */
+	GByteArray *scratch;	/* for register reads, so that these allocate nothing */
+	uint64_t mappings;	/* counted up, by generated code, where the CPU may drop its translations */
+	uint64_t page_mappings; /* `mappings` when the page below was looked up: it holds while they are equal */
+	uint64_t page, frame;	/* the page used last, linear and guest-physical */
+	uint64_t flushes, nontemporal, unchanged; /* not yet added to the log's counters */
+	uint8_t padding[64];			  /* no two vCPUs share a cache line of the scoreboard */
 };
-_Static_assert(sizeof(struct vcpu) == 128, "whole cache lines");
 
 /* Makes the scoreboard; called once, at install time. */
 void vcpu_install(void);
@@ -50,17 +43,33 @@ bool vcpu_init(unsigned int index, const char **missing);
 
 struct vcpu *vcpu_at(unsigned int index);
 
-/* The scoreboard member that conditional callbacks compare. */
+/* The scoreboard members that generated code compares and counts up. */
 qemu_plugin_u64 vcpu_pending_member(void);
+qemu_plugin_u64 vcpu_mappings_member(void);
 
 /* Reads a register; only in a callback registered with QEMU_PLUGIN_CB_R_REGS. */
 uint64_t vcpu_register(struct vcpu *vcpu, enum reg reg);
 
-/* How the vCPU translates now; only in a callback registered with QEMU_PLUGIN_CB_R_REGS. */
-enum paging vcpu_paging(struct vcpu *vcpu);
+/* Needs registers, too. */
+bool vcpu_in_long_mode(struct vcpu *vcpu);
 
-/* A fresh record at the end of the pending set, zeroed but for kind, address, length and vcpu. */
-struct record *vcpu_add(struct vcpu *vcpu, unsigned int index, enum record_kind kind, uint64_t address,
-			uint32_t length);
+/* The guest-physical address of `linear` when that lies in the remembered page and the CPU may still translate so. */
+static inline bool vcpu_recall(const struct vcpu *vcpu, uint64_t linear, uint64_t *physical)
+{
+	uint64_t offset = linear - vcpu->page;
+
+	if (vcpu->mappings != vcpu->page_mappings || offset >= PAGE_SIZE)
+		return false;
+	*physical = vcpu->frame + offset;
+	return true;
+}
+
+void vcpu_remember(struct vcpu *vcpu, uint64_t linear, uint64_t physical);
+
+/* The record after the last pending one, with undefined contents; it is pending once `pending` is counted up. */
+struct record *vcpu_room(struct vcpu *vcpu);
+
+/* The pending record added last, or NULL. */
+struct record *vcpu_newest(struct vcpu *vcpu);
 
 #endif

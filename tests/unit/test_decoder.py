@@ -29,10 +29,10 @@ KINDS = {
     "serialising": [
         "cpuid", "iretq", "iretl", "rsm", "serialize", "lgdt (%rax)", "lidt 4(%rsp)", "invlpg (%r12)", "lldt %ax",
         "ltr (%rax)", "mov %rax, %cr3", "mov %r11, %cr2", "mov %rax, %dr7", "invvpid (%rax), %rcx",
-        "invept (%rax), %rcx",
+        "invept (%rax), %rcx", "mov %rax, %cr0", "mov %r9, %cr4",
     ],
-    "paging": ["mov %rax, %cr0", "mov %r9, %cr4"],
     "wrmsr": ["wrmsr"],
+    "invpcid": ["invpcid (%rax), %rcx", "invpcid 8(%r9), %r10"],
     "nontemporal": [
         "movnti %eax, (%rbx)", "movnti %r9, 0x12345678(%r10,%r11,4)", "movntdq %xmm1, (%rax)",
         "movntdq %xmm9, %fs:(%r9)", "movntps %xmm1, (%rip)", "movntpd %xmm1, (%r12)", "movntq %mm1, (%rax)",
@@ -55,7 +55,7 @@ KINDS = {
         "str %ax", "swapgs", "rdtscp", "rdmsr", "syscall", "sysretq", "vmcall", "hlt", "in %dx, %al",
         "cmpxchg %rax, (%rbx)",
         "nopl 0x5d444157(%rax,%rax,1)", "crc32q %rax, %rbx", "movbe %rax, (%rbx)", "vpmaskmovd %ymm1, %ymm2, (%rax)",
-        "vmaskmovps %xmm1, %xmm2, (%rax)", "kmovq %k1, (%rax)", "invpcid (%rax), %rcx", "pshufb %xmm1, %xmm2",
+        "vmaskmovps %xmm1, %xmm2, (%rax)", "kmovq %k1, (%rax)", "pshufb %xmm1, %xmm2",
         "palignr $8, %xmm1, %xmm2", "verw (%rax)", "lar %ax, %rbx",
     ],
 }  # fmt: skip

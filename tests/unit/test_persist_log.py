@@ -16,6 +16,7 @@ from harness.media.log import (
     LINE,
     NO_FENCE,
     RECORD,
+    VERSION,
     Counters,
     Kind,
     Mark,
@@ -59,26 +60,27 @@ def writer(tmp_path: Path) -> Iterator[Writer]:
     os.close(writer.fd)
 
 
-def record(kind: int, address: int, data: bytes = b"", flags: int = 0) -> Records:
+def record(kind: int, address: int, data: bytes = b"", flags: int = 0, sequence: int = 0) -> Records:
     made = np.zeros(1, RECORD)
     made["kind"], made["length"], made["address"], made["flags"] = kind, len(data), address, flags
+    made["sequence"] = sequence
     made["data"][0, : len(data)] = np.frombuffer(data, np.uint8)
     return made
 
 
-def line(number: int, byte: int) -> Records:
-    return record(Kind.LINE, BASE + number * LINE, bytes([byte]) * LINE)
+def line(number: int, byte: int, sequence: int = 0) -> Records:
+    return record(Kind.LINE, BASE + number * LINE, bytes([byte]) * LINE, sequence=sequence)
 
 
-def some(offset: int, data: bytes) -> Records:
-    return record(Kind.BYTES, BASE + offset, data)
+def some(offset: int, data: bytes, sequence: int = 0) -> Records:
+    return record(Kind.BYTES, BASE + offset, data, sequence=sequence)
 
 
 def test_a_new_log_is_empty_and_running(writer: Writer) -> None:
     """create() makes what the plugin accepts and the reader finds empty."""
     with PersistLog.open(writer.fd) as log:
         assert (log.capacity, log.count, log.status, log.marks) == (100, 0, Status.RUNNING, ())
-        assert log.counters == Counters(0, 0, 0, 0, 0, 0, 0, 0)
+        assert log.counters == Counters(0, 0, 0, 0, 0, 0, 0, 0, 0)
         log.check()
     assert os.fstat(writer.fd).st_size == log_bytes(100)
 
@@ -125,24 +127,56 @@ def test_apply_stops_at_the_count(writer: Writer) -> None:
     assert image == b"\2" * LINE
 
 
+SAME_LINE = {
+    "lines": ([line(0, 2, 2), line(0, 1, 1)], b"\2" * LINE),
+    "line over bytes": ([line(0, 2, 2), some(8, b"one", 1)], b"\2" * LINE),
+    "bytes over line": ([some(8, b"two", 2), line(0, 1, 1)], (b"\1" * 8 + b"two").ljust(LINE, b"\1")),
+    "bytes": ([some(0, b"333", 3), some(1, b"44", 4), some(0, b"1111", 1)], b"3441".ljust(LINE, b"\0")),
+    "other lines": ([line(1, 3, 3), line(0, 1, 1)], b"\1" * LINE),
+    "a mark between": ([line(0, 2, 2), record(Kind.MARK, 7), line(0, 1, 1)], b"\2" * LINE),
+}
+
+
+@pytest.mark.parametrize(("pieces", "expected"), SAME_LINE.values(), ids=SAME_LINE.keys())
+def test_the_line_captured_last_wins(writer: Writer, pieces: list[Records], expected: bytes) -> None:
+    """A record that was captured before another of its line loses, though its fence came later."""
+    for piece in pieces:
+        writer.append(piece)
+    image = bytearray(2 * LINE)
+    with PersistLog.open(writer.fd) as log:
+        log.apply(image, BASE)
+    assert image[:LINE] == expected
+
+
+def test_what_is_not_completed_cannot_win(writer: Writer) -> None:
+    """Of the records below the count the highest sequence wins, whatever comes behind it."""
+    for piece in (line(0, 2, 2), line(0, 1, 1), line(0, 9, 9)):
+        writer.append(piece)
+    image = bytearray(LINE)
+    with PersistLog.open(writer.fd) as log:
+        log.apply(image, BASE, 2)
+    assert image == b"\2" * LINE
+
+
 def brute_force(records: Records, image: bytearray) -> None:
-    for row in records:
+    for row in sorted(records, key=lambda row: int(row["sequence"])):
         if row["kind"] != Kind.MARK:
             start = int(row["address"]) - BASE
             image[start : start + int(row["length"])] = row["data"][: int(row["length"])].tobytes()
 
 
-LINES = st.builds(line, st.integers(0, 3), st.integers(0, 255))
+SEQUENCES = st.integers(0, 50)
+LINES = st.builds(line, st.integers(0, 3), st.integers(0, 255), SEQUENCES)
 BYTES = st.builds(
-    lambda number, start, data: some(number * LINE + start, data[: LINE - start]),
-    st.integers(0, 3), st.integers(0, LINE - 1), st.binary(min_size=1, max_size=LINE),
+    lambda number, start, data, sequence: some(number * LINE + start, data[: LINE - start], sequence),
+    st.integers(0, 3), st.integers(0, LINE - 1), st.binary(min_size=1, max_size=LINE), SEQUENCES,
 )  # fmt: skip
 MARKS = st.builds(record, st.just(int(Kind.MARK)), st.integers(0, 5))
 
 
 @given(st.lists(LINES | BYTES | MARKS, max_size=60))
-def test_applying_is_replaying_in_order(pieces: list[Records]) -> None:
-    """However lines, bytes and marks mix, the image is the one that a loop over the records gives."""
+def test_applying_is_replaying_in_sequence(pieces: list[Records]) -> None:
+    """However lines, bytes, marks and sequences mix, the image is the one that a loop in order of sequence gives."""
     records = np.concatenate(pieces) if pieces else np.zeros(0, RECORD)
     check_records(records)
     expected = bytearray(range(256))
@@ -159,6 +193,7 @@ def test_many_records_are_quick() -> None:
     records["kind"] = rng.choice([Kind.LINE, Kind.BYTES], records.size)
     records["length"] = np.where(records["kind"] == Kind.LINE, LINE, 8)
     records["address"] = BASE + rng.integers(0, 1 << 20, records.size) * LINE
+    records["sequence"] = rng.permutation(records.size)
     start = now()
     check_records(records)
     apply_records(records, np.zeros(64 << 20, np.uint8), BASE)
@@ -194,7 +229,7 @@ def test_an_address_outside_the_nvdimm_is_refused(writer: Writer, address: int) 
 
 HEADERS = {
     "magic": ("magic", b"DAXPLOG2", "damaged header"),
-    "version": ("version", 2, "damaged header"),
+    "version": ("version", 1, "damaged header"),
     "record size": ("record_size", 95, "damaged header"),
     "no room": ("capacity", 0, "claims 0 records"),
     "too much room": ("capacity", 1 << 60, "claims 1152921504606846976 records"),
@@ -246,9 +281,28 @@ def test_the_layout_is_the_plugins() -> None:
     """Offsets here and in log.h are the same; log.h asserts its own against its struct."""
     assert HEADER.fields is not None
     text = HEADER_C.read_text()
-    for name in ("status_text", "flushes", "fault_end"):
+    assert f"#define LOG_VERSION {VERSION}\n" in text
+    for name in ("status_text", "flushes", "unchanged"):
         assert f"offsetof(struct log_header, {name}) == {HEADER.fields[name][1]}," in text
     assert f"sizeof(struct record) == {RECORD.itemsize}," in text
+
+
+def test_a_used_file_becomes_an_empty_log_and_keeps_its_memory(writer: Writer) -> None:
+    """create() resets all of the header; the old records stay allocated, and are never seen again."""
+    for number in range(100):
+        writer.append(line(number, 1))
+    for name in ("status", "fences", "unchanged", "fault_end"):
+        writer.field(name, 1)
+    blocks = os.fstat(writer.fd).st_blocks
+    with PersistLog.create(writer.fd, 100) as log:
+        assert (log.count, log.status, log.counters) == (0, Status.RUNNING, Counters(0, 0, 0, 0, 0, 0, 0, 0, 0))
+        image = bytearray(100 * LINE)
+        assert (log.apply(image, BASE), any(image), list(log), log.marks) == (0, False, [], ())
+        with pytest.raises(PersistLogError, match="log that holds 0"):
+            log.records(0, 1)
+    header = os.pread(writer.fd, HEADER_SIZE, 0)
+    assert not any(header[32:])
+    assert os.fstat(writer.fd).st_blocks == blocks
 
 
 def test_a_log_of_no_records_is_a_mistake(tmp_path: Path) -> None:

@@ -29,11 +29,14 @@ class Rig:
     plugin: Path
 
     def run(
-        self, body: str, *, capacity: int = 1000, la57: bool = False, private: bool = False,
+        self, body: str, *, other: str = "", capacity: int = 1000, la57: bool = False, private: bool = False,
         nvdimm_size: int = 16 * MIB, ignore_flush: tuple[int, int] | None = None, count_stores: bool = False,
     ) -> PersistLog:  # fmt: skip
-        """Assemble and run `body`; the log it left. r15 holds the NVDIMM's address, its bytes are zero at first."""
-        self._assemble(body, la57)
+        """Assemble and run `body`; the log it left. r15 holds the NVDIMM's address, its bytes are zero at first.
+
+        `other` runs on a second CPU at the same time; `tell N` and `await N` are their turns.
+        """
+        self._assemble(body, other, la57)
         for name, size in (("ram", 64 * MIB), ("nvdimm", 16 * MIB)):
             with (self.path / name).open("wb") as file:
                 file.truncate(size)
@@ -47,6 +50,7 @@ class Rig:
         share = "off" if private else "on"
         argv = [
             QEMU, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-accel", "tcg", "-cpu", "max",
+            "-smp", "2" if other else "1",
             "-machine", "q35,nvdimm=on,memory-backend=ram0", "-m", "64M,slots=1,maxmem=4G",
             "-object", f"memory-backend-file,id=ram0,size=64M,mem-path={self.path / 'ram'},share={share}",
             "-object", f"memory-backend-file,id=nv0,size=16M,mem-path={self.path / 'nvdimm'},share=on",
@@ -57,9 +61,10 @@ class Rig:
         assert done.returncode == 1, done.stderr  # isa-debug-exit: 2 * value + 1
         return PersistLog.open(self.path / "log")
 
-    def _assemble(self, body: str, la57: bool) -> None:
-        (self.path / "body.s").write_text("\n".join(body.strip().splitlines()) + "\n")
-        define = ["-DLA57"] if la57 else []
+    def _assemble(self, body: str, other: str, la57: bool) -> None:
+        for name, code in (("body.s", body), ("other.s", other)):
+            (self.path / name).write_text("\n".join(code.strip().splitlines()) + "\n")
+        define = ["-DLA57"] * la57 + ["-DOTHER"] * bool(other)
         subprocess.run(["gcc", "-c", *define, f"-I{self.path}", f"-Wa,-I{self.path}", "-o", self.path / "guest.o",
                         NATIVE / "guest.S"], check=True)  # fmt: skip
         subprocess.run(["ld", "-Ttext=0x100000", "--oformat=binary", "-e", "start", "-o", self.path / "guest.bin",
@@ -79,6 +84,13 @@ def durable(log: PersistLog) -> list[Record]:
 
 def line(start: bytes) -> bytes:
     return start.ljust(64, b"\0")
+
+
+def first_line(log: PersistLog) -> bytes:
+    """The NVDIMM's first line when the power fails at the end."""
+    image = bytearray(16 * MIB)
+    log.apply(image, BASE)
+    return bytes(image[:64])
 
 
 def test_a_flush_alone_is_not_durable(rig: Rig) -> None:
@@ -109,6 +121,71 @@ def test_flushes_keep_their_order(rig: Rig) -> None:
         found = [(record.address - BASE, record.data[0]) for record in durable(log)]
         assert found == [(0, 1), (64, 0), (0, 2), (0, 3)]
         assert (log.counters.flushes, log.counters.fences) == (4, 2)
+
+
+def test_a_line_persisted_as_it_is_leaves_no_record(rig: Rig) -> None:
+    """A flush of a line whose newest capture is logged with these bytes changes nothing; any other is recorded."""
+    body = """
+        movb $1, (%r15); clwb (%r15); clwb (%r15); sfence; clwb (%r15); sfence
+        movb $2, (%r15); movb $1, (%r15); clwb (%r15); sfence
+        movb $2, (%r15); clwb (%r15); movb $1, (%r15); clwb (%r15); sfence
+        mov $0, %eax; movnti %eax, (%r15); movb $1, (%r15); clwb (%r15); sfence
+    """
+    with rig.run(body) as log:
+        assert [(record.kind, record.data[0]) for record in durable(log)] == [
+            (Kind.LINE, 1), (Kind.LINE, 1), (Kind.LINE, 2), (Kind.LINE, 1), (Kind.BYTES, 0), (Kind.LINE, 1),
+        ]  # fmt: skip
+        assert (log.counters.flushes, log.counters.unchanged) == (5, 2)
+        assert first_line(log) == line(b"\1")
+
+
+TWO_CPUS = {
+    "lines": ("movb $1, (%r15); clwb (%r15); tell 1; await 2; sfence",
+              "await 1; movb $2, (%r15); clwb (%r15); sfence; tell 2",
+              [(1, Kind.LINE, b"\2"), (0, Kind.LINE, b"\1")], b"\2"),
+    "bytes under a line": ("mov $1, %eax; movnti %eax, (%r15); tell 1; await 2; sfence",
+                           "await 1; movb $2, (%r15); clwb (%r15); sfence; tell 2",
+                           [(1, Kind.LINE, b"\2"), (0, Kind.BYTES, b"\1")], b"\2"),
+    "bytes around a line": ("mov $1, %eax; movnti %eax, (%r15); tell 1; await 2; movnti %eax, 4(%r15); sfence",
+                            "await 1; movb $2, (%r15); clwb (%r15); sfence; tell 2",
+                            [(1, Kind.LINE, b"\2"), (0, Kind.BYTES, b"\1"), (0, Kind.BYTES, b"\1")],
+                            b"\2\0\0\0\1"),
+    "another line between": ("mov $1, %eax; movnti %eax, (%r15); tell 1; await 2; movnti %eax, 4(%r15); sfence",
+                             "await 1; movb $2, 64(%r15); clwb 64(%r15); sfence; tell 2",
+                             [(1, Kind.LINE, b"\2"), (0, Kind.BYTES, b"\1")], b"\1\0\0\0\1"),
+    "unchanged, captured since": ("movb $1, (%r15); clwb (%r15); sfence; tell 1; await 2; movb $1, (%r15); "
+                                  "clwb (%r15); sfence; tell 3; await 4",
+                                  "await 1; movb $2, (%r15); clwb (%r15); tell 2; await 3; sfence; tell 4",
+                                  [(0, Kind.LINE, b"\1"), (0, Kind.LINE, b"\1"), (1, Kind.LINE, b"\2")], b"\1"),
+    "unchanged, older pending": ("movb $1, (%r15); clwb (%r15); tell 1; await 2; sfence",
+                                 "await 1; movb $2, (%r15); clwb (%r15); sfence; clwb (%r15); sfence; tell 2",
+                                 [(1, Kind.LINE, b"\2"), (0, Kind.LINE, b"\1")], b"\2"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "other", "logged", "start"), TWO_CPUS.values(), ids=TWO_CPUS.keys())
+def test_of_two_cpus_the_later_capture_wins(
+    rig: Rig, body: str, other: str, logged: list[tuple[int, Kind, bytes]], start: bytes
+) -> None:
+    """The log has the order of the fences; what lies on the media goes by when each CPU captured the line."""
+    with rig.run(body, other=other) as log:
+        log.check()
+        assert log.counters.vcpus == 2
+        assert [(record.vcpu, record.kind, record.data[:1]) for record in durable(log)] == logged
+        assert first_line(log) == line(start)
+
+
+@pytest.mark.parametrize("drop", ["mov %cr3, %rax; mov %rax, %cr3", "mov %cr4, %rax; mov %rax, %cr4", "invlpg (%rbx)"])
+def test_a_page_is_remembered_until_a_cpu_must_forget_it(rig: Rig, drop: str) -> None:
+    """A page that is mapped elsewhere is still the old one for a flush, until its translation has been dropped."""
+    body = f"""
+        mov $0x140000000, %rbx; clwb (%rbx)
+        mov $0x100000083, %rax; mov %rax, directories + 5 * 8
+        clwb 64(%rbx); {drop}; clwb 128(%rbx); sfence
+    """
+    with rig.run(body) as log:
+        log.check()
+        assert [record.address - BASE for record in durable(log)] == [128]
 
 
 COMPLETING = {
@@ -216,7 +293,7 @@ def test_outside_the_nvdimm_nothing_is_logged(rig: Rig) -> None:
 
 def test_a_full_log_stops_by_name(rig: Rig) -> None:
     """A set that does not fit is not logged at all, and check() says why."""
-    body = "clwb (%r15); sfence; clwb (%r15); clwb 64(%r15); sfence; clwb 128(%r15); sfence"
+    body = "clwb (%r15); sfence; clwb 64(%r15); clwb 128(%r15); sfence; clwb 192(%r15); sfence"
     with rig.run(body, capacity=2) as log:
         assert (log.count, log.status) == (1, Status.FULL)
         with pytest.raises(PersistLogError, match="log full: 2 records fit, 1 more than that came"):
