@@ -21,6 +21,7 @@ from pathlib import Path
 
 from harness.deadline import Deadline, poll
 from harness.errors import InfraError, SetupError
+from harness.sparse import digest
 
 MANIFEST = "MANIFEST.json"
 """The file of an entry that lists all its other files."""
@@ -59,18 +60,12 @@ def root() -> Path:
     return path
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of one file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def directory(area: str, key: str, make: Make, *, hashed: bool = False) -> Path:
     """The entry `key` of `area`; when it is missing or damaged, `make` fills it first.
 
     Of several processes that want the same entry one makes it while the others wait. `hashed` compares contents,
-    not only names and sizes, each time the entry is asked for; leave it off for large files. Raises what `make`
-    raises, and SetupError when the disk is full or the cache cannot be written.
+    not only names and sizes, once in every process that asks for the entry. Raises what `make` raises,
+    and SetupError when the disk is full or the cache cannot be written.
     """
     path = root() / area / key
     with contextlib.suppress(DamagedEntry):

@@ -5,10 +5,8 @@ harness killed at any moment leaves nothing behind: the kernel frees them with t
 """
 
 import ctypes
-import errno
 import mmap
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,6 +16,7 @@ import numpy.typing as npt
 
 from harness.errors import InfraError
 from harness.model.units import PAGE
+from harness.sparse import data_extents
 
 _FALLOC_FL_KEEP_SIZE = 1
 _FALLOC_FL_PUNCH_HOLE = 2
@@ -97,20 +96,6 @@ class MemFile:
                 for page in np.flatnonzero(pages.any(axis=1)):
                     file.seek(start + int(page) * PAGE)
                     file.write(pages[page].tobytes())
-
-
-def data_extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
-    """Ranges of a sparse file that are not holes (lseek(2) SEEK_DATA)."""
-    end = 0
-    while end < size:
-        try:
-            start = os.lseek(fd, end, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                return
-            raise
-        end = min(os.lseek(fd, start, os.SEEK_HOLE), size)
-        yield start, end
 
 
 def read_into(fd: int, array: npt.NDArray[np.uint8], start: int, end: int) -> None:

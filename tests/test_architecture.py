@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-SHARED = frozenset({"errors", "deadline", "cachedir", "needs", "memfile"})
+SHARED = frozenset({"errors", "deadline", "sparse", "cachedir", "needs", "memfile"})
 """Modules directly in harness/ that every layer may import, except the two below."""
 
 BELOW = SHARED | {"model", "agent", "kernel", "media", "vm", "target", "explore", "report"}
@@ -22,8 +22,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "deadline": frozenset({"errors"}),
     "needs": frozenset({"errors", "deadline"}),
-    "cachedir": frozenset({"errors", "deadline"}),
-    "memfile": frozenset({"errors", "deadline", "model"}),
+    "sparse": frozenset(),
+    "cachedir": frozenset({"errors", "deadline", "sparse"}),
+    "memfile": frozenset({"errors", "deadline", "model", "sparse"}),
     "model": frozenset({"errors"}),
     "agent": frozenset({"errors", "deadline", "model"}),
     "kernel": SHARED,

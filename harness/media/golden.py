@@ -21,7 +21,7 @@ def load(key: tuple[str, ...], size: int, make: Callable[[MemFile], None]) -> Me
             make(blank)
             blank.save(room / "image")
 
-    entry = cachedir.directory("golden", digest, fill)
+    entry = cachedir.directory("golden", digest, fill, hashed=True)
     medium = MemFile("golden", size)
     medium.load(entry / "image")
     return medium
