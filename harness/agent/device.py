@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from harness.agent import syscalls
+from harness.agent import features, syscalls
 from harness.agent.channel import Message
 from harness.deadline import Deadline, now, poll
 from harness.errors import InfraError
@@ -28,7 +28,8 @@ configured; a constant one lets the same bound-again device take one image after
 SETTLE = 30.0
 """Seconds for the kernel to make a device appear or go."""
 SAID = 500
-"""Bytes told of what a failed mkfs said: its first complaint, before any usage text."""
+"""Bytes told of what a failed mkfs or the kernel said: its first complaint, before any usage text."""
+_NO_PFN = "is there an NVDIMM, and does the kernel have CONFIG_ACPI_NFIT and CONFIG_NVDIMM_PFN?"
 
 
 @dataclass(slots=True)
@@ -59,8 +60,7 @@ def attach(fs: str, options: str, format: list[str] | None) -> Message:
             with watch.step("format"):
                 _execute(format)
         with watch.step("mount"):
-            os.makedirs(ROOT, exist_ok=True)
-            syscalls.mount(DEVICE, ROOT, fs, options)
+            _mount(fs, options)
         return {**_facts(), "seconds": watch.seconds}
     except (OSError, InfraError):
         detach()
@@ -96,12 +96,26 @@ def unbind() -> None:
 
 def _bind() -> None:
     pfn = f"{ND}/devices/{PFN}"
-    poll(lambda: os.path.isdir(pfn) or None, Deadline(SETTLE), f"{pfn} does not appear: is there an NVDIMM?")
+    poll(lambda: os.path.isdir(pfn) or None, Deadline(SETTLE), f"{pfn} does not appear: {_NO_PFN}")
     if _read(f"{pfn}/namespace") == "":
         for name, value in (("align", str(PMD)), ("mode", "ram"), ("uuid", UUID), ("namespace", NAMESPACE)):
             _write(f"{pfn}/{name}", value)
     _write(f"{ND}/drivers/{DRIVER}/bind", PFN)
     poll(lambda: os.path.exists(DEVICE) or None, Deadline(SETTLE), f"{DEVICE} does not appear")
+
+
+def _mount(fs: str, options: str) -> None:
+    """Mount at ROOT. Raises OSError that names the missing option or repeats what the kernel said."""
+    os.makedirs(ROOT, exist_ok=True)
+    try:
+        syscalls.mount(DEVICE, ROOT, fs, options)
+    except OSError as error:
+        number = error.errno or errno.EIO
+        if not features.has_file_system(fs):
+            option = features.FILE_SYSTEMS.get(fs, f"file system {fs}")
+            raise OSError(number, f"{fs}: {os.strerror(number)}: the kernel lacks {option}") from error
+        said = [line for line in syscalls.kernel_log().splitlines() if fs in line.lower()]
+        raise OSError(number, f"{error.strerror}: {' '.join(said[-1:])[:SAID]}") from error
 
 
 def _facts() -> Message:

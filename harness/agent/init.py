@@ -1,9 +1,10 @@
-"""The duties of PID 1 in the guest: mounts, modules, the port. It must never return: that would be a panic."""
+"""The duties of PID 1 in the guest: mounts, modules, the port. If it returned, the kernel would panic."""
 
 import os
+import sys
 from typing import NoReturn
 
-from harness.agent import device, serve, syscalls, trace
+from harness.agent import device, features, levels, serve, syscalls, trace
 from harness.agent.channel import Port
 from harness.agent.cpu import Cpu
 from harness.deadline import Deadline, poll
@@ -13,28 +14,39 @@ MOUNTS = (
     ("sysfs", "/sys"),
     ("devtmpfs", "/dev"),
     ("tmpfs", "/tmp"),
-    ("tracefs", "/sys/kernel/tracing"),
 )
+TRACEFS = ("tracefs", "/sys/kernel/tracing")
+"""Not every kernel has it, and not every scenario needs it."""
 MODULES = "/modules.list"
 """Paths of module files, one per line, in the order in which they load."""
 PORT = "daxcheck"
 PORTS = "/sys/class/virtio-ports"
 APPEAR = 60.0
+LAST_WORDS = "daxcheck: "
+"""How a line starts on the console in which an agent that cannot reach its host says why; the host looks for it."""
 
 
 def main() -> NoReturn:
-    """Be init: set up, then serve for ever."""
-    problems = [*mount_all(), *load_modules()]
+    """Be init: set up, then serve for ever. Without a channel the last words go to the console."""
+    problems = [*mount_all(MOUNTS), *load_modules()]
+    mount_all((TRACEFS,))
+    lacking = features.missing(features.CHANNEL)
+    if lacking:
+        sys.exit(f"{LAST_WORDS}{'; '.join([*lacking, *problems])}")
     cpu = Cpu()
     port = Port(os.open(poll(find_port, Deadline(APPEAR), f"no virtio-serial port {PORT}"), os.O_RDWR))
     device.unbind()
-    serve.serve(port, serve.Agent(cpu, trace.available(), problems), reap)
+    faults = trace.available()
+    problems += [*features.missing(features.PMEM), *features.mute()]
+    if faults is None and not levels.can_scan():
+        problems.append("it lacks CONFIG_ENABLE_DEFAULT_TRACERS: nothing tells a PMD mapping from PTEs")
+    serve.serve(port, serve.Agent(cpu, faults, problems), reap)
 
 
-def mount_all() -> list[str]:
-    """Mount the kernel's file systems; what failed, in words (a kernel may lack tracefs)."""
+def mount_all(mounts: tuple[tuple[str, str], ...]) -> list[str]:
+    """Mount the kernel's file systems; what failed, in words."""
     problems: list[str] = []
-    for kind, target in MOUNTS:
+    for kind, target in mounts:
         try:
             os.makedirs(target, exist_ok=True)
             syscalls.mount(kind, target, kind)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from harness import __version__
-from harness.agent import device, levels, run
+from harness.agent import device, levels, run, shell, translate
 from harness.agent.channel import Channel, Closed, Message
 from harness.agent.cpu import Cpu
 from harness.agent.observe import observe
@@ -33,10 +33,14 @@ class Agent:
                 return self._run(channel, command["program"])
             case "observe":
                 return self._observe(command["paths"])
+            case "translate":
+                return translate.translate(self._cpu, device.root(), command["path"], command["pages"])
+            case "shell":
+                return shell.shell(device.root(), str(command["term"]), command["rows"], command["columns"])
             case "detach":
                 return device.detach()
             case other:
-                raise ValueError(f"no command {other!r}: hello, attach, run, observe, detach")
+                raise ValueError(f"no command {other!r}: hello, attach, run, observe, translate, shell, detach")
 
     def _hello(self) -> Message:
         features = {

@@ -25,6 +25,8 @@ PAGE_IS_HUGE = 1 << 6
 PAGE_IS_PFNZERO = 1 << 5
 
 _SYS_FINIT_MODULE = 313
+_SYSLOG_ACTION_READ_ALL = 3
+_LOG_TAIL = 64 * 1024
 _PAGEMAP_SCAN = 0xC0606610  # _IOWR('f', 16, struct pm_scan_arg), 96 bytes; Linux 6.7
 _SCAN_ARG = struct.Struct("<12Q")
 _REGION = struct.Struct("<3Q")
@@ -41,6 +43,7 @@ _PROTOTYPES: tuple[tuple[str, object, tuple[object, ...]], ...] = (
     ("fallocate", _int, (_int, _int, _off, _off)),
     ("mount", _int, (_str, _str, _str, _ulong, _str)),
     ("umount2", _int, (_str, _int)),
+    ("klogctl", _int, (_int, _str, _int)),
     ("ioctl", _int, (_int, _ulong, _ptr)),
     ("pwrite", ctypes.c_ssize_t, (_int, _ptr, _size, _off)),
     ("pread", ctypes.c_ssize_t, (_int, _ptr, _size, _off)),
@@ -129,6 +132,12 @@ def mount(source: str, target: str, fstype: str, options: str = "") -> None:
 def umount(target: str) -> None:
     """umount2(2) without flags."""
     _check(_libc.umount2(target.encode(), 0), f"umount {target}")
+
+
+def kernel_log() -> str:
+    """The end of the kernel's own log, as dmesg shows it; empty where it may not be read or there is none."""
+    buffer = ctypes.create_string_buffer(_LOG_TAIL)
+    return buffer.raw[: max(0, _libc.klogctl(_SYSLOG_ACTION_READ_ALL, buffer, _LOG_TAIL))].decode(errors="replace")
 
 
 def finit_module(fd: int, parameters: str = "") -> None:

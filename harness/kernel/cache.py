@@ -45,12 +45,17 @@ def add(path: Path, modules: Path | None = None) -> Kernel:
 
 
 def cached() -> tuple[Kernel, ...]:
-    """All kernels of the cache, oldest release first; whether one is damaged is looked at when it is used."""
+    """All kernels of the cache, oldest release first, of one release the one added last at the end.
+
+    Whether one is damaged is looked at when it is used.
+    """
     found = []
     for key in cachedir.keys(AREA):
-        with contextlib.suppress(DamagedEntry):
-            found.append(_load(cachedir.root() / AREA / key))
-    return tuple(sorted(found, key=lambda kernel: (version_key(kernel.release), kernel.digest)))
+        path = cachedir.root() / AREA / key
+        with contextlib.suppress(DamagedEntry, FileNotFoundError):
+            found.append((_load(path), (path / tree.ABOUT).stat().st_mtime_ns))
+    found.sort(key=lambda entry: (version_key(entry[0].release), entry[1]))
+    return tuple(kernel for kernel, _ in found)
 
 
 def damaged() -> tuple[str, ...]:

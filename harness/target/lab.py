@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.kernel import cache, source
+from harness.kernel import cache, config, source
 from harness.kernel.kernel import Kernel
 from harness.model.program import Program
 from harness.target import provision
@@ -62,7 +62,12 @@ class Lab:
         return self._targets[kernel.digest]
 
     def prepare(self) -> None:
-        """Take snapshots and format images now, once, before many workers want them."""
+        """Take snapshots and format images now, once, before many workers want them.
+
+        Raises UsageError or SetupError for a kernel that lacks what a guest or a file system needs.
+        """
+        for kernel in self.kernels:
+            config.check(kernel, tuple(system.name for system in self.systems))
         for column in self.columns():
             self.target(column.kernel).golden(column.system).close()
 

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import ChannelError
+from harness.errors import ChannelError, SetupError
 from harness.model import wire
 from harness.model.observation import FileView, OpResult
 from harness.model.program import Program
 from harness.model.program import format as format_program
 from harness.target.filesystem import FileSystem
-from harness.vm.guest import Guest
+from harness.vm.guest import AgentError, Guest
 
 FORMAT_SECONDS = 300.0
 """Seconds mkfs may take before the guest counts as hung."""
@@ -42,11 +42,19 @@ class Session:
         self.system = system
 
     def attach(self, *, make: bool = False) -> Attached:
-        """Bind the NVDIMM in fsdax mode, format it when `make`, and mount it with DAX."""
+        """Bind the NVDIMM in fsdax mode, format it when `make`, and mount it with DAX.
+
+        Raises SetupError when a file system that was made just now cannot be mounted: there is nothing to test.
+        """
         argv = list(self.system.mkfs) if make else None
-        answer = self.guest.call(
-            "attach", FORMAT_SECONDS, fs=self.system.name, options=self.system.mount, format=argv
-        )
+        try:
+            answer = self.guest.call(
+                "attach", FORMAT_SECONDS, fs=self.system.name, options=self.system.mount, format=argv
+            )
+        except AgentError as error:
+            if make:
+                raise SetupError(f"a fresh {self.system.name} cannot be mounted with DAX: {error}") from error
+            raise
         return Attached(_number(answer, "write_cache"), str(answer.get("persistence_domain", ""))[:64])
 
     def run(self, program: Program, on_cut: Callable[[], None]) -> Ran:

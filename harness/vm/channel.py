@@ -19,6 +19,10 @@ LIMIT = 4 << 20
 _HEADER = struct.Struct("<4sI")
 
 
+class ChannelClosed(ChannelError):
+    """QEMU closed the channel, which it does only when it ends."""
+
+
 class Channel:
     """One end of the channel, over a connected stream socket that it does not own."""
 
@@ -28,7 +32,7 @@ class Channel:
         sock.setblocking(False)
 
     def send(self, message: dict[str, Any], deadline: Deadline) -> None:
-        """Send one message. Raises ChannelError when the peer is gone, GuestHang when it does not read."""
+        """Send one message. Raises ChannelClosed, ChannelError (too long), DeadlineExpired (nobody reads)."""
         body = json.dumps(message, separators=(",", ":")).encode()
         if len(body) > LIMIT:
             raise ChannelError(f"a message of {len(body)} bytes is over the channel's limit of {LIMIT}")
@@ -40,10 +44,10 @@ class Channel:
                 try:
                     view = view[self._sock.send(view) :]
                 except OSError as error:
-                    raise ChannelError(f"the guest's channel is closed: {error.strerror}") from error
+                    raise ChannelClosed(f"the guest's channel is closed: {error.strerror}") from error
 
     def receive(self, seconds: float) -> dict[str, Any] | None:
-        """The next message, or None when none is complete within `seconds`. Raises ChannelError."""
+        """The next message, or None when none is complete within `seconds`. Raises ChannelClosed, ChannelError."""
         message = self._take()
         if message is None:
             readable, _, _ = select.select([self._sock], [], [], seconds)
@@ -58,9 +62,9 @@ class Channel:
         except BlockingIOError:
             return
         except OSError as error:
-            raise ChannelError(f"the guest's channel broke: {error.strerror}") from error
+            raise ChannelClosed(f"the guest's channel broke: {error.strerror}") from error
         if not data:
-            raise ChannelError("QEMU closed the guest's channel")
+            raise ChannelClosed("QEMU closed the guest's channel")
         self._buffer += data
 
     def _take(self) -> dict[str, Any] | None:

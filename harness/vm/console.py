@@ -31,7 +31,9 @@ _PATTERNS: tuple[tuple[Trouble, str], ...] = (
     (Trouble.STALL, r"soft lockup|rcu.*(?:detected stalls|self-detected stall)|hrtimer: interrupt took"
                     r"|clocksource: .*(?:unstable|skewed)|workqueue lockup"),
     (Trouble.HUNG_TASK, r"INFO: task .* blocked for more than"),
-    (Trouble.OOPS, r"\bOops\b|general protection fault|unable to handle (?:kernel|page fault)|double fault"),
+    # die() in arch/x86/kernel/dumpstack.c: what happened, the error code, and how many times.
+    (Trouble.OOPS, r"\bOops\b|: [0-9a-f]{4} \[#\d+\]|general protection fault|double fault"
+                   r"|unable to handle (?:kernel|page fault)|kernel NULL pointer dereference"),
     (Trouble.BUG, r"kernel BUG at|\bBUG: "),
     (Trouble.WARNING, r"\bWARNING: "),
     (Trouble.FILE_SYSTEM, r"EXT4-fs (?:error|warning)|EXT4-fs.*: (?:error|failed|corrupt)"
@@ -39,7 +41,7 @@ _PATTERNS: tuple[tuple[Trouble, str], ...] = (
                           r"|XFS .*(?:[Cc]orrupt|Internal error|I/O [Ee]rror|Shutting down|assertion failed)"
                           r"|Buffer I/O error|blk_update_request: |I/O error, dev"),
 )  # fmt: skip
-_REGEX = re.compile("|".join(f"(?P<t{i}>{pattern})" for i, (_, pattern) in enumerate(_PATTERNS)))
+_REGEXES = tuple((trouble, re.compile(pattern)) for trouble, pattern in _PATTERNS)
 LINE_LIMIT = 400
 """Characters of a console line that a report keeps."""
 
@@ -56,9 +58,10 @@ def complaints(lines: Iterable[str]) -> list[Complaint]:
     """The lines that stand for trouble, in order."""
     found = []
     for line in lines:
-        match = _REGEX.search(line)
-        if match is not None and match.lastgroup is not None:
-            found.append(Complaint(_PATTERNS[int(match.lastgroup[1:])][0], line.strip()[:LINE_LIMIT]))
+        # One by one, since in an alternation the leftmost match would win: a soft lockup is a "BUG: " too.
+        trouble = next((trouble for trouble, regex in _REGEXES if regex.search(line)), None)
+        if trouble is not None:
+            found.append(Complaint(trouble, line.strip()[:LINE_LIMIT]))
     return found
 
 

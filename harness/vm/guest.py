@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from harness.deadline import Deadline
+from harness.deadline import Deadline, DeadlineExpired
 from harness.errors import ChannelError, GuestDied, GuestHang, InfraError, StartError
 from harness.memfile import MemFile
-from harness.vm.channel import Channel
+from harness.vm.channel import Channel, ChannelClosed
 from harness.vm.console import Complaint, Console, Trouble
 from harness.vm.machine import Machine, Plan
 from harness.vm.monitor import Monitor
@@ -22,6 +22,9 @@ BOOT = 300.0
 """Seconds from QEMU's start to the agent's first answer: ten times what a busy machine needs under TCG."""
 ANSWER = 120.0
 """Seconds of silence before a guest counts as hung; every event of a running command starts them anew."""
+
+EVENTS = 20_000
+"""Events of one command; an agent sends one per op, of which a Program has at most 10,000."""
 
 OnEvent = Callable[[dict[str, Any]], None]
 
@@ -94,7 +97,7 @@ class Guest:
         """
         deadline = Deadline(seconds)
         self.send({"do": do, **arguments})
-        while True:
+        for _ in range(EVENTS):
             message = self._next(do, deadline)
             if "event" in message:
                 if on_event is not None:
@@ -107,10 +110,16 @@ class Guest:
                 raise AgentError(f"agent: {do}: {text[:500]}", code if isinstance(code, int) else 0)
             else:
                 raise ChannelError(f"the guest answered {do} with neither an event, an answer nor an error")
+        raise ChannelError(f"the guest sent {EVENTS} events during {do} and no answer")
 
     def send(self, message: dict[str, Any]) -> None:
-        """Send a message that needs no answer of its own."""
-        self._channel.send(message, Deadline(ANSWER))
+        """Send a message that needs no answer of its own. Raises GuestHang, GuestDied, ChannelError."""
+        try:
+            self._channel.send(message, Deadline(ANSWER))
+        except ChannelClosed as error:
+            raise GuestDied(self._epitaph(f"before {next(iter(message.values()))}")) from error
+        except DeadlineExpired as error:
+            raise GuestHang(f"{error}; its console ends with: {self.console.last_line()}") from error
 
     def complaints(self) -> list[Complaint]:
         """What the guest's kernel complained about, the host's starving it left out."""
@@ -120,10 +129,8 @@ class Guest:
         while True:
             try:
                 message = self._channel.receive(min(0.5, max(deadline.remaining(), 0.01)))
-            except ChannelError as error:
-                if not self.machine.running or "closed" in str(error):
-                    raise GuestDied(self._epitaph(f"during {do}")) from error
-                raise
+            except ChannelClosed as error:
+                raise GuestDied(self._epitaph(f"during {do}")) from error
             if message is not None:
                 return message
             if not self.machine.running:

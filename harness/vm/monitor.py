@@ -1,6 +1,7 @@
 """QEMU's monitor protocol, made synchronous: one command at a time, each with a deadline."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 from types import TracebackType
@@ -8,7 +9,7 @@ from typing import Any, Self
 
 from qemu.qmp import ExecuteError, QMPClient, QMPError
 
-from harness.deadline import Deadline
+from harness.deadline import Deadline, poll
 from harness.errors import QemuError
 
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)  # a QEMU that dies is told by its Machine, once
@@ -23,7 +24,10 @@ class Monitor:
     def __init__(self, sock: socket.socket) -> None:
         self._loop = asyncio.new_event_loop()
         self._client = QMPClient()
-        self._wait("connect", self._client.connect(sock))
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._end)
+            self._wait("connect", self._client.connect(sock))
+            stack.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -38,7 +42,16 @@ class Monitor:
         except QemuError:
             pass
         finally:
-            self._loop.close()
+            self._end()
+
+    def _end(self) -> None:
+        # An interrupt leaves tasks in the middle of their work, and asyncio would complain of each.
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self._loop.run_until_complete(asyncio.wait(tasks))
+        self._loop.close()
 
     def execute(self, name: str, **arguments: Any) -> Any:
         """Run one command and return its answer."""
@@ -56,12 +69,14 @@ class Monitor:
         capability = {"capability": "x-ignore-shared", "state": True}
         self.execute("migrate-set-capabilities", capabilities=[capability])
         self.execute(name, uri=f"file:{path}")
-        deadline = Deadline(ANSWER)
-        while (state := self.execute("query-migrate").get("status")) != "completed":
+
+        def completed() -> bool | None:
+            state = self.execute("query-migrate").get("status")
             if state == "failed":
                 raise QemuError(f"QEMU: {name} {path} failed")
-            deadline.check(f"QEMU: {name} {path} stays {state!r}")
-            self._wait("wait", asyncio.sleep(0.002))
+            return True if state == "completed" else None
+
+        poll(completed, Deadline(ANSWER), f"QEMU: {name} {path} does not end")
 
     def _wait(self, name: str, answer: Any) -> Any:
         try:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import cachedir
+from harness import cachedir, sparse
 from harness.errors import SetupError
 
 AREA = "plugin"
@@ -147,7 +147,7 @@ def _key(qemu: Path, version: str, api: int, tools: Toolchain, sources: Path) ->
     binary = qemu.resolve().stat()
     digest = hashlib.sha256(repr((version, binary.st_size, binary.st_mtime_ns, api, tools, FLAGS)).encode())
     for path in sorted(sources.glob("*.[ch]")):
-        digest.update(repr((path.name, cachedir.digest(path))).encode())
+        digest.update(repr((path.name, sparse.digest(path))).encode())
     return digest.hexdigest()
 
 

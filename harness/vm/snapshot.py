@@ -7,15 +7,18 @@ then, so the NVDIMM of a restored guest may hold any image.
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import cachedir
+from harness import cachedir, sparse
 from harness.errors import InfraError, StartError
 from harness.memfile import MemFile
+from harness.vm import diagnosis
 from harness.vm.guest import BOOT, Guest, Nvdimm
 from harness.vm.machine import Plan, Ram
 
@@ -24,6 +27,9 @@ FORMAT = 1
 """Raise when what a snapshot holds changes its meaning."""
 RESTORE = 60.0
 """Seconds a restored guest has to answer; it usually takes less than one."""
+
+NO_SPACE = 1 << 20
+"""Bytes free below which a guest that failed to boot is put down to the disk."""
 
 Say = Callable[[str], None]
 
@@ -53,19 +59,22 @@ class Tracking:
 
 
 Track = Callable[[Path, Nvdimm], Tracking]
-"""Makes the plugin argument once the RAM file and the place of the NVDIMM are known."""
+"""Makes the plugin argument, and a fresh log, once the RAM file and the place of the NVDIMM are known."""
 
 
 def key(plan: Plan) -> str:
     """What a snapshot depends on: QEMU, hardware, kernel and initramfs, by content."""
     parts = (FORMAT, plan.qemu.version, str(plan.qemu.path), dataclasses.astuple(plan.hardware), plan.append,
-             plan.kernel.name, cachedir.digest(plan.kernel), cachedir.digest(plan.initramfs))  # fmt: skip
+             plan.kernel.name, sparse.digest(plan.kernel), sparse.digest(plan.initramfs))  # fmt: skip
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def ensure(plan: Plan, say: Say) -> Snapshot:
-    """The snapshot for `plan`, taken now when the cache has none. Raises InfraError when the guest does not boot."""
-    path = cachedir.directory(AREA, key(plan), lambda room: _take(plan, room, say))
+    """The snapshot for `plan`, taken now when the cache has none.
+
+    Raises SetupError when the kernel lacks what a guest needs, InfraError when the guest does not boot.
+    """
+    path = cachedir.directory(AREA, key(plan), lambda room: _take(plan, room, say), hashed=True)
     base, size = json.loads((path / "nvdimm.json").read_text())
     return Snapshot(path, Nvdimm(base, size))
 
@@ -75,10 +84,17 @@ def _take(plan: Plan, room: Path, say: Say) -> None:
     ram = room / "ram"
     with ram.open("xb") as file:
         file.truncate(plan.hardware.memory)
-    with MemFile("nvdimm", plan.hardware.nvdimm) as nvdimm, boot(plan, nvdimm, Ram(ram)) as guest:
-        (room / "nvdimm.json").write_text(json.dumps(dataclasses.astuple(guest.nvdimm())))
-        guest.monitor.execute("stop")
-        guest.monitor.save(str(room / "state"))
+    try:
+        with MemFile("nvdimm", plan.hardware.nvdimm) as nvdimm, boot(plan, nvdimm, Ram(ram)) as guest:
+            (room / "nvdimm.json").write_text(json.dumps(dataclasses.astuple(guest.nvdimm())))
+            guest.monitor.execute("stop")
+            guest.monitor.save(str(room / "state"))
+    except InfraError as error:
+        free = os.statvfs(room)
+        if free.f_bavail * free.f_frsize < NO_SPACE:
+            # QEMU dies of SIGBUS when its RAM file cannot grow; cachedir tells the user what to do.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(room)) from error
+        raise
 
 
 def boot(plan: Plan, nvdimm: MemFile, ram: Ram, tracking: Tracking | None = None) -> Guest:
@@ -101,8 +117,8 @@ def restore(plan: Plan, snapshot: Snapshot, nvdimm: MemFile, tracking: Tracking 
 def start(plan: Plan, nvdimm: MemFile, say: Say, track: Track | None = None) -> Guest:
     """The quickest guest to be had: restored, restored at a second try, or cold-booted."""
     snapshot = ensure(plan, say)
-    tracking = track(snapshot.ram, snapshot.nvdimm) if track else None
     for _ in range(2):
+        tracking = track(snapshot.ram, snapshot.nvdimm) if track else None
         try:
             return restore(plan, snapshot, nvdimm, tracking)
         except StartError:
@@ -118,6 +134,15 @@ def start(plan: Plan, nvdimm: MemFile, say: Say, track: Track | None = None) -> 
         return boot(plan, nvdimm, Ram(ram.path), tracking)
 
 
+def _await_boot(guest: Guest) -> None:
+    """Wait for the agent. Raises SetupError when the kernel lacks something that every guest needs, InfraError."""
+    try:
+        answer = guest.hello(BOOT)
+    except InfraError as error:
+        raise diagnosis.boot_failure(error, guest.console.text()) from error
+    diagnosis.check_agent(answer)
+
+
 def _with(plan: Plan, ram: Ram, tracking: Tracking | None) -> Plan:
     if tracking is None:
         return dataclasses.replace(plan, ram=ram)
@@ -127,9 +152,11 @@ def _with(plan: Plan, ram: Ram, tracking: Tracking | None) -> Plan:
 def _answering(plan: Plan, nvdimm: MemFile, state: Path | None) -> Guest:
     with contextlib.ExitStack() as stack:
         guest = stack.enter_context(Guest(plan, nvdimm))
-        if state is not None:
+        if state is None:
+            _await_boot(guest)
+        else:
             guest.monitor.restore(str(state))
             guest.monitor.execute("cont")
-        guest.hello(BOOT if state is None else RESTORE)
+            guest.hello(RESTORE)
         stack.pop_all()
     return guest

@@ -37,6 +37,15 @@ def test_listed_by_version(several: list[Kernel]) -> None:
     assert sorted((kernel.release for kernel in several), key=version_key) == list(RELEASES)
 
 
+def test_of_one_release_the_last_build(tmp_path: Path, make_image: Callable[..., bytes]) -> None:
+    """A release built again and again stands for the build that was added last."""
+    path = tmp_path / "bzImage"
+    for text in (b"first", b"second", b"third", b"fourth"):
+        path.write_bytes(make_image("6.12.95") + text)
+        added = cache.add(path)
+        assert cache.newest("6.12") == added
+
+
 @pytest.mark.parametrize(
     ("prefix", "release"),
     [
