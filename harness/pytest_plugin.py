@@ -19,7 +19,7 @@ from harness.model.program import Program
 from harness.model.recorder import Recorder
 from harness.model.result import Outcome
 from harness.options import RUN
-from harness.pytest_report import Reporter, attach
+from harness.pytest_report import PREVIOUS, Reporter, attach, stop
 from harness.report import text
 from harness.report.journal import Journal, Key
 from harness.target import filesystem, lab
@@ -53,13 +53,14 @@ def pytest_configure(config: pytest.Config) -> None:
             config.stash[_judged] = [(scenario, kernel, fs) for scenario, kernel, fs in worker[JUDGED]]
             config.stash[_lab] = _make_lab(config, [cache.newest(digest) for digest in worker[KERNELS]], _quiet)
     except DaxcheckError as error:
-        raise pytest.UsageError(str(error)) from error
+        stop(error)
 
 
 def _configure_session(config: pytest.Config) -> None:
     options = config.option
     journal = Journal(options.results) if options.results else None
-    config.stash[_judged] = journal.judged() if journal and options.resume else []
+    config.stash[PREVIOUS] = journal.judged() if journal and options.resume else []
+    config.stash[_judged] = [(result.scenario, result.kernel, result.fs) for result in config.stash[PREVIOUS]]
     config.stash[_lab] = _make_lab(config, lab.choose(options.kernel, options.modules, _say), _say)
     config.pluginmanager.register(Reporter(config, journal), "daxcheck-reporter")
 
@@ -97,7 +98,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         try:
             config.stash[_lab].prepare()
         except DaxcheckError as error:
-            pytest.exit(f"daxcheck: {error}", returncode=error.exit_code)
+            stop(error)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -108,8 +109,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With --resume, leave out what the journal has: each judged cell stands for one run of it."""
-    left = Counter(config.stash[_judged] if _judged in config.stash else ())
-    done = []
+    judged: list[Key] = config.stash.get(_judged, [])
+    left, done = Counter(judged), []
     for item in items:
         key = _key(item)
         if key is not None and left[key]:

@@ -5,16 +5,25 @@ A cell reaches the session as a user property of its test's report, also from wo
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
-from harness.errors import DaxcheckError
+from harness.errors import EXIT_USAGE, DaxcheckError
 from harness.model.result import CellResult
 from harness.report import text
 from harness.report.journal import Journal
 
 PROPERTY = "daxcheck"
+PREVIOUS = pytest.StashKey[list[CellResult]]()
+"""The cells that a resumed session found judged."""
+
+
+def stop(error: DaxcheckError) -> NoReturn:
+    """End the session with the error as its one line: as pytest's own usage error, or with our exit code."""
+    if error.exit_code == EXIT_USAGE:
+        raise pytest.UsageError(str(error)) from error
+    pytest.exit(f"daxcheck: {error}", returncode=error.exit_code)
 
 
 def attach(item: pytest.Item, result: CellResult, console: str) -> None:
@@ -31,13 +40,23 @@ def cells(report: pytest.TestReport) -> Iterator[tuple[CellResult, str]]:
 
 
 class Tally:
-    """The cells of a session, as they finish; `daxcheck run` reads it at the end."""
+    """The cells of a session, those that it resumed included; `daxcheck run` reads it at the end."""
 
     def __init__(self) -> None:
         self.results: list[CellResult] = []
+        self.stop: BaseException | None = None
+        """What ended the session early: Ctrl-C, pytest.exit(), or xdist's own Interrupted."""
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        if PREVIOUS in session.config.stash:
+            previous = session.config.stash[PREVIOUS]
+            self.results += previous
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.results += [result for result, _ in cells(report)]
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        self.stop = excinfo.value
 
 
 class Catalogue:
@@ -77,7 +96,12 @@ class Reporter:
                 if self.journal is not None:
                     self.journal.add(result, console)
             except DaxcheckError as error:
-                pytest.exit(f"daxcheck: {error}", returncode=error.exit_code)
+                stop(error)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A file that cannot be collected is named, also where tracebacks are off."""
+        if report.failed:
+            self._tell(f"{report.nodeid}: {str(report.longrepr).strip().splitlines()[-1]}")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
@@ -87,7 +111,7 @@ class Reporter:
         return report.outcome if report.outcome != "skipped" else "xfailed", "", ""
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        results = [self.results[index] for index in sorted(self.results)]
+        results = [*self.config.stash[PREVIOUS], *(self.results[index] for index in sorted(self.results))]
         if not results:
             return
         terminalreporter.section("daxcheck")

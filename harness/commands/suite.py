@@ -12,8 +12,14 @@ from harness.options import RUN
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 """Where the scenarios lie in a checkout."""
-_PLUGINS = ("-p", "harness.pytest_plugin", "-p", "no:cacheprovider", "-p", "no:warnings")
+# no:tmpdir, or worker processes leave a pytest-of-USER in the temporary directory.
+_PLUGINS = ("-p", "harness.pytest_plugin", "-p", "no:cacheprovider", "-p", "no:warnings", "-p", "no:tmpdir")
 _QUIET = (*_PLUGINS, "-q", "-rN", "--no-header", "--tb=no", "--capture=no")
+
+_ENDED = (
+    pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED, pytest.ExitCode.NO_TESTS_COLLECTED
+)  # fmt: skip
+"""How a session ends that came to an end of its own: all passed, some failed, -x, all judged before."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -54,15 +60,18 @@ def _files(named: list[Path]) -> list[Path]:
 
 def _exit_code(code: int, tally: pytest_report.Tally) -> int:
     outcomes = [result.outcome for result in tally.results]
-    if code == pytest.ExitCode.INTERRUPTED:
+    if type(tally.stop) is KeyboardInterrupt:
         raise KeyboardInterrupt
-    if code == pytest.ExitCode.USAGE_ERROR:
+    if isinstance(tally.stop, pytest.exit.Exception):
+        return tally.stop.returncode or EXIT_INFRA
+    # A file that cannot be collected interrupts the session too.
+    if code == pytest.ExitCode.USAGE_ERROR or (code == pytest.ExitCode.INTERRUPTED and not outcomes):
         return EXIT_USAGE
-    if code == pytest.ExitCode.NO_TESTS_COLLECTED:
+    if code == pytest.ExitCode.NO_TESTS_COLLECTED and not outcomes:
         raise UsageError("no scenario matches; `daxcheck list` names them")
     if Outcome.FAIL in outcomes:
         return EXIT_VIOLATION
-    failed = code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    failed = code not in _ENDED
     return EXIT_INFRA if failed or _unjudged(tally) else EXIT_CLEAN
 
 

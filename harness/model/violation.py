@@ -105,7 +105,4 @@ def _where(violation: Violation) -> str:
     wrong, whole, unit = violation.bytes, end - start, "bytes"
     if paged:
         wrong, whole, unit = wrong // PAGE, whole // PAGE, "pages"
-    if whole == 1:
-        wrong, unit = 1, unit[:-1]
-    count = f"{wrong} of {whole}" if wrong < whole else f"all {whole}" if whole > 1 else "1"
-    return f"{count} {unit} of {violation.path}[{size_text(start)}..{size_text(end)})"
+    return f"{wrong} of {whole} {unit} of {violation.path}[{size_text(start)}..{size_text(end)})"

@@ -37,8 +37,8 @@ class Journal:
     def close(self) -> None:
         os.close(self._fd)
 
-    def judged(self) -> list[Key]:
-        """The cells that had a verdict when the journal was opened, once for each time they were judged."""
+    def judged(self) -> list[CellResult]:
+        """The cells that had a verdict when the journal was opened, as often as they were judged."""
         found = []
         for line in self._lines:
             try:
@@ -46,7 +46,7 @@ class Journal:
             except (ValueError, KeyError, TypeError):
                 continue  # not ours, or the end of a killed run
             if result.outcome is not Outcome.ERROR:
-                found.append((result.scenario, result.kernel, result.fs))
+                found.append(result)
         return found
 
     def add(self, result: CellResult, console: str) -> None:

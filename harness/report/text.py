@@ -37,7 +37,13 @@ def matrix(results: Sequence[CellResult]) -> list[str]:
 def losses(results: Sequence[CellResult]) -> list[str]:
     """Every loss and every cell that was not judged, in words."""
     told = (Outcome.FAIL, Outcome.ERROR, Outcome.XPASS)
-    return [f"{r.kernel} {r.fs} {short(r.scenario)}: {r.why}" for r in results if r.outcome in told]
+    return [f"{r.kernel} {r.fs} {short(r.scenario)}: {r.why}{_since(r)}" for r in results if r.outcome in told]
+
+
+def _since(result: CellResult) -> str:
+    """The op after which a cut first showed the largest loss."""
+    largest = max(result.violations, key=lambda violation: violation.bytes, default=None)
+    return f" (wrong after {largest.op})" if largest and largest.op and result.outcome is Outcome.FAIL else ""
 
 
 def _cell(results: list[CellResult]) -> str:

@@ -57,6 +57,8 @@ class Case:
             count += 1
             if judgement.violations:
                 consoles += f"\n--- recovery of the {recovery.image} image ---\n{recovery.console}"
+        if count == 0:
+            total += Judgement(unjudged=("no crash image was recovered",))
         return Crashed(total, count, consoles)
 
     def traced(self, cut: Cut, violations: tuple[Violation, ...]) -> tuple[Violation, ...]:
@@ -64,13 +66,14 @@ class Case:
 
         That is found by cutting the power after every op that promises durability, in order.
         """
-        for index, op in enumerate(self.program.ops):
-            if not any(violation.op for violation in violations):
+        latest = max((_index(violation.op) for violation in violations), default=-1)
+        promises = [index for index, op in enumerate(self.program.ops[:latest]) if isinstance(op, _PROMISES)]
+        crashes = (cut.after(index) for index in promises)
+        for index, recovery in zip(promises, self._recover(crashes), strict=False):
+            first = self._judge(recovery, self.states[index]).violations
+            violations = tuple(_earlier(violation, first) for violation in violations)
+            if all(_index(violation.op) <= index for violation in violations):
                 break
-            crash = cut.after(index) if isinstance(op, _PROMISES) else None
-            for recovery in self._recover([crash]) if crash else ():
-                first = self._judge(recovery, self.states[index]).violations
-                violations = tuple(_earlier(violation, first) for violation in violations)
         return violations
 
     def _recover(self, crashes: Iterable[CrashImage]) -> Iterator[Recovery]:
@@ -99,5 +102,6 @@ def _earlier(violation: Violation, first: tuple[Violation, ...]) -> Violation:
 
 
 def _index(op: str) -> int:
+    """The index that an op's name begins with; -1 for a violation of no promise."""
     number = op.removeprefix("op ").partition(":")[0]
-    return int(number) if number.isdigit() else 1 << 30
+    return int(number) if number.isdigit() else -1

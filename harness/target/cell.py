@@ -18,6 +18,8 @@ from harness.target.timing import Split
 
 TRIES = 2
 """Runs of a cell whose infrastructure fails: one in a hundred TCG guests hangs, whatever its kernel."""
+NO_CUT = "the power was not cut, so nothing was put to the test: end the Program with cut_power"
+NOTHING = "nothing was judged: the Program makes no file that must survive"
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -48,12 +50,14 @@ def judge_cell(target: GuestTarget, scenario: str, program: Program, system: Fil
 
 def _run(target: GuestTarget, program: Program, system: FileSystem, split: Split, blank: CellResult) -> Judged:
     with target.execute(program, system, split) as execution:
-        if execution.ran is None or execution.cut is None:
+        if execution.ran is None or (execution.cut is None and execution.complaints):
             troubles = kernel_violations(LIVE, execution.complaints)
             return Judged(replace(blank, outcome=Outcome.FAIL, violations=troubles), execution.console)
         unfit = _unfit(program, execution, execution.ran)
         if unfit is not None and not execution.complaints:
             return Judged(replace(blank, outcome=unfit[0], error=unfit[1]), execution.console)
+        if execution.cut is None:
+            return Judged(replace(blank, error=NO_CUT), execution.console)
         errnos = {result.index: result.errno for result in execution.ran.results if result.errno}
         states = oracle.run(program, errnos)
         case = Case(target, program, system, split, states, oracle.at_cut(program, errnos))
@@ -68,7 +72,7 @@ def _run(target: GuestTarget, program: Program, system: FileSystem, split: Split
     result = replace(
         blank, outcome=Outcome.FAIL if live.violations else outcome, judged_bytes=total.judged_bytes,
         images=crashed.images, unpersisted_lines=unpersisted, violations=live.violations + violations,
-        error="; ".join(total.unjudged) if outcome is Outcome.ERROR else "",
+        error="; ".join(total.unjudged) or NOTHING if outcome is Outcome.ERROR else "",
     )  # fmt: skip
     return Judged(result, execution.console + crashed.consoles)
 

@@ -9,7 +9,7 @@ from harness.errors import GuestDied, InfraError
 from harness.kernel.kernel import Kernel
 from harness.media import golden
 from harness.media.image import CrashImage, dirty_lines, images, persisted
-from harness.media.log import PersistLog, log_bytes
+from harness.media.log import PersistLog, PersistLogError, log_bytes
 from harness.memfile import MemFile
 from harness.model.observation import FileView
 from harness.model.ops import Planted
@@ -51,11 +51,11 @@ class Cut:
         """The crash images of this cut."""
         return images(self._media, self._live, self._dirty, seed)
 
-    def after(self, index: int) -> CrashImage | None:
-        """The pessimistic image of a cut right after op `index`; None when the log has no mark for it."""
+    def after(self, index: int) -> CrashImage:
+        """The pessimistic image of a cut right after op `index`. Raises PersistLogError when it left no mark."""
         count = self._log.upto(index + 1)
         if count is None:
-            return None
+            raise PersistLogError(f"the persist log has no mark for op {index}: rerun")
         return CrashImage(f"after op {index}", persisted(self._base, self._log, self._origin, count))
 
     def close(self) -> None:
@@ -95,6 +95,8 @@ class GuestTarget:
         self.plan = plan
         self._plugin = plugin
         self._say = say
+        # One for all runs: the kernel takes longer to find fresh pages than the plugin to fill them.
+        self._log = MemFile("persist-log", log_bytes(LOG_RECORDS))
 
     @property
     def plugin(self) -> str:
@@ -108,22 +110,27 @@ class GuestTarget:
             with split.step("golden"):
                 base = stack.enter_context(self.golden(system))
                 medium = stack.enter_context(base.copy("nvdimm"))
-            log_file = stack.enter_context(MemFile("persist-log", log_bytes(LOG_RECORDS)))
-            log = PersistLog.create(log_file.fd, LOG_RECORDS)
             execution = Execution()
             with split.step("restore"):
-                guest = stack.enter_context(self._tracked(program, medium, log_file))
+                guest = stack.enter_context(self._tracked(program, medium))
+            log = stack.enter_context(PersistLog.open(self._log.fd))
             origin = guest.nvdimm().base
 
             def on_cut() -> None:
                 with split.step("cut"), guest.paused():
+                    self._check(log, program)
                     execution.cut = Cut(base, medium.copy("live"), log, origin)
                     stack.callback(execution.cut.close)
 
             self._run(guest, Session(guest, system), program, split, execution, on_cut)
-            log.check()
             guest.close()
             yield execution
+
+    def _check(self, log: PersistLog, program: Program) -> None:
+        """Raise PersistLogError unless the plugin was there, on every vCPU, and saw all of the Program."""
+        log.check()
+        if log.counters.vcpus != self.plan.hardware.cpus or log.upto(len(program.ops)) is None:
+            raise PersistLogError("the persistence plugin did not see the Program run: is the agent's marker intact?")
 
     def _run(
         self, guest: Guest, session: Session, program: Program, split: Split, execution: Execution, on_cut: OnCut
@@ -190,15 +197,16 @@ class GuestTarget:
         key = (self.kernel.digest, snapshot.key(self.plan), *system.mkfs, system.mount)
         return golden.load(key, self.plan.hardware.nvdimm, make)
 
-    def _tracked(self, program: Program, medium: MemFile, log: MemFile) -> Guest:
+    def _tracked(self, program: Program, medium: MemFile) -> Guest:
         faults = [op for op in program.ops if isinstance(op, Planted)]
 
         def track(ram: Path, nvdimm: Nvdimm) -> snapshot.Tracking:
+            PersistLog.create(self._log.fd, LOG_RECORDS).close()
             argument = persistence.argument(
-                self._plugin, log=log.path, ram=ram, ram_size=self.plan.hardware.memory, nvdimm=medium.path,
+                self._plugin, log=self._log.path, ram=ram, ram_size=self.plan.hardware.memory, nvdimm=medium.path,
                 nvdimm_base=nvdimm.base, nvdimm_size=nvdimm.size,
                 ignore_flush=(faults[0].start, min(faults[0].end, nvdimm.size)) if faults else None,
             )  # fmt: skip
-            return snapshot.Tracking(argument, (log.fd,))
+            return snapshot.Tracking(argument, (self._log.fd,))
 
         return snapshot.start(self.plan, medium, self._say, track)

@@ -1,0 +1,105 @@
+"""The results directory: whole lines, whole files, and refusals in one line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UsageError
+from harness.model.result import CellResult, Outcome
+from harness.report.journal import CONSOLE_LIMIT, Journal, stem
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def cell(outcome: Outcome = Outcome.PASS, scenario: str = "test_x.py::test_y") -> CellResult:
+    return CellResult(scenario, "qemu", "6.1.0", "ext4", outcome, 1.5, 4096, program="daxcheck program 1\ncut_power\n")
+
+
+def lines(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (path / "results.jsonl").read_text().splitlines()]
+
+
+def test_each_cell_is_a_line(tmp_path: Path) -> None:
+    """Lines are there as soon as add() returns, in order, and a second journal appends to the first."""
+    for number in range(2):
+        journal = Journal(tmp_path)
+        journal.add(cell(Outcome.PASS), "")
+        journal.add(cell(Outcome.FAIL), "")
+        assert [line["outcome"] for line in lines(tmp_path)] == ["PASS", "FAIL"] * (number + 1)
+        journal.close()
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_consoles_of_what_went_wrong(tmp_path: Path, outcome: Outcome) -> None:
+    """Every cell leaves its Program; a cell that did not go as it should also its console's end."""
+    journal = Journal(tmp_path)
+    journal.add(cell(outcome), "x" * CONSOLE_LIMIT + "the end")
+    journal.close()
+    name = stem(cell())
+    assert (tmp_path / f"{name}.prog").read_text() == cell().program
+    console = tmp_path / f"{name}.console"
+    assert console.exists() == (outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.XPASS))
+    if console.exists():
+        assert console.stat().st_size == CONSOLE_LIMIT and console.read_text().endswith("the end")
+
+
+@pytest.mark.parametrize("scenario", ["a/../../etc/passwd", "x" * 1000, "\n\0\t", "test[6.1-ext4]", "..", "ä ö"])
+def test_names_stay_inside(tmp_path: Path, scenario: str) -> None:
+    """Whatever a scenario is called, its files lie in the results directory under plain names."""
+    place = tmp_path / "results"
+    journal = Journal(place)
+    journal.add(cell(Outcome.FAIL, scenario), "")
+    journal.close()
+    assert len(list(place.iterdir())) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+
+
+def test_part_of_a_line_is_taken_away(tmp_path: Path) -> None:
+    """What a run killed in the middle of a line left is gone when the next one begins; whole lines stay."""
+    journal = Journal(tmp_path)
+    journal.add(cell(), "")
+    journal.close()
+    with (tmp_path / "results.jsonl").open("a") as file:
+        file.write('{"schema":1,"scen')
+    journal = Journal(tmp_path)
+    journal.add(cell(Outcome.FAIL), "")
+    journal.close()
+    assert [line["outcome"] for line in lines(tmp_path)] == ["PASS", "FAIL"]
+
+
+def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
+    """A file in the way is a UsageError that names the directory."""
+    (tmp_path / "results").write_text("a file")
+    with pytest.raises(UsageError, match="results"):
+        Journal(tmp_path / "results")
+
+
+ADD_ONE = """
+import pathlib, resource, signal, sys
+from harness.errors import UsageError
+from harness.model.result import CellResult, Outcome
+from harness.report.journal import Journal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+journal = Journal(pathlib.Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+try:
+    journal.add(CellResult("late", "qemu", "6.1.0", "ext4", Outcome.PASS, 1.5), "")
+except UsageError as error:
+    print(error)
+"""
+
+
+def test_a_line_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    """When a line stops fitting in its middle, the part of it is taken away and the refusal says why."""
+    journal = Journal(tmp_path)
+    journal.add(cell(), "")
+    journal.close()
+    limit = (tmp_path / "results.jsonl").stat().st_size + 100
+    command = [sys.executable, "-c", ADD_ONE, str(tmp_path), str(limit)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert "File too large" in done.stdout, done.stderr
+    assert [line["scenario"] for line in lines(tmp_path)] == ["test_x.py::test_y"]

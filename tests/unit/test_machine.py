@@ -1,0 +1,127 @@
+"""Finding QEMU, its command line, and the end of its process; programs of our own stand in for QEMU."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from harness.errors import QemuError, SetupError
+from harness.memfile import MemFile
+from harness.vm.machine import CONSOLE_LIMIT, PORT, Hardware, Machine, Plan, Qemu, Ram, command, find_qemu
+
+
+def program(path: Path, script: str) -> str:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("version", "found"), [("9.0.0", "9.0.0"), ("10.0.2 (Debian 1:10.0.2+ds-2)", "10.0.2"), ("11.1", "11.1")]
+)
+def test_a_new_enough_qemu_is_found(tmp_path: Path, version: str, found: str) -> None:
+    """QEMU 9.0 and newer are taken, distribution suffixes or not."""
+    name = program(tmp_path / "qemu", f"echo 'QEMU emulator version {version}'")
+    assert find_qemu(name) == Qemu(Path(name), found)
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo 'QEMU emulator version 8.2.2 (Debian)'", "8.2 is older than 9.0"),
+        ("echo 'QEMU emulator version 7.2.9'", "older"),
+        ("echo hello", "does not name a version"),
+        ("exit 1", "does not name a version"),
+    ],
+)
+def test_another_program_is_refused(tmp_path: Path, script: str, said: str) -> None:
+    """What is too old or no QEMU is refused in one line that names it."""
+    name = program(tmp_path / "qemu", script)
+    with pytest.raises(SetupError, match=said) as caught:
+        find_qemu(name)
+    assert name in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_no_qemu() -> None:
+    """A QEMU that is not there is refused with the remedy."""
+    with pytest.raises(SetupError, match="scripts/setup"):
+        find_qemu("qemu-that-is-not-there")
+
+
+def plan(path: Path, **settings: object) -> Plan:
+    defaults = {"qemu": Qemu(path, "10.0"), "hardware": Hardware(nvdimm=1 << 20), "kernel": Path("/k"),
+                "initramfs": Path("/i"), "ram": Ram(Path("/ram"))}  # fmt: skip
+    return Plan(**{**defaults, **settings})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def argv() -> list[str]:
+    with MemFile("nvdimm", 1 << 20) as nvdimm, MemFile("console", 0) as console:
+        tracked = plan(Path("/qemu"), ram=Ram(Path("/ram"), template=True), plugin="file=/p")
+        return command(tracked, nvdimm, console, 5, 6)
+
+
+def test_the_command_line_keeps_the_host_out(argv: list[str]) -> None:
+    """No network, no default device, no host configuration, a bounded console, death with the parent."""
+    assert {"-nodefaults", "-no-user-config", "-no-reboot"} <= set(argv)
+    assert not [word for word in argv if word.startswith(("-net", "-nic")) or "netdev" in word]
+    assert argv[:4] == ["setpriv", "--pdeathsig", "KILL", "prlimit"] and f"--fsize={CONSOLE_LIMIT}" in argv
+    assert any(f"name={PORT}" in word for word in argv)
+
+
+def test_the_command_line_suits_the_plugin(argv: list[str]) -> None:
+    """TCG with four-level page tables and shared NVDIMM memory, no eADR; a template's RAM is not written."""
+    assert argv[argv.index("-accel") + 1].startswith("tcg") and "la57=off" in argv[argv.index("-cpu") + 1]
+    (nvdimm,) = [word for word in argv if word.startswith("memory-backend-file,id=nv0")]
+    (ram,) = [word for word in argv if word.startswith("memory-backend-file,id=ram0")]
+    assert "share=on" in nvdimm and "share=off" in ram
+    assert not [word for word in argv if "nvdimm-persistence=cpu" in word]
+    assert argv[argv.index("-plugin") + 1] == "file=/p"
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo 'qemu: cannot set up' >&2; exit 1", "QEMU: qemu: cannot set up"),
+        ("exit 7", "QEMU exited with code 7"),
+        ("kill -ABRT $$", "QEMU was killed by SIGABRT"),
+        ("kill -BUS $$", "QEMU was killed by SIGBUS; is memory or the cache's file system full?"),
+    ],
+)
+def test_last_words(tmp_path: Path, script: str, said: str) -> None:
+    """Why QEMU ended is told in one line: its own words, or its signal or exit code."""
+    with MemFile("nvdimm", 1 << 20) as nvdimm:
+        path = Path(program(tmp_path / "qemu", script))
+        with Machine(plan(path), nvdimm) as machine:
+            assert machine.last_words() == said
+            assert not machine.running
+
+
+def test_leaving_the_context_ends_the_process(tmp_path: Path) -> None:
+    """Whatever the process does with signals, it is gone and reaped when the context is left."""
+    path = Path(program(tmp_path / "qemu", "trap '' TERM INT HUP; while :; do sleep 1; done"))
+    with MemFile("nvdimm", 1 << 20) as nvdimm:
+        with Machine(plan(path), nvdimm) as machine:
+            assert machine.running
+            pid = machine.pid
+            os.kill(pid, signal.SIGTERM)
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_descriptors_are_given_up(tmp_path: Path) -> None:
+    """Twenty machines later as many descriptors are open as before."""
+    path = Path(program(tmp_path / "qemu", "exit 0"))
+    with MemFile("nvdimm", 1 << 20) as nvdimm:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(20):
+            with Machine(plan(path), nvdimm):
+                pass
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_no_memory_no_machine() -> None:
+    """A plan without RAM is refused before anything starts."""
+    with MemFile("nvdimm", 1 << 20) as nvdimm, pytest.raises(QemuError, match="RAM"):
+        Machine(plan(Path("/bin/true"), ram=None), nvdimm)
