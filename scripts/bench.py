@@ -1,0 +1,138 @@
+"""Measures what daxcheck's design saves: each line is a ratio of two things done in turn in this run."""
+
+import argparse
+import statistics
+from collections.abc import Callable
+from functools import partial
+
+from harness.deadline import now
+from harness.media.log import PersistLog, log_bytes
+from harness.memfile import MemFile
+from harness.model.program import Program
+from harness.model.recorder import Recorder
+from harness.model.units import PAGE, PMD
+from harness.target import filesystem, lab
+from harness.target.cell import judge_cell
+from harness.target.guest import LOG_RECORDS, GuestTarget
+from harness.target.provision import target as make_target
+from harness.target.session import Session
+from harness.vm import plugin, snapshot
+from harness.vm.machine import Ram, find_qemu
+
+ROUNDS = 100
+"""Stores, and writes, of the workload; a Program holds at most 255 stamps."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("--kernel", default="", metavar="SPEC", help="kernel to measure on (the newest cached)")
+    parser.add_argument("--pairs", type=int, default=5, metavar="N", help="pairs per line (5)")
+    options = parser.parse_args()
+    (kernel,) = lab.choose(options.kernel, None, print)[:1]
+    bench = Bench(make_target(kernel, find_qemu(), print))
+    qemu = bench.plan.qemu.version
+    print(f"{kernel.release}, QEMU {qemu}, {options.pairs} pairs; median (min to max), seconds of both")
+    plain, flush, count = (partial(bench.workload, mode) for mode in ("plain", "flush", "count"))
+    ratio("cold boot / restore", bench.cold_boot, bench.restore, options.pairs)
+    ratio("workload: plugin / plain TCG", flush, plain, options.pairs)
+    ratio("workload: every store counted / plugin", count, flush, options.pairs)
+    for name in filesystem.names():
+        bench.cell(name, options.pairs)
+
+
+def ratio(name: str, first: Callable[[], float], second: Callable[[], float], pairs: int) -> None:
+    """Measure both in turn and print first/second; the first pair is not counted."""
+    measured = [(first(), second()) for _ in range(pairs + 1)][1:]
+    ratios = [a / b for a, b in measured]
+    sides = " / ".join(f"{statistics.median(side):.2f}" for side in zip(*measured, strict=True))
+    print(f"{name:40} {statistics.median(ratios):6.2f} ({min(ratios):.2f} to {max(ratios):.2f})   {sides}", flush=True)
+
+
+class Bench:
+    """Starts guests of one target in the ways to be compared; every method returns seconds."""
+
+    def __init__(self, target: GuestTarget) -> None:
+        self.target = target
+        self.plan = target.plan
+        self.snapshot = snapshot.ensure(self.plan, print)
+
+    def cold_boot(self) -> float:
+        """From nothing to a guest that answers."""
+        start = now()
+        with MemFile("nvdimm", self.plan.hardware.nvdimm) as nvdimm, MemFile("ram", self.plan.hardware.memory) as ram:
+            tracking = snapshot.Tracking("", (ram.fd,))
+            with snapshot.boot(self.plan, nvdimm, Ram(ram.path), tracking):
+                return now() - start
+
+    def restore(self) -> float:
+        """From a snapshot to a guest that answers."""
+        start = now()
+        with MemFile("nvdimm", self.plan.hardware.nvdimm) as nvdimm, snapshot.restore(self.plan, self.snapshot, nvdimm):
+            return now() - start
+
+    def workload(self, mode: str) -> float:
+        """The workload in a guest that has run it once before, so that no translation of code is measured."""
+        system = filesystem.find("ext4")
+        with self.target.golden(system) as nvdimm, MemFile("log", log_bytes(LOG_RECORDS)) as file:
+            log = PersistLog.create(file.fd, LOG_RECORDS)
+            tracking = snapshot.Tracking(self._argument(mode, file, nvdimm), (file.fd,))
+            with snapshot.restore(self.plan, self.snapshot, nvdimm, tracking) as guest:
+                session = Session(guest, system)
+                session.attach()
+                session.run(workload("warm"), lambda: None)
+                start = now()
+                session.run(workload("measured"), lambda: None)
+                elapsed = now() - start
+            log.check()
+            return elapsed
+
+    def _argument(self, mode: str, log: MemFile, nvdimm: MemFile) -> str:
+        if mode == "plain":
+            return ""
+        return plugin.argument(
+            plugin.build(self.plan.qemu.path), log=log.path, ram=self.snapshot.ram,
+            ram_size=self.plan.hardware.memory, nvdimm=nvdimm.path, nvdimm_base=self.snapshot.nvdimm.base,
+            nvdimm_size=nvdimm.size, count_stores=mode == "count",
+        )  # fmt: skip
+
+    def cell(self, name: str, count: int) -> None:
+        """Print what a whole cell takes, and its parts."""
+        system = filesystem.find(name)
+        results = [judge_cell(self.target, "bench", scenario(), system, 1).result for _ in range(count + 1)][1:]
+        seconds = [result.seconds for result in results]
+        parts = {step: statistics.median(r.timings.get(step, 0.0) for r in results) for step in results[0].timings}
+        split = ", ".join(f"{step} {value:.2f}" for step, value in parts.items())
+        head = f"{f'cell on {name}, seconds':40} {statistics.median(seconds):6.2f}"
+        print(f"{head} ({min(seconds):.2f} to {max(seconds):.2f})   {split}", flush=True)
+
+
+def workload(path: str) -> Program:
+    """Stores with msync and writes with fsync, each of 16 KiB."""
+    dax = Recorder()
+    file = dax.create(path, size=2 * PMD)
+    mapping = file.mmap()
+    for index in range(ROUNDS):
+        mapping.store(index * 4 * PAGE, 4 * PAGE)
+        mapping.msync(index * 4 * PAGE, 4 * PAGE)
+        file.pwrite(PMD + index * 4 * PAGE, 4 * PAGE)
+        file.fsync()
+    return dax.program()
+
+
+def scenario() -> Program:
+    """The plain punch-hole scenario, without its loss: msync comes before the hole."""
+    dax = Recorder()
+    file = dax.create("data", size=4 * PMD)
+    mapping = file.mmap()
+    mapping.store()
+    mapping.msync()
+    mapping.store(0, 2 * PMD)
+    mapping.msync()
+    file.punch_hole(16 * PAGE, PAGE)
+    file.fsync()
+    dax.cut_power()
+    return dax.program()
+
+
+if __name__ == "__main__":
+    main()
