@@ -46,6 +46,8 @@ class Tally:
         self.results: list[CellResult] = []
         self.stop: BaseException | None = None
         """What ended the session early: Ctrl-C, pytest.exit(), or xdist's own Interrupted."""
+        self.broken = False
+        """Whether a test failed without a cell, such as by a fault in the scenario's own code."""
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         if PREVIOUS in session.config.stash:
@@ -53,7 +55,9 @@ class Tally:
             self.results += previous
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.results += [result for result, _ in cells(report)]
+        found = [result for result, _ in cells(report)]
+        self.results += found
+        self.broken |= report.failed and not found
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         self.stop = excinfo.value

@@ -78,4 +78,4 @@ def _exit_code(code: int, tally: pytest_report.Tally) -> int:
 def _unjudged(tally: pytest_report.Tally) -> bool:
     """Whether a cell, or all of them, ended without a verdict; a control that lost nothing is none either."""
     outcomes = {result.outcome for result in tally.results}
-    return not outcomes or bool(outcomes & {Outcome.ERROR, Outcome.XPASS})
+    return tally.broken or not outcomes or bool(outcomes & {Outcome.ERROR, Outcome.XPASS})

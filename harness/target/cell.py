@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass, replace
 
 from harness.deadline import now
-from harness.errors import InfraError
+from harness.errors import DaxcheckError, InfraError
 from harness.model import oracle
 from harness.model.program import Expect, Program, describe
 from harness.model.program import format as format_program
@@ -45,6 +45,10 @@ def judge_cell(target: GuestTarget, scenario: str, program: Program, system: Fil
             break
         except InfraError as error:
             judged = Judged(replace(blank, error=f"{error} (tried {TRIES} times)"), error.console)
+        except (DaxcheckError, OSError) as error:
+            # A full disk, or a cache entry that another daxcheck removed: the same would happen again.
+            judged = Judged(replace(blank, error=str(error)))
+            break
     return replace(judged, result=replace(judged.result, seconds=now() - start, timings=split.seconds))
 
 

@@ -1,8 +1,9 @@
 """The targets of a session: the kernels and file systems under test, and the runs on them."""
 
 import platform
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.kernel import cache, config, source
@@ -35,13 +36,19 @@ def choose(specs: str, modules: Path | None, say: Say) -> tuple[Kernel, ...]:
     return tuple(source.resolve(spec, say, modules) for spec in specs.split(","))
 
 
+def _distinct(kernel: Kernel) -> Kernel:
+    """One of two builds of the same release, told apart by its contents."""
+    return replace(kernel, release=f"{kernel.release}-{kernel.digest[:8]}")
+
+
 class Lab:
     """Owns one target per kernel, made when first asked for."""
 
     def __init__(
         self, kernels: Sequence[Kernel], systems: Sequence[FileSystem], qemu: Qemu, seed: int, say: Say
     ) -> None:
-        self.kernels = tuple(kernels)
+        releases = Counter(kernel.release for kernel in kernels)
+        self.kernels = tuple(kernel if releases[kernel.release] == 1 else _distinct(kernel) for kernel in kernels)
         self.systems = tuple(systems)
         self.seed = seed
         self._qemu = qemu

@@ -23,6 +23,8 @@ class Monitor:
 
     def __init__(self, sock: socket.socket) -> None:
         self._loop = asyncio.new_event_loop()
+        # What an interrupted command came to is of no interest, and asyncio would print it with a traceback.
+        self._loop.set_exception_handler(lambda loop, context: None)
         self._client = QMPClient()
         with contextlib.ExitStack() as stack:
             stack.callback(self._end)

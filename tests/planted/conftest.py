@@ -1,0 +1,73 @@
+"""Faults between the cut and the recovery: what lies on the media is altered, and the verdict must say so."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import pytest
+
+from harness.media.image import CrashImage
+from harness.memfile import MemFile
+from harness.model import contents
+from harness.model.program import Program
+from harness.model.recorder import Recorder
+from harness.model.units import PAGE, PMD
+from harness.target.filesystem import FileSystem
+from harness.target.guest import GuestTarget, Recovery
+from harness.target.timing import Split
+
+Alter = Callable[[MemFile], None]
+
+
+class AlteredTarget(GuestTarget):
+    """A target whose media change by themselves while the power is off."""
+
+    def __init__(self, target: GuestTarget, alter: Alter) -> None:
+        super().__init__(target.kernel, target.plan, target._plugin, target._say)
+        self._alter = alter
+
+    def recover(
+        self, crashes: Iterable[CrashImage], system: FileSystem, paths: tuple[str, ...], split: Split
+    ) -> Iterator[Recovery]:
+        def altered() -> Iterator[CrashImage]:
+            for crash in crashes:
+                # Images of earlier moments, which only date a loss, stay as they are.
+                if not crash.name.startswith("after op"):
+                    self._alter(crash.media)
+                yield crash
+
+        return super().recover(altered(), system, paths, split)
+
+
+@pytest.fixture
+def altered(target_6_1: GuestTarget) -> Callable[[Alter], GuestTarget]:
+    return lambda alter: AlteredTarget(target_6_1, alter)
+
+
+def place_of(media: MemFile, seq: int, file: int, offset: int) -> int:
+    """Where on the device store `seq` of `file` put what belongs at file offset `offset`: found by its stamp."""
+    wanted = contents.word(seq, file, 0, offset)
+    found = [
+        start + 8 * int(index)
+        for start, end in media.extents()
+        for index in np.flatnonzero(media.array[start:end].view(np.uint64) == wanted)
+    ]
+    (place,) = found
+    return place
+
+
+@pytest.fixture(scope="session")
+def place() -> Callable[[MemFile, int, int, int], int]:
+    return place_of
+
+
+@pytest.fixture(scope="session")
+def overwritten() -> Program:
+    """Two files, each stored to twice (stores 1 and 3, 2 and 4) and synced each time: nothing may be lost."""
+    dax = Recorder()
+    maps = [dax.create(name, size=PMD).mmap() for name in ("data", "other")]
+    for _ in range(2):
+        for mapping in maps:
+            mapping.store(0, 32 * PAGE)
+            mapping.msync()
+    dax.cut_power()
+    return dax.program()

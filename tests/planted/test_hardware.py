@@ -1,0 +1,98 @@
+"""Hardware that ignores flushes: data that msync promised is lost, and only there."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from harness.memfile import MemFile
+from harness.model import contents
+from harness.model.ops import Plant
+from harness.model.program import Program
+from harness.model.recorder import Recorder
+from harness.model.result import Outcome
+from harness.model.units import LINE, PAGE, PMD
+from harness.model.violation import Kind
+from harness.target import filesystem
+from harness.target.cell import judge_cell
+from harness.target.guest import GuestTarget
+from harness.target.timing import Split
+
+Place = Callable[[MemFile, int, int, int], int]
+WHOLE = 1 << 40
+
+
+def program(start: int, end: int, stores: int) -> Program:
+    """`stores` times store and msync, on a device that ignores flushes of its bytes [start, end)."""
+    dax = Recorder()
+    if end:
+        dax.plant(Plant.IGNORE_FLUSH, start, end)
+    mapping = dax.create("data", size=PMD).mmap()
+    for _ in range(stores):
+        mapping.store()
+        mapping.msync()
+    dax.cut_power()
+    return dax.program()
+
+
+@pytest.mark.parametrize("fs", ["ext4", "xfs"])
+def test_a_device_that_ignores_every_flush(target_6_1: GuestTarget, fs: str) -> None:
+    """When no flush counts, the stored file is zero after the cut, and msync is blamed."""
+    result = judge_cell(target_6_1, "deaf", program(0, WHOLE, 1), filesystem.find(fs), 1).result
+    assert result.outcome is Outcome.FAIL, result.why
+    lost = [violation for violation in result.violations if violation.image == "pessimistic"]
+    assert {violation.kind for violation in lost} == {Kind.ZERO}
+    assert sum(violation.bytes for violation in lost) == PMD
+    assert all("msync" in violation.op for violation in lost)
+    assert result.unpersisted_lines >= PMD // LINE
+
+
+@pytest.mark.parametrize(("first", "last"), [(3 * PAGE, 5 * PAGE), (7 * PAGE + LINE, 7 * PAGE + 2 * LINE)])
+def test_a_device_that_ignores_some_flushes(
+    target_6_1: GuestTarget, place: Place, first: int, last: int
+) -> None:
+    """When the flushes of some lines of the second store do not count, exactly those lines hold zeroes, as nothing
+    of them ever reached the media; every other byte is judged right."""
+    system = filesystem.find("ext4")
+    with target_6_1.execute(program(0, 0, 2), system, Split()) as execution:
+        assert execution.cut is not None
+        start = place(execution.cut._live, 2, 1, first)
+    result = judge_cell(target_6_1, "hard of hearing", program(start, start + last - first, 2), system, 1).result
+    assert result.outcome is Outcome.FAIL, result.why
+    (lost,) = [violation for violation in result.violations if violation.image == "pessimistic"]
+    assert (lost.kind, lost.ranges) == (Kind.ZERO, ((first, last),))
+    assert result.unpersisted_lines == (last - first) // LINE
+
+
+def test_the_older_store_is_stale(target_6_1: GuestTarget) -> None:
+    """When the cut comes before the second msync the first store is what the media hold: a control must lose it."""
+    dax = Recorder()
+    dax.expect_loss()
+    mapping = dax.create("data", size=PMD).mmap()
+    mapping.store()
+    mapping.msync()
+    mapping.store()
+    dax.cut_power()
+    result = judge_cell(target_6_1, "unsynced", dax.program(), filesystem.find("ext4"), 1).result
+    assert result.outcome is Outcome.XFAIL, result.why
+    (lost,) = [violation for violation in result.violations if violation.image == "pessimistic"]
+    assert (lost.kind, lost.bytes) == (Kind.STALE, PMD)
+
+
+def test_the_media_hold_what_was_flushed(target_6_1: GuestTarget, place: Place) -> None:
+    """The pessimistic image holds exactly the bytes that were synced, and the live memory those that were stored."""
+    dax = Recorder()
+    mapping = dax.create("data", size=PMD).mmap()
+    mapping.store()
+    mapping.msync()
+    mapping.store(PAGE, 3 * PAGE)
+    dax.cut_power()
+    with target_6_1.execute(dax.program(), filesystem.find("ext4"), Split()) as execution:
+        cut = execution.cut
+        assert cut is not None
+        start = place(cut._live, 2, 1, PAGE)
+        media, live = (bytes(file.array[start : start + 3 * PAGE]) for file in (cut._media, cut._live))
+        assert media == contents.pattern(1, 1, 0, PAGE, 4 * PAGE)
+        assert live == contents.pattern(2, 1, 0, PAGE, 4 * PAGE)
+        assert cut.unpersisted_lines == 3 * PAGE // LINE
+        assert np.array_equal(cut._dirty, np.arange(start // LINE, (start + 3 * PAGE) // LINE))

@@ -1,0 +1,170 @@
+"""A harness that lies to itself is caught: what was not recorded, not read or not tested is an ERROR, never a pass."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from harness.media.image import CrashImage
+from harness.media.log import PersistLog
+from harness.memfile import MemFile
+from harness.model.ops import Entry, Mode
+from harness.model.program import Expect, Program, parse
+from harness.model.recorder import Recorder
+from harness.model.result import CellResult, Outcome
+from harness.model.units import PAGE, PMD
+from harness.target import filesystem, guest
+from harness.target.cell import judge_cell
+from harness.target.filesystem import FileSystem
+from harness.target.guest import GuestTarget, Recovery
+from harness.target.session import Attached, Session
+from harness.target.timing import Split
+from harness.vm import snapshot
+from harness.vm.guest import Guest
+
+EXT4 = filesystem.find("ext4")
+
+
+def judged(target: GuestTarget, program: Program) -> CellResult:
+    return judge_cell(target, "lie", program, EXT4, 1).result
+
+
+def like(target: GuestTarget, kind: type[GuestTarget]) -> GuestTarget:
+    return kind(target.kernel, target.plan, target._plugin, target._say)
+
+
+def an_error(result: CellResult, *words: str) -> None:
+    assert result.outcome is Outcome.ERROR, result.why
+    assert result.violations == () and "\n" not in result.error
+    assert all(word in result.error for word in words), result.error
+
+
+class Untracked(GuestTarget):
+    """Its guests run without the plugin, so its log stays empty."""
+
+    def _tracked(self, program: Program, medium: MemFile) -> Guest:
+        PersistLog.create(self._log.fd, guest.LOG_RECORDS).close()
+        return snapshot.start(self.plan, medium, self._say)
+
+
+def test_a_log_without_a_plugin(target_6_1: GuestTarget, overwritten: Program) -> None:
+    """With nothing recorded every line looks lost, and a control would look right: it is an ERROR instead."""
+    target = like(target_6_1, Untracked)
+    an_error(judged(target, overwritten), "plugin")
+    an_error(judged(target, dataclasses.replace(overwritten, expect=Expect.LOSS)), "plugin")
+
+
+def test_a_log_that_is_full(target_6_1: GuestTarget, overwritten: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log too small for the run is an ERROR in the plugin's words."""
+    monkeypatch.setattr(guest, "LOG_RECORDS", 1000)
+    an_error(judged(like(target_6_1, GuestTarget), overwritten), "stopped recording", "full")
+
+
+class Forgetful(GuestTarget):
+    """Its recoveries do not report the file `other`."""
+
+    def recover(
+        self, crashes: Iterable[CrashImage], system: FileSystem, paths: tuple[str, ...], split: Split
+    ) -> Iterator[Recovery]:
+        for recovery in super().recover(crashes, system, paths, split):
+            files = tuple(view for view in recovery.files if view.path != "other")
+            yield dataclasses.replace(recovery, files=files)
+
+
+class Hasty(GuestTarget):
+    """Its recoveries report half of each file."""
+
+    def recover(
+        self, crashes: Iterable[CrashImage], system: FileSystem, paths: tuple[str, ...], split: Split
+    ) -> Iterator[Recovery]:
+        for recovery in super().recover(crashes, system, paths, split):
+            files = tuple(
+                dataclasses.replace(view, segments=view.segments[: len(view.segments) // 2], truncated=True)
+                for view in recovery.files
+            )
+            yield dataclasses.replace(recovery, files=files)
+
+
+class Blind(GuestTarget):
+    """It recovers nothing at all."""
+
+    def recover(
+        self, crashes: Iterable[CrashImage], system: FileSystem, paths: tuple[str, ...], split: Split
+    ) -> Iterator[Recovery]:
+        for crash in crashes:
+            crash.media.close()
+        return iter(())
+
+
+def test_a_file_that_is_not_read_back(target_6_1: GuestTarget, overwritten: Program) -> None:
+    """An observation that misses a file is an ERROR that names the file."""
+    an_error(judged(like(target_6_1, Forgetful), overwritten), "other", "not read back")
+
+
+def test_a_file_that_is_read_in_part(target_6_1: GuestTarget, overwritten: Program) -> None:
+    """An observation of part of a file is an ERROR."""
+    an_error(judged(like(target_6_1, Hasty), overwritten), "data")
+
+
+def test_no_recovery(target_6_1: GuestTarget, overwritten: Program) -> None:
+    """A cut of which no image was recovered is an ERROR, although the live files were judged."""
+    an_error(judged(like(target_6_1, Blind), overwritten), "no crash image")
+
+
+EMPTY = {
+    "only a cut": "cut_power",
+    "an empty file": "create f data\nfsync f\nfsyncdir\ncut_power",
+    "no cut": "create f data\npwrite f 0 4K\nfsync f",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("text", EMPTY.values(), ids=EMPTY.keys())
+def test_a_program_that_tests_nothing(target_6_1: GuestTarget, text: str) -> None:
+    """A Program with nothing to judge is an ERROR that says so."""
+    an_error(judged(target_6_1, parse(f"daxcheck program 1\n{text}\n")), "nothing")
+
+
+def test_a_precondition_that_does_not_hold(target_6_1: GuestTarget) -> None:
+    """A scenario that thinks it tests PMDs and has PTEs is an ERROR that names the op."""
+    dax = Recorder()
+    mapping = dax.create("data", size=PMD).mmap(align=PAGE)
+    mapping.store()
+    mapping.expect_mapped(Entry.PMD, 0, PMD)
+    mapping.msync()
+    dax.cut_power()
+    an_error(judged(target_6_1, dax.program()), "precondition", "expect_mapped")
+
+
+def test_an_op_that_fails(target_6_1: GuestTarget) -> None:
+    """An op that the kernel refuses is an ERROR that names it and the errno."""
+    dax = Recorder()
+    file = dax.create("data", size=PMD)
+    file.fallocate(Mode.COLLAPSE_RANGE, 100, 100)
+    dax.cut_power()
+    an_error(judged(target_6_1, dax.program()), "collapse_range", "Invalid argument")
+
+
+def test_a_program_killed_by_a_signal(target_6_1: GuestTarget) -> None:
+    """A store past the end of the file ends the Program by SIGBUS: an ERROR that names the op, no verdict."""
+    dax = Recorder()
+    file = dax.create("data", size=PMD)
+    mapping = file.mmap()
+    file.ftruncate(PAGE)
+    mapping.store(PMD // 2, PAGE)
+    dax.cut_power()
+    an_error(judged(target_6_1, dax.program()), "signal 7", "store")
+
+
+def test_a_kernel_told_not_to_flush(
+    target_6_1: GuestTarget, overwritten: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With dax/write_cache at 0 the kernel rightly flushes nothing: a cut proves nothing, and that is said."""
+    attach: Callable[..., Attached] = Session.attach
+
+    def without_cache(self: Session, **settings: Any) -> Attached:
+        return dataclasses.replace(attach(self, **settings), write_cache=0)
+
+    monkeypatch.setattr(Session, "attach", without_cache)
+    an_error(judged(target_6_1, overwritten), "write_cache")

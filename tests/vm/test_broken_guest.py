@@ -1,0 +1,179 @@
+"""Guests that panic, complain, hang, or whose QEMU dies: each a typed outcome in one line, never a hang."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import GuestDied, GuestHang
+from harness.model.program import Program
+from harness.model.result import Outcome
+from harness.model.violation import Kind
+from harness.target import filesystem
+from harness.target.cell import judge_cell
+from harness.target.guest import GuestTarget
+from harness.target.session import Session
+from harness.vm import snapshot
+from harness.vm.console import Trouble
+from harness.vm.guest import Guest
+
+SHORT = 5.0
+"""Seconds of silence after which these tests let a guest count as hung; a healthy one answers in milliseconds."""
+EXT4 = filesystem.find("ext4")
+CRASH = "open('/proc/sysrq-trigger', 'w').write('c')"
+CRASH_LATER = f"""
+import os
+if os.fork() == 0:
+    for fd in (0, 1, 2):
+        os.close(fd)
+    while not os.path.exists('/mnt/data'):
+        pass
+    {CRASH}
+"""
+"""A crash from a process that outlives its parent: once the Program has made its file."""
+InGuest = Callable[..., None]
+
+
+@pytest.fixture
+def session(target_6_1: GuestTarget) -> Iterator[Session]:
+    """An untracked guest with a formatted NVDIMM, not yet attached."""
+    with target_6_1.golden(EXT4) as medium, snapshot.start(target_6_1.plan, medium, print) as guest:
+        yield Session(guest, EXT4)
+
+
+def one_line(text: str) -> bool:
+    return "\n" not in text and bool(text)
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def test_a_panic_is_told_in_the_kernels_words(session: Session, in_guest: InGuest) -> None:
+    """A kernel that panics during a command ends it with GuestDied, which quotes the panic in one line."""
+    with pytest.raises(GuestDied) as caught:
+        in_guest(session, CRASH)
+    assert "Kernel panic - not syncing: sysrq triggered crash" in str(caught.value)
+    assert "during attach" in str(caught.value) and one_line(str(caught.value))
+    assert Trouble.PANIC in {complaint.trouble for complaint in session.guest.complaints()}
+
+
+def test_a_line_of_the_console_is_seen(session: Session, in_guest: InGuest) -> None:
+    """What the guest's kernel prints reaches the complaints: a WARNING does, a mount's announcement does not."""
+    in_guest(session, "pass")
+    session.detach()
+    assert "mounted filesystem" in session.guest.console.text()
+    assert session.guest.complaints() == []
+    line = "WARNING: CPU: 0 PID: 1 at fs/dax.c:380 dax_insert_entry+0x2a4/0x2f0"
+    in_guest(session, f"open('/dev/kmsg', 'w').write('<4>{line}')")
+    (complaint,) = session.guest.complaints()
+    assert complaint.trouble is Trouble.WARNING
+    assert complaint.line.endswith(line)
+
+
+def test_a_flood_of_the_console_is_bounded(session: Session, in_guest: InGuest) -> None:
+    """Control bytes and an endless line in the console neither stop the guest nor hide the complaint after them."""
+    noise = "open('/dev/console', 'wb').write(bytes(range(256)) * 64 + b'\\n')"
+    in_guest(session, f"{noise}; open('/dev/kmsg', 'w').write('<1>BUG: planted')")
+    assert Trouble.BUG in {complaint.trouble for complaint in session.guest.complaints()}
+    assert all(len(complaint.line) <= 400 for complaint in session.guest.complaints())
+
+
+def test_a_stopped_guest_is_a_hang(session: Session) -> None:
+    """A guest whose vCPUs stand still does not answer: GuestHang at the deadline, and the guest can be ended."""
+    session.guest.monitor.execute("stop")
+    with pytest.raises(GuestHang) as caught:
+        session.guest.call("hello", SHORT)
+    assert "silent during hello" in str(caught.value) and one_line(str(caught.value))
+
+
+def test_an_agent_that_never_answers_is_a_hang(session: Session, in_guest: InGuest) -> None:
+    """An agent that is stuck in a command is a GuestHang although its kernel and QEMU are well."""
+    with pytest.raises(GuestHang) as caught:
+        in_guest(session, "import os; os.read(os.pipe()[0], 1)", SHORT)
+    assert "silent during attach" in str(caught.value) and session.guest.machine.running
+
+
+def test_a_killed_qemu_is_no_word_of_the_kernel(session: Session) -> None:
+    """kill -9 of QEMU is GuestDied that names the signal; the kernel is not blamed."""
+    os.kill(session.guest.machine.pid, signal.SIGKILL)
+    with pytest.raises(GuestDied) as caught:
+        session.attach()
+    assert "SIGKILL" in str(caught.value) and one_line(str(caught.value))
+    assert session.guest.complaints() == []
+
+
+def test_a_panic_during_the_ops_fails_the_cell(
+    target_6_1: GuestTarget, kept: Program, monkeypatch: pytest.MonkeyPatch, in_guest: InGuest
+) -> None:
+    """When the kernel under test dies in the middle of a Program, the cell is a FAIL of kind kernel with its words."""
+    attach = Session.attach
+
+    def attach_and_plan_a_crash(self: Session, *, make: bool = False) -> object:
+        if "persist" not in self.guest.machine.plan.plugin:
+            return attach(self, make=make)
+        attached = attach(self)
+        self.detach()
+        in_guest(self, CRASH_LATER)
+        return attached
+
+    monkeypatch.setattr(Session, "attach", attach_and_plan_a_crash)
+    judged = judge_cell(target_6_1, "panic", kept, EXT4, 1)
+    assert judged.result.outcome is Outcome.FAIL
+    assert Kind.KERNEL in {violation.kind for violation in judged.result.violations}
+    assert "sysrq triggered crash" in judged.result.why and one_line(judged.result.why)
+    assert "sysrq triggered crash" in judged.console
+
+
+def test_a_qemu_killed_during_the_ops_is_an_error(
+    target_6_1: GuestTarget, kept: Program, meddled: Callable[..., GuestTarget]
+) -> None:
+    """When QEMU dies by itself the cell is an ERROR after a second try: nothing was learnt about the kernel."""
+
+    def kill(guest: Guest, message: dict[str, Any]) -> None:
+        os.kill(guest.machine.pid, signal.SIGKILL)
+
+    target = meddled(target_6_1, kill, SHORT)
+    result = judge_cell(target, "killed", kept, EXT4, 1).result
+    assert result.outcome is Outcome.ERROR
+    assert "SIGKILL" in result.error and "tried 2 times" in result.error and one_line(result.error)
+    assert result.violations == ()
+    assert len(target.pids) == 2 and all(map(gone, target.pids))
+
+
+@pytest.mark.parametrize("event", ["op", "cut"])
+def test_a_hang_during_the_ops_is_an_error(
+    target_6_1: GuestTarget, kept: Program, meddled: Callable[..., GuestTarget], event: str
+) -> None:
+    """A guest that goes silent in an op, or after the cut, is an ERROR after its deadline; its QEMU is gone."""
+
+    def stop(guest: Guest, message: dict[str, Any]) -> None:
+        if message["event"] == event:
+            guest.monitor.execute("stop")
+
+    target = meddled(target_6_1, stop, SHORT)
+    result = judge_cell(target, "hung", kept, EXT4, 1).result
+    assert result.outcome is Outcome.ERROR
+    assert "silent during run" in result.error and one_line(result.error)
+    assert all(map(gone, target.pids))
+
+
+def test_one_hang_is_forgiven(target_6_1: GuestTarget, kept: Program, meddled: Callable[..., GuestTarget]) -> None:
+    """A guest that hangs once is run again, and the second run's verdict counts."""
+    hung: list[int] = []
+
+    def stop_once(guest: Guest, message: dict[str, Any]) -> None:
+        if not hung:
+            hung.append(guest.machine.pid)
+            guest.monitor.execute("stop")
+
+    target = meddled(target_6_1, stop_once, SHORT)
+    result = judge_cell(target, "hung once", kept, EXT4, 1).result
+    assert result.outcome is Outcome.PASS, result.why
+    assert target.pids[0] == hung[0] and len(target.pids) == 2

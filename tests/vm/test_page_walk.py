@@ -1,0 +1,45 @@
+"""The plugin's page walk against the kernel's own word."""
+
+import pytest
+
+from harness.media.log import Kind, PersistLog
+from harness.model import contents
+from harness.model.program import Program
+from harness.model.units import LINE, PAGE, PMD
+from harness.target import filesystem
+from harness.target.guest import GuestTarget
+from harness.target.session import Session
+
+BEGIN, END = 1 << 32, (1 << 32) + 1
+"""The markers that harness.agent.translate puts around its flushes."""
+PAGES = 3 * PMD // PAGE + 5
+
+
+@pytest.mark.parametrize("fs", ["ext4", "xfs"])
+def test_the_walk_agrees_with_pagemap(target_6_12: GuestTarget, fs: str) -> None:
+    """Each line flushed through PMD and PTE mappings is recorded, in order and with its bytes, at the physical
+    address that /proc/self/pagemap gives for it, and no other line is."""
+    system = filesystem.find(fs)
+    with (
+        target_6_12.golden(system) as medium,
+        target_6_12._tracked(Program(()), medium) as guest,
+        PersistLog.open(target_6_12._log.fd) as log,
+    ):
+        session = Session(guest, system)
+        session.attach()
+        lines = guest.call("translate", path="walked", pages=PAGES)["lines"]
+        session.detach()
+        log.check()
+        start, stop = log.upto(BEGIN), log.upto(END)
+        assert start is not None and stop is not None
+        records = log.records(start, stop)
+        nvdimm = guest.nvdimm()
+
+    records = records[records["kind"] == Kind.LINE]
+    assert len(lines) == 2 * PAGES
+    assert len({address % PAGE for _, address in lines}) == PAGE // LINE
+    assert records["address"].tolist() == [address for _, address in lines]
+    assert all(nvdimm.base <= address < nvdimm.base + nvdimm.size for _, address in lines)
+    stamps = [1] * PAGES + [2] * PAGES
+    for seq, (offset, _), data in zip(stamps, lines, records["data"], strict=True):
+        assert data.tobytes() == contents.pattern(seq, 1, 0, offset, offset + LINE)

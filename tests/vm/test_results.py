@@ -1,0 +1,144 @@
+"""What a run leaves for other programs: results.jsonl, .prog files that replay, and two faces that agree."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.model import program as programs
+from harness.target.guest import GuestTarget
+
+Daxcheck = Any
+NUMBER = (int, float)
+KEYS: dict[str, Any] = {
+    "schema": int, "scenario": str, "target": str, "kernel": str, "fs": str, "outcome": str, "seconds": NUMBER,
+    "judged_bytes": int, "images": int, "unpersisted_lines": int, "violations": list, "program": str, "seed": int,
+    "qemu": str, "plugin": str, "error": str, "timings": dict,
+}  # fmt: skip
+VIOLATION: dict[str, Any] = {
+    "kind": str, "path": str, "op": str, "image": str, "ranges": list, "bytes": int, "expected": str, "found": str,
+}  # fmt: skip
+KINDS = {"stale", "zero", "torn", "foreign", "incoherent", "size", "recovery", "kernel"}
+STEPS = {"golden", "restore", "attach", "ops", "cut", "umount", "recover"}
+
+
+def lines(results: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (results / "results.jsonl").read_text().splitlines()]
+
+
+def check_types(value: dict[str, Any], types: dict[str, Any]) -> None:
+    assert list(value) == list(types)
+    for name, kind in types.items():
+        assert isinstance(value[name], kind) and not isinstance(value[name], bool), name
+
+
+def outcomes(results: Path) -> list[tuple[str, ...]]:
+    return [(line["scenario"], line["kernel"], line["fs"], line["outcome"]) for line in lines(results)]
+
+
+def test_a_loss_is_written_down_and_replays(target_6_12: GuestTarget, daxcheck: Daxcheck, tmp_path: Path) -> None:
+    """A failing cell leaves its line with exactly the documented keys and types, its Program and its console; the
+    Program's file run by itself gives the same verdict."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    options = ["--kernel", target_6_12.kernel.digest, "--fs", "ext4"]
+    code, said = daxcheck.run("run", "-k", "page_inside", *options, "--results", first)
+    assert code == 1, said
+    (line,) = lines(first)
+    check_types(line, KEYS)
+    assert line["schema"] == 1 and line["outcome"] == "FAIL" and line["target"] == "qemu"
+    assert line["error"] == "" and set(line["timings"]) <= STEPS | {"trace", "boot"}
+    for violation in line["violations"]:
+        check_types(violation, VIOLATION)
+        assert violation["kind"] in KINDS
+        assert 0 < violation["bytes"] <= sum(end - start for start, end in violation["ranges"])
+    assert "511 of 512 pages of data[0..2M) hold the older store" in said
+    assert str(first / "results.jsonl") in said
+    (prog,) = first.glob("*.prog")
+    assert prog.read_text() == line["program"] == programs.format(programs.parse(line["program"]))
+    (console,) = first.glob("*.console")
+    assert "EXT4-fs (pmem0)" in console.read_text()
+
+    code, said = daxcheck.run("run", prog, *options, "--results", second)
+    assert code == 1, said
+    (again,) = lines(second)
+    assert {**again, "scenario": 0, "seconds": 0, "timings": 0} == {**line, "scenario": 0, "seconds": 0, "timings": 0}
+
+
+def test_pytest_and_daxcheck_agree(target_6_12: GuestTarget, daxcheck: Daxcheck, tmp_path: Path) -> None:
+    """`pytest scenarios` and `daxcheck run` with the same words judge the same cells alike, workers or not."""
+    words = ["-k", "page_inside or pwrite_fsync or lose_pwrite", "--kernel", target_6_12.kernel.digest, "--fs", "ext4"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    code, said = daxcheck.run("run", *words, "--results", one)
+    assert code == 1, said
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "scenarios", "-n", "2"]
+    code, said = daxcheck.run(*words, "--results", two, command=command)
+    assert code == 1, said
+    assert sorted(outcomes(one)) == sorted(outcomes(two))
+    assert sorted(outcome for *_, outcome in outcomes(one)) == ["FAIL", "PASS", "XFAIL"]
+
+
+def test_a_clean_run_exits_0(target_6_1: GuestTarget, daxcheck: Daxcheck, kept_file: Path, tmp_path: Path) -> None:
+    """When every promise was kept the exit code is 0, and no console is written."""
+    results = tmp_path / "results"
+    options = ["--kernel", target_6_1.kernel.digest, "--fs", "xfs", "--results", results]
+    code, said = daxcheck.run("run", kept_file, *options)
+    assert code == 0, said
+    (line,) = lines(results)
+    check_types(line, KEYS)
+    assert line["outcome"] == "PASS" and line["violations"] == []
+    assert list(results.glob("*.console")) == []
+
+
+BAD_PROGRAMS = {
+    "not a program": "hello\n",
+    "unknown op": "daxcheck program 1\nexplode f\n",
+    "binary": "\x00\xff\x00",
+}
+
+
+@pytest.mark.parametrize("text", BAD_PROGRAMS.values(), ids=BAD_PROGRAMS.keys())
+def test_a_bad_program_is_refused(target_6_1: GuestTarget, daxcheck: Daxcheck, tmp_path: Path, text: str) -> None:
+    """A file that is no Program is exit code 2 and a line that names it; no guest is started for it."""
+    path = tmp_path / "bad.prog"
+    path.write_text(text, encoding="latin-1")
+    code, said = daxcheck.run("run", path, "--kernel", target_6_1.kernel.digest, "--fs", "ext4")
+    assert code == 2, said
+    assert str(path) in said and "Traceback" not in said
+
+
+def test_a_scenario_that_judges_nothing_is_an_error(
+    target_6_1: GuestTarget, daxcheck: Daxcheck, tmp_path: Path
+) -> None:
+    """A Program without a file, and one without a cut, judge nothing: ERROR and exit code 3, never a pass."""
+    for name, text in (("empty", "cut_power"), ("uncut", "create f data\npwrite f 0 4K\nfsync f")):
+        path = tmp_path / f"{name}.prog"
+        path.write_text(f"daxcheck program 1\n{text}\n")
+        results = tmp_path / name
+        options = ["--kernel", target_6_1.kernel.digest, "--fs", "ext4", "--results", results]
+        code, said = daxcheck.run("run", path, *options)
+        assert code == 3, said
+        (line,) = lines(results)
+        assert line["outcome"] == "ERROR" and line["error"] and line["violations"] == []
+
+
+BROKEN = """
+def test_sound(dax):
+    dax.create("data").pwrite(0, 4096)
+    dax.sync()
+    dax.cut_power()
+
+
+def test_broken(dax):
+    raise LookupError("a fault of the scenario's own")
+"""
+
+
+def test_a_broken_scenario_is_no_pass(target_6_1: GuestTarget, daxcheck: Daxcheck, tmp_path: Path) -> None:
+    """A scenario that fails before its Program runs makes the exit code 3, although all cells that ran passed."""
+    path = tmp_path / "test_broken.py"
+    path.write_text(BROKEN)
+    code, said = daxcheck.run("run", path, "--kernel", target_6_1.kernel.digest, "--fs", "ext4")
+    assert code == 3, said
+    assert "ok" in said
