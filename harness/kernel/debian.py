@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -55,10 +56,21 @@ def parse(spec: str) -> tuple[str, str]:
     return suite, wanted
 
 
-def fetch(spec: str, room: Path, progress: Progress) -> tuple[str, str]:
+class Unchanged(Exception):
+    """The kernel that a spec names today is one that the caller has; `source` is its exact spec."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
+        self.source = source
+
+
+def fetch(
+    spec: str, room: Path, progress: Progress, have: Callable[[str], bool] = lambda source: False
+) -> tuple[str, str]:
     """Fill `room` with the kernel that `spec` names; returns its release and exact spec, debian:SUITE/PACKAGE-VERSION.
 
-    Raises UsageError for a suite or version that does not exist (listing what does), SetupError, InfraError.
+    Raises Unchanged, before anything is downloaded, when the caller says that it has that exact spec; UsageError for
+    a suite or version that does not exist (listing what does), SetupError, InfraError.
     """
     suite, wanted = parse(spec)
     if shutil.which("dpkg-deb") is None:
@@ -67,6 +79,9 @@ def fetch(spec: str, room: Path, progress: Progress) -> tuple[str, str]:
         apt = Apt.prepare(suite, cachedir.root() / AREA / suite)
         apt.update(progress)
         offer = pick(spec, wanted, offers(apt), recommended(apt))
+        source = f"{PREFIX}{suite}/{offer.package.version}"
+        if have(source):
+            raise Unchanged(source)
         parts = members(apt, offer)
         debs = room / "debs"
         debs.mkdir()
@@ -79,7 +94,7 @@ def fetch(spec: str, room: Path, progress: Progress) -> tuple[str, str]:
         if not (room / name).exists():
             names = ", ".join(part.name for part in parts)
             raise InfraError(f"{spec}: no {name} of {offer.release} in {names}: this layout of packages is not known")
-    return offer.release, f"{PREFIX}{suite}/{offer.package.version}"
+    return offer.release, source
 
 
 def offers(apt: Apt) -> tuple[Offer, ...]:

@@ -39,7 +39,10 @@ def fetch(spec: str, progress: Progress) -> Kernel:
     """
     if not spec.startswith(debian.PREFIX):
         raise UsageError(f"{spec!r} cannot be fetched: write debian:SUITE[/VERSION], or add a path with kernel add")
-    kernel = cache.store(lambda room: debian.fetch(spec, room, progress))
+    try:
+        kernel = cache.store(lambda room: debian.fetch(spec, room, progress, _have))
+    except debian.Unchanged as unchanged:
+        kernel = cache.recall(unchanged.source) or fetch(unchanged.source, progress)
     for name in (spec, kernel.source):
         cache.remember(name, kernel)
     progress(f"kernel {kernel.release} is in the cache")
@@ -92,6 +95,11 @@ def resolve_defaults(os_release: Mapping[str, str], progress: Progress) -> tuple
     if not found:
         raise InfraError(f"no kernel can be had: {'; '.join(reasons)}")
     return tuple(found.values())
+
+
+def _have(source: str) -> bool:
+    kernel = cache.recall(source)
+    return kernel is not None and not cache.damage(kernel)
 
 
 def _whole(kernel: Kernel | None, spec: str, progress: Progress) -> Kernel | None:

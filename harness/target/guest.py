@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import GuestDied, InfraError
+from harness.errors import GuestDied, GuestHang, InfraError
 from harness.kernel.kernel import Kernel
 from harness.media import golden
 from harness.media.image import CrashImage, dirty_lines, images, persisted
@@ -85,6 +85,11 @@ class Execution:
     console: str = ""
 
 
+def _is_verdict(error: InfraError, guest: Guest) -> bool:
+    """Whether the end of a guest is its kernel's doing: it died or hung, and said why on its console."""
+    return isinstance(error, GuestDied | GuestHang) and bool(guest.complaints())
+
+
 class GuestTarget:
     """Runs Programs on one kernel. Methods raise InfraError for what is no verdict on that kernel."""
 
@@ -142,12 +147,10 @@ class GuestTarget:
                 execution.ran = session.run(program, on_cut)
             with split.step("umount"):
                 session.detach()
-        except GuestDied:
-            if not guest.complaints():
-                raise
         except InfraError as error:
             error.console = guest.console.text()
-            raise
+            if not _is_verdict(error, guest):
+                raise
         finally:
             execution.complaints = tuple(guest.complaints())
             execution.console = guest.console.text()
@@ -178,8 +181,8 @@ class GuestTarget:
             session.detach()
         except AgentError as error:
             failure = str(error)
-        except GuestDied as error:
-            if not guest.complaints():
+        except InfraError as error:
+            if not _is_verdict(error, guest):
                 raise
             failure = str(error)
         return Recovery(image, files, tuple(guest.complaints()), guest.console.text(), failure)

@@ -20,8 +20,11 @@ from harness.vm.monitor import Monitor
 
 BOOT = 300.0
 """Seconds from QEMU's start to the agent's first answer: ten times what a busy machine needs under TCG."""
-ANSWER = 120.0
-"""Seconds of silence before a guest counts as hung; every event of a running command starts them anew."""
+ANSWER = 180.0
+"""Seconds of silence before a guest counts as hung; every event of a running command starts them anew.
+
+The guest's kernel tells of a hung task after 60 to 120 s (harness/agent/init.py), and then it is the kernel's fault.
+"""
 
 EVENTS = 20_000
 """Events of one command; an agent sends one per op, of which a Program has at most 10,000."""

@@ -200,6 +200,14 @@ def test_damaged_kernel_is_fetched_again(signed: Repository) -> None:
         assert kernel.image.stat().st_size > 60000
 
 
+def test_what_is_cached_is_not_downloaded_again(signed: Repository) -> None:
+    """Fetching what the suite still offers asks for its lists and for no package."""
+    first = source.fetch("debian:test", print)
+    told: list[str] = []
+    assert source.fetch("debian:test", told.append) == first
+    assert not [line for line in told if line.startswith("unpacking")]
+
+
 def test_unknown_suite(signed: Repository) -> None:
     """A suite that the mirror lacks is the user's error, and leaves no state behind."""
     with pytest.raises(UsageError, match=r"debian:nosuch: the mirror file:\S+ has no such suite"):
