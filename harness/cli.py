@@ -28,14 +28,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(options)
     except DaxcheckError as error:
-        print(f"daxcheck: {error}", file=sys.stderr)
+        _tell(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        print("daxcheck: interrupted; nothing is left running", file=sys.stderr)
+        _tell("interrupted; nothing is left running")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_INFRA
+
+
+def _tell(text: str) -> None:
+    """Say a last line, after all that was said before it, also where both streams end in one file."""
+    sys.stdout.flush()
+    print(f"daxcheck: {text}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
