@@ -5,8 +5,9 @@ import signal
 from collections.abc import Callable
 from typing import Self
 
-from harness.agent.channel import Channel, Closed, Message
+from harness.agent.channel import Channel, Closed
 from harness.errors import InfraError
+from harness.model.frame import Message
 
 
 class ChildDied(InfraError):

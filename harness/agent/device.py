@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from harness.agent import features, syscalls
-from harness.agent.channel import Message
 from harness.deadline import Deadline, now, poll
 from harness.errors import InfraError
+from harness.model.frame import Message
 from harness.model.units import PMD
 
 ND = "/sys/bus/nd"

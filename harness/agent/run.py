@@ -5,12 +5,13 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 from harness.agent import levels
-from harness.agent.channel import Channel, Message
+from harness.agent.channel import Channel
 from harness.agent.child import Child, ChildDied
 from harness.agent.cpu import Cpu
 from harness.agent.interpreter import Interpreter
 from harness.agent.trace import Fault, FaultTrace
 from harness.model import wire
+from harness.model.frame import Message
 from harness.model.ops import CutPower
 from harness.model.program import Program
 from harness.model.units import PMD

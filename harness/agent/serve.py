@@ -6,12 +6,13 @@ from typing import NoReturn
 
 from harness import __version__
 from harness.agent import device, levels, run, shell, translate
-from harness.agent.channel import Channel, Closed, Message
+from harness.agent.channel import Channel, Closed
 from harness.agent.cpu import Cpu
 from harness.agent.observe import observe
 from harness.agent.trace import FaultTrace
 from harness.errors import ChannelError
 from harness.model import program
+from harness.model.frame import Message
 
 
 class Agent:

@@ -7,7 +7,7 @@ import sys
 import termios
 from typing import NoReturn
 
-from harness.agent.channel import Message
+from harness.model.frame import Message
 
 TTY = "/dev/ttyS0"
 SHELL = "/bin/sh"

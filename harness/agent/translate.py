@@ -5,10 +5,11 @@ import struct
 from collections.abc import Iterator
 
 from harness.agent import syscalls
-from harness.agent.channel import Channel, Message
+from harness.agent.channel import Channel
 from harness.agent.child import Child
 from harness.agent.cpu import Cpu
 from harness.agent.memory import store
+from harness.model.frame import Message
 from harness.model.units import LINE, PAGE, PMD
 
 PAGE_LIMIT = 1 << 16

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from harness.errors import ChannelError, SetupError
 from harness.model import wire
+from harness.model.frame import Message
 from harness.model.observation import FileView, OpResult
 from harness.model.program import Program
 from harness.model.program import format as format_program
@@ -60,7 +60,7 @@ class Session:
     def run(self, program: Program, on_cut: Callable[[], None]) -> Ran:
         """Run the Program; `on_cut` is called while the guest waits at CutPower."""
 
-        def on_event(message: dict[str, Any]) -> None:
+        def on_event(message: Message) -> None:
             if message["event"] == "cut":
                 on_cut()
                 self.guest.send({"do": "go"})
@@ -90,7 +90,7 @@ class Session:
         self.guest.call("detach")
 
 
-def _number(answer: dict[str, Any], name: str) -> int:
+def _number(answer: Message, name: str) -> int:
     value = answer.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or abs(value) > 1 << 40:
         raise ChannelError(f"the agent answered {name}={value!r}, expected a number")

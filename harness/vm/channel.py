@@ -1,22 +1,12 @@
-"""The channel to the agent: framed, bounded, length-checked JSON over a virtio-serial port.
+"""The channel to the agent: frames over a virtio-serial port, every wait bounded."""
 
-A frame is b"DAX1", a little-endian u32 length, and that many bytes of a JSON object. The peer runs a
-kernel under test, so nothing it sends is believed before it is checked.
-"""
-
-import json
 import select
 import socket
-import struct
-from typing import Any
 
 from harness.deadline import Deadline
 from harness.errors import ChannelError
-
-MAGIC = b"DAX1"
-LIMIT = 4 << 20
-"""Bytes of the longest message, either way."""
-_HEADER = struct.Struct("<4sI")
+from harness.model import frame
+from harness.model.frame import Message
 
 
 class ChannelClosed(ChannelError):
@@ -31,12 +21,9 @@ class Channel:
         self._buffer = bytearray()
         sock.setblocking(False)
 
-    def send(self, message: dict[str, Any], deadline: Deadline) -> None:
+    def send(self, message: Message, deadline: Deadline) -> None:
         """Send one message. Raises ChannelClosed, ChannelError (too long), DeadlineExpired (nobody reads)."""
-        body = json.dumps(message, separators=(",", ":")).encode()
-        if len(body) > LIMIT:
-            raise ChannelError(f"a message of {len(body)} bytes is over the channel's limit of {LIMIT}")
-        view = memoryview(_HEADER.pack(MAGIC, len(body)) + body)
+        view = memoryview(frame.encode(message))
         while view:
             deadline.check("the guest does not read its channel")
             _, writable, _ = select.select([], [self._sock], [], min(1.0, deadline.remaining()))
@@ -46,7 +33,7 @@ class Channel:
                 except OSError as error:
                     raise ChannelClosed(f"the guest's channel is closed: {error.strerror}") from error
 
-    def receive(self, seconds: float) -> dict[str, Any] | None:
+    def receive(self, seconds: float) -> Message | None:
         """The next message, or None when none is complete within `seconds`. Raises ChannelClosed, ChannelError."""
         message = self._take()
         if message is None:
@@ -67,21 +54,8 @@ class Channel:
             raise ChannelClosed("QEMU closed the guest's channel")
         self._buffer += data
 
-    def _take(self) -> dict[str, Any] | None:
-        if len(self._buffer) < _HEADER.size:
-            return None
-        magic, length = _HEADER.unpack_from(self._buffer)
-        if magic != MAGIC or length > LIMIT:
-            raise ChannelError(f"the guest sent a malformed frame: {bytes(self._buffer[:16])!r}")
-        end = _HEADER.size + length
-        if len(self._buffer) < end:
-            return None
-        body = bytes(self._buffer[_HEADER.size : end])
-        del self._buffer[:end]
+    def _take(self) -> Message | None:
         try:
-            message = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise ChannelError(f"the guest sent a frame that is no JSON: {body[:60]!r}") from error
-        if not isinstance(message, dict):
-            raise ChannelError(f"the guest sent {type(message).__name__}, expected an object: {body[:60]!r}")
-        return message
+            return frame.take(self._buffer)
+        except ChannelError as error:
+            raise ChannelError(f"the guest sent {error}") from error

@@ -13,6 +13,7 @@ from typing import Any, Self
 from harness.deadline import Deadline, DeadlineExpired
 from harness.errors import ChannelError, GuestDied, GuestHang, InfraError, StartError
 from harness.memfile import MemFile
+from harness.model.frame import Message
 from harness.vm.channel import Channel, ChannelClosed
 from harness.vm.console import Complaint, Console, Trouble
 from harness.vm.machine import Machine, Plan
@@ -29,7 +30,7 @@ The guest's kernel tells of a hung task after 60 to 120 s (harness/agent/init.py
 EVENTS = 20_000
 """Events of one command; an agent sends one per op, of which a Program has at most 10,000."""
 
-OnEvent = Callable[[dict[str, Any]], None]
+OnEvent = Callable[[Message], None]
 
 
 class AgentError(InfraError):
@@ -72,7 +73,7 @@ class Guest:
         """End the guest now."""
         self._stack.close()
 
-    def hello(self, seconds: float = ANSWER) -> dict[str, Any]:
+    def hello(self, seconds: float = ANSWER) -> Message:
         """Ask the agent who it is; also the wait for a booting guest. Raises GuestHang, GuestDied, ChannelError."""
         return self.call("hello", seconds)
 
@@ -92,7 +93,7 @@ class Guest:
 
     def call(
         self, do: str, seconds: float = ANSWER, on_event: OnEvent | None = None, **arguments: Any
-    ) -> dict[str, Any]:
+    ) -> Message:
         """Send command `do` and return what the agent answers.
 
         `seconds` bounds the silence between two messages. Raises AgentError when the agent refuses, GuestHang,
@@ -115,7 +116,7 @@ class Guest:
                 raise ChannelError(f"the guest answered {do} with neither an event, an answer nor an error")
         raise ChannelError(f"the guest sent {EVENTS} events during {do} and no answer")
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, message: Message) -> None:
         """Send a message that needs no answer of its own. Raises GuestHang, GuestDied, ChannelError."""
         try:
             self._channel.send(message, Deadline(ANSWER))
@@ -128,7 +129,7 @@ class Guest:
         """What the guest's kernel complained about, the host's starving it left out."""
         return [c for c in self.console.complaints() if c.trouble is not Trouble.STALL]
 
-    def _next(self, do: str, deadline: Deadline) -> dict[str, Any]:
+    def _next(self, do: str, deadline: Deadline) -> Message:
         while True:
             try:
                 message = self._channel.receive(min(0.5, max(deadline.remaining(), 0.01)))

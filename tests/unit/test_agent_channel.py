@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.agent.channel import LIMIT, MAGIC, Channel, Closed, Port, encode
+from harness.agent.channel import Channel, Closed, Port
 from harness.agent.child import Child, ChildDied
 from harness.errors import ChannelError, InfraError
+from harness.model.frame import LIMIT, MAGIC, encode
 
 
 @pytest.mark.parametrize("size", [0, 1, 70_000])

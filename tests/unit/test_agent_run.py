@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from harness.agent import observe, run
-from harness.agent.channel import Message
 from harness.agent.cpu import Cpu
 from harness.agent.memory import Scratch
 from harness.model import ops, program, wire
+from harness.model.frame import Message
 from harness.model.observation import FileView, OpResult, Segment, Stamp, Zero
 from harness.model.units import PAGE
 

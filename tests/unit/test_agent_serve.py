@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from harness.agent import serve
-from harness.agent.channel import Channel, Closed, Message
+from harness.agent.channel import Channel, Closed
 from harness.agent.cpu import Cpu
+from harness.model.frame import Message
 
 
 @pytest.fixture
