@@ -60,16 +60,19 @@ def root() -> Path:
     return path
 
 
-def directory(area: str, key: str, make: Make, *, hashed: bool = False) -> Path:
+def directory(area: str, key: str, make: Make, *, hashed: bool = False, keep: int = 0) -> Path:
     """The entry `key` of `area`; when it is missing or damaged, `make` fills it first.
 
     Of several processes that want the same entry one makes it while the others wait. `hashed` compares contents,
-    not only names and sizes, once in every process that asks for the entry. Raises what `make` raises,
-    and SetupError when the disk is full or the cache cannot be written.
+    not only names and sizes, once in every process that asks for the entry. `keep` bounds how many
+    entries the area has after a new one: those that nobody asked for the longest go. Raises what `make` raises, and
+    SetupError when the disk is full or the cache cannot be written.
     """
     path = root() / area / key
     with contextlib.suppress(DamagedEntry):
         if present(area, key, hashed=hashed):
+            with contextlib.suppress(OSError):
+                os.utime(path)  # its age since it was last asked for
             return path
     with locked(area, key):
         try:
@@ -80,7 +83,19 @@ def directory(area: str, key: str, make: Make, *, hashed: bool = False) -> Path:
         with staging(area) as room, _explained(path):
             make(room)
             _publish(room, _survey(room, hashed), path)
-        return path
+    if keep:
+        _trim(area, keep)
+    return path
+
+
+def _trim(area: str, keep: int) -> None:
+    def asked_for(key: str) -> int:
+        with contextlib.suppress(FileNotFoundError):
+            return (root() / area / key).stat().st_mtime_ns
+        return 0
+
+    for key in sorted(keys(area), key=asked_for, reverse=True)[keep:]:
+        remove(area, key)
 
 
 def adopt(area: str, make: Make) -> Path:

@@ -8,6 +8,8 @@ from pathlib import Path
 from harness import cachedir
 from harness.memfile import MemFile
 
+KEEP = 32
+"""Images in the cache, a few MB each: one per kernel and file system."""
 FORMAT = 1
 """Raise when what a golden image holds changes its meaning."""
 
@@ -21,7 +23,7 @@ def load(key: tuple[str, ...], size: int, make: Callable[[MemFile], None]) -> Me
             make(blank)
             blank.save(room / "image")
 
-    entry = cachedir.directory("golden", digest, fill, hashed=True)
+    entry = cachedir.directory("golden", digest, fill, hashed=True, keep=KEEP)
     medium = MemFile("golden", size)
     medium.load(entry / "image")
     return medium

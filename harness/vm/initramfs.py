@@ -19,6 +19,8 @@ from harness.vm import cpio, interpreter, libraries
 from harness.vm.interpreter import Interpreter
 
 AREA = "initramfs"
+KEEP = 16
+"""Archives in the cache, some 30 MB each: one per kernel, and one more for its shell."""
 FORMAT = 2
 """Raise when the same inputs make a different archive."""
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,7 +67,7 @@ def build(kernel: Kernel, tools: tuple[str, ...] = TOOLS, extra: tuple[str, ...]
         with (room / "initramfs.cpio").open("wb") as file:
             file.writelines(cpio.encode(tree))
 
-    return cachedir.directory(AREA, _key(kernel, inputs, programs), make, hashed=True) / "initramfs.cpio"
+    return cachedir.directory(AREA, _key(kernel, inputs, programs), make, hashed=True, keep=KEEP) / "initramfs.cpio"
 
 
 def _key(kernel: Kernel, inputs: Iterable[Path], programs: dict[str, Path]) -> str:

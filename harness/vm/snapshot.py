@@ -23,6 +23,8 @@ from harness.vm.guest import BOOT, Guest, Nvdimm
 from harness.vm.machine import Plan, Ram
 
 AREA = "snapshots"
+KEEP = 8
+"""Snapshots in the cache, some 200 MB each: one per kernel, of those tested lately."""
 FORMAT = 1
 """Raise when what a snapshot holds changes its meaning."""
 RESTORE = 60.0
@@ -74,7 +76,7 @@ def ensure(plan: Plan, say: Say) -> Snapshot:
 
     Raises SetupError when the kernel lacks what a guest needs, InfraError when the guest does not boot.
     """
-    path = cachedir.directory(AREA, key(plan), lambda room: _take(plan, room, say), hashed=True)
+    path = cachedir.directory(AREA, key(plan), lambda room: _take(plan, room, say), hashed=True, keep=KEEP)
     base, size = json.loads((path / "nvdimm.json").read_text())
     return Snapshot(path, Nvdimm(base, size))
 
