@@ -54,13 +54,14 @@ def judge_cell(target: GuestTarget, scenario: str, program: Program, system: Fil
 
 def _run(target: GuestTarget, program: Program, system: FileSystem, split: Split, blank: CellResult) -> Judged:
     with target.execute(program, system, split) as execution:
-        if execution.ran is None or (execution.cut is None and execution.complaints):
+        unfit = _unfit(program, execution, execution.ran) if execution.ran else None
+        if execution.complaints and (execution.ran is None or execution.cut is None or unfit):
+            # What the kernel said stands; data is not judged where an op failed half-way or nothing was flushed.
             troubles = kernel_violations(LIVE, execution.complaints)
             return Judged(replace(blank, outcome=Outcome.FAIL, violations=troubles), execution.console)
-        unfit = _unfit(program, execution, execution.ran)
-        if unfit is not None and not execution.complaints:
+        if unfit is not None:
             return Judged(replace(blank, outcome=unfit[0], error=unfit[1]), execution.console)
-        if execution.cut is None:
+        if execution.ran is None or execution.cut is None:
             return Judged(replace(blank, error=NO_CUT), execution.console)
         errnos = {result.index: result.errno for result in execution.ran.results if result.errno}
         states = oracle.run(program, errnos)

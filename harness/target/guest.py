@@ -180,6 +180,8 @@ class GuestTarget:
             files = session.observe(paths)
             session.detach()
         except AgentError as error:
+            if not error.errno:
+                raise  # the agent's own fault; only a system call that failed is the kernel's answer
             failure = str(error)
         except InfraError as error:
             if not _is_verdict(error, guest):

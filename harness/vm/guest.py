@@ -126,8 +126,11 @@ class Guest:
             raise GuestHang(f"{error}; its console ends with: {self.console.last_line()}") from error
 
     def complaints(self) -> list[Complaint]:
-        """What the guest's kernel complained about, the host's starving it left out."""
-        return [c for c in self.console.complaints() if c.trouble is not Trouble.STALL]
+        """What the guest's kernel complained about; what a host that starves it brings about is left out."""
+        found = self.console.complaints()
+        starved = any(complaint.trouble is Trouble.STALL for complaint in found)
+        mute = {Trouble.STALL, Trouble.HUNG_TASK} if starved else {Trouble.STALL}
+        return [complaint for complaint in found if complaint.trouble not in mute]
 
     def _next(self, do: str, deadline: Deadline) -> Message:
         while True:
