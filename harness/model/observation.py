@@ -68,10 +68,32 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Extent:
+    """FIEMAP says that bytes [start, end) lie in blocks; `flags` are names of FIEMAP_EXTENT_ bits in lower case."""
+
+    start: int
+    end: int
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """Where a file has blocks: `bytes` by st_blocks, `data` by SEEK_DATA and SEEK_HOLE, `extents` by FIEMAP.
+
+    `data` and `extents` ascend without overlap; extents may lie past the end of the file, data does not.
+    """
+
+    bytes: int
+    data: tuple[tuple[int, int], ...] = ()
+    extents: tuple[Extent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class FileView:
     """One file as read back: `size` in bytes (None: no such file), a fresh mmap's contents, where others differ.
 
-    `error` says what ended the reading early (a SIGBUS, an errno); then `truncated` is set too.
+    `error` says what ended the reading early (a SIGBUS, an errno); then `truncated` is set too. `allocation` is None
+    when it was not asked for, or could not be told.
     """
 
     path: str
@@ -80,16 +102,21 @@ class FileView:
     differences: tuple[Difference, ...] = ()
     truncated: bool = False
     error: str = ""
+    allocation: Allocation | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OpResult:
-    """What op `index` did: errno (0 = success), the segments a load or pread saw, a precondition that did not hold.
+    """What op `index` did: errno (0 = success), the segments a load or pread saw, a precondition that did not hold,
+    the signal that an access which was expected to end in one did end in (0 = none), the files that Observe saw.
 
-    Segments count from the start of the file, also those of a load.
+    Segments count from the start of the file, also those of a load. Of a lane's op that ran several times it is the
+    last run that counts, except that a failure or an unmet precondition of any run stands.
     """
 
     index: int
     errno: int = 0
     segments: tuple[Segment, ...] = ()
     unmet: str = ""
+    signal: int = 0
+    files: tuple[FileView, ...] = ()

@@ -22,9 +22,9 @@ from enum import StrEnum
 from typing import Any
 
 from harness.model import ops
-from harness.model.ops import Create, Op, Pwrite, Store
+from harness.model.ops import Create, Link, Op, Rename
 from harness.model.units import parse_size, size_text
-from harness.model.validity import ProgramError, check
+from harness.model.validity import STORES, ProgramError, check
 
 __all__ = ["HEADER", "VERBS", "Expect", "Program", "ProgramError", "describe", "format", "parse"]
 
@@ -36,21 +36,55 @@ VERBS: dict[str, type[Op]] = {
     "create": ops.Create,
     "open": ops.Open,
     "close": ops.Close,
+    "rename": ops.Rename,
+    "link": ops.Link,
+    "unlink": ops.Unlink,
     "fallocate": ops.Fallocate,
     "ftruncate": ops.Ftruncate,
+    "pwrite": ops.Pwrite,
+    "pread": ops.Pread,
+    "set_dax": ops.SetDax,
+    "clone_file": ops.CloneFile,
+    "clone": ops.Clone,
+    "dedupe": ops.Dedupe,
+    "copy_file_range": ops.CopyFileRange,
+    "exchange_range": ops.ExchangeRange,
+    "swapext": ops.Swapext,
+    "read_into": ops.ReadInto,
+    "write_from": ops.WriteFrom,
+    "direct_store": ops.DirectStore,
+    "direct_load": ops.DirectLoad,
     "mmap": ops.Mmap,
     "munmap": ops.Munmap,
+    "mremap": ops.Mremap,
+    "mprotect": ops.Mprotect,
+    "madvise": ops.Madvise,
     "store": ops.Store,
     "load": ops.Load,
     "flush": ops.Flush,
-    "pwrite": ops.Pwrite,
-    "pread": ops.Pread,
     "msync": ops.Msync,
     "fsync": ops.Fsync,
     "fdatasync": ops.Fdatasync,
     "fsyncdir": ops.Fsyncdir,
+    "sync_file_range": ops.SyncFileRange,
+    "syncfs": ops.Syncfs,
     "sync": ops.Sync,
+    "freeze": ops.Freeze,
+    "thaw": ops.Thaw,
+    "remount": ops.Remount,
+    "umount": ops.Umount,
+    "mount": ops.Mount,
+    "drop_caches": ops.DropCaches,
+    "fill": ops.Fill,
+    "unfill": ops.Unfill,
+    "lane": ops.Lane,
+    "barrier": ops.Barrier,
+    "join": ops.Join,
     "expect_mapped": ops.ExpectMapped,
+    "expect_dax": ops.ExpectDax,
+    "expect_errno": ops.ExpectErrno,
+    "expect_signal": ops.ExpectSignal,
+    "observe": ops.Observe,
     "plant": ops.Planted,
     "cut_power": ops.CutPower,
 }
@@ -81,15 +115,20 @@ class Program:
 
     def seqs(self) -> dict[int, int]:
         """Index of each op that stores -> the `seq` of the stamp it writes, from 1."""
-        return dict(_ordinals(self, (Store, Pwrite)))
+        return dict(_ordinals(self, STORES))
 
     def file_ids(self) -> dict[int, int]:
         """Index of each Create -> the `file` of the stamps in that file, from 1."""
         return dict(_ordinals(self, (Create,)))
 
     def paths(self) -> tuple[str, ...]:
-        """The files of the Program, in the order of their ids."""
+        """What each file of the Program was called when it was made, in the order of their ids."""
         return tuple(op.path for op in self.ops if isinstance(op, Create))
+
+    def names(self) -> tuple[str, ...]:
+        """Every name that a file may have after any op, each once."""
+        naming = (op for op in self.ops if isinstance(op, Create | Rename | Link))
+        return tuple(dict.fromkeys(op.path if isinstance(op, Create) else op.to for op in naming))
 
     def digest(self) -> str:
         """A name for this Program: twelve hexadecimal digits of the SHA-256 of its text."""

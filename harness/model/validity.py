@@ -1,37 +1,20 @@
-"""What a list of ops must satisfy before anything is run: names, ranges, alignment, limits.
+"""What a list of ops must satisfy before anything is run: names, ranges, alignment, order, limits.
 
 Only what can be known without a kernel is refused here. An op that a kernel may refuse (an unaligned
 collapse, a mode the file system lacks) is a legal op: its errno is an observation.
 """
 
+import errno
 import re
 from collections.abc import Iterable
 
-from harness.errors import UsageError
-from harness.model.ops import (
-    Close,
-    Create,
-    CutPower,
-    ExpectMapped,
-    Fallocate,
-    Fdatasync,
-    Flush,
-    Fsync,
-    Fsyncdir,
-    Ftruncate,
-    Load,
-    Mmap,
-    Msync,
-    Munmap,
-    Op,
-    Open,
-    Planted,
-    Pread,
-    Pwrite,
-    Store,
-    Sync,
-)
+from harness.model import ops
+from harness.model.ops import Op
+from harness.model.scope import ProgramError, Scope, within
+from harness.model.sections import Sections
 from harness.model.units import PAGE, size_text
+
+__all__ = ["SIZE_LIMIT", "STAMP_LIMIT", "ProgramError", "check"]
 
 OP_LIMIT = 10_000
 STAMP_LIMIT = 255
@@ -39,128 +22,155 @@ STAMP_LIMIT = 255
 SIZE_LIMIT = 1 << 30
 """No range of a file or mapping ends beyond this."""
 DEVICE_LIMIT = 1 << 40
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
-_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}")
+STORES = (ops.Store, ops.Pwrite, ops.DirectStore)
+"""Ops that write a stamp of their own."""
+_OPTIONS = re.compile(r"[a-z0-9_=,]{1,64}")
+_ERRNOS = frozenset(name for name in vars(errno) if name.startswith("E"))
+_NEVER_REFUSED = (*ops.LaneOp.__args__, *ops.CheckOp.__args__)
+_MAY_SIGNAL = (ops.Store, ops.Load, ops.Madvise)
 
 
-class ProgramError(UsageError):
-    """A Program that cannot be run: `index` is the op at fault, None when it is not one op."""
-
-    def __init__(self, text: str, index: int | None = None) -> None:
-        super().__init__(text)
-        self.index = index
-
-
-def check(ops: Iterable[Op]) -> None:
+def check(program: Iterable[Op]) -> None:
     """Raise ProgramError, with the index of the first op at fault, unless the ops can be run."""
     checker = _Checker()
-    for index, op in enumerate(ops):
+    index = -1
+    for index, op in enumerate(program):
         try:
             checker.op(index, op)
         except ProgramError as error:
             raise ProgramError(str(error), index) from None
+    if checker.sections.lane is not None:
+        raise ProgramError(f"lane {checker.sections.lane} is never joined: end the group with join", index)
 
 
 class _Checker:
-    """The names that are defined after the ops seen so far."""
+    """What the ops seen so far allow."""
 
     def __init__(self) -> None:
-        self.fds: dict[str, bool] = {}  # name -> still open
-        self.maps: dict[str, int] = {}  # name -> length; 0 once unmapped
-        self.paths: set[str] = set()
-        self.stores = 0
-        self.cut = False
+        self.scope = Scope()
+        self.sections = Sections()
+        self.stamps = 0
+        self.files = 0
+        self._expected: Op | None = None
 
     def op(self, index: int, op: Op) -> None:
-        if self.cut:
-            raise ProgramError("no op can follow cut_power: make it the last one")
         if index >= OP_LIMIT:
             raise ProgramError(f"more than {OP_LIMIT} ops: split the program")
-        match op:
-            case Create() | Open():
-                self._open(op)
-            case Close(fd):
-                self._fd(fd)
-                self.fds[fd] = False
-            case Fallocate(fd, _, offset, length) | Pwrite(fd, offset, length) | Pread(fd, offset, length):
-                self._fd(fd)
-                _range(offset, length, SIZE_LIMIT)
-            case Ftruncate(fd, size):
-                self._fd(fd)
-                if not 0 <= size <= SIZE_LIMIT:
-                    raise ProgramError(f"size {size} is not within 0..{size_text(SIZE_LIMIT)}")
-            case Fsync(fd) | Fdatasync(fd):
-                self._fd(fd)
-            case Mmap():
-                self._mmap(op)
-            case Munmap(name):
-                self._map(name)
-                self.maps[name] = 0
-            case Store() | Load() | Flush() | Msync() | ExpectMapped():
-                _range(op.offset, op.length, self._map(op.map), f"mapping {op.map}")
-                if isinstance(op, Msync):
-                    _aligned("offset", op.offset, "msync(2)")
-            case Planted(_, start, end):
-                if index:
-                    raise ProgramError("a planted fault comes before all other ops: move it to the start")
-                _range(start, end - start, DEVICE_LIMIT)
-            case CutPower():
-                self.cut = True
-            case Fsyncdir() | Sync():
-                pass
+        if isinstance(op, ops.Planted) and index:
+            raise ProgramError("a planted fault comes before all other ops: move it to the start")
+        self._foreseen(op)
+        before = self.scope
+        self.scope = self.sections.enter(op, before)
+        self.scope = _changed(self.scope, op)
+        if isinstance(self._expected, ops.ExpectErrno | ops.ExpectSignal):
+            self.scope = before  # what is refused defines nothing and ends nothing
+        self._expected = op
         self._count(op)
 
+    def _foreseen(self, op: Op) -> None:
+        """Raise ProgramError when the op cannot do what the expectation before it says."""
+        match self._expected:
+            case ops.ExpectErrno() if isinstance(op, _NEVER_REFUSED):
+                raise ProgramError("no kernel can refuse this op: expect_errno stands right before the op it is about")
+            case ops.ExpectSignal() if not isinstance(op, _MAY_SIGNAL):
+                raise ProgramError("only a store, load or madvise may end in a signal: it follows expect_signal")
+            case ops.ExpectSignal() if isinstance(op, _MAY_SIGNAL):
+                if op.offset // PAGE != (op.offset + op.length - 1) // PAGE:
+                    raise ProgramError("what ends in a signal may have been done in part: keep it within one page")
+            case _:
+                pass
+
     def _count(self, op: Op) -> None:
-        self.stores += isinstance(op, Store | Pwrite)
-        if self.stores > STAMP_LIMIT or len(self.paths) > STAMP_LIMIT:
+        self.stamps += isinstance(op, STORES)
+        self.files += isinstance(op, ops.Create)
+        if self.stamps > STAMP_LIMIT or self.files > STAMP_LIMIT:
             raise ProgramError(f"more than {STAMP_LIMIT} stores or files: split the program")
 
-    def _open(self, op: Create | Open) -> None:
-        _named("descriptor", op.fd, _NAME)
-        if op.fd in self.fds:
-            raise ProgramError(f"descriptor {op.fd} is already defined: choose another name")
-        _named("path", op.path, _PATH)
-        if isinstance(op, Create) and op.path in self.paths:
-            raise ProgramError(f"path {op.path} is already created: choose another, or use open")
-        if isinstance(op, Open) and op.path not in self.paths:
-            raise ProgramError(f"path {op.path} is not created before: create it first")
-        self.paths.add(op.path)
-        self.fds[op.fd] = True
 
-    def _mmap(self, op: Mmap) -> None:
-        self._fd(op.fd)
-        _named("mapping", op.map, _NAME)
-        if op.map in self.maps:
-            raise ProgramError(f"mapping {op.map} is already defined: choose another name")
-        _range(op.offset, op.length, SIZE_LIMIT)
-        _aligned("offset", op.offset, "mmap(2)")
-        if op.align & (op.align - 1) or not PAGE <= op.align <= SIZE_LIMIT:
-            raise ProgramError(f"align {op.align} is not a power of two from {size_text(PAGE)} on")
-        self.maps[op.map] = op.length
-
-    def _fd(self, fd: str) -> None:
-        if not self.fds.get(fd):
-            state = "is closed" if fd in self.fds else "is not defined"
-            raise ProgramError(f"descriptor {fd} {state}: create or open it first")
-
-    def _map(self, name: str) -> int:
-        length = self.maps.get(name)
-        if not length:
-            state = "is not defined" if length is None else "is unmapped"
-            raise ProgramError(f"mapping {name} {state}: mmap it first")
-        return length
-
-
-def _named(what: str, name: str, pattern: re.Pattern[str]) -> None:
-    if not pattern.fullmatch(name):
-        raise ProgramError(f"{what} {name[:80]!r} is no plain name: use letters, digits and _ (in a path also . + -)")
+def _changed(scope: Scope, op: Op) -> Scope:
+    """The names after the op. Raises ProgramError when it uses one that is not there, or a range that cannot be."""
+    match op:
+        case ops.Create(fd, path):
+            if path in scope.paths:
+                raise ProgramError(f"path {path} is already created: choose another, or use open")
+            return scope.named(path).opened(fd)
+        case ops.Open(fd, path):
+            scope.path(path)
+            return scope.opened(fd)
+        case ops.Close(fd):
+            return scope.closed(fd)
+        case ops.Rename(path, to):
+            return scope.unnamed(path).named(to)
+        case ops.Link(path, to):
+            scope.path(path)
+            if to in scope.paths:
+                raise ProgramError(f"path {to} is already there: link never replaces, rename does")
+            return scope.named(to)
+        case ops.Unlink(path):
+            return scope.unnamed(path)
+        case ops.Mmap():
+            return _mapped(scope, op)
+        case ops.Munmap(name):
+            return scope.resized(name, 0)
+        case ops.Mremap(name, offset, new):
+            _aligned("offset", offset, "mremap(2)")
+            length = scope.map(name)
+            within(offset, 1, length, f"mapping {name}")
+            return scope.resized(name, offset).mapped(new, length - offset)
+        case ops.Umount():
+            scope.idle()
+        case _:
+            _used(scope, op)
+    return scope
 
 
-def _range(offset: int, length: int, limit: int, what: str = "a range") -> None:
-    if length < 1:
-        raise ProgramError(f"length {length} is less than 1: name at least one byte")
-    if offset < 0 or offset + length > limit:
-        raise ProgramError(f"[{offset}..{offset + length}) is not within {what} of {size_text(limit)}: shorten it")
+def _mapped(scope: Scope, op: ops.Mmap) -> Scope:
+    scope.fd(op.fd)
+    within(op.offset, op.length, SIZE_LIMIT)
+    _aligned("offset", op.offset, "mmap(2)")
+    if op.align & (op.align - 1) or not PAGE <= op.align <= SIZE_LIMIT:
+        raise ProgramError(f"align {op.align} is not a power of two from {size_text(PAGE)} on")
+    return scope.mapped(op.map, op.length)
+
+
+def _used(scope: Scope, op: Op) -> None:
+    """An op that defines nothing."""
+    fds = [getattr(op, name) for name in ("fd", "source", "other") if hasattr(op, name)]
+    for fd in fds:
+        scope.fd(fd)
+    match op:
+        case ops.ReadInto(name, offset, length, _, other) | ops.WriteFrom(_, other, length, name, offset):
+            within(offset, length, scope.map(name), f"mapping {name}")
+            within(other, length, SIZE_LIMIT)
+        case ops.Fill(spare):
+            within(0, max(spare, 1), SIZE_LIMIT)
+        case ops.Remount(options) if not _OPTIONS.fullmatch(options):
+            raise ProgramError(f"options {options[:80]!r} are none: write them as mount(8) does, joined by commas")
+        case ops.ExpectErrno(errnos):
+            unknown = [name for name in errnos.split("|") if name not in _ERRNOS]
+            if unknown:
+                raise ProgramError(f"errno {unknown[0][:40]!r} is unknown: write names such as EINVAL|EOPNOTSUPP")
+        case ops.Ftruncate(_, size) if not 0 <= size <= SIZE_LIMIT:
+            raise ProgramError(f"size {size} is not within 0..{size_text(SIZE_LIMIT)}")
+        case ops.Planted(_, start, end):
+            within(start, end - start, DEVICE_LIMIT)
+        case _:
+            _ranged(scope, op)
+
+
+def _ranged(scope: Scope, op: Op) -> None:
+    offset, length, name = (getattr(op, field, None) for field in ("offset", "length", "map"))
+    if offset is None or length is None:
+        return
+    if name is None:
+        within(offset, length, SIZE_LIMIT)
+    else:
+        within(offset, length, scope.map(name), f"mapping {name}")
+    for field in ("source_offset", "other_offset"):
+        if hasattr(op, field):
+            within(getattr(op, field), length, SIZE_LIMIT)
+    if isinstance(op, ops.Msync | ops.Madvise | ops.Mprotect):
+        _aligned("offset", offset, f"{type(op).__name__.lower()}(2)")
 
 
 def _aligned(what: str, value: int, call: str) -> None:

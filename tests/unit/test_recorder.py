@@ -1,9 +1,11 @@
 """Scenarios record; nothing runs."""
 
+import typing
+
 from harness.model import ops
-from harness.model.ops import Entry, Mode, Plant
+from harness.model.ops import Access, Advice, Entry, How, Mode, MsyncFlag, Plant, Signal, Switch, Wait, Worker
 from harness.model.program import Expect, format, parse
-from harness.model.recorder import Recorder
+from harness.model.recorder import File, Mapping, Recorder
 from harness.model.units import PAGE, PMD
 
 
@@ -52,23 +54,79 @@ def test_everything_recorded_round_trips() -> None:
     dax = Recorder()
     dax.expect_loss()
     dax.plant(Plant.IGNORE_FLUSH, 0, PMD)
-    file = dax.create("data", size=2 * PMD)
-    mapping = file.mmap(align=PAGE)
-    mapping.store()
-    mapping.load()
-    mapping.flush()
-    mapping.msync()
-    mapping.expect_mapped(Entry.PTE, 0, PAGE)
-    mapping.munmap()
-    file.punch_hole(0, PAGE)
-    file.pwrite(5, 6)
-    file.pread(5, 6)
-    file.ftruncate(PMD)
-    file.fsync()
-    file.fdatasync()
+    file, other = dax.create("data", size=2 * PMD), dax.create_unsynced("other", size=2 * PMD)
+    record_mapping(file.mmap(align=PAGE), other)
+    record_file(file, other)
+    with dax.lane(times=3):
+        dax.open("data").fsync()
+        dax.barrier()
+    with dax.lane(Worker.PROCESS, times=3):
+        dax.barrier()
+    dax.join()
     file.close()
-    dax.sync()
+    other.close()
+    record_system(dax)
     dax.cut_power()
     program = dax.program()
     assert parse(format(program)) == program
     assert program.expect is Expect.LOSS
+    assert {type(op) for op in program.ops} == set(typing.get_args(ops.Op))
+
+
+def record_mapping(mapping: Mapping, other: File) -> None:
+    mapping.store()
+    mapping.load()
+    mapping.flush()
+    mapping.msync(flag=MsyncFlag.ASYNC)
+    mapping.direct_store(0, PAGE)
+    mapping.direct_load(0, PAGE)
+    mapping.read_into(0, PAGE, other, how=How.DIRECT)
+    mapping.madvise(0, PAGE, Advice.DONTNEED)
+    mapping.mprotect(0, PAGE, Access.READ)
+    mapping.expect_mapped(Entry.PTE, 0, PAGE)
+    mapping.dax.expect_signal(Signal.SIGSEGV)
+    mapping.store(0, 8)
+    other.write_from(0, PAGE, mapping)
+    mapping.mremap(PMD).munmap()
+    mapping.munmap()
+
+
+def record_file(file: File, other: File) -> None:
+    file.punch_hole(0, PAGE)
+    file.zero_range(0, PAGE, keep_size=True)
+    file.collapse_range(0, PAGE)
+    file.insert_range(0, PAGE)
+    file.unshare_range(0, PAGE)
+    file.pwrite(5, 6, How.SYNC)
+    file.pread(5, 6)
+    file.ftruncate(PMD)
+    file.clone_from(other)
+    file.clone_range(0, PAGE, other)
+    file.dedupe(0, PAGE, other)
+    file.copy_range(0, PAGE, other)
+    file.exchange_range(0, PAGE, other)
+    file.dax.expect_errno("EINVAL", "EOPNOTSUPP")
+    file.swapext(other)
+    file.fsync()
+    file.fdatasync()
+    file.sync_file_range(0, PAGE, Wait.WRITE_AND_WAIT)
+    file.set_dax(Switch.OFF)
+    file.expect_dax()
+
+
+def record_system(dax: Recorder) -> None:
+    dax.rename("data", "new")
+    dax.link("new", "data")
+    dax.unlink("new")
+    dax.fsyncdir()
+    dax.syncfs()
+    dax.sync()
+    dax.freeze()
+    dax.thaw()
+    dax.remount("ro")
+    dax.umount()
+    dax.mount()
+    dax.drop_caches()
+    dax.fill(PAGE)
+    dax.unfill()
+    dax.observe()

@@ -1,0 +1,117 @@
+"""Ops on files by descriptor and by name."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Mode(StrEnum):
+    """fallocate(2) modes, by the names of the FALLOC_FL_ bits they set."""
+
+    ALLOCATE = "allocate"
+    KEEP_SIZE = "keep_size"
+    PUNCH_HOLE = "punch_hole"  # always with FALLOC_FL_KEEP_SIZE, as the man page demands
+    ZERO_RANGE = "zero_range"
+    ZERO_RANGE_KEEP_SIZE = "zero_range_keep_size"
+    COLLAPSE_RANGE = "collapse_range"
+    INSERT_RANGE = "insert_range"
+    UNSHARE_RANGE = "unshare_range"
+
+
+class How(StrEnum):
+    """How read(2) and write(2) go: O_DIRECT by a descriptor of its own, O_SYNC and O_DSYNC by pwritev2(2)'s flags."""
+
+    PLAIN = "plain"
+    DIRECT = "direct"
+    DSYNC = "dsync"
+    SYNC = "sync"
+
+
+class Switch(StrEnum):
+    """On or off."""
+
+    ON = "on"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """open(2) with O_CREAT|O_EXCL|O_RDWR."""
+
+    fd: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """open(2) of an existing file, O_RDWR."""
+
+    fd: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    fd: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """rename(2); what `to` named before is replaced."""
+
+    path: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """link(2): `to` becomes another name of the file `path`."""
+
+    path: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unlink:
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fallocate:
+    fd: str
+    mode: Mode
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ftruncate:
+    fd: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pwrite:
+    """pwrite(2) of one stamp."""
+
+    fd: str
+    offset: int
+    length: int
+    how: How = How.PLAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Pread:
+    """pread(2), judged against the current contents."""
+
+    fd: str
+    offset: int
+    length: int
+    how: How = How.PLAIN
+
+
+@dataclass(frozen=True, slots=True)
+class SetDax:
+    """Set or clear FS_XFLAG_DAX by FS_IOC_FSSETXATTR; the file changes over when its inode is next loaded."""
+
+    fd: str
+    dax: Switch

@@ -1,0 +1,107 @@
+"""Ops on mappings. `offset` and `length` count from the start of the mapping, except in Mmap."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.model.units import PMD
+
+
+class Sharing(StrEnum):
+    """How mmap(2) shares the mapping; SYNC is MAP_SHARED_VALIDATE|MAP_SYNC."""
+
+    SHARED = "shared"
+    PRIVATE = "private"
+    SYNC = "sync"
+
+
+class Access(StrEnum):
+    """What mprotect(2) allows."""
+
+    NONE = "none"
+    READ = "read"
+    WRITE = "write"  # PROT_READ|PROT_WRITE
+
+
+class Advice(StrEnum):
+    """madvise(2) advice, by the names of the MADV_ constants."""
+
+    DONTNEED = "dontneed"
+    HUGEPAGE = "hugepage"
+    NOHUGEPAGE = "nohugepage"
+    POPULATE_READ = "populate_read"
+    POPULATE_WRITE = "populate_write"
+    REMOVE = "remove"  # punches a hole
+    HWPOISON = "hwpoison"
+    SOFT_OFFLINE = "soft_offline"
+
+
+@dataclass(frozen=True, slots=True)
+class Mmap:
+    """mmap(2) of [offset, offset+length) at an address congruent to `offset` modulo `align`, and modulo nothing larger.
+
+    So align=PMD lets PMD entries map it, and align=PAGE forces PTEs. Offset and length are those of the file.
+    """
+
+    map: str
+    fd: str
+    offset: int
+    length: int
+    sharing: Sharing = Sharing.SHARED
+    align: int = PMD
+
+
+@dataclass(frozen=True, slots=True)
+class Munmap:
+    map: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mremap:
+    """mremap(2) of [offset, its end) of `map` to another address, as mapping `new`; `map` keeps what is before."""
+
+    map: str
+    offset: int
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mprotect:
+    map: str
+    offset: int
+    length: int
+    access: Access
+
+
+@dataclass(frozen=True, slots=True)
+class Madvise:
+    map: str
+    offset: int
+    length: int
+    advice: Advice
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """CPU stores of one stamp (see contents) through the mapping; no flush, no fence."""
+
+    map: str
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """CPU loads through the mapping, judged against the current contents."""
+
+    map: str
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """User-space clwb over the range, then sfence: durable by itself only on a MAP_SYNC mapping."""
+
+    map: str
+    offset: int
+    length: int

@@ -1,0 +1,112 @@
+"""The names a Program has defined so far: descriptors, mappings and files; refuses what no run could make sense of."""
+
+import re
+from dataclasses import dataclass, field, replace
+
+from harness.errors import UsageError
+from harness.model.units import size_text
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
+_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}")
+
+
+class ProgramError(UsageError):
+    """A Program that cannot be run: `index` is the op at fault, None when it is not one op."""
+
+    def __init__(self, text: str, index: int | None = None) -> None:
+        super().__init__(text)
+        self.index = index
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Names by kind; a change is a new Scope. `fixed` are names that a lane shares with others and must not end."""
+
+    fds: dict[str, bool] = field(default_factory=dict)
+    """Descriptor -> still open."""
+    maps: dict[str, int] = field(default_factory=dict)
+    """Mapping -> its length; 0 once unmapped."""
+    paths: frozenset[str] = frozenset()
+    fixed: frozenset[str] = frozenset()
+
+    def opened(self, fd: str) -> "Scope":
+        """With a new open descriptor."""
+        plain("descriptor", fd, _NAME)
+        if fd in self.fds:
+            raise ProgramError(f"descriptor {fd} is already defined: choose another name")
+        return replace(self, fds={**self.fds, fd: True})
+
+    def closed(self, fd: str) -> "Scope":
+        self.fd(fd)
+        self._own("descriptor", fd)
+        return replace(self, fds={**self.fds, fd: False})
+
+    def mapped(self, name: str, length: int) -> "Scope":
+        """With a new mapping of `length` bytes."""
+        plain("mapping", name, _NAME)
+        if name in self.maps:
+            raise ProgramError(f"mapping {name} is already defined: choose another name")
+        return replace(self, maps={**self.maps, name: length})
+
+    def resized(self, name: str, length: int) -> "Scope":
+        """With a mapping cut to `length` bytes; 0 unmaps it."""
+        self.map(name)
+        self._own("mapping", name)
+        return replace(self, maps={**self.maps, name: length})
+
+    def named(self, path: str) -> "Scope":
+        """With a file of that name."""
+        plain("path", path, _PATH)
+        return replace(self, paths=self.paths | {path})
+
+    def unnamed(self, path: str) -> "Scope":
+        self.path(path)
+        return replace(self, paths=self.paths - {path})
+
+    def shared(self) -> "Scope":
+        """As a lane sees it."""
+        return replace(self, fixed=frozenset(self.fds) | frozenset(self.maps))
+
+    def fd(self, fd: str) -> None:
+        """Raise ProgramError unless the descriptor is open."""
+        if not self.fds.get(fd):
+            state = "is closed" if fd in self.fds else "is not defined"
+            raise ProgramError(f"descriptor {fd} {state}: create or open it first")
+
+    def map(self, name: str) -> int:
+        """The length of the mapping. Raises ProgramError when there is none."""
+        length = self.maps.get(name)
+        if not length:
+            state = "is not defined" if length is None else "is unmapped"
+            raise ProgramError(f"mapping {name} {state}: mmap it first")
+        return length
+
+    def path(self, path: str) -> None:
+        """Raise ProgramError unless there is such a file."""
+        plain("path", path, _PATH)
+        if path not in self.paths:
+            raise ProgramError(f"path {path} is not created before: create it first")
+
+    def idle(self) -> None:
+        """Raise ProgramError while anything is open or mapped."""
+        used = [fd for fd, is_open in self.fds.items() if is_open] + [name for name, size in self.maps.items() if size]
+        if used:
+            raise ProgramError(f"{', '.join(used)} would keep the file system busy: close and munmap first")
+
+    def _own(self, what: str, name: str) -> None:
+        if name in self.fixed:
+            raise ProgramError(f"{what} {name} is shared with the other lanes: end it after the join")
+
+
+def plain(what: str, name: str, pattern: re.Pattern[str]) -> None:
+    """Raise ProgramError unless the name is one."""
+    if not pattern.fullmatch(name):
+        raise ProgramError(f"{what} {name[:80]!r} is no plain name: use letters, digits and _ (in a path also . + -)")
+
+
+def within(offset: int, length: int, limit: int, what: str = "a range") -> None:
+    """Raise ProgramError unless [offset, offset+length) holds a byte and ends at `limit` at most."""
+    if length < 1:
+        raise ProgramError(f"length {length} is less than 1: name at least one byte")
+    if offset < 0 or offset + length > limit:
+        raise ProgramError(f"[{offset}..{offset + length}) is not within {what} of {size_text(limit)}: shorten it")
