@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("doctor", help="say what this machine has and what it lacks, each with its remedy")
     listing = commands.add_parser("list", help="list the scenarios")
     listing.add_argument("-k", dest="expression", default="", metavar="EXPR", help="only those that match (pytest -k)")
+    commands.add_parser("ops", help="list the ops of a .prog file, with their arguments")
     _kernel_parser(commands.add_parser("kernel", help="fetch, list, add and remove kernels"))
     _run_parser(commands.add_parser("run", help="run scenarios or .prog files"))
     shell = commands.add_parser("shell", help="a shell in a guest with a DAX mount at /mnt")
@@ -100,6 +101,10 @@ def _dispatch(options: argparse.Namespace) -> int:
             from harness.commands import suite
 
             return suite.show(options.expression)
+        case "ops":
+            from harness.commands import ops
+
+            return ops.main()
         case "kernel":
             from harness.commands import kernels
 

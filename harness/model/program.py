@@ -18,6 +18,7 @@ the dataclass; fields that have a default follow as key=value when they differ f
 import hashlib
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, dataclass, fields
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any
 
@@ -26,7 +27,7 @@ from harness.model.ops import Create, Link, Op, Rename
 from harness.model.units import parse_size, size_text
 from harness.model.validity import STORES, ProgramError, check
 
-__all__ = ["HEADER", "VERBS", "Expect", "Program", "ProgramError", "describe", "format", "parse"]
+__all__ = ["HEADER", "VERBS", "Expect", "Program", "ProgramError", "describe", "format", "parse", "usage"]
 
 HEADER = "daxcheck program 1"
 TEXT_LIMIT = 1 << 20
@@ -223,23 +224,30 @@ def _op(words: list[str]) -> Op:
     verb, *rest = words
     kind = VERBS.get(verb)
     if kind is None:
-        raise ValueError(f"{verb[:40]!r} is no op: use one of {', '.join(VERBS)}")
+        raise ValueError(f"{verb[:40]!r} is no op: `daxcheck ops` lists them{_alike(verb)}")
     known: dict[str, Field[Any]] = {field.name: field for field in fields(kind)}
     needed = [field for field in known.values() if field.default is MISSING]
     if len(rest) < len(needed):
-        raise ValueError(f"{verb} lacks its {needed[len(rest)].name}: write {_usage(verb, kind)}")
+        raise ValueError(f"{verb} lacks its {needed[len(rest)].name}: write {usage(verb)}")
     values: dict[str, Any] = {field.name: _value(field, word) for field, word in zip(needed, rest, strict=False)}
     for word in rest[len(needed) :]:
         name, equals, text = word.partition("=")
         if not equals or name not in known or name in values:
-            raise ValueError(f"{verb} cannot take {word[:40]!r}: write {_usage(verb, kind)}")
+            raise ValueError(f"{verb} cannot take {word[:40]!r}: write {usage(verb)}")
         values[name] = _value(known[name], text)
     return kind(**values)
 
 
-def _usage(verb: str, kind: type[Op]) -> str:
+def usage(verb: str) -> str:
+    """How a line of this verb is written: mmap MAP FD OFFSET LENGTH [sharing=shared] [align=2M]."""
+    kind = VERBS[verb]
     words = (f.name.upper() if f.default is MISSING else f"[{f.name}={_text(f.default)}]" for f in fields(kind))
     return " ".join([verb, *words])
+
+
+def _alike(verb: str) -> str:
+    close = get_close_matches(verb[:40], VERBS)
+    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def _value(field: Field[Any], text: str) -> str | int:
