@@ -8,14 +8,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.model.contents import WORD, source_bytes
+from harness.model.filestate import Anything, Known
 from harness.model.observation import RAW_LIMIT, Opaque, Raw, Segment, Source
-from harness.model.state import Known
 from harness.model.units import LINE
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Bytes [start, end) may be any of `sources`, which op `promised_by` promised; `past` was there at some time."""
+    """Bytes [start, end) may be any of `sources`, which op `promised_by` promised; `past` was there at some time.
+
+    Bytes that may be anything are not compared: leave them out.
+    """
 
     start: int
     end: int
@@ -57,7 +60,8 @@ def compare(expected: Iterable[Expected], segments: Sequence[Segment]) -> tuple[
 
 def made_of(data: bytes, start: int, sources: Iterable[Known]) -> bool:
     """Whether each byte of `data`, at offset `start`, is the one that some source has there."""
-    candidates = [known for source in sources if (known := source_bytes(source, start, start + len(data))) is not None]
+    certain = [source for source in sources if not isinstance(source, Anything)]
+    candidates = [known for source in certain if (known := source_bytes(source, start, start + len(data))) is not None]
     return all(any(known[i] == byte for known in candidates) for i, byte in enumerate(data))
 
 

@@ -50,6 +50,10 @@ class Extents(Generic[T]):
         inner = ((low, high, function(value)) for low, high, value in self.runs(start, end))
         return _joined((self.runs(0, start), inner, self.runs(end)))
 
+    def to(self, function: Callable[[T], U]) -> "Extents[U]":
+        """The map of what `function` makes of every value."""
+        return _joined([((low, high, function(value)) for low, high, value in self.runs())])
+
     def merge(self, start: int, end: int, other: "Extents[U]", function: Callable[[T, U], T]) -> "Extents[T]":
         """`function` of this and the other map's value for every byte of [start, end)."""
         if start >= end:

@@ -2,19 +2,19 @@
 
 from collections.abc import Iterable, Sequence
 
+from harness.model.filestate import Anything, Known, Span
 from harness.model.observation import Source, Stamp, Zero
 from harness.model.program import Program, describe
-from harness.model.state import FileState, Span
 from harness.model.units import size_text
 
 
 class Naming:
-    """Says things about `file` in the words of `program`."""
+    """Says things about file `file` by its name `path`, in the words of `program`."""
 
-    def __init__(self, program: Program, file: FileState) -> None:
-        self.path = file.path
+    def __init__(self, program: Program, path: str, file: int) -> None:
+        self.path = path
         self._program = program
-        self._id = file.id
+        self._id = file
         self._stores = {seq: index for index, seq in program.seqs().items()}
         self._paths = dict(enumerate(program.paths(), start=1))
 
@@ -22,10 +22,10 @@ class Naming:
         """op 9: msync m [0..4M); empty for no op."""
         return "" if index is None else f"op {index}: {describe(self._program.ops[index])}"
 
-    def source(self, source: Source) -> str:
-        """zero; store 3 (op 9); store 3 (op 9) of other moved by -4K; no store."""
-        if isinstance(source, Zero):
-            return "zero"
+    def source(self, source: Source | Known) -> str:
+        """zero; store 3 (op 9); store 3 (op 9) of other moved by -4K; no store; anything."""
+        if isinstance(source, Zero | Anything):
+            return "zero" if isinstance(source, Zero) else "anything"
         if not isinstance(source, Stamp) or source.seq not in self._stores or source.file not in self._paths:
             return "no store"
         text = f"store {source.seq} (op {self._stores[source.seq]})"
@@ -35,7 +35,7 @@ class Naming:
             text += f" moved by {'-' if source.shift < 0 else '+'}{size_text(abs(source.shift))}"
         return text
 
-    def sources(self, sources: Iterable[Source]) -> str:
+    def sources(self, sources: Iterable[Source | Known]) -> str:
         """What any of the sources says, joined by "or": zero first, then by store."""
         ordered = sorted(sources, key=lambda one: (one.seq, one.shift) if isinstance(one, Stamp) else (0, 0))
         return " or ".join(dict.fromkeys(map(self.source, ordered)))
@@ -47,3 +47,7 @@ class Naming:
             for span in spans
         )
         return " or ".join(dict.fromkeys(texts)) + " long"
+
+    def size(self, size: int) -> str:
+        """4K long."""
+        return self.sizes((Span(size, size),))

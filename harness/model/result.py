@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from harness.model.device import Device
 from harness.model.program import Expect
 from harness.model.violation import LOSSES, Violation, sentence
 
@@ -26,9 +27,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CellResult:
-    """One scenario on one kernel and file system. The fields are those of results.jsonl, in its order.
+    """One scenario on one kernel, file system and device. The fields are those of results.jsonl, in its order.
 
-    `timings` splits `seconds` by phase; `unpersisted_lines` counts the cache lines dirty at the cut.
+    `timings` splits `seconds` by phase; `unpersisted_lines` counts the cache lines dirty at the cut. `warnings` are
+    what is lost as well if only explicit fences complete flushes; they do not change the outcome.
     """
 
     scenario: str
@@ -37,10 +39,12 @@ class CellResult:
     fs: str
     outcome: Outcome
     seconds: float
+    device: Device = Device.NVDIMM
     judged_bytes: int = 0
     images: int = 0
     unpersisted_lines: int = 0
     violations: tuple[Violation, ...] = ()
+    warnings: tuple[Violation, ...] = ()
     program: str = ""
     seed: int = 0
     qemu: str = ""
@@ -53,12 +57,18 @@ class CellResult:
         """What went wrong, in one line; empty if nothing did."""
         return self.error or sentence(self.violations)
 
+    @property
+    def warning(self) -> str:
+        """What only the strict verdict holds against it, in one line; empty without any."""
+        return sentence(self.warnings)
+
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "CellResult":
         """The result that `to_json` gave this object for."""
         fields = {name: item for name, item in value.items() if name != "schema"}
-        violations = tuple(Violation(**violation) for violation in fields.pop("violations"))
-        return cls(**{**fields, "outcome": Outcome(fields["outcome"]), "violations": violations})
+        found = {name: tuple(Violation(**one) for one in fields.get(name, ())) for name in ("violations", "warnings")}
+        kinds = {"outcome": Outcome(fields["outcome"]), "device": Device(fields.get("device", Device.NVDIMM))}
+        return cls(**{**fields, **found, **kinds})
 
     def to_json(self) -> dict[str, Any]:
         """The object that stands on this cell's line."""

@@ -1,132 +1,22 @@
-"""What the contract allows at one moment: the current contents of each file, and what the media may hold.
+"""What the contract allows at one moment: files, the names that may stand for them, descriptors and mappings.
 
-Sets are kept per byte, without what binds bytes or sizes to each other (which of two bytes must have
-changed first, which size goes with which contents). So a state may allow a combination that no order of
-events gives; it never forbids one that some order gives.
+A file is known by its id (the `file` of its stamps), since a name can pass from one file to another.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from harness.model.domain import PersistenceDomain
 from harness.model.extents import END, Extents
-from harness.model.observation import Stamp, Zero
+from harness.model.filestate import Allowed, FileState, Values, page_ceil, page_floor
 from harness.model.ops import Sharing
-from harness.model.units import PAGE
-
-Known = Zero | Stamp
-"""A source that a Program can put into a file."""
-ZERO = Zero()
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Span:
-    """Sizes from `low` to `high`, both included."""
-
-    low: int
-    high: int
-
-
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """One byte: `current` is what any read must return now, `durable` what the media may hold after a cut,
-    `past` all that was ever current here, `promised_by` the index of the op that last made `durable` certain."""
-
-    current: Known = ZERO
-    durable: frozenset[Known] = frozenset({ZERO})
-    past: frozenset[Known] = frozenset({ZERO})
-    promised_by: int | None = None
-
-    def changed(self, current: Known) -> "Allowed":
-        """The byte now reads `current`; nobody knows when the media will."""
-        return Allowed(current, self.durable | {current}, self.past | {current}, self.promised_by)
-
-    def promised(self, index: int) -> "Allowed":
-        """Op `index` returned success: the media hold what is current."""
-        return Allowed(self.current, frozenset({self.current}), self.past, index)
-
-    def moved(self, distance: int) -> "Allowed":
-        """The same byte, `distance` bytes further in the file."""
-        return Allowed(
-            moved(self.current, distance),
-            frozenset(moved(source, distance) for source in self.durable),
-            frozenset(moved(source, distance) for source in self.past),
-            self.promised_by,
-        )
-
-    def joined(self, before: "Allowed") -> "Allowed":
-        """This byte while the media may still hold what `before` allowed, or a hole in between."""
-        durable = self.durable | before.durable | {ZERO}
-        return Allowed(self.current, durable, self.past | before.past, self.promised_by)
-
-
-_NEVER_WRITTEN = Extents.of(Allowed())
-
-
-@dataclass(frozen=True, slots=True)
-class FileState:
-    """One file: contents are kept beyond `size` too, where `current` is zero, for a longer file after a cut."""
-
-    path: str
-    id: int
-    size: int = 0
-    sizes: frozenset[Span] = frozenset({Span(0, 0)})
-    absent: bool = True
-    contents: Extents[Allowed] = _NEVER_WRITTEN
-    size_by: int | None = None
-    name_by: int | None = None
-
-    def changed(self, start: int, end: int, current: Known) -> "FileState":
-        """Bytes [start, end) now read `current`."""
-        return replace(self, contents=self.contents.map(start, end, lambda byte: byte.changed(current)))
-
-    def resized(self, size: int, steps: bool = False) -> "FileState":
-        """The size is `size` now; while it is not durable it may also be any size passed on the way, if in steps."""
-        return replace(self, size=size, sizes=self.sizes | {Span(min(self.size, size) if steps else size, size)})
-
-    def grown(self, size: int) -> "FileState":
-        """At least `size` bytes long, extended in steps."""
-        return self.resized(size, steps=True) if size > self.size else self
-
-    def collapsed(self, start: int, length: int) -> "FileState":
-        """[start, start+length) is taken out and what follows moves down."""
-        after = self.contents.removed(start, length).map(start, END, lambda byte: byte.moved(-length))
-        # Past the end it fails with EINVAL (fallocate(2)), but what a guest claims must not break the oracle.
-        return self._shifted(start, after, max(self.size - length, min(self.size, start)))
-
-    def inserted(self, start: int, length: int) -> "FileState":
-        """A hole of `length` bytes is put in at `start` and what was there moves up."""
-        moved = self.contents.map(start, END, lambda byte: byte.moved(length))
-        return self._shifted(start, moved.inserted(start, length, self.contents.at(END - 1)), self.size + length)
-
-    def _shifted(self, start: int, after: Extents[Allowed], size: int) -> "FileState":
-        """Until synced, each byte may hold what it held before, what it holds after, or a hole on the way."""
-        contents = after.merge(start, END, self.contents, Allowed.joined)
-        return replace(self, contents=contents).resized(size)
-
-    def promised(self, index: int) -> "FileState":
-        """Op `index` made all contents and the size durable."""
-        contents = self.contents.map(0, END, lambda byte: byte.promised(index))
-        return replace(self, contents=contents, sizes=frozenset({Span(self.size, self.size)}), size_by=index)
-
-    def promised_range(self, start: int, end: int, index: int) -> "FileState":
-        """Op `index` made the contents [start, end) durable, and a size that lets them be read back."""
-        end = min(end, self.size)
-        if start >= end:
-            return self
-        contents = self.contents.map(start, end, lambda byte: byte.promised(index))
-        sizes = frozenset(Span(max(span.low, end), span.high) for span in self.sizes if span.high >= end)
-        return replace(self, contents=contents, sizes=sizes, size_by=self.size_by if sizes == self.sizes else index)
-
-    def named(self, index: int) -> "FileState":
-        """Op `index` made the file's name durable; an earlier promise of it stands."""
-        return replace(self, absent=False, name_by=index) if self.absent else self
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
     """One byte of a private mapping: what a load may return, and whether it is in a private copy of its page."""
 
-    sources: frozenset[Known]
+    sources: Values
     private: bool = False
 
 
@@ -136,21 +26,23 @@ _NOT_FAULTED = Extents.of(False)
 
 @dataclass(frozen=True, slots=True)
 class MapState:
-    """A mapping of [offset, offset+length) of file `path`. `seen` (private mappings) and `faulted` (MAP_SYNC:
-    pages stored to since their blocks last changed) count from the start of the file."""
+    """A mapping of [offset, offset+length) of file `file`. `seen` (private mappings) counts from the start of the file,
+    and so does what is for MAP_SYNC: `faulted`, pages stored to since their blocks last changed; `late`, bytes that came
+    to such a page when the file grew."""
 
-    path: str
+    file: int
     offset: int
     length: int
     sharing: Sharing
     seen: Extents[Seen] = _NOTHING_SEEN
     faulted: Extents[bool] = _NOT_FAULTED
+    late: Extents[bool] = _NOT_FAULTED
 
     def observing(self, file: FileState) -> "MapState":
         """After the file changed: whether a page without a private copy shows it is unspecified (mmap(2))."""
 
         def also(byte: Seen, file_byte: Allowed) -> Seen:
-            return byte if byte.private else Seen(byte.sources | {file_byte.current})
+            return byte if byte.private else Seen(byte.sources | file_byte.current)
 
         return replace(self, seen=self.seen.merge(0, END, file.contents, also))
 
@@ -158,37 +50,140 @@ class MapState:
         """From `start` on the file was cut or moved: what its pages show, copied or not, is unspecified (mmap(2))."""
         return replace(self, seen=self.seen.map(start, END, lambda byte: Seen(byte.sources)))
 
+    def refreshed(self, start: int, end: int, file: FileState) -> "MapState":
+        """The whole pages of [start, end) show the file again."""
+        first, last = page_floor(start), page_ceil(end)
+        return replace(self, seen=self.seen.merge(first, last, file.contents, lambda _, byte: Seen(byte.current)))
+
+    def mapped(self, start: int, end: int) -> "MapState":
+        """The whole pages of [start, end) are mapped writably, all blocks that takes being durable (MAP_SYNC)."""
+        return replace(self, faulted=self.faulted.set(page_floor(start), page_ceil(end), True))
+
     def unfaulted(self, start: int, end: int) -> "MapState":
         """The blocks of [start, end) may have changed: the next store there has to fault and sync them again."""
-        return replace(self, faulted=self.faulted.set(page_floor(start), page_ceil(end), False))
+        start, end = page_floor(start), page_ceil(end)
+        return replace(self, faulted=self.faulted.set(start, end, False), late=self.late.set(start, end, False))
+
+    def grown(self, end: int) -> "MapState":
+        """The file grew from `end` on, in a page that may be mapped already: then no fault makes the size durable."""
+        return replace(self, late=self.late.set(end, page_ceil(end), True)) if self.faulted.at(end) else self
+
+    def synced(self, start: int, end: int, durable: int) -> Iterator[tuple[int, int]]:
+        """Where in [start, end) a store is durable once it has left the caches: in pages mapped writably, but for late
+        bytes past the size `durable` (mmap(2): what comes of pages "that correspond to added or removed regions of the
+        file is unspecified")."""
+        for low, high, faulted in self.faulted.runs(start, end):
+            for a, b, late in self.late.runs(low, high):
+                stop = min(b, durable) if late else b
+                if faulted and a < stop:
+                    yield a, stop
+
+    def either(self, other: "MapState") -> "MapState":
+        """This mapping or the other: nobody knows whether an op took place."""
+        seen = self.seen.merge(
+            0, END, other.seen, lambda one, two: Seen(one.sources | two.sources, one.private and two.private)
+        )
+        faulted = self.faulted.merge(0, END, other.faulted, lambda a, b: a and b)
+        return replace(self, seen=seen, faulted=faulted, late=self.late.merge(0, END, other.late, lambda a, b: a or b))
+
+
+@dataclass(frozen=True, slots=True)
+class NameState:
+    """A name: the file that it stands for now, those it may stand for after a cut (None: no file), and the op that last
+    made that certain."""
+
+    current: int | None = None
+    durable: frozenset[int | None] = frozenset({None})
+    promised_by: int | None = None
+
+    def changed(self, current: int | None) -> "NameState":
+        """It stands for another file, or none, from now on; nobody knows when the media will say so."""
+        return replace(self, current=current, durable=self.durable | {current})
+
+    def promised(self, index: int) -> "NameState":
+        """Op `index` made it durable; an earlier promise of the same stands."""
+        certain = frozenset({self.current})
+        return self if self.durable == certain else NameState(self.current, certain, index)
+
+
+NO_NAME = NameState()
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All files by path, open descriptors (name to path) and mappings by name."""
+    """All files by id, names, open descriptors (name to file) and mappings by name.
 
-    files: Mapping[str, FileState]
-    fds: Mapping[str, str]
+    `kept`: files that had a durable name and were renamed since, never unlinked, with all those names: at any moment
+    one of them stands for the file (rename(2): "atomically replaced", or "a window in which both" do).
+    """
+
+    files: Mapping[int, FileState]
+    names: Mapping[str, NameState]
+    fds: Mapping[str, int]
     maps: Mapping[str, MapState]
+    kept: Mapping[int, frozenset[str]]
+
+    def file(self, path: str) -> FileState | None:
+        """The file that the name stands for now."""
+        current = self.name(path).current
+        return None if current is None else self.files[current]
+
+    def name(self, path: str) -> NameState:
+        """What is known of the name."""
+        return self.names.get(path, NO_NAME)
 
     def with_file(self, file: FileState) -> "State":
-        return replace(self, files={**self.files, file.path: file})
+        """After that file changed its state; private mappings of it may show the change."""
+        maps = {
+            name: _changed(mapping, self.files[file.id], file) if mapping.file == file.id else mapping
+            for name, mapping in self.maps.items()
+        }
+        return replace(self, files={**self.files, file.id: file}, maps=maps)
+
+    def with_files(self, change: Callable[[FileState], FileState]) -> "State":
+        """With `change`, which changes no current contents, done to every file."""
+        return replace(self, files={id: change(file) for id, file in self.files.items()})
 
     def with_map(self, name: str, mapping: MapState) -> "State":
         return replace(self, maps={**self.maps, name: mapping})
 
-    def with_files(self, files: Iterable[FileState]) -> "State":
-        return replace(self, files={**self.files, **{file.path: file for file in files}})
+    def with_maps(self, file: int, sharings: Iterable[Sharing], change: Callable[[MapState], MapState]) -> "State":
+        """With `change` done to each mapping of the file that is shared so."""
+        wanted = frozenset(sharings)
+        maps = {
+            name: change(mapping) if mapping.file == file and mapping.sharing in wanted else mapping
+            for name, mapping in self.maps.items()
+        }
+        return replace(self, maps=maps)
+
+    def unfaulted(self, file: int, start: int, end: int) -> "State":
+        """The blocks of [start, end) of the file may have changed."""
+        return self.with_maps(file, (Sharing.SYNC,), lambda mapping: mapping.unfaulted(start, end))
+
+    def either(self, other: "State") -> "State":
+        """This state or the other, which differ in files and mappings only: nobody knows whether an op took place."""
+        files = {id: file.either(other.files[id]) for id, file in self.files.items() if id in other.files}
+        maps = {name: mapping.either(other.maps[name]) for name, mapping in self.maps.items() if name in other.maps}
+        return replace(self, files=files, maps=maps)
 
 
-def moved(source: Known, distance: int) -> Known:
-    """The source of bytes that were moved by `distance`."""
-    return Stamp(source.seq, source.file, source.shift + distance) if isinstance(source, Stamp) else source
+def _changed(mapping: MapState, before: FileState, file: FileState) -> MapState:
+    if mapping.sharing is Sharing.PRIVATE:
+        return mapping.observing(file)
+    return mapping.grown(before.shortest) if file.longest > before.shortest else mapping
 
 
-def page_floor(offset: int) -> int:
-    return offset // PAGE * PAGE
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An op's place in its Program: its index, the `seq` of its stamp and the id of the file it creates (0: none); what
+    its machine keeps in a power cut, and whether its file system has a journal."""
+
+    index: int
+    seq: int = 0
+    file: int = 0
+    domain: PersistenceDomain = PersistenceDomain.MEMORY_CONTROLLER
+    journal: bool = True
 
 
-def page_ceil(offset: int) -> int:
-    return -(-offset // PAGE) * PAGE
+NOTHING = State({}, {}, {}, {}, {})
+"""Before the first op."""

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 
 from harness.model import ops
+from harness.model.contents import SHIFT_UNIT
 from harness.model.ops import Op
 from harness.model.scope import ProgramError, Scope, within
 from harness.model.sections import Sections
@@ -64,6 +65,8 @@ class _Checker:
         self.scope = _changed(self.scope, op)
         if isinstance(self._expected, ops.ExpectErrno | ops.ExpectSignal):
             self.scope = before  # what is refused defines nothing and ends nothing
+        else:
+            _tellable(op)
         self._expected = op
         self._count(op)
 
@@ -171,6 +174,15 @@ def _ranged(scope: Scope, op: Op) -> None:
             within(getattr(op, field), length, SIZE_LIMIT)
     if isinstance(op, ops.Msync | ops.Madvise | ops.Mprotect):
         _aligned("offset", offset, f"{type(op).__name__.lower()}(2)")
+
+
+def _tellable(op: Op) -> None:
+    """Stamps that were moved are told apart by their distance, of which some are taken for chance (contents.decode)."""
+    start = getattr(op, "offset", 0)
+    for field in ("source_offset", "other_offset"):
+        begin = getattr(op, field, start)
+        if (start - begin) % SHIFT_UNIT:
+            raise ProgramError(f"{start} - {begin} is no multiple of {SHIFT_UNIT}: nobody could judge the copy")
 
 
 def _aligned(what: str, value: int, call: str) -> None:

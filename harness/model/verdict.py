@@ -1,214 +1,139 @@
 """The verdict: what was read, held against what the contract allows."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from harness.model.compare import Expected, Mismatch, compare, made_of
+from harness.model.compare import compare
+from harness.model.filestate import FileState
+from harness.model.judgement import Judgement
 from harness.model.naming import Naming
-from harness.model.observation import FileView, OpResult, Raw, Source, Zero
-from harness.model.ops import Load, Pread, Sharing
+from harness.model.observation import FileView, OpResult
+from harness.model.ops import DirectLoad, Load, Observe, Pread
 from harness.model.program import Program
-from harness.model.state import FileState, Span, State
-from harness.model.violation import Kind, Violation
+from harness.model.reads import Read, expected_read
+from harness.model.state import NOTHING, NameState, State
+from harness.model.views import Judge, Which
+from harness.model.violation import GONE, NO_FILE, Kind, Violation
 
-RANGE_LIMIT = 64
-"""Ranges that one violation names; its `bytes` count them all."""
+__all__ = ["LIVE", "Judgement", "Which", "judge", "judge_reads"]
 
-Which = Literal["durable", "current"]
-"""After a cut what is durable counts; with the power on, what is current."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """Bytes compared, what was wrong, and what could not be looked at although it should have been."""
-
-    judged_bytes: int = 0
-    violations: tuple[Violation, ...] = ()
-    unjudged: tuple[str, ...] = ()
-
-    def __add__(self, other: "Judgement") -> "Judgement":
-        violations = self.violations + other.violations
-        return Judgement(self.judged_bytes + other.judged_bytes, violations, self.unjudged + other.unjudged)
+LIVE = "live"
+"""The name, in place of an image's, of what was read while the power was on."""
 
 
-def judge(program: Program, state: State, files: Sequence[FileView], image: str, which: Which = "durable") -> Judgement:
-    """Judge every file of the Program as read back from `image` (its name in the report).
+def judge(
+    program: Program, state: State, files: Sequence[FileView], image: str, which: Which = "durable", op: str = ""
+) -> Judgement:
+    """Judge every name of the Program as read back from `image` (its name in the report), with the power on by op `op`.
 
-    Only bytes that were read count as judged. A file that may be absent and is has nothing to judge.
+    A name is held against each file that it may stand for, and any of them explains it. Only bytes that were read count
+    as judged. A name that may be absent and is has nothing to judge. What no op made is a violation.
     """
     views = {view.path: view for view in files}
-    total = Judgement()
-    for file in state.files.values():
-        view = views.pop(file.path, None)
-        if view is None:
-            total += Judgement(unjudged=(f"{file.path}: not read back",))
-        else:
-            total += _judge_file(Naming(program, file), file, view, image, which)
-    strangers = (path for path, view in views.items() if view.size is not None)
-    return total + Judgement(unjudged=tuple(f"{path}: no file of the program" for path in strangers))
+    return _Judging(program, state, image, which, op).all(views)
 
 
 def judge_reads(program: Program, states: Sequence[State], results: Iterable[OpResult]) -> Judgement:
-    """Judge what the loads and preads of the Program returned; `states` as oracle.run gives them."""
+    """Judge what the loads, preads and observes of the Program returned; `states` as oracle.run gives them."""
     by_index = {result.index: result for result in results}
     total = Judgement()
     for index, op in enumerate(program.ops):
-        if isinstance(op, Load | Pread):
-            total += _judge_read(program, states[index - 1], index, op, by_index.get(index))
+        result = by_index.get(index)
+        if result is not None and (result.errno or result.signal):
+            continue
+        before = states[index - 1] if index else NOTHING
+        if isinstance(op, Load | Pread | DirectLoad):
+            total += _judge_read(program, before, index, op, result)
+        elif isinstance(op, Observe):
+            name = Naming(program, "", 0).op(index)
+            total += judge(program, before, result.files if result else (), LIVE, "current", name)
     return total
 
 
-def _judge_read(program: Program, before: State, index: int, op: Load | Pread, result: OpResult | None) -> Judgement:
-    path, expected = expected_read(before, op)
-    if not expected or (result and result.errno):
+def _judge_read(program: Program, before: State, index: int, op: Read, result: OpResult | None) -> Judgement:
+    reading = expected_read(before, op)
+    if not reading.expected:
         return Judgement()
-    naming = Naming(program, before.files[path])
-    judged, wrong = compare(expected, result.segments if result else ())
-    missing = sum(run.end - run.start for run in expected) - judged
-    unjudged = (f"{naming.op(index)}: {missing} bytes not seen",) if missing else ()
-    return Judgement(judged, _violations(naming, wrong, "live", naming.op(index)), unjudged)
+    naming = Naming(program, _path_of(program, before, reading.file), reading.file)
+    judged, wrong = compare(reading.expected, result.segments if result else ())
+    missing = reading.needed - judged
+    unjudged = (f"{naming.op(index)}: {missing} bytes not seen",) if missing > 0 else ()
+    judging = Judge(naming, before.files[reading.file], LIVE, "current", naming.op(index))
+    return Judgement(judged, judging.violations(wrong), unjudged)
 
 
-def expected_read(before: State, op: Load | Pread) -> tuple[str, list[Expected]]:
-    """The file that a load or pread in state `before` reads, and what each byte may be; nothing past its end.
-
-    read(2) and a shared mapping return the current contents (mmap(2), MAP_SHARED). In a private mapping pages that
-    were stored to hold their private copy; for others it is unspecified whether later changes show (mmap(2)).
-    """
-    if isinstance(op, Pread):
-        mapping, path, start = None, before.fds.get(op.fd), op.offset
-    else:
-        mapping = before.maps.get(op.map)
-        path, start = (mapping.path, mapping.offset + op.offset) if mapping else (None, 0)
-    if path is None:
-        return "", []
-    file = before.files[path]
-    end = min(start + op.length, file.size)
-    runs = [
-        Expected(low, high, frozenset({byte.current}), byte.past) for low, high, byte in file.contents.runs(start, end)
-    ]
-    if mapping is None or mapping.sharing is not Sharing.PRIVATE:
-        return path, runs
-    return path, [
-        Expected(low, high, seen.sources, run.past)
-        for run in runs
-        for low, high, seen in mapping.seen.runs(run.start, run.end)
-    ]
+def _path_of(program: Program, state: State, file: int) -> str:
+    """What the file is called now, or was when it was made."""
+    return next((path for path, name in state.names.items() if name.current == file), program.paths()[file - 1])
 
 
-def _judge_file(naming: Naming, file: FileState, view: FileView, image: str, which: Which) -> Judgement:
-    size = _size_violations(naming, file, view, image, which)
-    expected = (
-        Expected(low, high, byte.durable, byte.past, byte.promised_by)
-        if which == "durable"
-        else Expected(low, high, frozenset({byte.current}), byte.past)
-        for low, high, byte in file.contents.runs(0, view.size or 0)
-    )
-    judged, wrong = compare(expected, view.segments)
-    unjudged: tuple[str, ...] = ()
-    if view.truncated or view.error:
-        reason = view.error or "its contents are in too many pieces"
-        unjudged = (f"{file.path}: {judged} of {view.size} bytes read: {reason}",)
-    violations = size + _violations(naming, wrong, image) + _incoherent(naming, view, image)
-    return Judgement(judged, violations, unjudged)
+class _Judging:
+    """Judges all names of one image."""
 
+    def __init__(self, program: Program, state: State, image: str, which: Which, op: str) -> None:
+        self._program = program
+        self._state = state
+        self._image = image
+        self._which: Which = which
+        self._op = op
+        self._standing: dict[str, frozenset[int]] = {}
+        """Every name that was read -> the files that it may stand for, by what was read."""
 
-def _size_violations(
-    naming: Naming, file: FileState, view: FileView, image: str, which: Which
-) -> tuple[Violation, ...]:
-    durable = which == "durable"
-    spans = sorted(file.sizes) if durable else [Span(file.size, file.size)]
-    if view.size is None:
-        if durable and file.absent:
-            return ()
-        op = naming.op(file.name_by) if durable else ""
-        ranges = ((0, file.size),) if file.size else ()
-        return (Violation(Kind.SIZE, file.path, op, image, ranges, file.size, naming.sizes(spans), "missing"),)
-    if any(span.low <= view.size <= span.high for span in spans):
-        return ()
-    op = naming.op(file.size_by) if durable else ""
-    nearest = min((bound for span in spans for bound in (span.low, span.high)), key=lambda b: abs(b - (view.size or 0)))
-    low, high = sorted((nearest, view.size))
-    found = naming.sizes([Span(view.size, view.size)])
-    return (Violation(Kind.SIZE, file.path, op, image, ((low, high),), high - low, naming.sizes(spans), found),)
+    def all(self, views: Mapping[str, FileView]) -> Judgement:
+        """Judge all names, strangers too."""
+        total = Judgement()
+        names = dict.fromkeys((*self._program.names(), *self._state.names))
+        for path in names:
+            view = views.get(path)
+            if view is not None:
+                total += self._name(path, view)
+            elif self._candidates(path) != {None}:
+                total += Judgement(unjudged=(f"{path}: not read back",))
+        strangers = [view for path, view in views.items() if path not in names and view.size is not None]
+        found = [self._there(view, Kind.FOREIGN, NO_FILE, self._op) for view in strangers]
+        return total + Judgement(violations=(*found, *(self._lost() if self._which == "durable" else ())))
 
+    def _candidates(self, path: str) -> frozenset[int | None]:
+        name = self._state.name(path)
+        return name.durable if self._which == "durable" else frozenset({name.current})
 
-def _violations(naming: Naming, wrong: Iterable[Mismatch], image: str, op: str | None = None) -> tuple[Violation, ...]:
-    """One violation for all places where the same promise is broken in the same way."""
-    return _merged(
-        naming,
-        image,
-        (
-            (
-                (
-                    _kind(mismatch),
-                    naming.op(mismatch.expected.promised_by) if op is None else op,
-                    naming.sources(mismatch.expected.sources),
-                    _found(naming, mismatch),
-                ),
-                (mismatch.start, mismatch.end),
-            )
-            for mismatch in wrong
-        ),
-    )
+    def _name(self, path: str, view: FileView) -> Judgement:
+        name, candidates = self._state.name(path), self._candidates(path)
+        files = [id for id in (name.current, *sorted(id for id in candidates if id is not None)) if id in candidates]
+        ids = list(dict.fromkeys(id for id in files if id is not None))
+        self._standing[path] = frozenset()
+        if view.size is None:
+            return Judgement() if None in candidates else Judgement(violations=(self._missing(path, name, ids[0]),))
+        if not ids:
+            # unlink(2), rename(2): the name is gone, after a cut once the directory was synced.
+            return Judgement(violations=(self._there(view, Kind.NAME, GONE, self._promise(name)),))
+        judgements = {id: self._judge(path, self._state.files[id]).view(view) for id in ids}
+        right = [id for id, judgement in judgements.items() if not judgement.violations]
+        self._standing[path] = frozenset(right or ids)
+        return judgements[(right or ids)[0]]
 
+    def _judge(self, path: str, file: FileState) -> Judge:
+        return Judge(Naming(self._program, path, file.id), file, self._image, self._which, self._op)
 
-def _incoherent(naming: Naming, view: FileView, image: str) -> tuple[Violation, ...]:
-    return _merged(naming, image, _differing(naming, view))
+    def _promise(self, name: NameState) -> str:
+        return Naming(self._program, "", 0).op(name.promised_by) if self._which == "durable" else self._op
 
+    def _missing(self, path: str, name: NameState, id: int) -> Violation:
+        return replace(self._judge(path, self._state.files[id]).missing(), op=self._promise(name))
 
-def _differing(naming: Naming, view: FileView) -> Iterator[tuple[tuple[Kind, str, str, str], tuple[int, int]]]:
-    for difference in view.differences:
-        shown: set[Source] = {
-            segment.source
-            for segment in view.segments
-            if segment.start < difference.end and difference.start < segment.end
-        }
-        expected = "mmap: " + (naming.sources(shown) or "zero")
-        found = f"{difference.view}: {naming.source(difference.source)}"
-        yield (Kind.INCOHERENT, "", expected, found), (difference.start, difference.end)
+    def _there(self, view: FileView, kind: Kind, expected: str, op: str) -> Violation:
+        size = view.size or 0
+        found = Naming(self._program, view.path, 0).size(size)
+        return Violation(kind, view.path, op, self._image, ((0, size),) if size else (), size, expected, found)
 
-
-def _merged(
-    naming: Naming, image: str, found: Iterable[tuple[tuple[Kind, str, str, str], tuple[int, int]]]
-) -> tuple[Violation, ...]:
-    groups: dict[tuple[Kind, str, str, str], list[tuple[int, int]]] = {}
-    for key, (start, end) in found:
-        ranges = groups.setdefault(key, [])
-        if ranges and ranges[-1][1] == start:
-            start = ranges.pop()[0]
-        ranges.append((start, end))
-    return tuple(
-        Violation(
-            kind, naming.path, op, image, _bounded(ranges), sum(high - low for low, high in ranges), expected, shown
-        )
-        for (kind, op, expected, shown), ranges in groups.items()
-    )
-
-
-def _bounded(ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """At most RANGE_LIMIT ranges: the last stands for all that would follow, gaps included."""
-    if len(ranges) <= RANGE_LIMIT:
-        return tuple(ranges)
-    return (*ranges[: RANGE_LIMIT - 1], (ranges[RANGE_LIMIT - 1][0], max(high for _, high in ranges)))
-
-
-def _kind(mismatch: Mismatch) -> Kind:
-    if mismatch.torn:
-        return Kind.TORN
-    if isinstance(mismatch.found, Zero):
-        return Kind.ZERO
-    if mismatch.found in mismatch.expected.past or _mixed(mismatch):
-        return Kind.STALE
-    return Kind.FOREIGN
-
-
-def _found(naming: Naming, mismatch: Mismatch) -> str:
-    return "older stores mixed" if _mixed(mismatch) else naming.source(mismatch.found)
-
-
-def _mixed(mismatch: Mismatch) -> bool:
-    """A word that unaligned edges of older stores meet in."""
-    found = mismatch.found
-    return isinstance(found, Raw) and made_of(found.data, mismatch.start, mismatch.expected.past)
+    def _lost(self) -> Iterator[Violation]:
+        """Files that were renamed and have neither an old nor a new name (State.kept)."""
+        for id, names in self._state.kept.items():
+            if not names <= self._standing.keys() or any(id in self._standing[path] for path in names):
+                continue
+            promises = [index for path in names if (index := self._state.name(path).promised_by) is not None]
+            path = _path_of(self._program, self._state, id)
+            op = Naming(self._program, path, id).op(max(promises, default=None))
+            size = self._state.files[id].longest
+            where, expected = ((0, size),) if size else (), " or ".join(sorted(names))
+            yield Violation(Kind.NAME, path, op, self._image, where, size, expected, "missing")

@@ -8,8 +8,10 @@ from harness.model.units import PAGE, size_text
 
 
 class Kind(StrEnum):
-    """What is wrong: an older store where a newer was promised; zeroes; part of a cache line; bytes that belong
-    elsewhere or nowhere; views that differ; a size or a missing file; a failed recovery; a complaint of the kernel."""
+    """What is wrong: an older store where a newer was promised; zeroes; part of a cache line; bytes, or files, that
+    belong elsewhere or nowhere; views that differ; a size or a missing file; a name that should be gone, or one of two
+    that should be there; holes or blocks that do not suit the contents; a failed recovery; a complaint of the checker
+    of the file system, or of the kernel; an errno or a signal, or the lack of one."""
 
     STALE = "stale"
     ZERO = "zero"
@@ -17,12 +19,25 @@ class Kind(StrEnum):
     FOREIGN = "foreign"
     INCOHERENT = "incoherent"
     SIZE = "size"
+    NAME = "name"
+    ALLOCATION = "allocation"
     RECOVERY = "recovery"
+    FSCK = "fsck"
     KERNEL = "kernel"
+    ERRNO = "errno"
+    SIGNAL = "signal"
 
 
-LOSSES = frozenset({Kind.STALE, Kind.ZERO, Kind.TORN, Kind.SIZE})
+LOSSES = frozenset({Kind.STALE, Kind.ZERO, Kind.TORN, Kind.SIZE, Kind.NAME})
 """What a cut that nothing protects from is expected to do. The other kinds are wrong even then."""
+
+
+_OF_ALL = frozenset({Kind.RECOVERY, Kind.FSCK, Kind.KERNEL})
+"""What is wrong with the system as a whole."""
+GONE = "gone"
+"""Expected of a name that must not be there."""
+NO_FILE = "no file of the program"
+"""Expected of a name that no op made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +66,33 @@ def sentence(violations: Sequence[Violation]) -> str:
     What is wrong with the system as a whole comes first, then the largest.
     """
     seen: dict[tuple[str, ...], str] = {}
-    for violation in sorted(violations, key=lambda one: (one.kind not in (Kind.RECOVERY, Kind.KERNEL), -one.bytes)):
+    for violation in sorted(violations, key=lambda one: (one.kind not in _OF_ALL, -one.bytes)):
         key = (violation.kind, violation.path, violation.op, violation.expected, violation.found)
-        seen.setdefault(key, _promise(violation) + _broken(violation))
+        seen.setdefault(key, _told(violation))
     told = list(dict.fromkeys(seen.values()))
     rest = [f"and {len(told) - _TOLD} more"] if len(told) > _TOLD else []
     return "; ".join(told[:_TOLD] + rest)
 
 
-def _promise(violation: Violation) -> str:
-    verb = violation.op.partition(": ")[2].partition(" ")[0]
+def _told(violation: Violation) -> str:
+    op = violation.op.partition(": ")[2]
+    if violation.kind in (Kind.ERRNO, Kind.SIGNAL):
+        return f"{op}: {violation.found}, not {violation.expected}"
+    return _promise(op.partition(" ")[0]) + _broken(violation)
+
+
+def _promise(verb: str) -> str:
     match verb:
         case "":
             return ""
-        case "msync" | "fsync" | "fdatasync" | "fsyncdir":
+        case "msync" | "fsync" | "fdatasync" | "fsyncdir" | "syncfs" | "freeze" | "umount":
             return f"{verb} returned 0, "
         case "sync":
             return "sync returned, "  # sync(2) is void
+        case "pwrite" | "write_from":
+            return f"{verb} with O_DSYNC returned, "
+        case "store" | "direct_store" | "read_into":
+            return "stored through MAP_SYNC, "  # with eADR
         case "flush":
             return "flushed through MAP_SYNC, "
         case "cut_power":
@@ -80,7 +105,13 @@ def _broken(violation: Violation) -> str:
     match violation.kind:
         case Kind.SIZE:
             return f"{violation.path} is {violation.found}, not {violation.expected}"
-        case Kind.RECOVERY | Kind.KERNEL:
+        case Kind.NAME if violation.expected == GONE:
+            return f"{violation.path} is still there"
+        case Kind.NAME:
+            return f"{violation.path} has lost its name: {violation.expected} is not there"
+        case Kind.FOREIGN if violation.expected == NO_FILE:
+            return f"{violation.path} is there, which no op made"
+        case Kind.RECOVERY | Kind.FSCK | Kind.KERNEL | Kind.ERRNO | Kind.SIGNAL:
             return f"{violation.path}: {violation.found}" if violation.path else violation.found
         case Kind.STALE if violation.expected == "zero":
             what = "hold old data where zeroes belong"
@@ -94,6 +125,8 @@ def _broken(violation: Violation) -> str:
             what = "hold foreign data"
         case Kind.INCOHERENT:
             what = "read differently by another view"
+        case Kind.ALLOCATION:
+            what = violation.found
     return f"{_where(violation)} {what}"
 
 

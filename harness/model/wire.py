@@ -4,7 +4,7 @@
 field and what it holds. Nothing read here is longer than the limits below, whatever the guest claims.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
@@ -13,7 +13,9 @@ from harness.model.observation import (
     RAW_LIMIT,
     SAMPLE,
     SEGMENT_LIMIT,
+    Allocation,
     Difference,
+    Extent,
     FileView,
     Opaque,
     OpResult,
@@ -34,12 +36,30 @@ PATH_LIMIT = 255
 TEXT_LIMIT = 4096
 ERRNO_LIMIT = 4095
 OP_LIMIT = 10_000
-FILE_LIMIT = 255
+SIGNAL_LIMIT = 64
+FILE_LIMIT = 512
+RANGE_LIMIT = 1 << 14
+"""Ranges of one kind in an Allocation: who has more sends no Allocation."""
 VIEWS = ("read", "direct", "eof")
+EXTENT_FLAGS = {
+    "last": 0x1,
+    "unknown": 0x2,
+    "delalloc": 0x4,
+    "encoded": 0x8,
+    "data_encrypted": 0x80,
+    "not_aligned": 0x100,
+    "data_inline": 0x200,
+    "data_tail": 0x400,
+    "unwritten": 0x800,
+    "merged": 0x1000,
+    "shared": 0x2000,
+}
+"""The names of an Extent's flags and the bits FIEMAP_EXTENT_ of linux/fiemap.h that they stand for."""
 
 
-def to_wire(value: Source | Segment | Difference | FileView | OpResult) -> Json:
-    """The JSON value of an observation: segments as [start, end, source], larger things as objects."""
+def to_wire(value: Source | Segment | Difference | Extent | Allocation | FileView | OpResult | None) -> Json:
+    """The JSON value of an observation: segments as [start, end, source], extents as [start, end, [flag, ...]], larger
+    things as objects."""
     match value:
         case Zero():
             return {"zero": 1}
@@ -53,6 +73,13 @@ def to_wire(value: Source | Segment | Difference | FileView | OpResult) -> Json:
             return [start, end, to_wire(source)]
         case Difference(view, start, end, source):
             return {"view": view, "start": start, "end": end, "source": to_wire(source)}
+        case Extent(start, end, flags):
+            return [start, end, list(flags)]
+        case Allocation():
+            ranges: list[Json] = [[start, end] for start, end in value.data]
+            return {"bytes": value.bytes, "data": ranges, "extents": [to_wire(extent) for extent in value.extents]}
+        case None:
+            return None
         case FileView():
             return {
                 "path": value.path,
@@ -61,10 +88,17 @@ def to_wire(value: Source | Segment | Difference | FileView | OpResult) -> Json:
                 "differences": [to_wire(difference) for difference in value.differences],
                 "truncated": value.truncated,
                 "error": value.error,
+                "allocation": to_wire(value.allocation),
             }
         case OpResult():
-            segments = [to_wire(segment) for segment in value.segments]
-            return {"index": value.index, "errno": value.errno, "segments": segments, "unmet": value.unmet}
+            return {
+                "index": value.index,
+                "errno": value.errno,
+                "segments": [to_wire(segment) for segment in value.segments],
+                "unmet": value.unmet,
+                "signal": value.signal,
+                "files": [to_wire(view) for view in value.files],
+            }
 
 
 def source_from_wire(value: object) -> Source:
@@ -101,7 +135,7 @@ def segment_from_wire(value: object) -> Segment:
 
 def file_view_from_wire(value: object) -> FileView:
     """A view of one file whose segments are contiguous from 0 and end at its size, or earlier if truncated."""
-    fields = _object(value, ("path", "size", "segments", "differences", "truncated", "error"))
+    fields = _object(value, ("path", "size", "segments", "differences", "truncated", "error", "allocation"))
     path = _text("path", fields["path"], PATH_LIMIT)
     if not path:
         raise ValueError("path: it is empty")
@@ -119,17 +153,32 @@ def file_view_from_wire(value: object) -> FileView:
     last = -(-(size or 0) // PAGE) * PAGE
     if any(difference.end > (last if difference.view == "eof" else size or 0) for difference in differences):
         raise ValueError(f"differences: past the size {size} of file {path!r}")
-    return FileView(path, size, segments, differences, truncated, error)
+    allocation = None if fields["allocation"] is None else allocation_from_wire(fields["allocation"])
+    if size is None and allocation is not None:
+        raise ValueError(f"allocation: of file {path!r}, which is not there")
+    return FileView(path, size, segments, differences, truncated, error, allocation)
+
+
+def allocation_from_wire(value: object) -> Allocation:
+    """Where a file has blocks: ranges that ascend without overlap. That they suit its contents is for the verdict."""
+    fields = _object(value, ("bytes", "data", "extents"))
+    data = _array("data", fields["data"], RANGE_LIMIT, _range)
+    extents = _array("extents", fields["extents"], RANGE_LIMIT, _extent)
+    _ascending("data", data)
+    _ascending("extents", [(extent.start, extent.end) for extent in extents])
+    return Allocation(_int("bytes", fields["bytes"], 0, OFFSET_LIMIT), data, extents)
 
 
 def op_result_from_wire(value: object) -> OpResult:
     """The result of one op. That its segments cover what the op was to read is for the verdict to see."""
-    fields = _object(value, ("index", "errno", "segments", "unmet"))
+    fields = _object(value, ("index", "errno", "segments", "unmet", "signal", "files"))
     return OpResult(
         _int("index", fields["index"], 0, OP_LIMIT),
         _int("errno", fields["errno"], 0, ERRNO_LIMIT),
         _segments(fields["segments"]),
         _text("unmet", fields["unmet"], TEXT_LIMIT),
+        _int("signal", fields["signal"], 0, SIGNAL_LIMIT),
+        file_views_from_wire(fields["files"]),
     )
 
 
@@ -155,6 +204,31 @@ def _difference(value: object) -> Difference:
     if fields["view"] not in VIEWS:
         raise ValueError(f"view: {_shown(fields['view'])} is not one of {', '.join(VIEWS)}")
     return Difference(str(fields["view"]), start, end, source_from_wire(fields["source"]))
+
+
+def _range(value: object) -> tuple[int, int]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise ValueError(f"range: {_shown(value)} is not [start, end]")
+    return _span(value[0], value[1])
+
+
+def _extent(value: object) -> Extent:
+    if not isinstance(value, list) or len(value) != 3:
+        raise ValueError(f"extent: {_shown(value)} is not [start, end, flags]")
+    start, end = _span(value[0], value[1])
+    return Extent(start, end, _array("flags", value[2], len(EXTENT_FLAGS), _flag))
+
+
+def _flag(value: object) -> str:
+    if not isinstance(value, str) or value not in EXTENT_FLAGS:
+        raise ValueError(f"flag: {_shown(value)} is not one of {', '.join(EXTENT_FLAGS)}")
+    return value
+
+
+def _ascending(name: str, ranges: Sequence[tuple[int, int]]) -> None:
+    for one, two in pairwise(ranges):
+        if one[1] > two[0]:
+            raise ValueError(f"{name}: {one[0]}..{one[1]} is followed by {two[0]}..{two[1]}")
 
 
 def _segments(value: object) -> tuple[Segment, ...]:

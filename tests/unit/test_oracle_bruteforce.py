@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from harness.model.observation import Stamp, Zero
+from harness.model.filestate import Anything, Known, Span
+from harness.model.observation import Zero
 from harness.model.ops import (
     Create,
     Fallocate,
@@ -30,8 +31,8 @@ from harness.model.ops import (
 )  # fmt: skip
 from harness.model.oracle import run
 from harness.model.program import Program
+from harness.model.reads import expected_read
 from harness.model.units import PAGE
-from harness.model.verdict import expected_read
 
 UNIT = PAGE // 2
 UNITS = 6  # looked at, and mapped
@@ -59,11 +60,13 @@ class Machine:
         self.current = [NIL] * UNITS
         self.worlds: set[World] = {(0, tuple(self.current))}
         self.faulted: set[int] = set()  # units of pages that y has mapped writably
+        self.late: set[int] = set()  # those of them that the file has grown over since
         self.copied: set[int] = set()  # units of pages that p has copied
         self.private: set[tuple[Content, ...]] = set()  # what p may show
 
     def step(self, op: Op, seq: int) -> None:
         steps: Iterable[int] = ()
+        before = self.size
         match op:
             case Mmap("p"):
                 self.private = {tuple(self.current)}
@@ -98,7 +101,11 @@ class Machine:
                 first, last = op.offset // PAGE, (op.offset + op.length - 1) // PAGE
                 self.persist({u for u in range(UNITS) if first <= u // 2 <= last})
             case Flush("y"):
-                self.persist(set(self.units(op)) & self.faulted)
+                sure = min(size for size, _ in self.worlds)
+                self.persist({u for u in self.units(op) if u in self.faulted and (u not in self.late or u < sure)})
+        if self.size > before and before in self.faulted:
+            self.late |= {before} if before % 2 else {before, before + 1}
+        self.late &= self.faulted
         self.evict(steps)
         self.show()
 
@@ -183,21 +190,23 @@ class Machine:
 
 def check(machine: Machine, program: Program) -> None:
     state = run(program)[-1]
-    file = state.files["f"]
+    file = state.file("f")
+    assert file is not None
 
-    def content(source: Zero | Stamp) -> Content:
+    def content(source: Known) -> Content:
+        assert not isinstance(source, Anything)
         return NIL if isinstance(source, Zero) else (source.seq, source.shift // UNIT)
 
-    assert file.size == machine.size * UNIT
+    assert file.now == {Span(machine.size * UNIT, machine.size * UNIT)}
     sizes = {n for n in range(UNITS + 1) if any(span.low <= n * UNIT <= span.high for span in file.sizes)}
     assert sizes == {size for size, _ in machine.worlds}
     for unit in range(UNITS):
         bytes_ = [byte for _, _, byte in file.contents.runs(unit * UNIT, (unit + 1) * UNIT)]
         assert len(bytes_) == 1
-        assert content(bytes_[0].current) == machine.current[unit]
+        assert {content(source) for source in bytes_[0].current} == {machine.current[unit]}
         assert {content(source) for source in bytes_[0].durable} == {held[unit] for _, held in machine.worlds}
     if "p" in state.maps:
-        _, runs = expected_read(state, Load("p", *ALL))
+        runs = expected_read(state, Load("p", *ALL)).expected
         for unit in range(machine.size):
             (sources,) = (r.sources for r in runs if r.start <= unit * UNIT < r.end)
             assert {content(source) for source in sources} == {held[unit] for held in machine.private}

@@ -4,13 +4,14 @@ import json
 
 import pytest
 
+from harness.model.device import Device
 from harness.model.program import Expect
 from harness.model.result import CellResult, Outcome, Violation, decide
 from harness.model.violation import Kind
 
 FIELDS = [
-    "schema", "scenario", "target", "kernel", "fs", "outcome", "seconds", "judged_bytes", "images",
-    "unpersisted_lines", "violations", "program", "seed", "qemu", "plugin", "error", "timings",
+    "schema", "scenario", "target", "kernel", "fs", "outcome", "seconds", "device", "judged_bytes", "images",
+    "unpersisted_lines", "violations", "warnings", "program", "seed", "qemu", "plugin", "error", "timings",
 ]  # fmt: skip
 
 
@@ -18,7 +19,7 @@ def lost(kind: Kind = Kind.STALE) -> Violation:
     return Violation(kind, "data", "op 9: msync m [0..4M)", "pessimistic", ((0, 8),), 8, "store 2 (op 7)", "zero")
 
 
-LOSSES = (Kind.STALE, Kind.ZERO, Kind.TORN, Kind.SIZE)
+LOSSES = (Kind.STALE, Kind.ZERO, Kind.TORN, Kind.SIZE, Kind.NAME)
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -56,6 +57,18 @@ def test_json_has_exactly_its_fields() -> None:
         }
     ]  # fmt: skip
     assert line["timings"] == {"cut": 0.5}
+
+
+def test_a_line_comes_back_as_it_was() -> None:
+    """from_json is the inverse of to_json; a line of a daxcheck that knew neither devices nor warnings is read too."""
+    cell = CellResult("punch", "qemu", "6.12", "ext4", Outcome.PASS, 1.5, Device.EADR, 8, warnings=(lost(),))
+    line = json.loads(json.dumps(cell.to_json()))
+    again = CellResult.from_json(line)
+    assert (again.device, again.outcome, again.warning) == (Device.EADR, Outcome.PASS, cell.warning)
+    assert again.warning and again.why == ""
+    del line["device"], line["warnings"]
+    old = CellResult.from_json(line)
+    assert (old.device, old.warnings) == (Device.NVDIMM, ())
 
 
 def test_why() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.model.contents import Buffer, decode, source_bytes
+from harness.model.filestate import Anything, Known
 from harness.model.observation import Difference, FileView, Opaque, OpResult, Raw, Segment, Source, Stamp, Zero
 from harness.model.ops import (
     Create,
@@ -50,6 +51,11 @@ def built(*parts: tuple[int, Source]) -> bytes:
     return data
 
 
+def bytes_of(source: Known, start: int, end: int) -> bytes:
+    assert not isinstance(source, Anything)
+    return source_bytes(source, start, end) or b""
+
+
 def judged(ops: Sequence[Op], data: bytes, expect: Expect = Expect.KEPT) -> Judgement:
     program = Program(tuple(ops), expect)
     return judge(program, at_cut(program), [view(data)], "pessimistic")
@@ -79,7 +85,8 @@ programs = st.lists(any_op, max_size=8).map(lambda ops: Program((*START, *ops, C
 def test_no_false_alarm(program: Program, data: st.DataObject) -> None:
     """A file of any allowed size, whose every byte comes from any source allowed there, violates nothing."""
     state = at_cut(program)
-    file = state.files["data"]
+    file = state.file("data")
+    assert file is not None
     sizes = data.draw(st.sampled_from(sorted(file.sizes)))
     size = data.draw(st.integers(sizes.low, sizes.high))
     cuts = data.draw(st.lists(st.integers(0, SIZE), max_size=4))
@@ -88,7 +95,7 @@ def test_no_false_alarm(program: Program, data: st.DataObject) -> None:
         bounds = sorted({low, high, *(cut for cut in cuts if low < cut < high)})
         for start, end in pairwise(bounds):
             source = data.draw(st.sampled_from(sorted(byte.durable, key=repr)))
-            contents += source_bytes(source, start, end) or b""
+            contents += bytes_of(source, start, end)
     result = judge(program, state, [view(contents)], "evicted")
     assert result == Judgement(size, ())
 
@@ -98,14 +105,16 @@ def test_no_false_alarm(program: Program, data: st.DataObject) -> None:
 def test_no_byte_missed(program: Program, data: st.DataObject) -> None:
     """One byte changed to what no source allowed there has is found, and its word is all that is blamed."""
     state = at_cut(program)
-    file = state.files["data"]
+    file = state.file("data")
+    assert file is not None
     contents = bytearray()
-    for low, high, byte in file.contents.runs(0, file.size):
-        contents += source_bytes(byte.current, low, high) or b""
+    for low, high, byte in file.contents.runs(0, file.shortest):
+        (current,) = byte.current
+        contents += bytes_of(current, low, high)
     if not contents:
         return
     at = data.draw(st.integers(0, len(contents) - 1))
-    allowed = {source_bytes(source, at, at + 1) for source in file.contents.at(at).durable}
+    allowed = {bytes_of(source, at, at + 1) for source in file.contents.at(at).durable}
     value = data.draw(st.integers(0, 255).filter(lambda value: bytes([value]) not in allowed))
     contents[at] = value
     result = judge(program, state, [view(bytes(contents))], "evicted")
@@ -268,7 +277,8 @@ def test_what_was_not_read_is_not_judged() -> None:
     assert judge(program, state, [cut], "x") == Judgement(8, (), ("data: 8 of 4096 bytes read: SIGBUS",))
     assert judge(program, state, [], "x") == Judgement(0, (), ("data: not read back",))
     stranger = judge(program, state, [view(built((PAGE, OLD))), FileView("other", 0)], "x")
-    assert stranger == Judgement(PAGE, (), ("other: no file of the program",))
+    assert summary(stranger) == [("foreign", "", (), "no file of the program", "0 long")]
+    assert sentence(stranger.violations) == "other is there, which no op made"
 
 
 def test_reads_are_judged() -> None:

@@ -12,7 +12,9 @@ from harness.model.observation import (
     RAW_LIMIT,
     SAMPLE,
     SEGMENT_LIMIT,
+    Allocation,
     Difference,
+    Extent,
     FileView,
     Opaque,
     OpResult,
@@ -23,9 +25,12 @@ from harness.model.observation import (
     Zero,
 )  # fmt: skip
 from harness.model.wire import (
+    EXTENT_FLAGS,
     FILE_LIMIT,
     OFFSET_LIMIT,
+    RANGE_LIMIT,
     VIEWS,
+    allocation_from_wire,
     file_view_from_wire,
     file_views_from_wire,
     op_result_from_wire,
@@ -53,6 +58,15 @@ def contiguous(found: list[Source], start: int = 0) -> tuple[Segment, ...]:
     return tuple(segments)
 
 
+edges = st.lists(st.integers(0, OFFSET_LIMIT), unique=True, max_size=8).map(sorted)
+ranges = edges.map(lambda found: tuple(zip(found[::2], found[1::2], strict=False)))
+flags = st.lists(st.sampled_from(sorted(EXTENT_FLAGS)), unique=True, max_size=3).map(tuple)
+allocations = st.builds(
+    lambda size, data, extents, named: Allocation(size, data, tuple(Extent(a, b, named) for a, b in extents)),
+    st.integers(0, OFFSET_LIMIT), ranges, ranges, flags,
+)  # fmt: skip
+
+
 @st.composite
 def views(draw: st.DrawFn) -> FileView:
     segments = contiguous(draw(st.lists(sources, max_size=5)))
@@ -60,12 +74,14 @@ def views(draw: st.DrawFn) -> FileView:
     truncated = draw(st.booleans())
     differences = [Difference(view, 0, size, draw(sources)) for view in VIEWS if size and view != "eof"]
     error = draw(st.sampled_from(("", "SIGBUS")))
-    return FileView("data", size + truncated, segments, tuple(differences), truncated, error)
+    allocation = draw(st.none() | allocations)
+    return FileView("data", size + truncated, segments, tuple(differences), truncated, error, allocation)
 
 
 results = st.builds(
-    OpResult, st.integers(0, 100), st.integers(0, 133), st.lists(sources, max_size=4).map(lambda s: contiguous(s, 77))
-)
+    OpResult, st.integers(0, 100), st.integers(0, 133), st.lists(sources, max_size=4).map(lambda s: contiguous(s, 77)),
+    st.just(""), st.integers(0, 64), st.lists(views(), max_size=1).map(tuple),
+)  # fmt: skip
 
 
 def over_the_wire(value: Any) -> object:
@@ -94,8 +110,10 @@ def test_a_missing_file_has_no_size() -> None:
 
 VIEW: dict[str, Any] = {
     "path": "data", "size": 8, "segments": [[0, 8, {"zero": 1}]], "differences": [], "truncated": False, "error": "",
+    "allocation": None,
 }  # fmt: skip
-RESULT: dict[str, Any] = {"index": 0, "errno": 0, "segments": [], "unmet": ""}
+RESULT: dict[str, Any] = {"index": 0, "errno": 0, "segments": [], "unmet": "", "signal": 0, "files": []}
+BLOCKS: dict[str, Any] = {"bytes": 8192, "data": [[0, 4096]], "extents": [[0, 8192, ["last", "unwritten"]]]}
 HUGE = 10**5000
 
 BAD_SOURCES: list[object] = [
@@ -127,12 +145,25 @@ BAD_VIEWS: list[object] = [
 BAD_RESULTS: list[object] = [
     None, {}, {**RESULT, "index": -1}, {**RESULT, "index": 10_001}, {**RESULT, "errno": -5}, {**RESULT, "errno": 4096},
     {**RESULT, "errno": None}, {**RESULT, "unmet": None}, {**RESULT, "unmet": "x" * 5000}, {**RESULT, "segments": {}},
+    {**RESULT, "signal": -1}, {**RESULT, "signal": 65}, {**RESULT, "signal": True}, {**RESULT, "files": None},
+    {**RESULT, "files": [VIEW, VIEW]}, {**RESULT, "files": [RESULT]},
+]  # fmt: skip
+BAD_ALLOCATIONS: list[object] = [
+    None, [], {}, {**BLOCKS, "bytes": -1}, {**BLOCKS, "bytes": HUGE}, {**BLOCKS, "bytes": None}, {**BLOCKS, "more": 1},
+    {**BLOCKS, "data": None}, {**BLOCKS, "data": [[0]]}, {**BLOCKS, "data": [[0, 0]]}, {**BLOCKS, "data": [[-1, 1]]},
+    {**BLOCKS, "data": [[0, 8], [4, 12]]}, {**BLOCKS, "data": [[8, 12], [0, 4]]}, {**BLOCKS, "data": [[0, HUGE]]},
+    {**BLOCKS, "data": [[n, n + 1] for n in range(RANGE_LIMIT + 1)]}, {**BLOCKS, "extents": [[0, 8]]},
+    {**BLOCKS, "extents": [[0, 8, "last"]]}, {**BLOCKS, "extents": [[0, 8, ["LAST"]]]},
+    {**BLOCKS, "extents": [[0, 8, [[]]]]}, {**BLOCKS, "extents": [[0, 8, ["last"] * 12]]},
+    {**BLOCKS, "extents": [[0, 8, []], [7, 9, []]]}, {**BLOCKS, "extents": [[n, n + 1, []] for n in range(1 << 15)]},
 ]  # fmt: skip
 BAD = [
     *((source_from_wire, value) for value in BAD_SOURCES),
     *((segment_from_wire, value) for value in BAD_SEGMENTS),
     *((file_view_from_wire, value) for value in BAD_VIEWS),
     *((op_result_from_wire, value) for value in BAD_RESULTS),
+    *((allocation_from_wire, value) for value in BAD_ALLOCATIONS),
+    (file_view_from_wire, {**VIEW, "size": None, "segments": [], "allocation": BLOCKS}),
     (file_views_from_wire, [VIEW, VIEW]),
     (file_views_from_wire, [VIEW] * (FILE_LIMIT + 1)),
     (op_results_from_wire, [RESULT, RESULT]),
@@ -164,6 +195,8 @@ def test_no_value_breaks_the_reading(value: object, of_view: str, of_result: str
         (file_view_from_wire, value),
         (file_view_from_wire, {**VIEW, of_view: value}),
         (op_result_from_wire, {**RESULT, of_result: value}),
+        (allocation_from_wire, {**BLOCKS, "extents": value}),
+        (allocation_from_wire, {**BLOCKS, "data": value}),
     ):
         with suppress(ValueError):
             read(one)

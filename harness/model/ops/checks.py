@@ -24,6 +24,8 @@ class Plant(StrEnum):
     """Faults that are planted in the emulated hardware (a test of the harness, never of the kernel)."""
 
     IGNORE_FLUSH = "ignore_flush"
+    NO_FENCE = "no_fence"  # sfence and mfence do no more than locked instructions
+    WRITE_CACHE_OFF = "write_cache_off"  # the kernel is told that caches survive, and skips its flushes
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,95 @@
+"""The devices under test: what of a store survives a power failure, and what the kernel must have found."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.errors import UsageError
+from harness.model.domain import PersistenceDomain
+from harness.model.ops import Plant, Planted
+from harness.model.program import Expect, Program
+from harness.model.state import State
+
+
+class Device(StrEnum):
+    """By the words of --device."""
+
+    NVDIMM = "nvdimm"
+    EADR = "eadr"
+    VIRTIO_PMEM = "virtio-pmem"
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a kernel says in sysfs of such a device (dax/write_cache, persistence_domain), and what can spoil it.
+
+    `faults` are those that make a difference there.
+    """
+
+    write_cache: int
+    persistence_domain: str
+    faults: frozenset[Plant]
+
+    @property
+    def domain(self) -> PersistenceDomain:
+        """What survives a cut. A virtio-pmem device loses like ADR does, only later: what no flush request followed."""
+        eadr = self.persistence_domain == PersistenceDomain.CPU_CACHE
+        return PersistenceDomain.CPU_CACHE if eadr else PersistenceDomain.MEMORY_CONTROLLER
+
+    @property
+    def keeps_caches(self) -> bool:
+        """Whether a power failure takes no store."""
+        return self.domain is PersistenceDomain.CPU_CACHE
+
+
+TRAITS = {
+    # ACPI 6.5, 5.2.25.9 NFIT platform capabilities: bit 1, the memory controller is flushed on power loss.
+    Device.NVDIMM: Traits(1, PersistenceDomain.MEMORY_CONTROLLER, frozenset(Plant)),
+    # Bit 0, the CPU caches are: nvdimm_has_cache() is false then, and dax_flush() does nothing.
+    Device.EADR: Traits(0, PersistenceDomain.CPU_CACHE, frozenset()),
+    # ND_REGION_ASYNC: no persistence domain, stores are durable once the host has answered a flush request.
+    Device.VIRTIO_PMEM: Traits(1, "", frozenset({Plant.IGNORE_FLUSH})),
+}
+
+
+def find(name: str) -> Device:
+    """The device of that name. Raises UsageError."""
+    if name not in list(Device):
+        raise UsageError(f"--device {name}: unknown device; known: {', '.join(Device)}")
+    return Device(name)
+
+
+def spared(program: Program, last: State, device: Device) -> str:
+    """Why a run on this device proves nothing about the Program; empty if it does.
+
+    A fault that makes no difference is one reason. Another: a control that must lose data loses only what was in the
+    CPU caches, since all names and sizes are durable in `last`, the state that it ends in.
+    """
+    traits = TRAITS[device]
+    for op in program.ops:
+        if isinstance(op, Planted) and op.plant not in traits.faults:
+            return f"{op.plant} makes no difference on {device}"
+    if program.expect is Expect.LOSS and traits.keeps_caches and not _metadata_at_stake(last):
+        return f"nothing of it can be lost on {device}: its caches survive the cut"
+    return ""
+
+
+def unlike(device: Device, planted: Collection[Plant], write_cache: int, domain: str) -> str:
+    """Why what the kernel says in sysfs is not what it must say of the device; empty if it is.
+
+    A kernel that flushes where it need not, or the other way round, makes every verdict worthless.
+    """
+    traits = TRAITS[device]
+    wanted = 0 if Plant.WRITE_CACHE_OFF in planted else traits.write_cache
+    if write_cache != wanted:
+        return f"dax/write_cache is {write_cache}, not {wanted} as on {device}: a cut proves nothing"
+    if domain != traits.persistence_domain:
+        wrong = f"persistence_domain is {domain or 'not told'}, not {traits.persistence_domain or 'untold'}"
+        return f"{wrong} as on {device}: a cut proves nothing"
+    return ""
+
+
+def _metadata_at_stake(state: State) -> bool:
+    """Names and sizes wait in the file system's own memory, which no device keeps."""
+    sizes = any(file.sizes != file.now for file in state.files.values())
+    return sizes or any(name.durable != {name.current} for name in state.names.values())

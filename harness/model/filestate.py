@@ -1,0 +1,246 @@
+"""What the contract allows of one file at one moment: what it reads as, and what the media may hold.
+
+Sets are kept per byte, without what binds bytes or sizes to each other (which of two bytes must have
+changed first, which size goes with which contents). So a state may allow a combination that no order of
+events gives; it never forbids one that some order gives.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from harness.model.contents import SHIFT_LIMIT, SHIFT_UNIT
+from harness.model.extents import END, Extents
+from harness.model.observation import Stamp, Zero
+from harness.model.units import PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Anything:
+    """Bytes of which no document says what they are: of a poisoned page, or behind the end of a file."""
+
+
+Known = Zero | Stamp | Anything
+"""What a byte may come from."""
+Values = frozenset[Known]
+ZERO = Zero()
+ANYTHING = Anything()
+ZEROES: Values = frozenset({ZERO})
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """Sizes from `low` to `high`, both included."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """One byte: `current` is what a read may return now (one content, unless ops raced), `durable` what the media may
+    hold after a cut, `past` all that was ever current here, `promised_by` the index of the op that last made `durable`
+    certain."""
+
+    current: Values = ZEROES
+    durable: Values = ZEROES
+    past: Values = ZEROES
+    promised_by: int | None = None
+
+    def changed(self, current: Values, heals: bool = False) -> "Allowed":
+        """The byte now reads one of `current`; nobody knows when the media will. Poison stays unless the op `heals`."""
+        if ANYTHING in self.current and not heals:
+            current |= {ANYTHING}
+        return Allowed(current, self.durable | current, self.past | current, self.promised_by)
+
+    def maybe(self, values: Values) -> "Allowed":
+        """The byte may have changed to one of `values`."""
+        return Allowed(self.current | values, self.durable | values, self.past | values, self.promised_by)
+
+    def promised(self, index: int) -> "Allowed":
+        """Op `index` returned success: the media hold what is current."""
+        return Allowed(self.current, self.current, self.past, index)
+
+    def moved(self, distance: int) -> "Allowed":
+        """The same byte, `distance` bytes further in the file."""
+        durable, past = moved(self.durable, distance), moved(self.past, distance)
+        return Allowed(moved(self.current, distance), durable, past, self.promised_by)
+
+    def joined(self, before: "Allowed") -> "Allowed":
+        """This byte while the media may still hold what `before` allowed, or a hole in between."""
+        durable = self.durable | before.durable | ZEROES
+        return Allowed(self.current, durable, self.past | before.past, self.promised_by)
+
+    def placed(self, source: "Allowed") -> "Allowed":
+        """The blocks of `source` take this byte's place: the media may hold what they did, or what these do."""
+        durable = self.durable | source.durable | source.current
+        return Allowed(source.current, durable, self.past | source.past | source.current, self.promised_by)
+
+    def either(self, other: "Allowed") -> "Allowed":
+        """This byte or the other: nobody knows whether an op took place."""
+        durable, past = self.durable | other.durable, self.past | other.past
+        return Allowed(self.current | other.current, durable, past, self.promised_by)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Whether a byte has been given blocks by fallocate(2), and the op that made that durable."""
+
+    now: bool = False
+    durable_by: int | None = None
+
+    def settled(self, index: int) -> "Room":
+        """Op `index` made it durable; an earlier promise of it stands."""
+        return Room(True, index) if self.now and self.durable_by is None else self
+
+
+NO_ROOM = Room()
+NEVER_WRITTEN = Extents.of(Allowed())
+_NO_ROOM = Extents.of(NO_ROOM)
+_EMPTY = frozenset({Span(0, 0)})
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """One file (an inode). Contents are kept past its end too, where `current` is zero, for a longer file after a cut.
+
+    `now` are the sizes it may have (one, unless ops raced), `sizes` those that it may have after a cut. `strayed`:
+    there were stores past its end, in its last page.
+    """
+
+    id: int
+    now: frozenset[Span] = _EMPTY
+    sizes: frozenset[Span] = _EMPTY
+    contents: Extents[Allowed] = NEVER_WRITTEN
+    size_by: int | None = None
+    room: Extents[Room] = _NO_ROOM
+    strayed: bool = False
+
+    @property
+    def shortest(self) -> int:
+        """The least size it may have now."""
+        return min(span.low for span in self.now)
+
+    @property
+    def longest(self) -> int:
+        """The largest size it may have now."""
+        return max(span.high for span in self.now)
+
+    @property
+    def surely_durable(self) -> int:
+        """The least size it may have after a cut."""
+        return min(span.low for span in self.sizes)
+
+    def replaced(self, start: int, end: int, current: Values) -> "FileState":
+        """Bytes [start, end) now read one of `current`, by an op that gives whole pages other blocks, or writes all of
+        them, which ends their poison."""
+        whole, last = page_ceil(start), page_floor(end)
+        healed = self.contents.map(whole, last, lambda byte: byte.changed(current, heals=True))
+        contents = healed.map(start, min(whole, end), lambda byte: byte.changed(current))
+        contents = contents.map(max(start, last, whole), end, lambda byte: byte.changed(current))
+        return replace(self, contents=contents)
+
+    def maybe(self, start: int, end: int, values: Values) -> "FileState":
+        """Bytes [start, end) may have changed to one of `values`."""
+        return replace(self, contents=self.contents.map(start, end, lambda byte: byte.maybe(values)))
+
+    def stored(self, start: int, end: int, source: Extents[Values]) -> "FileState":
+        """Bytes [start, end) are stored through a shared mapping; those past the end are no part of the file."""
+        sure, all_ = min(end, self.shortest), min(end, self.longest)
+        contents = self.contents.merge(start, sure, source, lambda byte, values: byte.changed(values))
+        contents = contents.merge(max(start, sure), all_, source, lambda byte, values: byte.maybe(values))
+        return replace(self, contents=contents, strayed=self.strayed or end > self.shortest)
+
+    def resized(self, spans: Iterable[Span], passed: Span | None = None) -> "FileState":
+        """The size is in one of `spans` now; while it is not durable it may also be any `passed` on the way."""
+        now = frozenset(spans)
+        also = {span for span in now if passed is None or not passed.low <= span.low <= span.high <= passed.high}
+        return replace(self, now=now, sizes=self.sizes | also | ({passed} if passed else set()))
+
+    def grown(self, size: int) -> "FileState":
+        """At least `size` bytes long, extended in steps."""
+        if size <= self.shortest:
+            return self
+        spans = (Span(max(span.low, size), max(span.high, size)) for span in self.now)
+        return self.resized(spans, Span(self.shortest, size))
+
+    def truncated(self, size: int) -> "FileState":
+        """ftruncate(2): cut or extended to `size`; what is past it, and what was past the end before, reads as zero."""
+        begin = min(size, self.shortest)
+        file = self.replaced(size, END, ZEROES).maybe(begin, size, ZEROES).roomless(page_floor(begin), END)
+        strayed = self.strayed and self.now == {Span(size, size)}
+        return replace(file.resized({Span(size, size)}), strayed=strayed)
+
+    def collapsed(self, start: int, length: int) -> "FileState":
+        """[start, start+length) is taken out and what follows moves down."""
+        after = self.contents.removed(start, length).map(start, END, lambda byte: byte.moved(-length))
+        # Past the end it fails with EINVAL (fallocate(2)), but what a guest claims must not break the oracle.
+        return self._shifted(start, after, lambda size: max(size - length, min(size, start)))
+
+    def inserted(self, start: int, length: int) -> "FileState":
+        """A hole of `length` bytes is put in at `start` and what was there moves up."""
+        moved_up = self.contents.map(start, END, lambda byte: byte.moved(length))
+        after = moved_up.inserted(start, length, self.contents.at(END - 1))
+        return self._shifted(start, after, lambda size: size + length)
+
+    def _shifted(self, start: int, after: Extents[Allowed], size: Callable[[int], int]) -> "FileState":
+        """Until synced, each byte may hold what it held before, what it holds after, or a hole on the way."""
+        contents = after.merge(start, END, self.contents, Allowed.joined)
+        spans = (Span(size(span.low), size(span.high)) for span in self.now)
+        return replace(self, contents=contents).roomless(page_floor(start), END).resized(spans)
+
+    def roomy(self, start: int, end: int) -> "FileState":
+        """Blocks were allocated for [start, end), as far as the file reaches."""
+        room = self.room.map(start, min(end, self.shortest), lambda room: replace(room, now=True))
+        return replace(self, room=room)
+
+    def roomless(self, start: int, end: int) -> "FileState":
+        """Nobody knows any longer whether [start, end) has blocks."""
+        return replace(self, room=self.room.set(start, end, NO_ROOM))
+
+    def promised(self, index: int) -> "FileState":
+        """Op `index` made all contents and the size durable."""
+        contents = self.contents.map(0, END, lambda byte: byte.promised(index))
+        return replace(self, contents=contents, sizes=self.now, size_by=index)
+
+    def settled(self, index: int) -> "FileState":
+        """Op `index` made the blocks durable that the file was given."""
+        return replace(self, room=self.room.map(0, END, lambda room: room.settled(index)))
+
+    def promised_range(self, start: int, end: int, index: int) -> "FileState":
+        """Op `index` made the contents [start, end) durable, and a size that lets them be read back."""
+        end = min(end, self.shortest)
+        if start >= end:
+            return self
+        contents = self.contents.map(start, end, lambda byte: byte.promised(index))
+        sizes = frozenset(Span(max(span.low, end), span.high) for span in self.sizes if span.high >= end)
+        return replace(self, contents=contents, sizes=sizes, size_by=self.size_by if sizes == self.sizes else index)
+
+    def either(self, other: "FileState") -> "FileState":
+        """This file or the other: nobody knows whether, or how far, an op took place."""
+        passed = Span(min(self.shortest, other.shortest), max(self.longest, other.longest))
+        now = self.now if self.now == other.now else frozenset({passed})
+        room = self.room.merge(0, END, other.room, lambda one, two: one if one == two else NO_ROOM)
+        contents = self.contents.merge(0, END, other.contents, Allowed.either)
+        sizes = self.sizes | other.sizes | now
+        strayed = self.strayed or other.strayed
+        return replace(self, now=now, sizes=sizes, contents=contents, room=room, strayed=strayed)
+
+
+def moved(values: Values, distance: int) -> Values:
+    """The values of bytes that were moved by `distance`; stamps can only be told after some (contents.SHIFT_UNIT)."""
+    if not distance:
+        return values
+    return frozenset(_moved(source, distance) if isinstance(source, Stamp) else source for source in values)
+
+
+def _moved(stamp: Stamp, distance: int) -> Known:
+    shift = stamp.shift + distance
+    return ANYTHING if shift % SHIFT_UNIT or abs(shift) > SHIFT_LIMIT else Stamp(stamp.seq, stamp.file, shift)
+
+
+def page_floor(offset: int) -> int:
+    return offset // PAGE * PAGE
+
+
+def page_ceil(offset: int) -> int:
+    return -(-offset // PAGE) * PAGE

@@ -1,0 +1,108 @@
+"""What a device keeps decides which controls mean anything on it, and what its kernel must say of it."""
+
+import pytest
+
+from harness.errors import UsageError
+from harness.model import oracle
+from harness.model.device import TRAITS, Device, find, spared, unlike
+from harness.model.domain import PersistenceDomain
+from harness.model.ops import Plant
+from harness.model.recorder import Recorder
+from harness.model.units import PMD
+
+WHOLE = 1 << 40
+
+
+def reason(dax: Recorder, device: Device) -> str:
+    dax.cut_power()
+    program = dax.program()
+    return spared(program, oracle.run(program, domain=TRAITS[device].domain)[-1], device)
+
+
+def unsynced_store(dax: Recorder) -> None:
+    dax.create("data", size=PMD).mmap().store()
+
+
+def unsynced_size(dax: Recorder) -> None:
+    dax.create("data").pwrite(0, PMD)
+
+
+def unsynced_name(dax: Recorder) -> None:
+    dax.create("data")
+    dax.rename("data", "moved")
+
+
+@pytest.mark.parametrize("device", Device)
+def test_what_must_be_kept_runs_on_every_device(device: Device) -> None:
+    """A Program that is no control proves something wherever it runs."""
+    dax = Recorder()
+    unsynced_store(dax)
+    assert reason(dax, device) == ""
+
+
+@pytest.mark.parametrize("device", Device)
+def test_stores_are_lost_only_where_caches_are(device: Device) -> None:
+    """A control whose loss is stores means nothing where caches survive."""
+    dax = Recorder()
+    dax.expect_loss()
+    unsynced_store(dax)
+    assert ("its caches survive" in reason(dax, device)) == (device is Device.EADR)
+
+
+@pytest.mark.parametrize("device", Device)
+@pytest.mark.parametrize("record", [unsynced_size, unsynced_name])
+def test_metadata_is_lost_everywhere(device: Device, record: object) -> None:
+    """What waits in the journal's memory no device keeps."""
+    dax = Recorder()
+    dax.expect_loss()
+    assert callable(record)
+    record(dax)
+    assert reason(dax, device) == ""
+
+
+@pytest.mark.parametrize(
+    ("plant", "devices"),
+    [
+        (Plant.IGNORE_FLUSH, {Device.NVDIMM, Device.VIRTIO_PMEM}),
+        (Plant.NO_FENCE, {Device.NVDIMM}),
+        (Plant.WRITE_CACHE_OFF, {Device.NVDIMM}),
+    ],
+)
+def test_a_fault_that_makes_no_difference_is_told(plant: Plant, devices: set[Device]) -> None:
+    """A planted fault is a reason not to run exactly on the devices that it cannot spoil."""
+    for device in Device:
+        dax = Recorder()
+        dax.plant(plant, 0, WHOLE)
+        unsynced_size(dax)
+        assert (f"{plant} makes no difference on {device}" == reason(dax, device)) == (device not in devices)
+
+
+SAYS = {Device.NVDIMM: (1, "memory_controller"), Device.EADR: (0, "cpu_cache"), Device.VIRTIO_PMEM: (1, "")}
+
+
+@pytest.mark.parametrize("device", Device)
+@pytest.mark.parametrize("said", SAYS.values())
+def test_a_kernel_must_say_what_the_device_is(device: Device, said: tuple[int, str]) -> None:
+    """Any other device's words in sysfs are a reason not to judge."""
+    assert (unlike(device, (), *said) == "") == (SAYS[device] == said)
+
+
+def test_the_cache_is_off_only_where_that_is_planted() -> None:
+    """write_cache 0 on an NVDIMM is fit exactly with the planted fault; then 1 is not."""
+    for planted in ((), (Plant.WRITE_CACHE_OFF,)):
+        for value in (0, 1):
+            said = unlike(Device.NVDIMM, planted, value, "memory_controller")
+            assert (said == "") == (value != bool(planted))
+
+
+def test_only_eadr_keeps_caches() -> None:
+    """The oracle is told what survives; virtio-pmem loses what no flush request followed."""
+    kept = {device for device in Device if TRAITS[device].domain is PersistenceDomain.CPU_CACHE}
+    assert kept == {Device.EADR} == {device for device in Device if TRAITS[device].keeps_caches}
+
+
+def test_an_unknown_device_is_named() -> None:
+    """--device takes the words of Device and names them."""
+    assert [find(device) for device in Device] == list(Device)
+    with pytest.raises(UsageError, match="--device optane: unknown device; known: nvdimm, eadr, virtio-pmem"):
+        find("optane")
