@@ -1,13 +1,19 @@
 """Work in a forked child, so that a SIGBUS in a mapping ends the child and is told, not the agent."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable
 from typing import Self
 
+from harness.agent import syscalls
 from harness.agent.channel import Channel, Closed
+from harness.deadline import Deadline, poll
 from harness.errors import InfraError
 from harness.model.frame import Message
+
+BURIAL = 60.0
+"""Seconds for what a child left behind to end once it is killed."""
 
 
 class ChildDied(InfraError):
@@ -19,17 +25,22 @@ class ChildDied(InfraError):
 
 
 class Child:
-    """A forked child that runs `work` over a channel to its parent; leaving the context ends and reaps it."""
+    """A forked child that runs `work` over a channel to its parent; leaving the context ends and reaps it.
 
-    def __init__(self, work: Callable[[Channel], None]) -> None:
+    It is killed when the thread that made it ends. A `leader` takes along all that it has forked itself.
+    """
+
+    def __init__(self, work: Callable[[Channel], None], *, leader: bool = False) -> None:
         down, up = os.pipe(), os.pipe()
+        parent = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
             os.close(down[1])
             os.close(up[0])
-            _run(work, Channel(down[0], up[1]))
+            _run(work, Channel(down[0], up[1]), parent, leader)
         os.close(down[0])
         os.close(up[1])
+        self._group = self._pid if leader else 0
         self._fds = (up[0], down[1])
         self._channel = Channel(*self._fds)
 
@@ -40,7 +51,14 @@ class Child:
         for fd in self._fds:
             os.close(fd)
         if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
             self._reap()
+        if self._group:
+            poll(self._bury, Deadline(BURIAL), f"what child {self._group} has forked does not end")
+
+    def fileno(self) -> int:
+        """What select(2) may wait on: readable when a message has begun, or the child has ended."""
+        return self._fds[0]
 
     def send(self, message: Message) -> None:
         """Send the child a message."""
@@ -58,15 +76,31 @@ class Child:
             raise InfraError(str(message["failed"]))
         return message
 
+    def _bury(self) -> bool | None:
+        """True when nothing is left of the group; orphans that fell to this process are reaped (PID 1 has them all)."""
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-self._group, os.WNOHANG)[0]:
+                pass
+        try:
+            os.killpg(self._group, signal.SIGKILL)
+        except ProcessLookupError:
+            return True
+        return None
+
     def _reap(self) -> int:
         _, status = os.waitpid(self._pid, 0)
         self._pid = 0
         return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
 
 
-def _run(work: Callable[[Channel], None], channel: Channel) -> None:
+def _run(work: Callable[[Channel], None], channel: Channel, parent: int, leader: bool) -> None:
     """The child's whole life: it must never return into its parent's code."""
     try:
+        if leader:
+            os.setpgid(0, 0)
+        syscalls.die_with_parent(signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(0)  # it has ended already
         for fatal in (signal.SIGBUS, signal.SIGSEGV):
             signal.signal(fatal, signal.SIG_DFL)  # the parent may have a handler that writes a traceback
         work(channel)

@@ -97,6 +97,17 @@ LISTINGS: dict[str, tuple[str, str]] = {
         """,
         "31c04839f0730c48833cc700750548ffc0ebefc3",
     ),
+    "spin": (
+        """
+        test %rdi, %rdi         # rdi turns
+        jz 2f
+    1:  pause
+        dec %rdi
+        jnz 1b
+    2:  ret
+        """,
+        "4885ff7407f39048ffcf75f9c3",
+    ),
     "cpuid": (
         """
         push %rbx               # edi leaf, esi subleaf, rdx four words out
@@ -125,6 +136,7 @@ _ARGUMENTS: dict[str, tuple[type, ...]] = {
     "edge": (_POINTER, _WORD, _SIZE),
     "match": (_POINTER, _SIZE, _WORD, _WORD, _WORD),
     "match_zero": (_POINTER, _SIZE),
+    "spin": (_WORD,),
     "cpuid": (ctypes.c_uint32, ctypes.c_uint32, _POINTER),
     CLWB: (_POINTER, _SIZE),
     CLFLUSHOPT: (_POINTER, _SIZE),
@@ -145,12 +157,14 @@ class Cpu:
         for name, (_, code) in LISTINGS.items():
             data = bytes.fromhex(code)
             ctypes.memmove(place, data, len(data))
+            # Of this type a function runs without the interpreter's lock: stores of two threads race.
             stubs[name] = ctypes.CFUNCTYPE(ctypes.c_uint64, *_ARGUMENTS[name])(place)
             place += -(-len(data) // 16) * 16
         # A kernel may refuse memory that is writable and executable at once.
         syscalls.mprotect(self._code, _CODE_SIZE, syscalls.PROT_READ | syscalls.PROT_EXEC)
         self._mark, self._fill, self._edge = stubs["mark"], stubs["fill"], stubs["edge"]
         self._match, self._match_zero, self._cpuid = stubs["match"], stubs["match_zero"], stubs["cpuid"]
+        self._spin = stubs["spin"]
         self.flush_instruction = self._choose_flush()
         self._flush = stubs[self.flush_instruction]
 
@@ -189,6 +203,10 @@ class Cpu:
         """Write back every cache line that [address, address+length) touches, then sfence."""
         if length:
             self._flush(address, length)
+
+    def spin(self, turns: int) -> None:
+        """Do nothing for a while."""
+        self._spin(turns)
 
     def fill(self, address: int, words: int, first: int, file_bits: int, mask: int) -> None:
         """Store `words` 8-byte words ((file_bits | p) ^ mask) for p = first, first+1, ..."""

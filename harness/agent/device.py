@@ -1,35 +1,31 @@
-"""The guest's pmem by sysfs, without ndctl: fsdax mode, mount, and back to a device that nothing holds.
+"""The file system under test: made, mounted at ROOT, unmounted, on the guest's pmem in one of its layouts.
 
-Between two uses nothing is bound, so the host may put any image into the NVDIMM, or restore a snapshot.
-Written for daxcheck's own guest, whose only NVDIMM may be overwritten; never run on a machine with data.
+Written for daxcheck's own guest, whose NVDIMMs may be overwritten; never run on a machine with data.
 """
 
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from harness.agent import features, syscalls
-from harness.deadline import Deadline, now, poll
+from harness.agent import features, mapper, pmem, syscalls
+from harness.agent.layout import LAYOUTS, Layout, Piece, build
+from harness.agent.pmem import Pmem, unbind
+from harness.deadline import now
 from harness.errors import InfraError
 from harness.model.frame import Message
-from harness.model.units import PMD
 
-ND = "/sys/bus/nd"
-NAMESPACE = "namespace0.0"
-PFN = "pfn0.0"
-DRIVER = "nd_pmem"
-DEVICE = "/dev/pmem0"
+__all__ = ["ROOT", "attach", "detach", "root", "unbind"]
+
 ROOT = "/mnt"
-UUID = "6461786c-6f67-4d65-8d64-617863686b31"
-"""Of every info block that daxcheck writes. nd_pfn_validate() accepts an image whose info block has the UUID that was
-configured; a constant one lets the same bound-again device take one image after another."""
-SETTLE = 30.0
-"""Seconds for the kernel to make a device appear or go."""
 SAID = 500
 """Bytes told of what a failed mkfs or the kernel said: its first complaint, before any usage text."""
-_NO_PFN = "is there an NVDIMM, and does the kernel have CONFIG_ACPI_NFIT and CONFIG_NVDIMM_PFN?"
+BY_INODE = "dax=inode"
+"""The mount option with which a file is mapped by DAX only if it has FS_XFLAG_DAX."""
+_FSGETXATTR, _FSSETXATTR = 0x801C581F, 0x401C5820  # struct fsxattr, 28 bytes, of which the first 4 are the flags
+_FS_XFLAG_DAX = 0x8000
 
 
 @dataclass(slots=True)
@@ -47,21 +43,29 @@ class Stopwatch:
             self.seconds[name] = round(now() - start, 4)
 
 
-def attach(fs: str, options: str, format: list[str] | None) -> Message:
-    """Bring the NVDIMM up as /dev/pmem0 in fsdax mode, format it if asked, mount it at ROOT.
+def attach(fs: str, options: str, format: list[str] | None, layout: str = "", write_cache: bool = True) -> Message:
+    """Bring the NVDIMMs up in fsdax mode and a layout of LAYOUTS, format them if asked, mount at ROOT.
 
-    Returns what the channel's attach answers. Raises OSError, InfraError, DeadlineExpired.
+    A root directory that is made for BY_INODE has FS_XFLAG_DAX, which all files inherit. Returns what the channel's
+    attach answers. Raises OSError, InfraError, DeadlineExpired.
     """
     watch = Stopwatch()
+    wanted = LAYOUTS[layout]
     try:
         with watch.step("bind"):
-            _bind()
+            if format is not None and wanted.start:
+                pmem.start_at(wanted.start)
+            legs = pmem.bind(wanted.legs, wanted.align)
+            legs = legs if write_cache else [pmem.without_write_cache(leg) for leg in legs]
+            pieces = build(wanted, legs)
         if format is not None:
             with watch.step("format"):
                 _execute(format)
         with watch.step("mount"):
-            _mount(fs, options)
-        return {**_facts(), "seconds": watch.seconds}
+            _mount(wanted, fs, options)
+        if format is not None and BY_INODE in options.split(","):
+            _set_dax(ROOT)
+        return {**_facts(legs, pieces), "seconds": watch.seconds}
     except (OSError, InfraError):
         detach()
         raise
@@ -81,75 +85,47 @@ def detach() -> Message:
         if os.path.ismount(ROOT):
             syscalls.umount(ROOT)
     with watch.step("unbind"):
+        mapper.remove()
         unbind()
     return {"seconds": watch.seconds}
 
 
-def unbind() -> None:
-    """Take every device of the nd bus away from nd_pmem. Raises DeadlineExpired if the block device stays."""
-    driver = f"{ND}/drivers/{DRIVER}"
-    for name in os.listdir(driver) if os.path.isdir(driver) else ():
-        if name.startswith(("namespace", "pfn", "btt", "dax")):
-            _write(f"{driver}/unbind", name)
-    poll(lambda: None if os.path.exists(DEVICE) else True, Deadline(SETTLE), f"{DEVICE} does not go")
-
-
-def _bind() -> None:
-    pfn = f"{ND}/devices/{PFN}"
-    poll(lambda: os.path.isdir(pfn) or None, Deadline(SETTLE), f"{pfn} does not appear: {_NO_PFN}")
-    if _read(f"{pfn}/namespace") == "":
-        for name, value in (("align", str(PMD)), ("mode", "ram"), ("uuid", UUID), ("namespace", NAMESPACE)):
-            _write(f"{pfn}/{name}", value)
-    _write(f"{ND}/drivers/{DRIVER}/bind", PFN)
-    poll(lambda: os.path.exists(DEVICE) or None, Deadline(SETTLE), f"{DEVICE} does not appear")
-
-
-def _mount(fs: str, options: str) -> None:
+def _mount(layout: Layout, fs: str, options: str) -> None:
     """Mount at ROOT. Raises OSError that names the missing option or repeats what the kernel said."""
     os.makedirs(ROOT, exist_ok=True)
     try:
-        syscalls.mount(DEVICE, ROOT, fs, options)
+        syscalls.mount(layout.device, ROOT, fs, options)
     except OSError as error:
         number = error.errno or errno.EIO
         if not features.has_file_system(fs):
             option = features.FILE_SYSTEMS.get(fs, f"file system {fs}")
             raise OSError(number, f"{fs}: {os.strerror(number)}: the kernel lacks {option}") from error
         said = [line for line in syscalls.kernel_log().splitlines() if fs in line.lower()]
-        raise OSError(number, f"{error.strerror}: {' '.join(said[-1:])[:SAID]}") from error
+        words = "".join(said[-1:]).partition("] ")[2]  # <level>[seconds] words
+        raise OSError(number, f"{error.strerror}: {words[:SAID]}") from error
 
 
-def _facts() -> Message:
-    region = f"{ND}/devices/region0"
-    start = int(_read(f"{ND}/devices/{PFN}/resource"), 0) - int(_read(f"{region}/resource"), 0)
+def _set_dax(path: str) -> None:
+    """Set FS_XFLAG_DAX of a file or directory (ioctl_xfs_fsgetxattr(2))."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        attributes = bytearray(28)
+        fcntl.ioctl(fd, _FSGETXATTR, attributes, True)
+        flags = int.from_bytes(attributes[:4], "little") | _FS_XFLAG_DAX
+        fcntl.ioctl(fd, _FSSETXATTR, flags.to_bytes(4, "little") + bytes(attributes[4:]))
+    finally:
+        os.close(fd)
+
+
+def _facts(legs: list[Pmem], pieces: list[Piece]) -> Message:
+    # A dm device writes its cache back when any of those below it does (dm_table_supports_dax_write_cache), but shows
+    # it nowhere; NVDIMMs of one machine are alike.
     return {
-        "device": "pmem0",
-        "start": start,
-        "size": int(_read("/sys/block/pmem0/size")) * 512,
-        "write_cache": int(_read("/sys/block/pmem0/dax/write_cache")),
-        "persistence_domain": _persistence_domain(region),
+        "device": legs[0].name,
+        "pieces": [list(piece) for piece in pieces],
+        "write_cache": min(leg.write_cache for leg in legs),
+        "persistence_domain": legs[0].persistence_domain,
     }
-
-
-def _persistence_domain(region: str) -> str:
-    """The kernel's word; "" when the firmware says nothing, as QEMU's does without nvdimm-persistence."""
-    try:
-        return _read(f"{region}/persistence_domain")
-    except FileNotFoundError:
-        return ""
-
-
-def _read(path: str) -> str:
-    with open(path) as file:
-        return file.read().strip()
-
-
-def _write(path: str, text: str) -> None:
-    try:
-        with open(path, "w") as file:
-            file.write(text)
-    except OSError as error:
-        number = error.errno or errno.EIO
-        raise OSError(number, f"{path}: writing {text!r}: {os.strerror(number)}") from error
 
 
 def _execute(argv: list[str]) -> None:

@@ -38,9 +38,9 @@ def main() -> NoReturn:
         sys.exit(f"{LAST_WORDS}{'; '.join([*lacking, *problems])}")
     cpu = Cpu()
     port = Port(os.open(poll(find_port, Deadline(APPEAR), f"no virtio-serial port {PORT}"), os.O_RDWR))
+    problems += [*features.missing(features.PMEM), *features.mute()]  # before a virtio-pmem device leaves its bus
     device.unbind()
     faults = trace.available()
-    problems += [*features.missing(features.PMEM), *features.mute()]
     if faults is None and not levels.can_scan():
         problems.append("it lacks CONFIG_ENABLE_DEFAULT_TRACERS: nothing tells a PMD mapping from PTEs")
     serve.serve(port, serve.Agent(cpu, faults, problems), reap)

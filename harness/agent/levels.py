@@ -6,7 +6,7 @@ A scenario about PMD entries that ran on PTEs proves nothing, so what is not kno
 import os
 from typing import Protocol
 
-from harness.agent import syscalls
+from harness.agent import ioctls
 from harness.agent.trace import Fault
 from harness.model.ops import Entry
 from harness.model.units import PAGE, PMD
@@ -29,14 +29,43 @@ class Levels(Protocol):
         """Op `index` may have unmapped [start, end), or of it only shared zero pages."""
         ...
 
+    def split(self, start: int, end: int, index: int) -> None:
+        """Op `index` changes [start, end) and nothing beside it: no larger entry may lie across either end."""
+        ...
 
-class ScannedLevels:
+    def move(self, old: int, new: int, length: int, index: int) -> None:
+        """Op `index` has moved what was mapped at `old` to `new`; both are the same modulo PMD."""
+        ...
+
+    def clear(self, index: int, zeroes: bool = False) -> None:
+        """Op `index` may have unmapped anything, or only shared zero pages."""
+        ...
+
+
+class Unwatched:
+    """Of a process or thread in which nothing asks what maps an address."""
+
+    def unmet(self, entry: Entry, start: int, end: int, base: int) -> str:
+        return "nothing is known of what maps addresses in a lane"
+
+    def note(self, faults: list[Fault], lost: bool) -> None: ...
+
+    def forget(self, start: int, end: int, index: int, zeroes: bool = False) -> None: ...
+
+    def split(self, start: int, end: int, index: int) -> None: ...
+
+    def move(self, old: int, new: int, length: int, index: int) -> None: ...
+
+    def clear(self, index: int, zeroes: bool = False) -> None: ...
+
+
+class ScannedLevels(Unwatched):
     """Asks the page tables themselves through PAGEMAP_SCAN (Linux 6.7). Raises OSError ENOTTY where it is missing."""
 
     def __init__(self) -> None:
         self._fd = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            syscalls.pagemap_scan(self._fd, 0, PAGE)
+            ioctls.pagemap_scan(self._fd, 0, PAGE)
         except OSError:
             self.close()
             raise
@@ -48,20 +77,14 @@ class ScannedLevels:
     def unmet(self, entry: Entry, start: int, end: int, base: int) -> str:
         size = SIZES[entry]
         place, stop = start // size * size, -(-end // size) * size
-        for low, high, flags in syscalls.pagemap_scan(self._fd, place, stop):
+        for low, high, flags in ioctls.pagemap_scan(self._fd, place, stop):
             if low > place:
                 break
-            level = Entry.PMD if flags & syscalls.PAGE_IS_HUGE else Entry.PTE
+            level = Entry.PMD if flags & ioctls.PAGE_IS_HUGE else Entry.PTE
             if level is not entry:
                 return f"{_piece(place - base, size)} is mapped by a {level.value}"
             place = high
         return "" if place >= stop else f"{_piece(place - base, size)} is not mapped"
-
-    def note(self, faults: list[Fault], lost: bool) -> None:
-        """Nothing to remember: the page tables are asked each time."""
-
-    def forget(self, start: int, end: int, index: int, zeroes: bool = False) -> None:
-        """Nothing to forget."""
 
 
 class TracedLevels:
@@ -72,11 +95,10 @@ class TracedLevels:
         self._huge: dict[int, bool] = {}
         self._small: dict[int, dict[int, bool]] = {}
         self._since: dict[int, int] = {}
-        self._lost = False
+        self._cleared = 0
+        self._lost = ""
 
     def unmet(self, entry: Entry, start: int, end: int, base: int) -> str:
-        if self._lost:
-            return "fault events were lost: what maps the range is unknown"
         size = SIZES[entry]
         for place in range(start // size * size, end, size):
             region = place // PMD * PMD
@@ -85,11 +107,16 @@ class TracedLevels:
             other = Entry.PTE if self._small.get(region) else Entry.PMD if region in self._huge else None
             if other is not None and other is not entry:
                 return f"{_piece(place - base, size)} is mapped by a {other.value}"
-            return f"{_piece(place - base, size)}: no {entry.value} fault traced since op {self._since.get(region, 0)}"
+            since = max(self._since.get(region, 0), self._cleared)
+            return f"{_piece(place - base, size)}: no {entry.value} fault traced since op {since}{self._lost}"
         return ""
 
     def note(self, faults: list[Fault], lost: bool) -> None:
-        self._lost |= lost
+        if lost:
+            # Nobody can say whether the missing ones came before or after those of another CPU.
+            self._lost = " (fault events were lost)"
+            self.clear(self._cleared)
+            return
         for fault in faults:
             region = fault.address // PMD * PMD
             if fault.size == PMD:
@@ -112,6 +139,41 @@ class TracedLevels:
                 self._huge[region] = True
             elif small:
                 self._small[region] = small
+
+    def split(self, start: int, end: int, index: int) -> None:
+        """A change of protection that covers part of a huge entry splits it, and a DAX one that is split is gone
+        (mm/huge_memory.c, change_huge_pmd and __split_huge_pmd_locked); entries wholly inside only change their bits.
+        """
+        for edge in (start, end):
+            region = edge // PMD * PMD
+            if edge % PMD and region in self._huge:
+                self._drop(region)
+                self._since[region] = index
+
+    def move(self, old: int, new: int, length: int, index: int) -> None:
+        """mm/mremap.c, move_page_tables: small entries move one by one, a huge one if all of it moves."""
+        self.split(old, old + length, index)
+        moved = {region: written for region, written in self._huge.items() if old <= region < old + length}
+        pages = {
+            page: written
+            for region in range(old // PMD * PMD, old + length, PMD)
+            for page, written in self._small.get(region, {}).items()
+            if old <= page < old + length
+        }
+        self.forget(new, new + length, index)
+        for region, written in moved.items():
+            self._huge[region - old + new] = written
+            del self._huge[region]
+        for page, written in pages.items():
+            place = page - old + new
+            self._small.setdefault(place // PMD * PMD, {})[place] = written
+            del self._small[page // PMD * PMD][page]
+
+    def clear(self, index: int, zeroes: bool = False) -> None:
+        for region in [*self._huge, *self._small]:
+            self.forget(region, region + PMD, index, zeroes)
+        if not zeroes:
+            self._cleared = index
 
     def _drop(self, region: int) -> None:
         self._huge.pop(region, None)

@@ -1,24 +1,50 @@
-"""Reading files back: through a fresh mapping, read() and O_DIRECT, which must all show the same bytes."""
+"""Reading files back: through a fresh mapping, read() and O_DIRECT, which must all show the same bytes.
 
+To look changes little: nothing is written, no access time moves, and the mapping is read-only. But its read faults
+put clean entries, huge ones where they fit, into the page tree of a DAX file that had none there; what is already
+there, dirty or not, stays as it is.
+"""
+
+import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from harness.agent import syscalls
+from harness.agent import ioctls, syscalls
 from harness.agent.channel import Channel
 from harness.agent.child import Child, ChildDied
 from harness.agent.cpu import Cpu
 from harness.agent.memory import Memory, Scratch
+from harness.agent.mounts import FILLER
 from harness.errors import InfraError
 from harness.model import contents, wire
-from harness.model.observation import Difference, FileView
+from harness.model.observation import Allocation, Difference, Extent, FileView
 from harness.model.units import LINE, PAGE, PMD
+from harness.model.validity import SIZE_LIMIT
 
 DIFFERENCE_LIMIT = 256
 """Differences told of one view of one file."""
+EXTENT_LIMIT = 4096
+"""Extents, and ranges of data, told of one file; of one with more its allocation is not told."""
+STRANGER_LIMIT = 16
+"""Files told of that are none of the Program's."""
+_OURS = ("lost+found", FILLER)
 _CHUNK = 256 * 1024
 """Bytes read at once: few fresh pages to fault in, and they stay in the caches."""
 _BLOCK = 64 * 1024
 """Bytes compared at once while looking for the page that differs."""
+
+
+def observe_all(cpu: Cpu, root: str, names: Iterable[str]) -> list[dict[str, object]]:
+    """The wire forms of the views of all `names`, then of what else is in the root directory, whose contents are not
+    read. Raises OSError when the directory cannot be."""
+    known = tuple(names)
+    views = [observe(cpu, root, path) for path in known]
+    strangers = sorted(set(os.listdir(root)) - {*known, *_OURS})
+    for name in strangers[:STRANGER_LIMIT]:
+        stranger = wire.to_wire(_unread(root, name, "no file of the program"))
+        assert isinstance(stranger, dict)
+        views.append(dict(stranger))
+    return views
 
 
 def observe(cpu: Cpu, root: str, path: str) -> dict[str, object]:
@@ -43,31 +69,74 @@ def view(cpu: Cpu, root: str, path: str) -> FileView:
     """One file as all three views show it. Raises OSError; a SIGBUS ends the process."""
     full = os.path.join(root, path)
     try:
-        fd = os.open(full, os.O_RDONLY)
+        fd = os.open(full, os.O_RDONLY | os.O_NOATIME | os.O_CLOEXEC)
     except FileNotFoundError:
         return FileView(path, None)
     try:
         size = os.fstat(fd).st_size
+        where = allocation(fd, size)
         if size == 0:
-            return FileView(path, 0)
+            return FileView(path, 0, allocation=where)
+        if size > SIZE_LIMIT:
+            return _unread(root, path, f"its size is over {SIZE_LIMIT}, which no program reaches")
         address = syscalls.mmap_aligned(size, syscalls.PROT_READ, syscalls.MAP_SHARED, fd, 0, PMD)
         mapped = Memory(cpu, address, 0)
         segments, truncated = contents.decode(mapped, 0, size)
         differences = list(_past_end(mapped, size))
         differences += _compare(cpu, "read", fd, address, size)
-        direct = os.open(full, os.O_RDONLY | os.O_DIRECT)
+        direct = os.open(full, os.O_RDONLY | os.O_DIRECT | os.O_NOATIME | os.O_CLOEXEC)
         try:
             differences += _compare(cpu, "direct", direct, address, size)
         finally:
             os.close(direct)
-        return FileView(path, size, segments, tuple(differences), truncated)
+        return FileView(path, size, segments, tuple(differences), truncated, allocation=where)
     finally:
         os.close(fd)
 
 
+def allocation(fd: int, size: int) -> Allocation | None:
+    """Where the open file has blocks; None where the file system cannot tell, or tells of too many pieces."""
+    try:
+        found = ioctls.fiemap(fd, EXTENT_LIMIT)
+        data = _data(fd, size)
+    except OSError:
+        return None
+    if found is None or data is None:
+        return None
+    # A corrupt file may claim anything.
+    extents = [Extent(e.start, min(e.end, wire.OFFSET_LIMIT), _flags(e.flags)) for e in found if _sane(e)]
+    return Allocation(min(os.fstat(fd).st_blocks * 512, wire.OFFSET_LIMIT), tuple(data), tuple(extents))
+
+
+def _sane(extent: ioctls.Mapped) -> bool:
+    return extent.start < min(extent.end, wire.OFFSET_LIMIT)
+
+
+def _flags(bits: int) -> tuple[str, ...]:
+    return tuple(name for name, bit in wire.EXTENT_FLAGS.items() if bits & bit)
+
+
+def _data(fd: int, size: int) -> list[tuple[int, int]] | None:
+    """Ranges of data by lseek(2); None when there are too many."""
+    found: list[tuple[int, int]] = []
+    end = 0
+    while end < size and len(found) <= EXTENT_LIMIT:
+        try:
+            start = os.lseek(fd, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # nothing but a hole from here on
+                return found
+            raise
+        end = os.lseek(fd, start, os.SEEK_HOLE)
+        if not start < end:
+            raise OSError(errno.EIO, f"data at {start} ends at {end}")
+        found.append((start, end))
+    return found if len(found) <= EXTENT_LIMIT else None
+
+
 def _unread(root: str, path: str, text: str) -> FileView:
     try:
-        size = os.stat(os.path.join(root, path)).st_size
+        size = min(os.lstat(os.path.join(root, path)).st_size, wire.OFFSET_LIMIT)
     except OSError:
         size = None
     return FileView(path, size, truncated=True, error=text[:400])

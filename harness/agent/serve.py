@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from harness import __version__
-from harness.agent import device, levels, run, shell, translate
+from harness.agent import device, evict, levels, mounts, run, shell, translate
 from harness.agent.channel import Channel, Closed
 from harness.agent.cpu import Cpu
-from harness.agent.observe import observe
+from harness.agent.mounts import Place
+from harness.agent.observe import observe_all
 from harness.agent.trace import FaultTrace
-from harness.errors import ChannelError
+from harness.errors import ChannelError, InfraError
 from harness.model import program
 from harness.model.frame import Message
 
@@ -22,6 +23,7 @@ class Agent:
         self._cpu = cpu
         self._trace = trace
         self._problems = problems
+        self._mounted: Place | None = None
 
     def do(self, channel: Channel, command: Message) -> Message:
         """Carry out one command and return what it answers. Raises OSError, ValueError, KeyError, DaxcheckError."""
@@ -29,11 +31,17 @@ class Agent:
             case "hello":
                 return self._hello()
             case "attach":
-                return device.attach(command["fs"], command["options"], command.get("format"))
+                fs, options, argv = command["fs"], command["options"], command.get("format")
+                answer = device.attach(fs, options, argv, command.get("layout", ""), command.get("write_cache", True))
+                self._mounted = mounts.found(device.ROOT, options)
+                return answer
             case "run":
-                return self._run(channel, command["program"])
+                return self._run(channel, command["program"], command["seed"])
             case "observe":
                 return self._observe(command["paths"])
+            case "evict":
+                evict.evict(self._place(), command["paths"])
+                return {}
             case "translate":
                 return translate.translate(self._cpu, device.root(), command["path"], command["pages"])
             case "shell":
@@ -41,7 +49,7 @@ class Agent:
             case "detach":
                 return device.detach()
             case other:
-                raise ValueError(f"no command {other!r}: hello, attach, run, observe, translate, shell, detach")
+                raise ValueError(f"no command {other!r}: hello, attach, run, observe, evict, translate, shell, detach")
 
     def _hello(self) -> Message:
         features = {
@@ -52,20 +60,28 @@ class Agent:
         }
         return {"release": os.uname().release, "agent": __version__, "features": features}
 
-    def _run(self, channel: Channel, text: str) -> Message:
+    def _run(self, channel: Channel, text: str, seed: int) -> Message:
         wanted = program.parse(text)
+        place = self._place()
 
         def on_event(event: Message) -> None:
             channel.send(event)
             if event["event"] == "cut" and (answer := channel.receive()) != {"do": "go"}:
                 raise ChannelError(f"at the cut the host said {answer!r:.100}, not go")
 
-        answer = run.run(self._cpu, self._trace, device.root(), wanted, on_event)
-        return {**answer, **self._observe(wanted.paths())}
+        answer = run.run(self._cpu, self._trace, place, wanted, int(seed), on_event)
+        if not place.mounted:
+            place.mount()
+        return {**answer, **self._observe(wanted.names())}
 
     def _observe(self, paths: Sequence[str]) -> Message:
-        root = device.root()
-        return {"files": [observe(self._cpu, root, path) for path in paths]}
+        return {"files": observe_all(self._cpu, device.root(), paths)}
+
+    def _place(self) -> Place:
+        """Raises InfraError when nothing was attached."""
+        if self._mounted is None:
+            raise InfraError("no file system is there: attach first")
+        return self._mounted
 
 
 def serve(channel: Channel, agent: Agent, after: Callable[[], None]) -> NoReturn:

@@ -1,18 +1,25 @@
 """System calls that Python's os module lacks, or that must be exact: each raises OSError with its errno.
 
-Constants are those of the x86-64 kernel's uapi headers (linux/falloc.h, linux/mman.h, linux/fs.h, sys/mount.h).
+Constants are those of the x86-64 kernel's uapi headers (linux/falloc.h, linux/mman.h, linux/fs.h, linux/mount.h,
+linux/stat.h, linux/prctl.h). All calls release the interpreter's lock, so that threads race in the kernel.
 """
 
 import ctypes
 import os
-import struct
+from collections.abc import Callable
 
 from harness.model.units import PAGE, PMD
 
-PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
+PROT_NONE, PROT_READ, PROT_WRITE, PROT_EXEC = 0, 1, 2, 4
 MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE = 0x01, 0x02, 0x03
 MAP_FIXED, MAP_ANONYMOUS, MAP_NORESERVE, MAP_SYNC = 0x10, 0x20, 0x4000, 0x80000
-MS_SYNC = 4
+MS_ASYNC, MS_INVALIDATE, MS_SYNC = 1, 2, 4
+MADV_DONTNEED, MADV_REMOVE, MADV_HUGEPAGE, MADV_NOHUGEPAGE = 4, 9, 14, 15
+MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_HWPOISON, MADV_SOFT_OFFLINE = 22, 23, 100, 101
+MREMAP_MAYMOVE, MREMAP_FIXED = 1, 2
+RWF_DSYNC, RWF_SYNC = 2, 4
+SYNC_FILE_RANGE_WRITE, SYNC_FILE_RANGE_WRITE_AND_WAIT = 2, 7
+MS_RDONLY, MS_REMOUNT = 1, 32
 FALLOC_FL_KEEP_SIZE = 0x01
 FALLOC_FL_PUNCH_HOLE = 0x02
 FALLOC_FL_COLLAPSE_RANGE = 0x08
@@ -20,33 +27,37 @@ FALLOC_FL_ZERO_RANGE = 0x10
 FALLOC_FL_INSERT_RANGE = 0x20
 FALLOC_FL_UNSHARE_RANGE = 0x40
 
-PAGE_IS_PRESENT = 1 << 3
-PAGE_IS_HUGE = 1 << 6
-PAGE_IS_PFNZERO = 1 << 5
-
 _SYS_FINIT_MODULE = 313
 _SYSLOG_ACTION_READ_ALL = 3
 _LOG_TAIL = 64 * 1024
-_PAGEMAP_SCAN = 0xC0606610  # _IOWR('f', 16, struct pm_scan_arg), 96 bytes; Linux 6.7
-_SCAN_ARG = struct.Struct("<12Q")
-_REGION = struct.Struct("<3Q")
-_SCAN_BATCH = 512
+_AT_EMPTY_PATH = 0x1000
+_STATX_ATTR_DAX = 0x200000
+_STATX_SIZE, _STATX_ATTRIBUTES = 256, 8
+_PR_SET_PDEATHSIG, _PR_MCE_KILL, _PR_MCE_KILL_SET, _PR_MCE_KILL_LATE = 1, 33, 1, 0
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _size, _off, _ptr, _int, _str = ctypes.c_size_t, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
-_ulong = ctypes.c_ulong
+_ulong, _ssize = ctypes.c_ulong, ctypes.c_ssize_t
 _PROTOTYPES: tuple[tuple[str, object, tuple[object, ...]], ...] = (
     ("mmap", _ptr, (_ptr, _size, _int, _int, _int, _off)),
     ("munmap", _int, (_ptr, _size)),
     ("mprotect", _int, (_ptr, _size, _int)),
+    ("mremap", _ptr, (_ptr, _size, _size, _int, _ptr)),
+    ("madvise", _int, (_ptr, _size, _int)),
     ("msync", _int, (_ptr, _size, _int)),
+    ("syncfs", _int, (_int,)),
+    ("sync_file_range", _int, (_int, _off, _off, ctypes.c_uint)),
     ("fallocate", _int, (_int, _int, _off, _off)),
     ("mount", _int, (_str, _str, _str, _ulong, _str)),
     ("umount2", _int, (_str, _int)),
     ("klogctl", _int, (_int, _str, _int)),
     ("ioctl", _int, (_int, _ulong, _ptr)),
-    ("pwrite", ctypes.c_ssize_t, (_int, _ptr, _size, _off)),
-    ("pread", ctypes.c_ssize_t, (_int, _ptr, _size, _off)),
+    ("pwrite", _ssize, (_int, _ptr, _size, _off)),
+    ("pwritev2", _ssize, (_int, _ptr, _int, _off, _int)),
+    ("pread", _ssize, (_int, _ptr, _size, _off)),
+    ("statx", _int, (_int, _str, _int, ctypes.c_uint, _ptr)),
+    ("prctl", _int, (_int, _ulong, _ulong, _ulong, _ulong)),
+    ("sched_yield", _int, ()),
     ("memcmp", _int, (_ptr, _ptr, _size)),
     ("syscall", ctypes.c_long, (ctypes.c_long, _int, _str, _int)),
 )
@@ -82,12 +93,29 @@ def mmap_aligned(length: int, prot: int, flags: int, fd: int, offset: int, align
     DAX maps a PMD only where virtual address and file offset agree modulo 2 MiB (thp_vma_suitable_order). Not every
     file system's get_unmapped_area sees to that, and some do unasked, so the place is reserved first, then mapped over.
     """
-    period, place = (align, offset) if align >= PMD else (2 * align, offset + align)
+    period, residue = (align, offset) if align >= PMD else (2 * align, offset + align)
+    return _placed(length, residue, period, lambda place: mmap(place, length, prot, flags | MAP_FIXED, fd, offset))
+
+
+def mremap_moved(address: int, length: int) -> int:
+    """mremap(2) of whole pages to another address that is the same modulo PMD; the new address."""
+
+    def move(place: int) -> int:
+        result: int | None = _libc.mremap(address, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, place)
+        if result is None or result == _MAP_FAILED:
+            raise _fail(f"mremap {length} bytes")
+        return result
+
+    return _placed(length, address, PMD, move)
+
+
+def _placed(length: int, residue: int, period: int, fill: Callable[[int], int]) -> int:
+    """Reserve a place of `length` bytes that is `residue` modulo `period`, have it filled, and return it."""
     span = length + period
-    base = mmap(0, span, 0, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-    place = base + (place - base) % period
+    base = mmap(0, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+    place = base + (residue - base) % period
     try:
-        mmap(place, length, prot, flags | MAP_FIXED, fd, offset)
+        fill(place)
     except OSError:
         munmap(base, span)
         raise
@@ -113,9 +141,24 @@ def mprotect(address: int, length: int, prot: int) -> None:
     _check(_libc.mprotect(address, length, prot), "mprotect")
 
 
-def msync(address: int, length: int) -> None:
-    """msync(2) with MS_SYNC."""
-    _check(_libc.msync(address, length, MS_SYNC), "msync")
+def madvise(address: int, length: int, advice: int) -> None:
+    """madvise(2) with a MADV_ constant."""
+    _check(_libc.madvise(address, length, advice), "madvise")
+
+
+def msync(address: int, length: int, flags: int = MS_SYNC) -> None:
+    """msync(2)."""
+    _check(_libc.msync(address, length, flags), "msync")
+
+
+def syncfs(fd: int) -> None:
+    """syncfs(2) of the file system that `fd` is on."""
+    _check(_libc.syncfs(fd), "syncfs")
+
+
+def sync_file_range(fd: int, offset: int, length: int, flags: int) -> None:
+    """sync_file_range(2)."""
+    _check(_libc.sync_file_range(fd, offset, length, flags), "sync_file_range")
 
 
 def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
@@ -123,9 +166,9 @@ def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
     _check(_libc.fallocate(fd, mode, offset, length), "fallocate")
 
 
-def mount(source: str, target: str, fstype: str, options: str = "") -> None:
-    """mount(2) without flags."""
-    arguments = (source.encode(), target.encode(), fstype.encode(), 0, options.encode() or None)
+def mount(source: str, target: str, fstype: str, options: str = "", flags: int = 0) -> None:
+    """mount(2) with MS_ flags."""
+    arguments = (source.encode(), target.encode(), fstype.encode(), flags, options.encode() or None)
     _check(_libc.mount(*arguments), f"mount {fstype} on {target}")
 
 
@@ -137,7 +180,8 @@ def umount(target: str) -> None:
 def kernel_log() -> str:
     """The end of the kernel's own log, as dmesg shows it; empty where it may not be read or there is none."""
     buffer = ctypes.create_string_buffer(_LOG_TAIL)
-    return buffer.raw[: max(0, _libc.klogctl(_SYSLOG_ACTION_READ_ALL, buffer, _LOG_TAIL))].decode(errors="replace")
+    length = _libc.klogctl(_SYSLOG_ACTION_READ_ALL, buffer, _LOG_TAIL)
+    return buffer.raw[: max(0, length)].decode(errors="replace")
 
 
 def finit_module(fd: int, parameters: str = "") -> None:
@@ -145,9 +189,45 @@ def finit_module(fd: int, parameters: str = "") -> None:
     _check(_libc.syscall(_SYS_FINIT_MODULE, fd, parameters.encode(), 0), "finit_module")
 
 
-def pwrite_from(fd: int, address: int, length: int, offset: int) -> int:
-    """pwrite(2) from memory at `address`; bytes written, which may be fewer."""
-    return _check(_libc.pwrite(fd, address, length, offset), "pwrite")
+def ioctl(fd: int, request: int, argument: int, what: str) -> int:
+    """ioctl(2) with an argument that is a number or an address; `what` names it."""
+    return _check(_libc.ioctl(fd, request, argument), what)
+
+
+def is_dax(fd: int) -> bool:
+    """Whether statx(2) says STATX_ATTR_DAX of an open file."""
+    buffer = ctypes.create_string_buffer(_STATX_SIZE)
+    _check(_libc.statx(fd, b"", _AT_EMPTY_PATH, 0, ctypes.addressof(buffer)), "statx")
+    attributes = int.from_bytes(buffer.raw[_STATX_ATTRIBUTES : _STATX_ATTRIBUTES + 8], "little")
+    return bool(attributes & _STATX_ATTR_DAX)
+
+
+def die_with_parent(signal: int) -> None:
+    """Have this process get `signal` when the thread that forked it ends (PR_SET_PDEATHSIG)."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0), "prctl")
+
+
+def ignore_early_poison() -> None:
+    """Have this process, and those it forks, hear of a poisoned page only when they touch it (PR_MCE_KILL_LATE).
+
+    Where vm.memory_failure_early_kill is set, memory_failure() sends every process that maps the page SIGBUS with
+    BUS_MCEERR_AO (mm/memory-failure.c, task_early_kill). The one that brings the failure about, or touches the page,
+    always gets BUS_MCEERR_AR.
+    """
+    _check(_libc.prctl(_PR_MCE_KILL, _PR_MCE_KILL_SET, _PR_MCE_KILL_LATE, 0, 0), "prctl")
+
+
+def sched_yield() -> None:
+    """sched_yield(2); os.sched_yield would keep the interpreter's lock."""
+    _libc.sched_yield()
+
+
+def pwrite_from(fd: int, address: int, length: int, offset: int, flags: int = 0) -> int:
+    """pwrite(2), or pwritev2(2) with RWF_ flags, from memory at `address`; bytes written, which may be fewer."""
+    if flags == 0:
+        return _check(_libc.pwrite(fd, address, length, offset), "pwrite")
+    vector = (ctypes.c_uint64 * 2)(address, length)  # struct iovec
+    return _check(_libc.pwritev2(fd, ctypes.addressof(vector), 1, offset, flags), "pwritev2")
 
 
 def pread_into(fd: int, address: int, length: int, offset: int) -> int:
@@ -159,25 +239,3 @@ def equal(left: int, right: int, length: int) -> bool:
     """True when `length` bytes at the two addresses are the same."""
     result: int = _libc.memcmp(left, right, length)
     return result == 0
-
-
-def pagemap_scan(fd: int, start: int, end: int) -> list[tuple[int, int, int]]:
-    """Present ranges of [start, end) as (start, end, PAGE_IS_* bits), from /proc/PID/pagemap open at `fd`.
-
-    PAGE_IS_HUGE comes from pagemap_scan_thp_entry() in fs/proc/task_mmu.c, which takes any PMD leaf under
-    pmd_trans_huge_lock(), so a DAX PMD is reported too. Raises OSError ENOTTY before Linux 6.7.
-    """
-    wanted = PAGE_IS_PRESENT | PAGE_IS_HUGE | PAGE_IS_PFNZERO
-    vector = ctypes.create_string_buffer(_REGION.size * _SCAN_BATCH)
-    found: list[tuple[int, int, int]] = []
-    while start < end:
-        output = (ctypes.addressof(vector), _SCAN_BATCH, 0)
-        packed = _SCAN_ARG.pack(_SCAN_ARG.size, 0, start, end, 0, *output, 0, PAGE_IS_PRESENT, 0, wanted)
-        argument = ctypes.create_string_buffer(packed, _SCAN_ARG.size)
-        count = _check(_libc.ioctl(fd, _PAGEMAP_SCAN, ctypes.addressof(argument)), "PAGEMAP_SCAN")
-        found += [_REGION.unpack_from(vector, index * _REGION.size) for index in range(count)]
-        walked = _SCAN_ARG.unpack(argument.raw)[4]
-        if walked <= start:
-            break
-        start = walked
-    return found

@@ -20,17 +20,20 @@ _CHUNK = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One finished fault: the piece [address, address+size) it was for, whether to write, its VM_FAULT_ names."""
+    """One finished fault: the piece [address, address+size) it was for, whether to write, its VM_FAULT_ names, and the
+    thread that took it (as the kernel numbers them from the root of all pid namespaces)."""
 
     address: int
     size: int
     write: bool
     result: str
+    thread: int = 0
 
     @property
     def mapped(self) -> bool:
         """The fault left an entry of this size behind."""
-        return "NOPAGE" in self.result.split("|")
+        # A private copy of a page is told as DONE_COW (fs/dax.c, dax_fault_cow_page).
+        return not {"NOPAGE", "DONE_COW"}.isdisjoint(self.result.split("|"))
 
 
 class FaultTrace:
@@ -112,7 +115,8 @@ def parse(text: str) -> tuple[list[Fault], bool]:
             lost = True
         for event, size in _SIZES:
             if event in line:
-                faults.append(_fault(line.partition(event)[2].split(), size, faults))
+                before, _, words = line.partition(event)
+                faults.append(_fault(words.split(), size, _thread(before), faults))
                 break
     return faults, lost
 
@@ -120,15 +124,22 @@ def parse(text: str) -> tuple[list[Fault], bool]:
 _SIZES = (("dax_pmd_fault_done: ", PMD), ("dax_pte_fault_done: ", PAGE), ("dax_insert_pfn_mkwrite: ", PAGE))
 
 
-def _fault(words: list[str], size: int, before: list[Fault]) -> Fault:
+def _thread(words: str) -> int:
+    """The number in "            init-1       [001] ..... ": the name before it may hold anything, even spaces."""
+    number = words.rpartition(" [")[0].rpartition("-")[2].strip()
+    return int(number) if number.isdigit() else 0
+
+
+def _fault(words: list[str], size: int, thread: int, before: list[Fault]) -> Fault:
     # dev 259:0 ino 0xc shared WRITE|ALLOW_RETRY|... address 0x7f0000400000 ... NOPAGE (include/trace/events/fs_dax.h)
     place = words.index("address")
     # A MAP_SYNC write fault first asks for a sync (NEEDDSYNC) and is finished by dax_insert_pfn_mkwrite, whose
     # event does not tell the size (fs/dax.c, dax_finish_sync_fault).
-    if before and before[-1].result == "NEEDDSYNC":
-        size = before[-1].size
+    last = next((fault for fault in reversed(before) if fault.thread == thread), None)
+    if last is not None and last.result == "NEEDDSYNC":
+        size = last.size
     address = int(words[place + 1], 16) // size * size
-    return Fault(address, size, "WRITE" in words[place - 1].split("|"), words[-1])
+    return Fault(address, size, "WRITE" in words[place - 1].split("|"), words[-1], thread)
 
 
 def available() -> FaultTrace | None:

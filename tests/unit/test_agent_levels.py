@@ -20,6 +20,8 @@ max_pgoff 0x400 NOPAGE
  address 0x7efe2d200000 pgoff 0x0 MAJOR|NOPAGE
             init-1       [000] .....    10.00: dax_pmd_fault_done: dev 259:0 ino 0xc shared WRITE|USER address \
 0x7efe2d400000 vm_start 0x7efe2d000000 vm_end 0x7efe2d800000 pgoff 0x0 max_pgoff 0x400 NEEDDSYNC
+     lane - [1]-77      [001] .....    10.00: dax_insert_pfn_mkwrite: dev 259:0 ino 0xc shared WRITE|USER address \
+0x7efe2d400000 pgoff 0x200 NOPAGE
             init-1       [000] .....    10.01: dax_insert_pfn_mkwrite: dev 259:0 ino 0xc shared WRITE|USER address \
 0x7efe2d400000 pgoff 0x200 NOPAGE
             init-1       [000] .....    10.02: dax_pmd_fault_done: dev 259:0 ino 0xc shared WRITE|USER address \
@@ -40,26 +42,32 @@ def unmet(known: TracedLevels, entry: Entry, start: int, end: int) -> str:
 
 
 def test_parse_reads_what_kernels_print() -> None:
-    """Faults come out in order with their size; a MAP_SYNC fault's second half has the size of its first."""
+    """Faults come out in order with their size and thread; a MAP_SYNC fault's second half has the size of its first,
+    which is that of the same thread."""
     faults, lost = trace.parse(TRACE)
     assert not lost
     assert faults == [
-        Fault(0x7EFE2D000000, PMD, True, "NOPAGE"),
-        Fault(0x7EFE2D200000, PAGE, False, "MAJOR|NOPAGE"),
-        Fault(0x7EFE2D400000, PMD, True, "NEEDDSYNC"),
-        Fault(0x7EFE2D400000, PMD, True, "NOPAGE"),
-        Fault(0x7EFE2D600000, PMD, True, "FALLBACK"),
+        Fault(0x7EFE2D000000, PMD, True, "NOPAGE", 1),
+        Fault(0x7EFE2D200000, PAGE, False, "MAJOR|NOPAGE", 1),
+        Fault(0x7EFE2D400000, PMD, True, "NEEDDSYNC", 1),
+        Fault(0x7EFE2D400000, PAGE, True, "NOPAGE", 77),
+        Fault(0x7EFE2D400000, PMD, True, "NOPAGE", 1),
+        Fault(0x7EFE2D600000, PMD, True, "FALLBACK", 1),
     ]
-    assert [fault.mapped for fault in faults] == [True, True, False, True, False]
+    assert [fault.mapped for fault in faults] == [True, True, False, True, True, False]
 
 
 def test_lost_events_are_noticed() -> None:
-    """A ring buffer that overran makes every answer unknown."""
+    """A ring buffer that overran makes every answer unknown, until another fault tells."""
     faults, lost = trace.parse("CPU:1 [LOST 12 EVENTS]\n" + TRACE)
-    known = TracedLevels()
-    known.note(faults, lost)
     assert lost
+    known = TracedLevels()
+    known.note([pmd(0)], False)
+    known.note([pmd(PMD)], True)
     assert "lost" in unmet(known, Entry.PMD, 0, PAGE)
+    assert "lost" in unmet(known, Entry.PMD, PMD, PMD + PAGE)
+    known.note([pmd(PMD)], False)
+    assert unmet(known, Entry.PMD, PMD, PMD + PAGE) == ""
 
 
 def test_every_piece_must_be_mapped() -> None:
@@ -99,6 +107,50 @@ def test_fallback_drops_the_entry() -> None:
     known.note([pmd(0), pmd(0, mapped=False), pte(PAGE)], False)
     assert unmet(known, Entry.PTE, PAGE, 2 * PAGE) == ""
     assert unmet(known, Entry.PTE, 0, PAGE) != ""
+
+
+def test_a_change_of_protection_splits_only_what_it_cuts() -> None:
+    """mprotect() leaves entries that it covers wholly, and zaps a huge one that it cuts in two."""
+    known = TracedLevels()
+    known.note([pmd(0), pmd(PMD), pmd(2 * PMD), pte(3 * PMD)], False)
+    known.split(BASE + 16 * PAGE, BASE + 2 * PMD, 5)
+    assert "since op 5" in unmet(known, Entry.PMD, 0, PMD)
+    assert unmet(known, Entry.PMD, PMD, 3 * PMD) == ""
+    known.split(BASE + 3 * PMD, BASE + 3 * PMD + PAGE, 6)
+    assert unmet(known, Entry.PTE, 3 * PMD, 3 * PMD + PAGE) == ""
+
+
+def test_moved_entries_are_known_at_their_new_place() -> None:
+    """mremap() takes whole huge entries and single small ones along, and leaves nothing behind."""
+    known = TracedLevels()
+    known.note([pmd(0), pmd(PMD), pte(2 * PMD + PAGE), pmd(9 * PMD)], False)
+    known.move(BASE + PMD, BASE + 9 * PMD, 2 * PMD, 4)
+    assert unmet(known, Entry.PMD, 0, PMD) == ""
+    assert unmet(known, Entry.PMD, PMD, 2 * PMD) != ""
+    assert unmet(known, Entry.PTE, 2 * PMD + PAGE, 2 * PMD + 2 * PAGE) != ""
+    assert unmet(known, Entry.PMD, 9 * PMD, 10 * PMD) == ""
+    assert unmet(known, Entry.PTE, 10 * PMD + PAGE, 10 * PMD + 2 * PAGE) == ""
+
+
+def test_a_huge_entry_that_is_cut_does_not_move() -> None:
+    """A move that begins inside a huge entry splits it first."""
+    known = TracedLevels()
+    known.note([pmd(0), pmd(PMD)], False)
+    known.move(BASE + PAGE, BASE + 8 * PMD + PAGE, 2 * PMD - PAGE, 4)
+    assert unmet(known, Entry.PMD, 0, PMD) != ""
+    assert unmet(known, Entry.PMD, 8 * PMD, 9 * PMD) != ""
+    assert unmet(known, Entry.PMD, 9 * PMD, 10 * PMD) == ""
+
+
+def test_clear_forgets_all() -> None:
+    """After lanes nothing is claimed but what write faults made, and not even that if one may have unmapped."""
+    known = TracedLevels()
+    known.note([pmd(0), pmd(PMD, write=False)], False)
+    known.clear(3, zeroes=True)
+    assert unmet(known, Entry.PMD, 0, PMD) == ""
+    assert unmet(known, Entry.PMD, PMD, 2 * PMD) != ""
+    known.clear(8)
+    assert "since op 8" in unmet(known, Entry.PMD, 0, PMD)
 
 
 @pytest.mark.skipif(not levels.can_scan(), reason="this kernel has no PAGEMAP_SCAN (Linux 6.7)")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.agent import levels, syscalls
+from harness.agent import ioctls, levels, syscalls
 from harness.agent.memory import Scratch
 from harness.model.units import PAGE, PMD
 
@@ -64,8 +64,8 @@ def test_scan_sees_what_is_touched() -> None:
         for address in touched:
             ctypes.memset(address, 1, 1)
         with Path("/proc/self/pagemap").open("rb") as pagemap:
-            found = syscalls.pagemap_scan(pagemap.fileno(), scratch.address, scratch.address + pages * PAGE)
+            found = ioctls.pagemap_scan(pagemap.fileno(), scratch.address, scratch.address + pages * PAGE)
     seen = {address for start, end, _ in found for address in range(start, end, PAGE)}
-    huge = any(flags & syscalls.PAGE_IS_HUGE for _, _, flags in found)
+    huge = any(flags & ioctls.PAGE_IS_HUGE for _, _, flags in found)
     assert set(touched) <= seen
     assert huge or seen == set(touched)

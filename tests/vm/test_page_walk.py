@@ -22,7 +22,7 @@ def test_the_walk_agrees_with_pagemap(target_6_12: GuestTarget, fs: str) -> None
     system = filesystem.find(fs)
     with (
         target_6_12.golden(system) as medium,
-        target_6_12._tracked(Program(()), medium) as guest,
+        target_6_12._tracked(Program(()), system, medium) as guest,
         PersistLog.open(target_6_12._log.fd) as log,
     ):
         session = Session(guest, system)

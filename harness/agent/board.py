@@ -1,0 +1,113 @@
+"""What the lanes of a group tell each other: shared memory that threads, forked processes and who judges them see.
+
+Each lane writes only its own words, each by one store; nobody ever waits without a bound.
+"""
+
+import mmap
+from collections.abc import Callable
+
+from harness.agent import syscalls
+from harness.deadline import Deadline
+from harness.model.units import PAGE
+
+STUCK = 240.0
+"""Seconds that no lane may pass without one of them starting an op: longer than the host waits for a word, so that it
+is the host who says that a guest hangs, together with what its kernel said."""
+
+
+class Stopped(Exception):
+    """The group is to end before its time: another lane died, or nothing moves any more."""
+
+
+class Board:
+    """Words of shared memory for up to `lanes` lanes; lives as long as the process that made it and all it forks."""
+
+    _FIELDS = ("ended", "index", "steps", "arrived")
+
+    def __init__(self, lanes: int) -> None:
+        self._lanes = lanes
+        self._words = memoryview(mmap.mmap(-1, PAGE)).cast("Q")
+
+    def clear(self) -> None:
+        """Before a group starts."""
+        for place in range(1 + self._lanes * len(self._FIELDS)):
+            self._words[place] = 0
+
+    def stop(self) -> None:
+        """Ask all lanes to end."""
+        self._words[0] = 1
+
+    @property
+    def stopped(self) -> bool:
+        return bool(self._words[0])
+
+    def leave(self, lane: int) -> None:
+        """The lane has ended, or is dead: barriers no longer wait for it."""
+        self._set(lane, "ended", 1)
+
+    def start(self, lane: int, index: int) -> None:
+        """The lane begins op `index`. Raises Stopped."""
+        if self.stopped:
+            raise Stopped
+        self._set(lane, "index", index)
+        self._set(lane, "steps", self._get(lane, "steps") + 1)
+
+    def index(self, lane: int) -> int:
+        """The op that the lane began last."""
+        return self._get(lane, "index")
+
+    def steps(self) -> int:
+        """Ops begun by all lanes together: it grows as long as anything moves."""
+        return sum(self._get(lane, "steps") for lane in range(self._lanes))
+
+    def meet(self, lane: int, lanes: int, patience: float = STUCK) -> None:
+        """Wait until every lane below `lanes` has come here as often as this one, or has ended.
+
+        It spins, so that all leave at once. Raises Stopped, also when no lane moves for `patience` seconds.
+        """
+        count = self._get(lane, "arrived") + 1
+        self._set(lane, "arrived", count)
+        others = [other for other in range(lanes) if other != lane]
+        steps, deadline = self.steps(), Deadline(patience)
+        while not self.stopped:
+            others = [other for other in others if not self._past(other, count)]
+            if not others:
+                return
+            if deadline.expired:
+                if steps == self.steps():
+                    self.stop()
+                steps, deadline = self.steps(), Deadline(patience)
+            syscalls.sched_yield()
+        raise Stopped
+
+    def _past(self, lane: int, count: int) -> bool:
+        return bool(self._get(lane, "ended")) or self._get(lane, "arrived") >= count
+
+    def _get(self, lane: int, field: str) -> int:
+        return self._words[self._place(lane, field)]
+
+    def _set(self, lane: int, field: str, value: int) -> None:
+        self._words[self._place(lane, field)] = value
+
+    def _place(self, lane: int, field: str) -> int:
+        return 1 + lane * len(self._FIELDS) + self._FIELDS.index(field)
+
+
+class Watch:
+    """Notices whether the lanes move; calls `alive` every `beat` seconds that they do."""
+
+    def __init__(self, board: Board, alive: Callable[[], None], beat: float = 10.0, patience: float = STUCK) -> None:
+        self._board = board
+        self._alive = alive
+        self._beat = Deadline(beat)
+        self._patience = Deadline(patience)
+        self._steps = board.steps()
+
+    def look(self) -> bool:
+        """False when nothing has moved for too long."""
+        steps = self._board.steps()
+        if steps != self._steps and self._beat.expired:
+            self._steps = steps
+            self._beat, self._patience = Deadline(self._beat.seconds), Deadline(self._patience.seconds)
+            self._alive()
+        return not self._patience.expired

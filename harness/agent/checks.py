@@ -1,0 +1,23 @@
+"""The ops that look, and change nothing."""
+
+from typing import assert_never
+
+from harness.agent import syscalls
+from harness.agent.handles import Handles
+from harness.model import ops
+from harness.model.ops import CheckOp, Switch
+
+
+def unmet(handles: Handles, op: CheckOp) -> str:
+    """Why a precondition does not hold; empty when it does, or the op is none. Raises OSError."""
+    match op:
+        case ops.ExpectMapped(name, entry, offset, length):
+            base = handles.map(name).address
+            return handles.levels.unmet(entry, base + offset, base + offset + length, base)
+        case ops.ExpectDax(fd, dax):
+            on = syscalls.is_dax(handles.file(fd).fd)
+            return "" if on is (dax is Switch.ON) else f"the file is {'mapped' if on else 'not mapped'} by DAX"
+        case ops.ExpectErrno() | ops.ExpectSignal() | ops.Observe() | ops.Planted() | ops.CutPower():
+            return ""  # of the next op's result, and of those who own the hardware or the files as a whole
+        case _:
+            assert_never(op)

@@ -1,0 +1,116 @@
+"""The ops that move contents between files, and between a file or another disk and a mapping."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import assert_never
+
+from harness.agent import ioctls, memory, transfer
+from harness.agent.handles import Handles, OpenFile
+from harness.agent.memory import Memory, Scratch
+from harness.model import contents, ops
+from harness.model.observation import Segment
+from harness.model.ops import CopyOp, How
+
+
+def do(handles: Handles, index: int, op: CopyOp) -> tuple[Segment, ...]:
+    """Do the op; what a direct load saw. Raises OSError."""
+    match op:
+        case ops.CloneFile(fd, source):
+            ioctls.clone(*_unmapped(handles, index, fd, source))
+        case ops.Clone(fd, offset, length, source, source_offset):
+            into, out = _unmapped(handles, index, fd, source)
+            ioctls.clone_range(into, offset, length, out, source_offset)
+        case ops.Dedupe():
+            _dedupe(handles, index, op)
+        case ops.CopyFileRange():
+            _copy_file_range(handles, index, op)
+        case ops.ExchangeRange(fd, offset, length, other, other_offset):
+            into, out = _unmapped(handles, index, fd, other)
+            ioctls.exchange_range(into, offset, length, out, other_offset)
+        case ops.Swapext(fd, other):
+            ioctls.swapext(*_unmapped(handles, index, fd, other))
+        case ops.ReadInto(name, offset, length, fd, source_offset, how):
+            address = handles.map_at(name, offset)
+            transfer.read(handles.file(fd).fd, how, address, length, source_offset)
+        case ops.WriteFrom(fd, offset, length, name, source_offset, how):
+            file = handles.file(fd)
+            handles.unmaps(index, file, offset, offset + length)  # as with Pwrite
+            transfer.write(file.fd, how, handles.map_at(name, source_offset), length, offset)
+        case ops.DirectStore():
+            _direct_store(handles, index, op)
+        case ops.DirectLoad():
+            return _direct_load(handles, op)
+        case _:
+            assert_never(op)
+    return ()
+
+
+def _unmapped(handles: Handles, index: int, *names: str) -> tuple[int, int]:
+    """The descriptors of two files of which the op may unmap everything (xfs_reflink_remap_prep, for one, breaks the
+    layouts of both)."""
+    files: list[OpenFile] = [handles.file(name) for name in names]
+    for file in files:
+        handles.unmaps(index, file)
+    return files[0].fd, files[1].fd
+
+
+def _dedupe(handles: Handles, index: int, op: ops.Dedupe) -> None:
+    """In pieces, since one call need not share all; ranges that differ are no failure."""
+    into, out = _unmapped(handles, index, op.fd, op.source)
+    done = 0
+    while done < op.length:
+        offsets = op.offset + done, op.source_offset + done
+        same, shared = ioctls.dedupe_range(into, offsets[0], op.length - done, out, offsets[1])
+        if not same or shared == 0:
+            break
+        done += shared
+
+
+def _copy_file_range(handles: Handles, index: int, op: ops.CopyFileRange) -> None:
+    """In pieces, until all is copied or the source ends."""
+    into, out = _unmapped(handles, index, op.fd, op.source)
+    done = 0
+    while done < op.length:
+        copied = os.copy_file_range(out, into, op.length - done, op.source_offset + done, op.offset + done)
+        if copied == 0:
+            break
+        done += copied
+
+
+@contextmanager
+def _ramdisk(handles: Handles) -> Iterator[int]:
+    """The other disk, open with O_DIRECT. Raises OSError ENODEV when there is none."""
+    try:
+        fd = os.open(handles.ramdisk, os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise OSError(errno.ENODEV, f"{handles.ramdisk}: {os.strerror(errno.ENODEV)}") from error
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _direct_store(handles: Handles, index: int, op: ops.DirectStore) -> None:
+    map = handles.map(op.map)
+    with _ramdisk(handles) as disk, Scratch(op.length) as scratch:
+        start = map.offset + op.offset
+        memory.store(handles.cpu, scratch.address, start, op.length, handles.seqs[index], map.file.id)
+        transfer.write(disk, How.PLAIN, scratch.address, scratch.length, 0)
+        _whole(transfer.read(disk, How.PLAIN, map.address + op.offset, op.length, 0), op.length)
+
+
+def _direct_load(handles: Handles, op: ops.DirectLoad) -> tuple[Segment, ...]:
+    map = handles.map(op.map)
+    with _ramdisk(handles) as disk, Scratch(op.length) as scratch:
+        transfer.write(disk, How.PLAIN, map.address + op.offset, op.length, 0)
+        _whole(transfer.read(disk, How.PLAIN, scratch.address, op.length, 0), op.length)
+        start = map.offset + op.offset
+        return contents.decode(Memory(handles.cpu, scratch.address, start), start, start + op.length)[0]
+
+
+def _whole(got: int, wanted: int) -> None:
+    """A disk has no end of file inside what was written to it."""
+    if got != wanted:
+        raise OSError(errno.EIO, f"the other disk gave {got} of {wanted} bytes")

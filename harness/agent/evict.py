@@ -1,0 +1,29 @@
+"""The end of a run: the file system is made to let go of all that the Program left in it, with the power on.
+
+What the kernel has to say while inodes, blocks and mappings go is part of the verdict.
+"""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterable
+
+from harness.agent.mounts import FILLER, Place
+
+
+def evict(place: Place, names: Iterable[str]) -> None:
+    """Remove the files `names` and the filler, and drop all caches, whatever state the Program left behind: frozen,
+    read-only, unmounted. Raises OSError."""
+    if not place.mounted:
+        place.mount()
+    try:
+        place.thaw()
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTTY):  # not frozen, or cannot be
+            raise
+    if place.read_only():
+        place.remount("rw")
+    for name in (*names, FILLER):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(place.root, name))
+    place.drop_caches()

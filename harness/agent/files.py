@@ -1,0 +1,82 @@
+"""The ops on files by descriptor and by name."""
+
+import os
+from typing import assert_never
+
+from harness.agent import ioctls, memory, syscalls, transfer
+from harness.agent.handles import Handles, OpenFile
+from harness.agent.memory import Memory, Scratch
+from harness.model import contents, ops
+from harness.model.observation import Segment
+from harness.model.ops import FileOp, Mode, Switch
+
+MODES = {
+    Mode.ALLOCATE: 0,
+    Mode.KEEP_SIZE: syscalls.FALLOC_FL_KEEP_SIZE,
+    Mode.PUNCH_HOLE: syscalls.FALLOC_FL_PUNCH_HOLE | syscalls.FALLOC_FL_KEEP_SIZE,
+    Mode.ZERO_RANGE: syscalls.FALLOC_FL_ZERO_RANGE,
+    Mode.ZERO_RANGE_KEEP_SIZE: syscalls.FALLOC_FL_ZERO_RANGE | syscalls.FALLOC_FL_KEEP_SIZE,
+    Mode.COLLAPSE_RANGE: syscalls.FALLOC_FL_COLLAPSE_RANGE,
+    Mode.INSERT_RANGE: syscalls.FALLOC_FL_INSERT_RANGE,
+    Mode.UNSHARE_RANGE: syscalls.FALLOC_FL_UNSHARE_RANGE,
+}
+_NEW_FILE = 0o644
+
+
+def do(handles: Handles, index: int, op: FileOp) -> tuple[Segment, ...]:
+    """Do the op; what a pread saw. Raises OSError."""
+    match op:
+        case ops.Create(fd, path):
+            handles.files[fd] = _open(handles, path, os.O_CREAT | os.O_EXCL, handles.ids[index])
+            handles.names[path] = handles.ids[index]
+        case ops.Open(fd, path):
+            handles.files[fd] = _open(handles, path, 0, handles.names.get(path, 0))
+        case ops.Close(fd):
+            os.close(handles.file(fd).fd)
+            del handles.files[fd]
+        case ops.Rename(path, to):
+            os.rename(handles.path(path), handles.path(to))
+            handles.names[to] = handles.names.pop(path, 0)
+        case ops.Link(path, to):
+            os.link(handles.path(path), handles.path(to))
+            handles.names[to] = handles.names.get(path, 0)
+        case ops.Unlink(path):
+            os.unlink(handles.path(path))
+            handles.names.pop(path, None)
+        case ops.Fallocate(fd, mode, offset, length):
+            handles.unmaps(index, handles.file(fd))
+            syscalls.fallocate(handles.file(fd).fd, MODES[mode], offset, length)
+        case ops.Ftruncate(fd, size):
+            handles.unmaps(index, handles.file(fd))
+            os.ftruncate(handles.file(fd).fd, size)
+        case ops.Pwrite():
+            _pwrite(handles, index, op)
+        case ops.Pread():
+            return _pread(handles, op)
+        case ops.SetDax(fd, dax):
+            ioctls.set_dax(handles.file(fd).fd, dax is Switch.ON)
+        case _:
+            assert_never(op)
+    return ()
+
+
+def _open(handles: Handles, path: str, flags: int, id: int) -> OpenFile:
+    return OpenFile(os.open(handles.path(path), os.O_RDWR | os.O_CLOEXEC | flags, _NEW_FILE), id)
+
+
+def _pwrite(handles: Handles, index: int, op: ops.Pwrite) -> None:
+    file = handles.file(op.fd)
+    with Scratch(op.length) as scratch:
+        memory.store(handles.cpu, scratch.address, op.offset, op.length, handles.seqs[index], file.id)
+        # A write that allocates makes fs/dax.c invalidate what is mapped there (dax_iomap_iter).
+        handles.unmaps(index, file, op.offset, op.offset + op.length)
+        transfer.write(file.fd, op.how, scratch.address, op.length, op.offset)
+
+
+def _pread(handles: Handles, op: ops.Pread) -> tuple[Segment, ...]:
+    with Scratch(op.length) as scratch:
+        done = transfer.read(handles.file(op.fd).fd, op.how, scratch.address, op.length, op.offset)
+        if done == 0:
+            return ()
+        view = Memory(handles.cpu, scratch.address, op.offset)
+        return contents.decode(view, op.offset, op.offset + done)[0]

@@ -1,0 +1,105 @@
+"""What a Program has open and mapped, by the names that it gave: the one state that the ops of a run share."""
+
+import errno
+import os
+from dataclasses import dataclass, replace
+
+from harness.agent import syscalls
+from harness.agent.cpu import Cpu
+from harness.agent.levels import Levels
+from harness.agent.mounts import Place
+
+FOREVER = 1 << 62
+"""The end of any file. Before they change its blocks ext4 and xfs unmap all of it, whatever the range: both call
+dax_layout_busy_page(), which unmaps the whole mapping to make get_user_pages_fast() take the slow path."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """An open file; `id` is the `file` of its stamps."""
+
+    fd: int
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A mapping of `length` bytes of a file from `offset` on, at `address`; whole pages."""
+
+    address: int
+    file: OpenFile
+    offset: int
+    length: int
+
+    def place(self, start: int, end: int) -> tuple[int, int]:
+        """The addresses at which file offsets [start, end) are mapped here; an empty range if they are not."""
+        low = max(start, self.offset)
+        high = min(end, self.offset + self.length)
+        return self.address - self.offset + low, self.address - self.offset + max(high, low)
+
+
+@dataclass(slots=True)
+class Handles:
+    """Files, mappings and names; `seqs` and `ids` are the Program's numbers by op, `names` who a path stands for.
+
+    `ramdisk` is the block device that DirectStore and DirectLoad go through.
+    """
+
+    cpu: Cpu
+    place: Place
+    levels: Levels
+    seqs: dict[int, int]
+    ids: dict[int, int]
+    ramdisk: str
+    files: dict[str, OpenFile]
+    maps: dict[str, Mapped]
+    names: dict[str, int]
+
+    def file(self, fd: str) -> OpenFile:
+        """Raises OSError EBADF when the op that was to open it failed."""
+        if fd not in self.files:
+            raise OSError(errno.EBADF, f"no open file {fd}")
+        return self.files[fd]
+
+    def map(self, name: str) -> Mapped:
+        """Raises OSError EBADF when the op that was to map it failed."""
+        if name not in self.maps:
+            raise OSError(errno.EBADF, f"no mapping {name}")
+        return self.maps[name]
+
+    def path(self, name: str) -> str:
+        """The path of a file of the Program."""
+        return os.path.join(self.place.root, name)
+
+    def map_at(self, name: str, offset: int) -> int:
+        """The address of a byte of a mapping."""
+        return self.map(name).address + offset
+
+    def unmaps(self, index: int, file: OpenFile, start: int = 0, end: int = FOREVER) -> None:
+        """Op `index` may unmap [start, end) of `file` in every mapping."""
+        for map in self.maps.values():
+            low, high = map.place(start, end)
+            if low < high and map.file.id == file.id:
+                self.levels.forget(low, high, index)
+
+    def unzeroes(self, index: int, file: OpenFile, start: int, end: int, seen: Mapped | None) -> None:
+        """Op `index` may unmap shared zero pages of [start, end) of `file` in every mapping but `seen`."""
+        for map in self.maps.values():
+            low, high = map.place(start, end)
+            if low < high and map is not seen and map.file.id == file.id:
+                self.levels.forget(low, high, index, zeroes=True)
+
+    def lane(self, levels: Levels, ramdisk: str) -> "Handles":
+        """The same handles for a lane: what it defines is its own."""
+        return replace(
+            self, levels=levels, ramdisk=ramdisk,
+            files=dict(self.files), maps=dict(self.maps), names=dict(self.names),
+        )  # fmt: skip
+
+    def shrink(self, outer: "Handles") -> None:
+        """Close and unmap what `outer` does not have. Raises OSError."""
+        for name in [name for name in self.maps if name not in outer.maps]:
+            map = self.maps.pop(name)
+            syscalls.munmap(map.address, map.length)
+        for fd in [fd for fd in self.files if fd not in outer.files]:
+            os.close(self.files.pop(fd).fd)

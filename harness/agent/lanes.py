@@ -1,0 +1,206 @@
+"""Lanes: parts of a Program that run at the same time, each in a thread or in a forked process.
+
+All start together, and do the same things in the same order whenever the seed is the same; how they meet differs.
+"""
+
+import contextlib
+import os
+import select
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+from harness.agent.blame import Blame, as_lane
+from harness.agent.board import STUCK, Board, Stopped, Watch
+from harness.agent.channel import Channel
+from harness.agent.child import Child, ChildDied
+from harness.agent.handles import Handles
+from harness.agent.levels import Unwatched
+from harness.agent.perform import perform
+from harness.deadline import Deadline, poll
+from harness.errors import InfraError
+from harness.model import ops, wire
+from harness.model.observation import OpResult
+from harness.model.ops import Op, Worker
+
+LOOK = 0.05
+"""Seconds between two looks at lanes that say nothing."""
+_SLOWEST = 16
+"""The longest pause between two ops is below 2 to this many turns of a spin: some 100 microseconds under TCG."""
+_MASK = (1 << 64) - 1
+
+Results = dict[int, OpResult]
+
+
+class LaneDied(Exception):
+    """A lane's process was ended by `signal` in op `index`; the others have been ended too."""
+
+    def __init__(self, signal: int, index: int) -> None:
+        super().__init__(f"signal {signal} in op {index}")
+        self.signal = signal
+        self.index = index
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One lane: its number in the group, what it is, and its ops with their indices."""
+
+    number: int
+    lane: ops.Lane
+    body: tuple[tuple[int, Op], ...]
+
+
+def parts(program: Iterable[tuple[int, Op]]) -> list[Part]:
+    """The lanes of a group, given its ops from the first Lane to before the Join."""
+    found: list[Part] = []
+    for index, op in program:
+        if isinstance(op, ops.Lane):
+            found.append(Part(len(found), op, ()))
+        else:
+            found[-1] = replace(found[-1], body=(*found[-1].body, (index, op)))
+    return found
+
+
+class Jitter:
+    """A sequence of pauses, in turns of a spin, that seed and lane determine (splitmix64); short ones are as likely as
+    long ones, so that races of every width come up."""
+
+    def __init__(self, seed: int, lane: int) -> None:
+        self._state = (seed * 0x2545F4914F6CDD1D + lane + 1) & _MASK
+        self._draw()
+
+    def _draw(self) -> int:
+        self._state = (self._state + 0x9E3779B97F4A7C15) & _MASK
+        value = self._state
+        value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+        value = (value ^ value >> 27) * 0x94D049BB133111EB & _MASK
+        return value ^ value >> 31
+
+    def turns(self) -> int:
+        """The next pause."""
+        width = self._draw() % (_SLOWEST + 1)
+        return self._draw() & ((1 << width) - 1)
+
+
+class Group:
+    """The lanes of one group, run by run(); `alive` is called now and then while they move."""
+
+    def __init__(
+        self, handles: Handles, found: list[Part], board: Board, blame: Blame, seed: int, alive: Callable[[], None]
+    ) -> None:
+        self._handles = handles
+        self._parts = found
+        self._board = board
+        self._blame = blame
+        self._seed = seed
+        self._alive = alive
+        self._results: Results = {}
+        self._failures: list[str] = []
+        self.threads: set[int] = set()
+        """Numbers by which the kernel knows the threads that ran lanes."""
+
+    def run(self) -> Results:
+        """Run all lanes to their end: the results by op. Raises LaneDied, InfraError; then no process is left."""
+        self._board.clear()
+        # Processes first: to fork beside running threads would copy locks that they hold.
+        processes = [part for part in self._parts if part.lane.worker is Worker.PROCESS]
+        workers = [part for part in self._parts if part.lane.worker is Worker.THREAD]
+        with ExitStack() as stack:
+            children = {stack.enter_context(Child(self._child(part))): part.number for part in processes}
+            with self._blame.armed() if workers else contextlib.nullcontext():
+                threads = [threading.Thread(target=self._thread, args=(part,), daemon=True) for part in workers]
+                try:
+                    for thread in threads:
+                        thread.start()
+                        self.threads.add(thread.native_id or 0)
+                    self._wait(children, threads)
+                finally:
+                    self._board.stop()
+                    poll(lambda: _over(threads), Deadline(STUCK), "a lane hangs")
+        if self._failures:
+            raise InfraError(f"a lane failed: {self._failures[0]}")
+        return self._results
+
+    def _wait(self, children: dict[Child, int], threads: list[threading.Thread]) -> None:
+        watch = Watch(self._board, self._alive)
+        running = list(threads)
+        while children or running:
+            for child in select.select(list(children), [], [], LOOK if children else 0)[0]:
+                self._collect(child, children.pop(child))
+            if running and not children:
+                running[0].join(LOOK)
+            running = [thread for thread in running if thread.is_alive()]
+            if not watch.look():
+                raise InfraError("no lane has begun an op for minutes")
+            if self._failures:
+                break
+
+    def _collect(self, child: Child, lane: int) -> None:
+        """Take what a process lane has found. Raises LaneDied, InfraError."""
+        try:
+            message = child.receive()
+        except ChildDied as error:
+            if not error.signal:
+                raise
+            raise LaneDied(error.signal, self._board.index(lane)) from error
+        finally:
+            self._board.leave(lane)
+        self._results |= {result.index: result for result in map(wire.op_result_from_wire, message["results"])}
+
+    def _child(self, part: Part) -> Callable[[Channel], None]:
+        def work(channel: Channel) -> None:
+            results = self._lane(part)
+            channel.send({"results": [wire.to_wire(result) for result in results.values()]})
+
+        return work
+
+    def _thread(self, part: Part) -> None:
+        try:
+            self._results |= as_lane(part.number, lambda: self._lane(part))
+        except Stopped:
+            pass  # who stopped the group knows why
+        except Exception as error:
+            # A thread's exception would only be printed; it must end the whole group.
+            self._failures.append(f"{type(error).__name__}: {error}")
+            self._board.stop()
+        finally:
+            self._board.leave(part.number)
+
+    def _lane(self, part: Part) -> Results:
+        """The whole life of a lane. Raises Stopped."""
+        results: Results = {}
+        number, count = part.number, len(self._parts)
+        jitter = Jitter(self._seed, number)
+        self._board.meet(number, count)
+        for _ in range(part.lane.times):
+            handles = self._handles.lane(Unwatched(), _own_disk(self._handles.ramdisk, number))
+            try:
+                for index, op in part.body:
+                    self._board.start(number, index)
+                    handles.cpu.spin(jitter.turns())
+                    if isinstance(op, ops.Barrier):
+                        self._board.meet(number, count)
+                        result = OpResult(index)
+                    else:
+                        result = perform(handles, index, op)
+                    results[index] = after(results.get(index), result)
+            finally:
+                handles.shrink(self._handles)
+        return results
+
+
+def _over(threads: list[threading.Thread]) -> bool | None:
+    return not any(thread.is_alive() for thread in threads) or None
+
+
+def _own_disk(path: str, lane: int) -> str:
+    """/dev/ram0 as /dev/ram1 for the first lane: lanes that wrote to one disk would read what others wrote."""
+    return f"{path.rstrip('0123456789')}{lane + 1}" if os.path.basename(path).startswith("ram") else path
+
+
+def after(before: OpResult | None, now: OpResult) -> OpResult:
+    """What counts of several runs of an op: the last one, but a failure or an unmet precondition stands."""
+    if before is None:
+        return now
+    return replace(now, errno=before.errno or now.errno, unmet=before.unmet or now.unmet)

@@ -1,0 +1,87 @@
+"""How the pmem is cut up or joined before a file system sees it, and where the file system's bytes then lie.
+
+Written for daxcheck's own guest. Nothing of a layout is kept on the medium but the info block: partitions and joined
+devices are made again at each attach.
+"""
+
+import fcntl
+import os
+import struct
+from ctypes import addressof, create_string_buffer
+from dataclasses import dataclass
+
+from harness.agent import mapper
+from harness.agent.pmem import Pmem
+from harness.model.units import PAGE, PMD
+
+SECTOR = 512
+_BLKPG, _BLKPG_ADD_PARTITION = 0x1269, 1  # linux/blkpg.h
+_PARTITION = struct.Struct("=q q i 64s 64s 4x")
+_ARGUMENT = struct.Struct("=i i i 4x Q")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """`align` is that of the info block; `start`, if not 0, where in the namespace the data starts; `partition` where
+    in the data the one partition starts, in bytes; `legs` is the number of NVDIMMs joined."""
+
+    align: int = PMD
+    start: int = 0
+    partition: int = 0
+    legs: int = 1
+
+    @property
+    def pmds(self) -> bool:
+        """Whether PMDs of the file system lie on PMDs of the memory, as a mapping by a PMD entry demands."""
+        return (self.start + self.partition) % PMD == 0
+
+    @property
+    def device(self) -> str:
+        """The block device that holds the file system."""
+        if self.legs > 1:
+            return mapper.DEVICE
+        return "/dev/pmem0p1" if self.partition else "/dev/pmem0"
+
+
+LAYOUTS = {
+    "": Layout(),
+    # 4 KiB-aligned as DAX demands (fs_dax_get_by_bdev), but no PMD of the file system lies on one of the memory, so
+    # that all is mapped by PTEs (dax_fault_check_fallback, and the check of the pfn in dax_iomap_pmd_fault).
+    "4k": Layout(align=PAGE, start=PMD + PAGE),
+    "partition": Layout(partition=PMD + PAGE),
+    "partition2m": Layout(partition=PMD),
+    "linear": Layout(legs=2),
+}
+"""By the word of a label; the empty one is the whole device."""
+
+Piece = tuple[int, int]
+"""Where a part of the file system lies: the offset on the medium and the length, in bytes."""
+
+
+def build(layout: Layout, legs: list[Pmem]) -> list[Piece]:
+    """Make layout.device out of the pmem devices; the pieces of the medium it consists of, in its own order.
+
+    Raises OSError when the kernel refuses, InfraError.
+    """
+    if layout.legs > 1:
+        mapper.join([(leg.path, leg.size) for leg in legs])
+        return [(leg.start, leg.size) for leg in legs]
+    (leg,) = legs
+    if layout.partition:
+        size = (leg.size - layout.partition) // PAGE * PAGE
+        _add_partition(leg.path, layout.partition, size)
+        return [(leg.start + layout.partition, size)]
+    return [(leg.start, leg.size)]
+
+
+def _add_partition(path: str, start: int, size: int) -> None:
+    """Partition 1 of the disk, by ioctl: no table is written, so the kernel needs no parser for one."""
+    partition = create_string_buffer(_PARTITION.pack(start, size, 1, b"", b""), _PARTITION.size)
+    argument = _ARGUMENT.pack(_BLKPG_ADD_PARTITION, 0, _PARTITION.size, addressof(partition))
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(fd, _BLKPG, argument)
+    except OSError as error:
+        raise OSError(error.errno, f"{path}: no partition at {start}: {error.strerror}") from error
+    finally:
+        os.close(fd)

@@ -1,0 +1,101 @@
+"""The ops on mappings."""
+
+from typing import assert_never
+
+from harness.agent import memory, syscalls
+from harness.agent.handles import Handles, Mapped
+from harness.agent.memory import Memory
+from harness.model import contents, ops
+from harness.model.observation import Segment
+from harness.model.ops import Access, Advice, MappingOp, Sharing
+from harness.model.units import PAGE
+
+_READ_WRITE = syscalls.PROT_READ | syscalls.PROT_WRITE
+SHARINGS = {
+    Sharing.SHARED: syscalls.MAP_SHARED,
+    Sharing.PRIVATE: syscalls.MAP_PRIVATE,
+    Sharing.SYNC: syscalls.MAP_SHARED_VALIDATE | syscalls.MAP_SYNC,
+}
+ACCESSES = {Access.NONE: syscalls.PROT_NONE, Access.READ: syscalls.PROT_READ, Access.WRITE: _READ_WRITE}
+ADVICES = {
+    Advice.DONTNEED: syscalls.MADV_DONTNEED,
+    Advice.HUGEPAGE: syscalls.MADV_HUGEPAGE,
+    Advice.NOHUGEPAGE: syscalls.MADV_NOHUGEPAGE,
+    Advice.POPULATE_READ: syscalls.MADV_POPULATE_READ,
+    Advice.POPULATE_WRITE: syscalls.MADV_POPULATE_WRITE,
+    Advice.REMOVE: syscalls.MADV_REMOVE,
+    Advice.HWPOISON: syscalls.MADV_HWPOISON,
+    Advice.SOFT_OFFLINE: syscalls.MADV_SOFT_OFFLINE,
+}
+_OF_FILE = (Advice.REMOVE, Advice.HWPOISON)
+"""Advice that acts on every mapping of the file: vfs_fallocate() with a hole; unmap_mapping_range() of the page."""
+_OF_VMA = (Advice.HUGEPAGE, Advice.NOHUGEPAGE)
+"""Advice that is a flag of the VMA, which is split for it, and with it a huge entry (vma_adjust_trans_huge)."""
+
+
+def do(handles: Handles, index: int, op: MappingOp) -> tuple[Segment, ...]:
+    """Do the op; what a load saw. Raises OSError."""
+    match op:
+        case ops.Mmap():
+            _mmap(handles, index, op)
+        case ops.Munmap(name):
+            map = handles.map(name)
+            syscalls.munmap(map.address, map.length)
+            del handles.maps[name]
+            handles.levels.forget(map.address, map.address + map.length, index)
+        case ops.Mremap(name, offset, new):
+            _mremap(handles, index, name, offset, new)
+        case ops.Mprotect(name, offset, length, access):
+            address = handles.map_at(name, offset)
+            handles.levels.split(address, address + _pages(length), index)
+            syscalls.mprotect(address, _pages(length), ACCESSES[access])
+        case ops.Madvise():
+            _madvise(handles, index, op)
+        case ops.Store(name, offset, length):
+            map = handles.map(name)
+            seq, start = handles.seqs[index], map.offset + offset
+            memory.store(handles.cpu, map.address + offset, start, length, seq, map.file.id)
+        case ops.Load(name, offset, length):
+            map = handles.map(name)
+            start = map.offset + offset
+            return contents.decode(Memory(handles.cpu, map.address, map.offset), start, start + length)[0]
+        case ops.Flush(name, offset, length):
+            handles.cpu.flush(handles.map_at(name, offset), length)
+        case _:
+            assert_never(op)
+    return ()
+
+
+def _mmap(handles: Handles, index: int, op: ops.Mmap) -> None:
+    file = handles.file(op.fd)
+    address = syscalls.mmap_aligned(op.length, _READ_WRITE, SHARINGS[op.sharing], file.fd, op.offset, op.align)
+    map = handles.maps[op.map] = Mapped(address, file, op.offset, _pages(op.length))
+    handles.levels.forget(address, address + map.length, index)
+
+
+def _mremap(handles: Handles, index: int, name: str, offset: int, new: str) -> None:
+    map = handles.map(name)
+    old, length = map.address + offset, map.length - offset
+    address = syscalls.mremap_moved(old, length)
+    handles.maps[new] = Mapped(address, map.file, map.offset + offset, length)
+    if offset:
+        handles.maps[name] = Mapped(map.address, map.file, map.offset, offset)
+    else:
+        del handles.maps[name]
+    handles.levels.move(old, address, length, index)
+
+
+def _madvise(handles: Handles, index: int, op: ops.Madvise) -> None:
+    map = handles.map(op.map)
+    address = map.address + op.offset
+    if op.advice in _OF_FILE:
+        handles.unmaps(index, map.file)
+    elif op.advice is Advice.DONTNEED:
+        handles.levels.forget(address, address + op.length, index)
+    elif op.advice in _OF_VMA:
+        handles.levels.split(address, address + _pages(op.length), index)
+    syscalls.madvise(address, op.length, ADVICES[op.advice])
+
+
+def _pages(length: int) -> int:
+    return -(-length // PAGE) * PAGE

@@ -1,0 +1,137 @@
+"""The mounted file system as a whole: unmounted and mounted again, frozen, filled."""
+
+import errno
+import os
+from dataclasses import dataclass
+
+from harness.agent import ioctls, syscalls
+from harness.model.units import PAGE
+
+FILLER = ".filler"
+"""What Fill leaves in the root directory: no file of any Program, whose names cannot begin with a dot."""
+DROP_CACHES = "/proc/sys/vm/drop_caches"
+_PIECES = (256 << 20, 32 << 20, 4 << 20, 512 << 10, 64 << 10, PAGE)
+_FLAGS = {"ro": syscalls.MS_RDONLY, "rw": 0}
+"""Options that mount(2) takes as flags; every other goes to the file system."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the file system under test is mounted, and what mount(2) was told.
+
+    Without a source it is a directory of a file system that is not ours: what would act on all of that is refused with
+    EINVAL. Methods raise OSError.
+    """
+
+    root: str
+    source: str = ""
+    fs: str = ""
+    options: str = ""
+
+    @property
+    def mounted(self) -> bool:
+        return os.path.ismount(self.root) if self.source else True
+
+    def mount(self) -> None:
+        """Mount as the first time."""
+        self._check()
+        syscalls.mount(self.source, self.root, self.fs, self.options)
+
+    def umount(self) -> None:
+        """Unmount; EBUSY while anything is open or mapped."""
+        self._check()
+        syscalls.umount(self.root)
+
+    def remount(self, options: str) -> None:
+        """mount(2) with MS_REMOUNT and these options, of which ro and rw become flags."""
+        self._check()
+        words = options.split(",")
+        flags = syscalls.MS_REMOUNT
+        for word in words:
+            flags |= _FLAGS.get(word, 0)
+        rest = ",".join(word for word in words if word not in _FLAGS)
+        syscalls.mount(self.source, self.root, self.fs, rest, flags)
+
+    def freeze(self) -> None:
+        """FIFREEZE."""
+        self._check()
+        with Directory(self.root) as fd:
+            ioctls.freeze(fd)
+
+    def thaw(self) -> None:
+        """FITHAW; EINVAL when it is not frozen."""
+        self._check()
+        with Directory(self.root) as fd:
+            ioctls.thaw(fd)
+
+    def read_only(self) -> bool:
+        """Whether nothing can be written to it now."""
+        return bool(os.statvfs(self.root).f_flag & os.ST_RDONLY)
+
+    def drop_caches(self) -> None:
+        """Write 3 to drop_caches: clean page cache, dentries and inodes that nobody uses go."""
+        self._check()
+        with open(DROP_CACHES, "w") as file:
+            file.write("3")
+
+    def fill(self, spare: int) -> None:
+        """Allocate all blocks to the filler, large pieces first, small ones for the rest, then let go of `spare` bytes.
+
+        statfs(2) would not tell how much there is: file systems keep reserves, of which root may use some. Nothing is
+        synced, so that what is not durable yet stays so. Raises OSError other than ENOSPC.
+        """
+        self._check()
+        fd = os.open(os.path.join(self.root, FILLER), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            end = os.fstat(fd).st_size
+            for piece in _PIECES:
+                end = _grow(fd, end, piece)
+            if spare:
+                os.ftruncate(fd, max(0, end - spare))
+        finally:
+            os.close(fd)
+
+    def unfill(self) -> None:
+        """Remove the filler."""
+        self._check()
+        os.unlink(os.path.join(self.root, FILLER))
+
+    def _check(self) -> None:
+        if not self.source:
+            raise OSError(errno.EINVAL, f"{self.root} is no mount of ours")
+
+
+def _grow(fd: int, end: int, piece: int) -> int:
+    """Allocate pieces from `end` on until there is no space; the new end."""
+    while True:
+        try:
+            syscalls.fallocate(fd, 0, end, piece)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            # ext4 keeps what it could allocate of the piece, and moves the end of the file.
+            return max(end, os.fstat(fd).st_size)
+        end += piece
+
+
+class Directory:
+    """A directory that is open in the context."""
+
+    def __init__(self, path: str) -> None:
+        self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def __enter__(self) -> int:
+        return self._fd
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+
+def found(root: str, options: str) -> Place:
+    """The Place of what is mounted at `root` now; a plain directory when nothing is."""
+    with open("/proc/self/mounts") as file:
+        for line in file.read().splitlines():
+            source, target, fs, *_ = line.split()
+            if target == root:
+                return Place(root, source, fs, options)
+    return Place(root)

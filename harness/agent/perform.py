@@ -1,0 +1,38 @@
+"""One op done in this process and thread: which module does it, and what becomes of its failure."""
+
+import errno
+from typing import assert_never
+
+from harness.agent import checks, copies, files, mappings, syncs, system
+from harness.agent.handles import Handles
+from harness.model import ops
+from harness.model.observation import OpResult
+from harness.model.ops import Op
+
+
+def perform(handles: Handles, index: int, op: Op) -> OpResult:
+    """Do op `index`. A failed one is a result with its errno; what it was to define stays undefined."""
+    try:
+        return _perform(handles, index, op)
+    except OSError as error:
+        return OpResult(index, errno=error.errno or errno.EIO)
+
+
+def _perform(handles: Handles, index: int, op: Op) -> OpResult:
+    if isinstance(op, ops.FileOp):
+        return OpResult(index, segments=files.do(handles, index, op))
+    if isinstance(op, ops.CopyOp):
+        return OpResult(index, segments=copies.do(handles, index, op))
+    if isinstance(op, ops.MappingOp):
+        return OpResult(index, segments=mappings.do(handles, index, op))
+    if isinstance(op, ops.SyncOp):
+        syncs.do(handles, op)
+    elif isinstance(op, ops.SystemOp):
+        system.do(handles, op)
+    elif isinstance(op, ops.CheckOp):
+        return OpResult(index, unmet=checks.unmet(handles, op))
+    elif isinstance(op, ops.LaneOp):
+        raise AssertionError(f"{op} is nothing that a single thread can do")
+    else:
+        assert_never(op)
+    return OpResult(index)

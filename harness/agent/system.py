@@ -1,0 +1,31 @@
+"""The ops on the mounted file system as a whole."""
+
+from typing import assert_never
+
+from harness.agent.handles import Handles
+from harness.model import ops
+from harness.model.ops import SystemOp
+
+
+def do(handles: Handles, op: SystemOp) -> None:
+    """Do the op. Raises OSError."""
+    place = handles.place
+    match op:
+        case ops.Freeze():
+            place.freeze()
+        case ops.Thaw():
+            place.thaw()
+        case ops.Remount(options):
+            place.remount(options)
+        case ops.Umount():
+            place.umount()
+        case ops.Mount():
+            place.mount()
+        case ops.DropCaches():
+            place.drop_caches()
+        case ops.Fill(spare):
+            place.fill(spare)
+        case ops.Unfill():
+            place.unfill()
+        case _:
+            assert_never(op)
