@@ -26,6 +26,10 @@ class SetupError(DaxcheckError):
     exit_code = EXIT_USAGE
 
 
+class Refused(SetupError):
+    """The kernel under test does not take a format or layout that another may: its cells are SKIP, with this text."""
+
+
 class InfraError(DaxcheckError):
     """The harness or the virtual machine failed: never a verdict on the kernel under test."""
 

@@ -11,7 +11,12 @@ from harness.kernel.kernel import Kernel
 CHANNEL = ("virtio_pci", "virtio_console")
 PMEM = ("libnvdimm", "nfit", "nd_pmem")
 FILE_SYSTEMS = ("ext4", "xfs")
-WANTED = (*CHANNEL, *PMEM, *FILE_SYSTEMS)
+MAPPER = ("dm_mod",)
+VIRTIO = ("virtio_pmem",)
+RAMDISK = ("brd",)
+OPTIONAL = (*FILE_SYSTEMS, *MAPPER, *VIRTIO, *RAMDISK)
+"""What a kernel may lack if nobody wants to test on it; who does is told so then."""
+WANTED = (*CHANNEL, *PMEM, *OPTIONAL)
 """What every guest of ours uses, by module name."""
 
 CONFIG = {
@@ -21,6 +26,8 @@ CONFIG = {
     "nfit": "CONFIG_ACPI_NFIT",
     "nd_pmem": "CONFIG_BLK_DEV_PMEM",
     "nd_btt": "CONFIG_BTT",
+    "virtio_pmem": "CONFIG_VIRTIO_PMEM",
+    "nd_virtio": "CONFIG_VIRTIO_PMEM",
     "ext4": "CONFIG_EXT4_FS",
     "jbd2": "CONFIG_JBD2",
     "mbcache": "CONFIG_FS_MBCACHE",
@@ -30,6 +37,7 @@ CONFIG = {
     "fuse": "CONFIG_FUSE_FS",
     "virtiofs": "CONFIG_VIRTIO_FS",
     "dm_mod": "CONFIG_BLK_DEV_DM",
+    "brd": "CONFIG_BLK_DEV_RAM",
 }
 """The option that builds a module, for error texts (from the Makefiles of drivers/nvdimm, fs/ext4, ...)."""
 

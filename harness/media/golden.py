@@ -6,24 +6,34 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness import cachedir
+from harness.errors import Refused
 from harness.memfile import MemFile
 
-KEEP = 32
-"""Images in the cache, a few MB each: one per kernel and file system."""
+KEEP = 96
+"""Images in the cache, one or two MB each: one per kernel, file system and format."""
 FORMAT = 1
 """Raise when what a golden image holds changes its meaning."""
 
 
 def load(key: tuple[str, ...], size: int, make: Callable[[MemFile], None]) -> MemFile:
-    """A copy of the golden image for `key`, owned by the caller; `make` formats a blank one when none is cached."""
+    """A copy of the golden image for `key`, owned by the caller; `make` formats a blank one when none is cached.
+
+    A format that the kernel refuses is kept too, by the reason: raises Refused, then and ever after.
+    """
     digest = hashlib.sha256(json.dumps((FORMAT, size, *key)).encode()).hexdigest()
 
     def fill(room: Path) -> None:
         with MemFile("golden", size) as blank:
-            make(blank)
-            blank.save(room / "image")
+            try:
+                make(blank)
+            except Refused as error:
+                (room / "refused").write_text(str(error))
+            else:
+                blank.save(room / "image")
 
     entry = cachedir.directory("golden", digest, fill, hashed=True, keep=KEEP)
+    if (entry / "refused").exists():
+        raise Refused((entry / "refused").read_text())
     medium = MemFile("golden", size)
     medium.load(entry / "image")
     return medium

@@ -16,6 +16,8 @@ from harness.model.units import LINE
 
 PESSIMISTIC = "pessimistic"
 EVICTED = "evicted"
+STRICT = "strict"
+"""Nothing was evicted, and only explicit fences complete flushes."""
 RUN = 16
 """Lines of an average run that a random image keeps or loses together."""
 
@@ -28,13 +30,13 @@ class CrashImage:
     media: MemFile
 
 
-def persisted(base: MemFile, log: PersistLog, origin: int, count: int) -> MemFile:
-    """The media when nothing was evicted: `base` and the first `count` log records.
+def persisted(base: MemFile, log: PersistLog, origin: int, count: int, *, strict: bool = False) -> MemFile:
+    """The media when nothing was evicted: `base` and the first `count` log records, if `strict` only the fenced ones.
 
     `origin` is the guest-physical address of the device's first byte.
     """
     media = base.copy("media")
-    log.apply(media.array, origin, count)
+    log.apply(media.array, origin, count, strict=strict)
     return media
 
 

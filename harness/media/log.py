@@ -22,7 +22,7 @@ LINE = 64
 """Bytes of a cache line."""
 HEADER_SIZE = 4096
 MAGIC = b"DAXPLOG1"
-VERSION = 2
+VERSION = 3
 
 HEADER = np.dtype([
     ("magic", "S8"), ("version", "<u4"), ("record_size", "<u4"), ("capacity", "<u8"), ("count", "<u8"),
@@ -49,11 +49,12 @@ class PersistLogError(InfraError):
 
 
 class Kind(IntEnum):
-    """Record kinds; FENCE is not among them: a fence shows as the records it completed."""
+    """Record kinds. A fence shows as the records it completed; FENCE is one that completed none, after NO_FENCE."""
 
     LINE = 1
     BYTES = 2
     MARK = 3
+    FENCE = 4
 
 
 class Status(IntEnum):
@@ -68,7 +69,10 @@ class Status(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record: `data` became durable at guest-physical `address`; for MARK, `address` is the marker's value."""
+    """One record: `data` became durable at guest-physical `address`; for MARK, `address` is the marker's value.
+
+    `fenced` is false when a locked or serialising instruction completed it.
+    """
 
     kind: Kind
     address: int
@@ -237,11 +241,18 @@ class PersistLog:
         counts = [mark.count for mark in self.marks if mark.value == value]
         return counts[-1] if counts else None
 
-    def apply(self, image: Any, base: int, count: int | None = None, start: int = 0) -> int:
+    def fenced(self, count: int) -> bool:
+        """Whether explicit fences have completed all of the first `count` records."""
+        return bool(explicitly_fenced(self.records(0, count)).all())
+
+    def apply(self, image: Any, base: int, count: int | None = None, start: int = 0, *, strict: bool = False) -> int:
         """Write records [start, count) into `image`, a writable buffer of the NVDIMM that begins at guest-physical
-        `base`. Returns how many LINE and BYTES records there were. Raises PersistLogError for one outside it.
+        `base`; if `strict`, only those that a fence in [start, count) completed. Returns how many LINE and BYTES
+        records that were. Raises PersistLogError for one outside it.
         """
-        return apply_records(self.records(start, count), np.frombuffer(image, np.uint8), base)
+        records = self.records(start, count)
+        records = records[explicitly_fenced(records)] if strict else records
+        return apply_records(records, np.frombuffer(image, np.uint8), base)
 
 
 def check_records(records: Records) -> None:
@@ -249,11 +260,25 @@ def check_records(records: Records) -> None:
     kind, length, address = records["kind"], records["length"], records["address"]
     line = (kind == Kind.LINE) & (length == LINE) & (address % LINE == 0)
     some = (kind == Kind.BYTES) & (length >= 1) & (length <= LINE) & (address % LINE + length <= LINE)
-    mark = (kind == Kind.MARK) & (length == 0)
+    mark = ((kind == Kind.MARK) | (kind == Kind.FENCE)) & (length == 0)
     bad = np.flatnonzero(~(line | some | mark))
     if bad.size:
         i = int(bad[0])
         raise PersistLogError(f"persist log record {i} is damaged (kind {kind[i]}, length {length[i]}): rerun")
+
+
+def explicitly_fenced(records: Records) -> npt.NDArray[np.bool_]:
+    """Which records count when only sfence and mfence complete a flush or a non-temporal store.
+
+    A record that another instruction completed counts when a fence came later on, of whichever vCPU: what a CPU
+    flushed before it released a lock, the CPU that took the lock fences for both. Linux does it so: fsync flushes on
+    one CPU, and jbd2 executes the sfence of nvdimm_flush() on another. Each such fence is in the log: as a FENCE, or
+    as the records that it completed itself.
+    """
+    counts: npt.NDArray[np.bool_] = (records["flags"] & NO_FENCE) == 0
+    fences = np.flatnonzero(counts & (records["kind"] != Kind.MARK))
+    counts[:fences[-1] if fences.size else 0] = True
+    return counts
 
 
 def apply_records(records: Records, image: Bytes, base: int) -> int:
@@ -287,7 +312,7 @@ def apply_records(records: Records, image: Bytes, base: int) -> int:
 
 def _in_sequence(records: Records) -> npt.NDArray[np.int64]:
     """Where the LINE and BYTES records are, by rising sequence: with one busy vCPU the log has that order already."""
-    rows = np.flatnonzero(records["kind"] != Kind.MARK)
+    rows = np.flatnonzero(records["kind"] <= Kind.BYTES)
     sequence = records["sequence"][rows]
     if np.all(sequence[:-1] <= sequence[1:]):
         return rows

@@ -7,11 +7,12 @@ What the kernel said on its console decides how the end is told.
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from types import TracebackType
 from typing import Any, Self
 
 from harness.deadline import Deadline, DeadlineExpired
-from harness.errors import ChannelError, GuestDied, GuestHang, InfraError, StartError
+from harness.errors import ChannelError, GuestDied, GuestHang, InfraError, QemuError, StartError
 from harness.memfile import MemFile
 from harness.model.frame import Message
 from harness.vm.channel import Channel, ChannelClosed
@@ -78,9 +79,13 @@ class Guest:
         return self.call("hello", seconds)
 
     def nvdimm(self) -> Nvdimm:
-        """Ask QEMU where it put the NVDIMM."""
-        (device,) = (d["data"] for d in self.monitor.execute("query-memory-devices") if d["type"] == "nvdimm")
-        return Nvdimm(int(device["addr"]), int(device["size"]))
+        """Ask QEMU where it put the NVDIMMs, which follow each other. Raises QemuError when they do not."""
+        places = {"nvdimm": "addr", "virtio-pmem": "memaddr"}
+        devices = [d for d in self.monitor.execute("query-memory-devices") if d["type"] in places]
+        found = sorted((int(d["data"][places[d["type"]]]), int(d["data"]["size"])) for d in devices)
+        if not found or any(base + size != after for (base, size), (after, _) in pairwise(found)):
+            raise QemuError(f"QEMU put the NVDIMMs at {found}, not side by side")
+        return Nvdimm(found[0][0], sum(size for _, size in found))
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:

@@ -118,8 +118,7 @@ def _tools(programs: dict[str, Path]) -> Tree:
 
 def _modules(kernel: Kernel) -> Tree:
     tree: Tree = {}
-    # A kernel may lack a file system that nobody wants to test on it; who does is told so when it is mounted.
-    unknown = modules.missing(kernel, modules.FILE_SYSTEMS)
+    unknown = modules.missing(kernel, modules.OPTIONAL)
     for module in modules.closure(kernel, tuple(name for name in modules.WANTED if name not in unknown)):
         data = modinfo.read(module.path)
         # The debug information of a kernel built at home is ten times the module; a signature would not survive.

@@ -17,6 +17,7 @@ from typing import Self
 
 from harness.errors import QemuError, SetupError
 from harness.memfile import MemFile
+from harness.model.device import Device
 
 MIB = 1 << 20
 CONSOLE_LIMIT = 8 * MIB
@@ -27,6 +28,11 @@ PORT = "daxcheck"
 """The name of the virtio-serial port that the agent looks for."""
 
 
+_DRIVER = {Device.NVDIMM: "nvdimm", Device.EADR: "nvdimm", Device.VIRTIO_PMEM: "virtio-pmem-pci"}
+_PERSISTENCE = {Device.NVDIMM: "mem-ctrl", Device.EADR: "cpu", Device.VIRTIO_PMEM: "mem-ctrl"}
+"""What the firmware says of NVDIMMs. mem-ctrl is ADR: only what left the CPU caches survives. cpu is eADR: all does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hardware:
     """What the guest is made of; part of the key of every snapshot."""
@@ -34,6 +40,9 @@ class Hardware:
     memory: int = 512 * MIB
     cpus: int = 2
     nvdimm: int = 384 * MIB
+    device: Device = Device.NVDIMM
+    nvdimms: int = 1
+    """Devices that `nvdimm` bytes are split into, at adjacent guest-physical addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,7 @@ class Plan:
     ram: Ram | None = None
     append: str = ""
     plugin: str = ""
+    preload: str = ""
     incoming: bool = False
     interactive: bool = False
     inherit: tuple[int, ...] = ()
@@ -90,19 +100,18 @@ def command(plan: Plan, nvdimm: MemFile, console: MemFile, monitor: int, channel
     sharing = "share=off,readonly=on,rom=off" if ram.template else "share=on"
     argv = [
         # A kill -9 of the harness takes QEMU with it; no file it writes can outgrow the limit.
-        "setpriv", "--pdeathsig", "KILL", "prlimit", f"--fsize={CONSOLE_LIMIT}", str(plan.qemu.path),
+        "setpriv", "--pdeathsig", "KILL", "prlimit", f"--fsize={CONSOLE_LIMIT}",
+        *(("env", f"LD_PRELOAD={plan.preload}") if plan.preload else ()), str(plan.qemu.path),
         # Nothing that the command line does not name: no network, no disk, no firmware options of the host.
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-        # mem-ctrl is ADR: only what left the CPU caches survives. With "cpu" the kernel would skip every flush.
-        "-machine", "q35,nvdimm=on,nvdimm-persistence=mem-ctrl,memory-backend=ram0",
+        "-machine", f"q35,nvdimm=on,nvdimm-persistence={_PERSISTENCE[hardware.device]},memory-backend=ram0",
         # Four-level page tables: the plugin walks them.
         "-cpu", "max,la57=off",
         "-accel", "tcg,thread=multi",
         "-smp", str(hardware.cpus),
         "-m", f"{hardware.memory // MIB}M,slots=2,maxmem=4G",
         "-object", f"memory-backend-file,id=ram0,size={hardware.memory},mem-path={ram.path},{sharing}",
-        "-object", f"memory-backend-file,id=nv0,size={nvdimm.size},mem-path={nvdimm.path},share=on",
-        "-device", "nvdimm,id=nvdimm0,memdev=nv0",
+        *_nvdimms(hardware, nvdimm),
         "-chardev", _console(plan, console), "-serial", "chardev:console",
         "-chardev", f"socket,id=monitor,fd={monitor}", "-mon", "chardev=monitor,mode=control",
         "-device", "virtio-serial-pci", "-chardev", f"socket,id=channel,fd={channel}",
@@ -115,6 +124,18 @@ def command(plan: Plan, nvdimm: MemFile, console: MemFile, monitor: int, channel
         argv += ["-plugin", plan.plugin]
     if plan.incoming:
         argv += ["-incoming", "defer"]
+    return argv
+
+
+def _nvdimms(hardware: Hardware, nvdimm: MemFile) -> list[str]:
+    """The NVDIMMs, each backed by its part of one file; QEMU gives them one address after the other."""
+    argv, size = [], nvdimm.size // hardware.nvdimms
+    for index in range(hardware.nvdimms):
+        offset = f",offset={index * size}" if index else ""
+        argv += [
+            "-object", f"memory-backend-file,id=nv{index},size={size},mem-path={nvdimm.path}{offset},share=on",
+            "-device", f"{_DRIVER[hardware.device]},id=nvdimm{index},memdev=nv{index}",
+        ]  # fmt: skip
     return argv
 
 

@@ -23,8 +23,8 @@ from harness.vm.guest import BOOT, Guest, Nvdimm
 from harness.vm.machine import Plan, Ram
 
 AREA = "snapshots"
-KEEP = 8
-"""Snapshots in the cache, some 200 MB each: one per kernel, of those tested lately."""
+KEEP = 12
+"""Snapshots in the cache, some 200 MB each: one per kernel, device and number of NVDIMMs, of those tested lately."""
 FORMAT = 1
 """Raise when what a snapshot holds changes its meaning."""
 RESTORE = 60.0
@@ -54,10 +54,11 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Tracking:
-    """The plugin argument of a tracked guest and the descriptors that QEMU inherits for it."""
+    """The plugin argument of a tracked guest, the descriptors that QEMU inherits for it, and what it preloads."""
 
     argument: str
     inherit: tuple[int, ...]
+    preload: str = ""
 
 
 Track = Callable[[Path, Nvdimm], Tracking]
@@ -148,7 +149,8 @@ def _await_boot(guest: Guest) -> None:
 def _with(plan: Plan, ram: Ram, tracking: Tracking | None) -> Plan:
     if tracking is None:
         return dataclasses.replace(plan, ram=ram)
-    return dataclasses.replace(plan, ram=ram, plugin=tracking.argument, inherit=tracking.inherit)
+    plan = dataclasses.replace(plan, ram=ram, plugin=tracking.argument, preload=tracking.preload)
+    return dataclasses.replace(plan, inherit=tracking.inherit)
 
 
 def _answering(plan: Plan, nvdimm: MemFile, state: Path | None) -> Guest:

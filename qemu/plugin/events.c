@@ -27,6 +27,18 @@ void *pack_operand(struct operand operand)
 	return data;
 }
 
+static void completed(struct vcpu *vcpu, enum completion by, uint64_t index)
+{
+	uint64_t i;
+
+	for (i = 0; i < vcpu->pending; i++) {
+		if (vcpu->set[i].kind == RECORD_LINE)
+			line_logged(guest_line(vcpu->set[i].address), index + i);
+	}
+	if (by == BY_LOCKED)
+		vcpu_all_lax();
+}
+
 static void complete(struct vcpu *vcpu, enum completion by)
 {
 	uint64_t i, index;
@@ -37,12 +49,10 @@ static void complete(struct vcpu *vcpu, enum completion by)
 		for (i = 0; i < vcpu->pending; i++)
 			vcpu->set[i].flags = RECORD_NO_FENCE;
 	}
-	if (log_append(vcpu->set, vcpu->pending, &index)) {
-		for (i = 0; i < vcpu->pending; i++) {
-			if (vcpu->set[i].kind == RECORD_LINE)
-				line_logged(guest_line(vcpu->set[i].address), index + i);
-		}
-	}
+	if (by == BY_FENCE)
+		vcpu_fenced(vcpu);
+	if (log_append(vcpu->set, vcpu->pending, &index))
+		completed(vcpu, by, index);
 	log_add(&log_header->flushes, vcpu->flushes);
 	log_add(&log_header->nontemporal, vcpu->nontemporal);
 	log_add(&log_header->unchanged, vcpu->unchanged);
@@ -54,6 +64,19 @@ static void complete(struct vcpu *vcpu, enum completion by)
 void events_complete(unsigned int index, void *data)
 {
 	complete(vcpu_at(index), (enum completion)(uintptr_t)data);
+}
+
+void events_fence(unsigned int index, void *data)
+{
+	struct record record = { .kind = RECORD_FENCE, .vcpu = index };
+	struct vcpu *vcpu = vcpu_at(index);
+	uint64_t at;
+
+	(void)data;
+	if (!vcpu->lax)
+		return;
+	vcpu_fenced(vcpu);
+	log_append(&record, 1, &at);
 }
 
 void events_wrmsr(unsigned int index, void *data)

@@ -15,6 +15,9 @@ void events_flush(unsigned int vcpu, void *data);
 /* sfence, mfence, locked and serialising instructions; data is an enum completion. */
 void events_complete(unsigned int vcpu, void *data);
 
+/* sfence and mfence once more: logs that what other instructions have completed has been fenced as well. */
+void events_fence(unsigned int vcpu, void *data);
+
 /* wrmsr: completes unless the MSR is one that does not serialise. Needs registers. */
 void events_wrmsr(unsigned int vcpu, void *data);
 

@@ -32,14 +32,6 @@ static uint64_t linear_address(struct vcpu *vcpu, struct operand operand)
 	return effective_address(operand, registers, instruction, segment_base);
 }
 
-static bool is_ignored(uint64_t line)
-{
-	uint64_t offset = line - nvdimm.base;
-
-	return offset < __atomic_load_n(&log_header->fault_end, __ATOMIC_RELAXED) &&
-	       offset + LINE_SIZE > __atomic_load_n(&log_header->fault_start, __ATOMIC_RELAXED);
-}
-
 /* False outside long mode, where nothing above 4 GiB can be reached; and, stopping the log, when nothing is mapped. */
 static bool find_flushed(struct vcpu *vcpu, struct operand operand, uint64_t *physical)
 {
@@ -93,7 +85,7 @@ void events_flush(unsigned int index, void *data)
 	if (!live)
 		return;
 	guest_touch();
-	if (is_ignored(physical))
+	if (log_ignores(physical - nvdimm.base))
 		log_count(&log_header->dropped);
 	else
 		add_line(vcpu, index, physical, live);

@@ -22,8 +22,8 @@ void guest_find_memory(const struct options *options)
 
 	/* vCPU threads come up while the machine is built: by then the memory backends are mapped */
 	pthread_mutex_lock(&lock);
-	if ((!ram.host && !memory_find(&ram, options->ram, why, sizeof(why))) ||
-	    (!nvdimm.host && !memory_find(&nvdimm, options->nvdimm, why, sizeof(why))))
+	if ((!ram.count && !memory_find(&ram, options->ram, why, sizeof(why))) ||
+	    (!nvdimm.count && !memory_find(&nvdimm, options->nvdimm, why, sizeof(why))))
 		log_stop(LOG_INTERNAL, "%s", why);
 	pthread_mutex_unlock(&lock);
 }

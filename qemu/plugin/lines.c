@@ -32,7 +32,7 @@ static uint64_t load_word(const uint8_t *line, size_t at)
 	return __atomic_load_n((const uint64_t *)(line + at), __ATOMIC_RELAXED);
 }
 
-static void copy(uint8_t *to, const uint8_t *line)
+void line_copy(uint8_t *to, const uint8_t *line)
 {
 	size_t at;
 
@@ -43,7 +43,7 @@ static void copy(uint8_t *to, const uint8_t *line)
 	}
 }
 
-static bool holds(const uint8_t *line, const uint8_t *data)
+bool line_holds(const uint8_t *line, const uint8_t *data)
 {
 	uint64_t word, difference = 0;
 	size_t at;
@@ -74,7 +74,7 @@ void line_capture(struct line *line, struct record *record, const uint8_t *live)
 
 	do {
 		before = newest(line);
-		copy(record->data, live);
+		line_copy(record->data, live);
 	} while (!number(line, record, before));
 }
 
@@ -97,7 +97,7 @@ bool line_is_persisted(const struct line *line, const uint8_t *live)
 	if (!logged)
 		return false;
 	record = log_record(logged - 1);
-	if (!line_is_newest(line, record) || !holds(live, record->data))
+	if (!line_is_newest(line, record) || !line_holds(live, record->data))
 		return false;
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	return line_is_newest(line, record); /* nobody captured it while we looked */

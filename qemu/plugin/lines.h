@@ -26,6 +26,12 @@ bool lines_install(uint64_t size, char *why, size_t why_size);
 /* The line that holds byte `offset` of the NVDIMM. */
 struct line *line_at(uint64_t offset);
 
+/* Copies a line in pieces that x86 stores atomically. */
+void line_copy(uint8_t *to, const uint8_t *line);
+
+/* Whether the line holds these bytes. */
+bool line_holds(const uint8_t *line, const uint8_t *data);
+
 /* Copies the line as it is, from `live` to record->data, and numbers the record. */
 void line_capture(struct line *line, struct record *record, const uint8_t *live);
 

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define LOG_MAGIC "DAXPLOG1"
-#define LOG_VERSION 2
+#define LOG_VERSION 3
 #define LOG_HEADER_SIZE 4096
 #define LINE_SIZE 64
 
@@ -27,6 +27,7 @@ enum record_kind {
 	RECORD_LINE = 1,  /* a whole line, flushed and fenced */
 	RECORD_BYTES = 2, /* bytes within one line, stored non-temporally and fenced */
 	RECORD_MARK = 3,  /* address holds the marker's value */
+	RECORD_FENCE = 4, /* an sfence or mfence that completed nothing itself, after NO_FENCE completions */
 };
 
 enum record_flags {
@@ -78,6 +79,13 @@ bool log_open(const char *path, char *why, size_t why_size);
 static inline bool log_running(void)
 {
 	return __atomic_load_n(&log_header->status, __ATOMIC_RELAXED) == LOG_RUNNING;
+}
+
+/* Whether the planted fault ignores flushes of the line at device byte `offset`. */
+static inline bool log_ignores(uint64_t offset)
+{
+	return offset < __atomic_load_n(&log_header->fault_end, __ATOMIC_RELAXED) &&
+	       offset + LINE_SIZE > __atomic_load_n(&log_header->fault_start, __ATOMIC_RELAXED);
 }
 
 /* Appends all `count` records in one piece, *index the first of them; or none, false, and sets LOG_FULL. */

@@ -12,19 +12,30 @@
 
 #define PAGE_SIZE UINT64_C(4096)
 
+/* Two NVDIMMs are one file in two pieces; a few more are room for a mapping that the kernel cannot merge. */
+#define REGION_PIECES 8
+
+/* Bytes [offset, offset + length) of a file are mapped at `host`. */
+struct piece {
+	uint64_t offset, length;
+	uint8_t *host;
+};
+
+/* One file, which the guest sees at adjacent addresses although this process may have it mapped in pieces. */
 struct region {
 	uint64_t base; /* guest-physical */
 	uint64_t size;
-	uint8_t *host; /* set by memory_find() */
+	size_t count; /* 0 until memory_find() */
+	struct piece pieces[REGION_PIECES];
 };
 
 /*
- * Finds where [0, region->size) of the file at `path` is mapped in this process, contiguously. `path` may be
- * /proc/self/fd/N. Returns false, with the reason in `why`, when it is not mapped.
+ * Finds where [0, region->size) of the file at `path` is mapped in this process. `path` may be /proc/self/fd/N.
+ * Returns false, with the reason in `why`, when a part of it is not mapped.
  */
 bool memory_find(struct region *region, const char *path, char *why, size_t why_size);
 
-/* The host address of guest-physical [physical, physical + size), or NULL when that is not inside the region. */
+/* The host address of guest-physical [physical, physical + size), or NULL when that is not inside one piece. */
 uint8_t *memory_at(const struct region *region, uint64_t physical, uint64_t size);
 
 #endif

@@ -41,7 +41,7 @@ static bool take_range(const char *text, uint64_t *start, uint64_t *end)
 
 static bool take_mode(const char *text, enum mode *mode)
 {
-	static const char *const names[] = { "flush", "count_stores", "probe" };
+	static const char *const names[] = { "flush", "count_stores", "device_flush", "probe" };
 	size_t i;
 
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -62,6 +62,7 @@ static bool take_argument(struct options *options, const char *argument)
 		{ "log", &options->log, NULL },
 		{ "ram", &options->ram, NULL },
 		{ "nvdimm", &options->nvdimm, NULL },
+		{ "base", &options->base, NULL },
 		{ "ram_size", NULL, &options->ram_size },
 		{ "nvdimm_base", NULL, &options->nvdimm_base },
 		{ "nvdimm_size", NULL, &options->nvdimm_size },
@@ -81,6 +82,9 @@ static bool take_argument(struct options *options, const char *argument)
 	value = value_of(argument, "fault_ignore_flush");
 	if (value)
 		return take_range(value, &options->fault_start, &options->fault_end);
+	value = value_of(argument, "fault_no_fence");
+	if (value)
+		return options->fault_no_fence = !strcmp(value, "1");
 	value = value_of(argument, "mode");
 	return value && take_mode(value, &options->mode);
 }
@@ -91,9 +95,11 @@ static const char *flaw_of(const struct options *options)
 		return NULL;
 	if (!options->log)
 		return "argument log=PATH is missing";
-	if (!options->ram || !options->nvdimm)
+	if (options->mode == MODE_DEVICE_FLUSH && (!options->base || !options->nvdimm))
+		return "arguments base=PATH and nvdimm=PATH are both needed";
+	if (options->mode != MODE_DEVICE_FLUSH && (!options->ram || !options->nvdimm))
 		return "arguments ram=PATH and nvdimm=PATH are both needed";
-	if (!options->ram_size || options->ram_size > RAM_SIZE_MAX)
+	if (options->mode != MODE_DEVICE_FLUSH && (!options->ram_size || options->ram_size > RAM_SIZE_MAX))
 		return "argument ram_size=BYTES must be 1..2147483648 (RAM in one piece)";
 	if (options->nvdimm_base < NVDIMM_BASE_MIN || options->nvdimm_base % LINE)
 		return "argument nvdimm_base=GPA must be at least 0x100000000 and a multiple of 64";

@@ -10,14 +10,16 @@
 enum mode {
 	MODE_FLUSH,	   /* record what is persisted */
 	MODE_COUNT_STORES, /* that, and call out on every store: what tracking stores would cost (benchmark only) */
+	MODE_DEVICE_FLUSH, /* record what the guest's flush requests to a virtio-pmem device persist */
 	MODE_PROBE,	   /* record nothing; say whether this QEMU has what the plugin needs */
 };
 
 struct options {
 	enum mode mode;
-	const char *log, *ram, *nvdimm; /* paths */
+	const char *log, *ram, *nvdimm, *base; /* paths */
 	uint64_t ram_size, nvdimm_base, nvdimm_size;
 	uint64_t fault_start, fault_end; /* device bytes */
+	bool fault_no_fence; /* sfence and mfence count as locked instructions */
 };
 
 /* Fills `options`; false, with one line that names the argument in `why`, when one is wrong or missing. */

@@ -13,6 +13,7 @@
 
 #include "api.h"
 #include "decode.h"
+#include "device.h"
 #include "events.h"
 #include "guest.h"
 #include "lines.h"
@@ -38,16 +39,32 @@ static struct decoded decode_instruction(struct qemu_plugin_insn *insn)
 #endif
 }
 
-/* Calls out only while the vCPU has something pending: fences and locked instructions are frequent. */
+/* Calls out only while `member` is not 0. */
+static void on_exec_if(struct qemu_plugin_insn *insn, qemu_plugin_u64 member, qemu_plugin_vcpu_udata_cb_t callback,
+		       enum qemu_plugin_cb_flags flags, void *data)
+{
+#if PLUGIN_API >= 3
+	qemu_plugin_register_vcpu_insn_exec_cond_cb(insn, callback, flags, QEMU_PLUGIN_COND_NE, member, 0, data);
+#else
+	(void)member;
+	qemu_plugin_register_vcpu_insn_exec_cb(insn, callback, flags, data);
+#endif
+}
+
+/* Fences and locked instructions are frequent, and seldom is anything pending. */
 static void on_exec_if_pending(struct qemu_plugin_insn *insn, qemu_plugin_vcpu_udata_cb_t callback,
 			       enum qemu_plugin_cb_flags flags, void *data)
 {
-#if PLUGIN_API >= 3
-	qemu_plugin_register_vcpu_insn_exec_cond_cb(insn, callback, flags, QEMU_PLUGIN_COND_NE, vcpu_pending_member(), 0,
-						    data);
-#else
-	qemu_plugin_register_vcpu_insn_exec_cb(insn, callback, flags, data);
-#endif
+	on_exec_if(insn, vcpu_pending_member(), callback, flags, data);
+}
+
+static void on_fence(struct qemu_plugin_insn *insn)
+{
+	enum completion by = options.fault_no_fence ? BY_LOCKED : BY_FENCE;
+
+	on_exec_if_pending(insn, events_complete, QEMU_PLUGIN_CB_NO_REGS, (void *)by);
+	if (by == BY_FENCE)
+		on_exec_if(insn, vcpu_lax_member(), events_fence, QEMU_PLUGIN_CB_NO_REGS, NULL);
 }
 
 static void on_exec(struct qemu_plugin_insn *insn, qemu_plugin_vcpu_udata_cb_t callback, void *data)
@@ -75,6 +92,9 @@ static void instrument(struct qemu_plugin_insn *insn)
 	struct decoded decoded = decode_instruction(insn);
 	void *place = pack_place(decoded.kind, qemu_plugin_insn_vaddr(insn));
 
+	/* to virtio-pmem no instruction makes a difference */
+	if (options.mode == MODE_DEVICE_FLUSH && decoded.kind != KIND_MARKER)
+		return;
 	switch (decoded.kind) {
 	case KIND_OTHER:
 		break;
@@ -82,7 +102,7 @@ static void instrument(struct qemu_plugin_insn *insn)
 		on_exec(insn, events_flush, pack_operand(decoded.operand));
 		break;
 	case KIND_FENCE:
-		on_exec_if_pending(insn, events_complete, QEMU_PLUGIN_CB_NO_REGS, (void *)BY_FENCE);
+		on_fence(insn);
 		break;
 	case KIND_SERIALISING:
 		forget_page(insn);
@@ -147,7 +167,8 @@ static void on_vcpu(qemu_plugin_id_t id, unsigned int index)
 		answer_probe(missing);
 	if (!ready)
 		log_stop(LOG_INTERNAL, "QEMU offers no register %s", missing);
-	guest_find_memory(&options);
+	if (options.mode != MODE_DEVICE_FLUSH)
+		guest_find_memory(&options);
 	if (log_running())
 		log_count(&log_header->vcpus);
 }
@@ -166,7 +187,8 @@ static bool install(const qemu_info_t *info, int argc, char **argv, char *why, s
 	if (!log_open(options.log, why, why_size))
 		return false;
 	guest_install(&options);
-	if (!lines_install(options.nvdimm_size, why, why_size))
+	if (options.mode == MODE_DEVICE_FLUSH ? !device_install(&options, why, why_size) :
+						!lines_install(options.nvdimm_size, why, why_size))
 		return false;
 	if (options.fault_end > options.fault_start) {
 		log_header->fault_start = options.fault_start;

@@ -13,6 +13,7 @@ static const char *const names[REG_COUNT] = {
 };
 
 static struct qemu_plugin_scoreboard *scoreboard;
+static unsigned int vcpus; /* highest index and 1 */
 /* Handles are the same for all vCPUs; each vCPU's thread writes the same values before it runs code. */
 static struct qemu_plugin_register *handles[REG_COUNT];
 
@@ -29,6 +30,11 @@ struct vcpu *vcpu_at(unsigned int index)
 qemu_plugin_u64 vcpu_pending_member(void)
 {
 	return (qemu_plugin_u64){ scoreboard, offsetof(struct vcpu, pending) };
+}
+
+qemu_plugin_u64 vcpu_lax_member(void)
+{
+	return (qemu_plugin_u64){ scoreboard, offsetof(struct vcpu, lax) };
 }
 
 qemu_plugin_u64 vcpu_mappings_member(void)
@@ -66,6 +72,8 @@ bool vcpu_init(unsigned int index, const char **missing)
 		__atomic_store_n(&handles[i], handle, __ATOMIC_RELAXED);
 	}
 	g_array_free(registers, TRUE);
+	if (index >= vcpus) /* QEMU makes its vCPUs one after the other */
+		__atomic_store_n(&vcpus, index + 1, __ATOMIC_RELEASE);
 	if (!vcpu->scratch) {
 		vcpu->scratch = g_byte_array_sized_new(16);
 		vcpu->mappings = 1; /* no page is remembered yet */
@@ -81,6 +89,19 @@ uint64_t vcpu_register(struct vcpu *vcpu, enum reg reg)
 	qemu_plugin_read_register(handles[reg], vcpu->scratch);
 	memcpy(&value, vcpu->scratch->data, MIN(vcpu->scratch->len, sizeof(value)));
 	return value;
+}
+
+void vcpu_all_lax(void)
+{
+	unsigned int i, count = __atomic_load_n(&vcpus, __ATOMIC_ACQUIRE);
+
+	for (i = 0; i < count; i++)
+		__atomic_store_n(&vcpu_at(i)->lax, 1, __ATOMIC_SEQ_CST);
+}
+
+void vcpu_fenced(struct vcpu *vcpu)
+{
+	__atomic_store_n(&vcpu->lax, 0, __ATOMIC_SEQ_CST);
 }
 
 bool vcpu_in_long_mode(struct vcpu *vcpu)

@@ -25,6 +25,7 @@ enum reg {
  */
 struct vcpu {
 	uint64_t pending; /* records in `set`: flushed or stored non-temporally, not yet fenced */
+	uint64_t lax;	  /* 1: since its last fence, on any vCPU something was completed without one; others set it */
 	struct record *set;
 	uint64_t room;
 	GByteArray *scratch;	/* for register reads, so that these allocate nothing */
@@ -45,10 +46,17 @@ struct vcpu *vcpu_at(unsigned int index);
 
 /* The scoreboard members that generated code compares and counts up. */
 qemu_plugin_u64 vcpu_pending_member(void);
+qemu_plugin_u64 vcpu_lax_member(void);
 qemu_plugin_u64 vcpu_mappings_member(void);
 
 /* Reads a register; only in a callback registered with QEMU_PLUGIN_CB_R_REGS. */
 uint64_t vcpu_register(struct vcpu *vcpu, enum reg reg);
+
+/* Something has been completed without a fence, and is in the log: the next fence of every vCPU is news. */
+void vcpu_all_lax(void);
+
+/* The vCPU executes a fence; call it before that goes to the log, or what comes between would have no fence. */
+void vcpu_fenced(struct vcpu *vcpu);
 
 /* Needs registers, too. */
 bool vcpu_in_long_mode(struct vcpu *vcpu);

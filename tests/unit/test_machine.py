@@ -8,6 +8,7 @@ import pytest
 
 from harness.errors import QemuError, SetupError
 from harness.memfile import MemFile
+from harness.model.device import Device
 from harness.vm.machine import CONSOLE_LIMIT, PORT, Hardware, Machine, Plan, Qemu, Ram, command, find_qemu
 
 
@@ -78,6 +79,47 @@ def test_the_command_line_suits_the_plugin(argv: list[str]) -> None:
     assert "share=on" in nvdimm and "share=off" in ram
     assert not [word for word in argv if "nvdimm-persistence=cpu" in word]
     assert argv[argv.index("-plugin") + 1] == "file=/p"
+
+
+def test_two_nvdimms_share_one_file() -> None:
+    """Each NVDIMM is backed by its own half of the file, so that together they are all of it."""
+    with MemFile("nvdimm", 1 << 20) as nvdimm, MemFile("console", 0) as console:
+        both = command(plan(Path("/qemu"), hardware=Hardware(nvdimm=1 << 20, nvdimms=2)), nvdimm, console, 5, 6)
+    backends = [dict(item.split("=") for item in word.split(",")[1:]) for word in both if word.startswith("memory-b")]
+    halves = [backend for backend in backends if backend["id"].startswith("nv")]
+    assert {backend["mem-path"] for backend in halves} == {str(nvdimm.path)}
+    assert [(int(backend.get("offset", 0)), int(backend["size"])) for backend in halves] == [
+        (0, 1 << 19), (1 << 19, 1 << 19),
+    ]  # fmt: skip
+    assert [word for word in both if word.startswith("nvdimm,")] == [
+        "nvdimm,id=nvdimm0,memdev=nv0", "nvdimm,id=nvdimm1,memdev=nv1",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("device", "driver", "persistence"),
+    [
+        (Device.NVDIMM, "nvdimm,", "mem-ctrl"),
+        (Device.EADR, "nvdimm,", "cpu"),
+        (Device.VIRTIO_PMEM, "virtio-pmem-pci,", ""),
+    ],
+)
+def test_the_device_is_what_was_asked_for(device: Device, driver: str, persistence: str) -> None:
+    """The memory is given to the guest by the device's driver, and the firmware says what survives."""
+    with MemFile("nvdimm", 1 << 20) as nvdimm, MemFile("console", 0) as console:
+        words = command(plan(Path("/qemu"), hardware=Hardware(nvdimm=1 << 20, device=device)), nvdimm, console, 5, 6)
+    (given,) = [word for word in words if word.endswith("memdev=nv0")]
+    assert given.startswith(driver)
+    assert f"nvdimm-persistence={persistence}" in words[words.index("-machine") + 1]
+
+
+def test_a_preloaded_library_is_qemus_alone() -> None:
+    """What stands before QEMU on the command line does not load it."""
+    with MemFile("nvdimm", 1 << 20) as nvdimm, MemFile("console", 0) as console:
+        words = command(plan(Path("/qemu"), preload="/p.so"), nvdimm, console, 5, 6)
+        plain = command(plan(Path("/qemu")), nvdimm, console, 5, 6)
+    at = words.index("/qemu")
+    assert words[at - 2 : at] == ["env", "LD_PRELOAD=/p.so"] and "env" not in plain
 
 
 @pytest.mark.parametrize(

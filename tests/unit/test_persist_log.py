@@ -160,7 +160,7 @@ def test_what_is_not_completed_cannot_win(writer: Writer) -> None:
 
 def brute_force(records: Records, image: bytearray) -> None:
     for row in sorted(records, key=lambda row: int(row["sequence"])):
-        if row["kind"] != Kind.MARK:
+        if row["kind"] <= Kind.BYTES:
             start = int(row["address"]) - BASE
             image[start : start + int(row["length"])] = row["data"][: int(row["length"])].tobytes()
 
@@ -171,7 +171,7 @@ BYTES = st.builds(
     lambda number, start, data, sequence: some(number * LINE + start, data[: LINE - start], sequence),
     st.integers(0, 3), st.integers(0, LINE - 1), st.binary(min_size=1, max_size=LINE), SEQUENCES,
 )  # fmt: skip
-MARKS = st.builds(record, st.just(int(Kind.MARK)), st.integers(0, 5))
+MARKS = st.builds(record, st.sampled_from([Kind.MARK, Kind.FENCE]), st.integers(0, 5))
 
 
 @given(st.lists(LINES | BYTES | MARKS, max_size=60))
@@ -207,6 +207,7 @@ DAMAGE = {
     "no bytes": record(Kind.BYTES, BASE),
     "across a line": record(Kind.BYTES, BASE + 60, b"12345"),
     "mark with data": record(Kind.MARK, 1, b"x"),
+    "fence with data": record(Kind.FENCE, 1, b"x"),
 }
 
 

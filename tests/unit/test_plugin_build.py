@@ -136,6 +136,10 @@ WRONG = {
     "fault": ({"fault_ignore_flush": "100"}, "malformed argument 'fault_ignore_flush=100'"),
     "fault backwards": ({"fault_ignore_flush": "200-100"}, "malformed argument 'fault_ignore_flush=200-100'"),
     "fault outside": ({"fault_ignore_flush": "0-4097"}, "fault_ignore_flush=START-END must lie inside the NVDIMM"),
+    "device, no base": ({"mode": "device_flush"}, "arguments base=PATH and nvdimm=PATH are both needed"),
+    "device, not preloaded": ({"mode": "device_flush", "base": "/dev/null"},
+                              "fsync() of this QEMU is not ours: start it with LD_PRELOAD of the plugin's path"),
+    "no fence": ({"fault_no_fence": "maybe"}, "unknown or malformed argument 'fault_no_fence=maybe'"),
     "log is missing": ({"log": "/nonexistent/log"}, "cannot map log /nonexistent/log: No such file or directory"),
     "log is none": ({"log": "/etc/passwd"}, "log /etc/passwd"),
 }  # fmt: skip
@@ -222,6 +226,25 @@ def test_code_that_does_not_compile_is_told(cache: Path, tmp_path: Path) -> None
 def test_the_api_follows_qemus_version(version: str, api: int) -> None:
     """QEMU 9.0 and 9.1 have older interfaces; all newer ones still take a plugin of version 4."""
     assert plugin.api_version(f"QEMU emulator version {version} (Debian)") == api
+
+
+@needs_qemu
+def test_a_preloaded_plugin_takes_fsync(library: Path, tmp_path: Path) -> None:
+    """Preloaded, the plugin accepts to record a device's flush requests, of which there are none yet."""
+    for name in ("log", "base", "nvdimm"):
+        (tmp_path / name).write_bytes(b"")
+        os.truncate(tmp_path / name, 4096)
+    with (tmp_path / "log").open("r+b") as file:
+        PersistLog.create(file.fileno(), 10).close()
+    value = plugin.device_argument(library, log=tmp_path / "log", base=tmp_path / "base", nvdimm=tmp_path / "nvdimm",
+                                   nvdimm_base=1 << 32, nvdimm_size=4096)  # fmt: skip
+    argv = [str(QEMU), "-machine", "none", "-nodefaults", "-display", "none", "-monitor", "stdio", "-plugin", value]
+    environment = {**os.environ, "LD_PRELOAD": str(library)}
+    done = subprocess.run(argv, input="quit\n", env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    with PersistLog.open(tmp_path / "log") as log:
+        log.check()
+        assert (log.count, log.counters.fences) == (0, 0)
 
 
 def test_commas_in_paths_reach_the_plugin() -> None:

@@ -1,21 +1,30 @@
 """Programs for the tests with guests, and a session that lets a test meddle with a guest at a chosen moment."""
 
 import importlib.util
+import os
+import shutil
+import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.media.log import PersistLog
 from harness.model.program import Program, format
 from harness.model.recorder import Recorder
 from harness.model.units import PMD
 from harness.target.guest import Execution, GuestTarget, OnCut
 from harness.target.session import Session
 from harness.target.timing import Split
-from harness.vm import initramfs, interpreter
+from harness.vm import initramfs, interpreter, plugin
 from harness.vm.guest import ANSWER, Guest, OnEvent
 
+NATIVE = Path(__file__).resolve().parents[1] / "native"
+MIB = 1 << 20
+BASE = 1 << 32
+"""Where q35 puts the first NVDIMM when RAM ends below 4 GiB."""
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 
 
@@ -109,3 +118,71 @@ def in_guest() -> Callable[..., None]:
         session.guest.call("attach", seconds, fs=session.system.name, options=session.system.mount, format=argv)
 
     return run
+
+
+@dataclass(frozen=True)
+class Rig:
+    """Runs guests in a directory of its own."""
+
+    path: Path
+    qemu: Path
+    plugin: Path
+
+    def run(
+        self, body: str, *, other: str = "", capacity: int = 1000, la57: bool = False, private: bool = False,
+        nvdimm_size: int = 16 * MIB, ignore_flush: tuple[int, int] | None = None, no_fence: bool = False,
+        count_stores: bool = False, parts: int = 1,
+    ) -> PersistLog:  # fmt: skip
+        """Assemble and run `body`; the log it left. r15 holds the NVDIMM's address, its bytes are zero at first.
+
+        `other` runs on a second CPU at the same time; `tell N` and `await N` are their turns. The NVDIMM's file may be
+        that of several, in equal `parts`.
+        """
+        self._assemble(body, other, la57)
+        for name, size in (("ram", 64 * MIB), ("nvdimm", 16 * MIB)):
+            with (self.path / name).open("wb") as file:
+                file.truncate(size)
+        log = os.open(self.path / "log", os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        PersistLog.create(log, capacity).close()
+        os.close(log)
+        argument = plugin.argument(
+            self.plugin, log=self.path / "log", ram=self.path / "ram", ram_size=64 * MIB, nvdimm=self.path / "nvdimm",
+            nvdimm_base=BASE, nvdimm_size=nvdimm_size, ignore_flush=ignore_flush, no_fence=no_fence,
+            count_stores=count_stores,
+        )  # fmt: skip
+        share = "off" if private else "on"
+        nvdimms = [word for index in range(parts) for word in (
+            "-object", f"memory-backend-file,id=nv{index},size={16 * MIB // parts},mem-path={self.path / 'nvdimm'},"
+                       f"offset={index * 16 * MIB // parts},share=on",
+            "-device", f"nvdimm,memdev=nv{index}",
+        )]  # fmt: skip
+        argv = [
+            str(self.qemu), "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-accel", "tcg",
+            "-cpu", "max", "-smp", "2" if other else "1",
+            "-machine", "q35,nvdimm=on,memory-backend=ram0", "-m", f"64M,slots={parts},maxmem=4G",
+            "-object", f"memory-backend-file,id=ram0,size=64M,mem-path={self.path / 'ram'},share={share}",
+            *nvdimms, "-device", "isa-debug-exit,iobase=0xf4",
+            "-kernel", str(self.path / "guest.bin"), "-plugin", argument,
+        ]  # fmt: skip
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 1, done.stderr  # isa-debug-exit: 2 * value + 1
+        return PersistLog.open(self.path / "log")
+
+    def _assemble(self, body: str, other: str, la57: bool) -> None:
+        for name, code in (("body.s", body), ("other.s", other)):
+            (self.path / name).write_text("\n".join(code.strip().splitlines()) + "\n")
+        define = ["-DLA57"] * la57 + ["-DOTHER"] * bool(other)
+        subprocess.run(["gcc", "-c", *define, f"-I{self.path}", f"-Wa,-I{self.path}", "-o", self.path / "guest.o",
+                        NATIVE / "guest.S"], check=True)  # fmt: skip
+        subprocess.run(["ld", "-Ttext=0x100000", "--oformat=binary", "-e", "start", "-o", self.path / "guest.bin",
+                        self.path / "guest.o"], check=True)  # fmt: skip
+
+
+@pytest.fixture
+def rig(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    """A rig with the plugin built once per session, in a cache of the session's own."""
+    qemu = shutil.which("qemu-system-x86_64")
+    if qemu is None:
+        pytest.skip("qemu-system-x86_64 is not installed: scripts/setup")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    return Rig(tmp_path, Path(qemu), plugin.build(Path(qemu)))

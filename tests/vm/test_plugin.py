@@ -1,85 +1,25 @@
 """The plugin at work: small guests without a kernel run in QEMU, and the log says what became durable."""
 
-import os
-import shutil
-import subprocess
-from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
 
 from harness.media.log import Kind, PersistLog, PersistLogError, Record, Status
-from harness.vm import plugin
 
-NATIVE = Path(__file__).resolve().parents[1] / "native"
 MIB = 1 << 20
 BASE = 1 << 32
 """Where q35 puts the first NVDIMM when RAM ends below 4 GiB."""
-QEMU = shutil.which("qemu-system-x86_64") or ""
 MARK = ".byte 0x0f, 0x1f, 0x84, 0x00, 0x58, 0x41, 0x44, 0x5d"
 
-pytestmark = pytest.mark.skipif(not QEMU, reason="qemu-system-x86_64 is not installed: scripts/setup")
 
+class Rig(Protocol):
+    """What conftest's rig can do."""
 
-@dataclass(frozen=True)
-class Rig:
-    """Runs guests in a directory of its own."""
-
-    path: Path
-    plugin: Path
-
-    def run(
-        self, body: str, *, other: str = "", capacity: int = 1000, la57: bool = False, private: bool = False,
-        nvdimm_size: int = 16 * MIB, ignore_flush: tuple[int, int] | None = None, count_stores: bool = False,
-    ) -> PersistLog:  # fmt: skip
-        """Assemble and run `body`; the log it left. r15 holds the NVDIMM's address, its bytes are zero at first.
-
-        `other` runs on a second CPU at the same time; `tell N` and `await N` are their turns.
-        """
-        self._assemble(body, other, la57)
-        for name, size in (("ram", 64 * MIB), ("nvdimm", 16 * MIB)):
-            with (self.path / name).open("wb") as file:
-                file.truncate(size)
-        log = os.open(self.path / "log", os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        PersistLog.create(log, capacity).close()
-        os.close(log)
-        argument = plugin.argument(
-            self.plugin, log=self.path / "log", ram=self.path / "ram", ram_size=64 * MIB, nvdimm=self.path / "nvdimm",
-            nvdimm_base=BASE, nvdimm_size=nvdimm_size, ignore_flush=ignore_flush, count_stores=count_stores,
-        )  # fmt: skip
-        share = "off" if private else "on"
-        argv = [
-            QEMU, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-accel", "tcg", "-cpu", "max",
-            "-smp", "2" if other else "1",
-            "-machine", "q35,nvdimm=on,memory-backend=ram0", "-m", "64M,slots=1,maxmem=4G",
-            "-object", f"memory-backend-file,id=ram0,size=64M,mem-path={self.path / 'ram'},share={share}",
-            "-object", f"memory-backend-file,id=nv0,size=16M,mem-path={self.path / 'nvdimm'},share=on",
-            "-device", "nvdimm,memdev=nv0", "-device", "isa-debug-exit,iobase=0xf4",
-            "-kernel", str(self.path / "guest.bin"), "-plugin", argument,
-        ]  # fmt: skip
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 1, done.stderr  # isa-debug-exit: 2 * value + 1
-        return PersistLog.open(self.path / "log")
-
-    def _assemble(self, body: str, other: str, la57: bool) -> None:
-        for name, code in (("body.s", body), ("other.s", other)):
-            (self.path / name).write_text("\n".join(code.strip().splitlines()) + "\n")
-        define = ["-DLA57"] * la57 + ["-DOTHER"] * bool(other)
-        subprocess.run(["gcc", "-c", *define, f"-I{self.path}", f"-Wa,-I{self.path}", "-o", self.path / "guest.o",
-                        NATIVE / "guest.S"], check=True)  # fmt: skip
-        subprocess.run(["ld", "-Ttext=0x100000", "--oformat=binary", "-e", "start", "-o", self.path / "guest.bin",
-                        self.path / "guest.o"], check=True)  # fmt: skip
-
-
-@pytest.fixture
-def rig(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Rig:
-    """A rig with the plugin built once per session, in a cache of the session's own."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
-    return Rig(tmp_path, plugin.build(Path(QEMU)))
+    def run(self, body: str, **options: Any) -> PersistLog: ...
 
 
 def durable(log: PersistLog) -> list[Record]:
-    return [record for record in log if record.kind is not Kind.MARK]
+    return [record for record in log if record.kind in (Kind.LINE, Kind.BYTES)]
 
 
 def line(start: bytes) -> bytes:
