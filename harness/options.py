@@ -8,7 +8,12 @@ RUN: tuple[tuple[str, dict[str, Any]], ...] = (
                   "help": "kernels to test: a cached release or its prefix (6.12), debian:SUITE[/VERSION], a path to a "
                           "bzImage or build tree, or `default`: this distribution's three (the newest cached)"}),
     ("--modules", {"default": None, "type": Path, "metavar": "DIR", "help": "where a --kernel path's modules lie"}),
-    ("--fs", {"default": "ext4,xfs", "metavar": "FS,...", "help": "file systems to test (ext4,xfs)"}),
+    ("--fs", {"default": "ext4,xfs", "metavar": "FS,...",
+              "help": "file systems to test, each with a format if wanted, such as xfs:reflink, ext4:nojournal+linear "
+                      "(ext4,xfs)"}),
+    ("--device", {"default": "nvdimm", "metavar": "DEVICE,...",
+                  "help": "what the file systems lie on: nvdimm, eadr (an NVDIMM of a machine whose caches survive a "
+                          "power failure), virtio-pmem (nvdimm)"}),
     ("--qemu", {"default": "qemu-system-x86_64", "metavar": "PATH", "help": "the QEMU to use (qemu-system-x86_64)"}),
     ("--results", {"default": None, "type": Path, "metavar": "DIR", "help": "write results.jsonl, Programs, consoles"}),
     ("--resume", {"action": "store_true", "help": "leave out the cells that --results DIR already has a verdict on"}),

@@ -15,16 +15,18 @@ from harness.errors import DaxcheckError
 from harness.kernel import cache
 from harness.kernel.kernel import Kernel
 from harness.model import program as programs
+from harness.model.device import find as find_device
 from harness.model.program import Program
 from harness.model.recorder import Recorder
 from harness.model.result import Outcome
 from harness.options import RUN
 from harness.pytest_report import PREVIOUS, Reporter, attach, stop
 from harness.report import text
-from harness.report.journal import Journal, Key
+from harness.report.journal import Journal, Key, key
 from harness.target import filesystem, lab
+from harness.target.column import Column, Wanted
 from harness.target.guest import Say
-from harness.target.lab import Column, Lab
+from harness.target.lab import ANYTHING, Lab
 from harness.vm import pool
 from harness.vm.machine import find_qemu
 
@@ -43,6 +45,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "quick: a small set that covers every family")
+    config.addinivalue_line("markers", "formats(word, ...): run on these formats of the file systems instead")
+    config.addinivalue_line("markers", "layout(word, ...): run on these layouts of the device instead")
     if config.option.collectonly:
         return
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)
@@ -50,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if worker is None:
             _configure_session(config)
         else:
-            config.stash[_judged] = [(scenario, kernel, fs) for scenario, kernel, fs in worker[JUDGED]]
+            config.stash[_judged] = [(scenario, kernel, fs, device) for scenario, kernel, fs, device in worker[JUDGED]]
             config.stash[_lab] = _make_lab(config, [cache.newest(digest) for digest in worker[KERNELS]], _quiet)
     except DaxcheckError as error:
         stop(error)
@@ -60,14 +64,15 @@ def _configure_session(config: pytest.Config) -> None:
     options = config.option
     journal = Journal(options.results) if options.results else None
     config.stash[PREVIOUS] = journal.judged() if journal and options.resume else []
-    config.stash[_judged] = [(result.scenario, result.kernel, result.fs) for result in config.stash[PREVIOUS]]
+    config.stash[_judged] = [key(result) for result in config.stash[PREVIOUS]]
     config.stash[_lab] = _make_lab(config, lab.choose(options.kernel, options.modules, _say), _say)
     config.pluginmanager.register(Reporter(config, journal), "daxcheck-reporter")
 
 
 def _make_lab(config: pytest.Config, kernels: Iterable[Kernel], say: Say) -> Lab:
-    systems = [filesystem.find(name) for name in config.option.fs.split(",")]
-    return Lab(tuple(kernels), systems, find_qemu(config.option.qemu), config.option.seed, say)
+    systems = [filesystem.find(label) for label in dict.fromkeys(config.option.fs.split(","))]
+    devices = [find_device(name) for name in dict.fromkeys(config.option.device.split(","))]
+    return Lab(tuple(kernels), systems, find_qemu(config.option.qemu), config.option.seed, say, devices)
 
 
 def _say(line: str) -> None:
@@ -103,7 +108,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "column" in metafunc.fixturenames:
-        columns = _columns(metafunc.config)
+        columns = _columns(metafunc.config, _wanted(metafunc.definition))
         metafunc.parametrize("column", columns, ids=map(str, columns))
 
 
@@ -121,9 +126,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=done)
 
 
-def _columns(config: pytest.Config) -> list[Column]:
-    columns = config.stash[_lab].columns() if _lab in config.stash else []
-    return [column for column in columns for _ in range(config.option.repeat)]
+def _columns(config: pytest.Config, wanted: Wanted = ANYTHING) -> list[Column]:
+    return config.stash[_lab].columns(wanted, config.option.repeat) if _lab in config.stash else []
+
+
+def _wanted(node: pytest.Item) -> Wanted:
+    """What the marks of a scenario ask for; the nearest of each counts, as for every mark. Raises UsageError."""
+    asked = [mark.args if (mark := node.get_closest_marker(name)) else () for name in ("formats", "layout")]
+    try:
+        return Wanted(*asked)
+    except DaxcheckError as error:
+        raise pytest.UsageError(f"{node.nodeid}: {error}") from error
 
 
 @pytest.fixture
@@ -185,13 +198,17 @@ def _column(item: pytest.Item) -> Column | None:
 
 
 def _scenario(item: pytest.Item) -> str:
-    """The name of a cell's scenario in every report: its file, and its function if the file has several."""
-    return f"{item.path.name}::{item.originalname}" if isinstance(item, pytest.Function) else item.path.name
+    """The name of a cell's scenario in every report: its file, its function and its parameters but the column."""
+    if not isinstance(item, pytest.Function):
+        return item.path.name
+    ids = f"-{item.callspec.id}-" if hasattr(item, "callspec") else "--"
+    others = ids.replace(f"-{_column(item)}-", "-", 1)[1:-1]
+    return f"{item.path.name}::{item.originalname}" + (f"[{others}]" if others else "")
 
 
 def _key(item: pytest.Item) -> Key | None:
     column = _column(item)
-    return (_scenario(item), column.kernel.release, column.system.name) if column else None
+    return (_scenario(item), column.kernel.release, column.system.label, column.device) if column else None
 
 
 def _run(item: pytest.Item, program: Program) -> None:

@@ -119,7 +119,7 @@ class Reporter:
         if not results:
             return
         terminalreporter.section("daxcheck")
-        for line in (*text.matrix(results), "", text.LEGEND, *text.losses(results)):
+        for line in (*text.matrix(results), "", text.LEGEND, *text.losses(results), *text.warnings(results)):
             terminalreporter.write_line(line)
         if self.journal is not None:
             terminalreporter.write_line(f"results: {self.journal.path}")

@@ -6,14 +6,15 @@ import re
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.model.device import Device
 from harness.model.result import CellResult, Outcome
 
 CONSOLE_LIMIT = 1 << 20
 """Characters of a console that are kept: its end, where the trouble is."""
 _GOOD = (Outcome.PASS, Outcome.XFAIL, Outcome.SKIP)
 
-Key = tuple[str, str, str]
-"""Scenario, kernel release and file system: what tells one cell from another."""
+Key = tuple[str, str, str, str]
+"""Scenario, kernel release, file system and device: what tells one cell from another."""
 
 
 class Journal:
@@ -69,6 +70,12 @@ class Journal:
         return UsageError(f"--results {self.directory}: {error.strerror}; free some space or name another directory")
 
 
+def key(result: CellResult) -> Key:
+    """Which cell the result is of."""
+    return result.scenario, result.kernel, result.fs, result.device
+
+
 def stem(result: CellResult) -> str:
     """The file name, without its ending, of what is kept of a cell."""
-    return re.sub(r"[^A-Za-z0-9._+-]+", "_", f"{result.scenario}-{result.kernel}-{result.fs}")[-200:]
+    name = f"{result.scenario}-{result.kernel}-{result.fs}" + f"-{result.device}" * (result.device != Device.NVDIMM)
+    return re.sub(r"[^A-Za-z0-9._+-]+", "_", name)[-200:]

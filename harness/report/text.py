@@ -1,35 +1,51 @@
 """Results for people: a line per cell, and the matrix of scenario x kernel x file system."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
+from harness.model.device import Device
 from harness.model.result import CellResult, Outcome
+from harness.model.violation import Violation
 
 _SIGN = {
     Outcome.PASS: "ok", Outcome.FAIL: "LOSS", Outcome.XFAIL: "lost", Outcome.XPASS: "KEPT",
     Outcome.SKIP: "skip", Outcome.ERROR: "ERROR",
 }  # fmt: skip
 LEGEND = "ok: all promised data survived   LOSS: promised data did not   lost: a control lost data, as it must"
+_WARNED = "*"
+"""Behind the sign of a cell that has warnings."""
 
 
 def short(scenario: str) -> str:
-    """A scenario's name without the parts that all share: test_punch_hole.py::test_x -> punch_hole::x."""
-    return "::".join(part.removesuffix(".py").rpartition("/")[2].removeprefix("test_") for part in scenario.split("::"))
+    """A scenario's name without the parts that all share: test_punch_hole.py::test_x[a] -> punch_hole::x[a]."""
+    name, bracket, parameters = scenario.partition("[")
+    parts = [part.removesuffix(".py").rpartition("/")[2].removeprefix("test_") for part in name.split("::")]
+    return "::".join(parts) + bracket + parameters
 
 
 def line(result: CellResult) -> str:
-    """One cell in one line: outcome, kernel, file system, scenario, seconds, and why."""
-    head = f"{_SIGN[result.outcome]:5} {result.kernel} {result.fs:4} {short(result.scenario)} ({result.seconds:.1f} s)"
-    return f"{head}: {result.why}" if result.why else head
+    """One cell in one line: outcome, kernel, file system, device, scenario, seconds, why, and what a warning says."""
+    head = f"{_sign(result):5} {result.kernel} {_medium(result):4} {short(result.scenario)} ({result.seconds:.1f} s)"
+    said = [result.why, f"without a fence: {result.warning}"][: 1 + bool(result.warnings)]
+    why = "; ".join(filter(None, said))
+    return f"{head}: {why}" if why else head
 
 
 def matrix(results: Sequence[CellResult]) -> list[str]:
-    """The matrix, one row per scenario, one column per kernel and file system; repeats of a cell are counted."""
-    columns = list(dict.fromkeys((r.kernel, r.fs) for r in results))
-    rows = list(dict.fromkeys(short(r.scenario) for r in results))
-    table = [["", *(kernel for kernel, _ in columns)], ["scenario", *(fs for _, fs in columns)]]
-    for row in rows:
-        cells = [[r for r in results if (short(r.scenario), r.kernel, r.fs) == (row, *column)] for column in columns]
-        table.append([row, *map(_cell, cells)])
+    """The matrix: rows are scenarios, columns are kernels, file systems and devices; repeats of a cell are counted.
+
+    A format is part of the row, `scenario :reflink`: every kernel times every format would not fit on a screen.
+    """
+    cells: dict[tuple[str, str, str], list[CellResult]] = {}
+    for result in results:
+        name, colon, words = result.fs.partition(":")
+        row = f"{short(result.scenario)} {colon}{words}".rstrip()
+        cells.setdefault((row, result.kernel, _medium(replace(result, fs=name))), []).append(result)
+    columns = list(dict.fromkeys((kernel, medium) for _, kernel, medium in cells))
+    table = [["", *(kernel for kernel, _ in columns)], ["scenario", *(medium for _, medium in columns)]]
+    for row in dict.fromkeys(row for row, _, _ in cells):
+        table.append([row, *(_cell(cells.get((row, *column), [])) for column in columns)])
     widths = [max(len(line[i]) for line in table) for i in range(len(columns) + 1)]
     return ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in table]
 
@@ -37,16 +53,40 @@ def matrix(results: Sequence[CellResult]) -> list[str]:
 def losses(results: Sequence[CellResult]) -> list[str]:
     """Every loss and every cell that was not judged, in words."""
     told = (Outcome.FAIL, Outcome.ERROR, Outcome.XPASS)
-    return [f"{r.kernel} {r.fs} {short(r.scenario)}: {r.why}{_since(r)}" for r in results if r.outcome in told]
+    return [f"{_place(r)}: {r.why}{_since(_lost(r))}" for r in results if r.outcome in told]
 
 
-def _since(result: CellResult) -> str:
+def warnings(results: Sequence[CellResult]) -> list[str]:
+    """How many cells have warnings, and each in words."""
+    warned = [r for r in results if r.warnings]
+    if not warned:
+        return []
+    head = f"{_WARNED} {len(warned)} of {len(results)} cells: promised by no explicit fence (not a loss, see README)"
+    return [head, *(f"{_place(r)}: {r.warning}{_since(r.warnings)}" for r in warned)]
+
+
+def _sign(result: CellResult) -> str:
+    return _SIGN[result.outcome] + _WARNED * bool(result.warnings)
+
+
+def _medium(result: CellResult) -> str:
+    return result.fs if result.device is Device.NVDIMM else f"{result.fs} {result.device}"
+
+
+def _place(result: CellResult) -> str:
+    return f"{result.kernel} {_medium(result)} {short(result.scenario)}"
+
+
+def _lost(result: CellResult) -> Sequence[Violation]:
+    return result.violations if result.outcome is Outcome.FAIL else ()
+
+
+def _since(violations: Sequence[Violation]) -> str:
     """The op after which a cut first showed the largest loss."""
-    largest = max(result.violations, key=lambda violation: violation.bytes, default=None)
-    return f" (wrong after {largest.op})" if largest and largest.op and result.outcome is Outcome.FAIL else ""
+    largest = max(violations, key=lambda violation: violation.bytes, default=None)
+    return f" (wrong after {largest.op})" if largest and largest.op else ""
 
 
 def _cell(results: list[CellResult]) -> str:
-    counts = {outcome: sum(r.outcome is outcome for r in results) for outcome in Outcome}
-    signs = {sign: counts[outcome] for outcome, sign in _SIGN.items() if counts[outcome]}
+    signs = Counter(_sign(r) for outcome in _SIGN for r in results if r.outcome is outcome)
     return ", ".join(sign if len(results) == 1 else f"{sign} {count}" for sign, count in signs.items()) or "-"

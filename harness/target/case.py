@@ -4,22 +4,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from harness.media.image import CrashImage
-from harness.model import verdict
-from harness.model.ops import Fdatasync, Flush, Fsync, Fsyncdir, Msync, Sync
+from harness.model import ops, verdict
 from harness.model.program import Program
 from harness.model.state import State
-from harness.model.verdict import Judgement
+from harness.model.verdict import LIVE, Judgement
 from harness.model.violation import Kind, Violation
+from harness.target.cut import Cut
 from harness.target.filesystem import FileSystem
-from harness.target.guest import Cut, GuestTarget, Recovery
+from harness.target.guest import GuestTarget, Recovery
 from harness.target.session import Ran
 from harness.target.timing import Split
 from harness.vm.console import Complaint
 
-LIVE = "live"
-"""The name of what was read while the power was on."""
-_PROMISES = Fsync | Fdatasync | Fsyncdir | Sync | Msync | Flush
-"""Ops after which data is durable that was not before."""
+_PROMISES = (
+    ops.Msync, ops.Fsync, ops.Fdatasync, ops.Fsyncdir, ops.Syncfs, ops.Sync, ops.Freeze, ops.Umount, ops.Flush,
+    ops.Join, ops.Pwrite, ops.WriteFrom,
+)  # fmt: skip
+"""Ops after which data may be durable that was not before; a join stands for the syncs in its lanes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,10 @@ class Case:
     states: tuple[State, ...]
     final: State
 
-    def live(self, ran: Ran, complaints: Iterable[Complaint]) -> Judgement:
-        """Judge what was read while the power was on, and what the kernel said meanwhile."""
+    def live(self, ran: Ran) -> Judgement:
+        """Judge what was read while the power was on."""
         files = verdict.judge(self.program, self.states[-1], ran.files, LIVE, "current")
-        reads = verdict.judge_reads(self.program, self.states, ran.results)
-        return files + reads + Judgement(violations=kernel_violations(LIVE, complaints))
+        return files + verdict.judge_reads(self.program, self.states, ran.results)
 
     def crashed(self, crashes: Iterable[CrashImage]) -> Crashed:
         """Recover and judge each image."""
@@ -61,14 +61,22 @@ class Case:
             total += Judgement(unjudged=("no crash image was recovered",))
         return Crashed(total, count, consoles)
 
-    def traced(self, cut: Cut, violations: tuple[Violation, ...]) -> tuple[Violation, ...]:
+    def warned(self, cut: Cut, violations: tuple[Violation, ...]) -> tuple[Violation, ...]:
+        """What else is wrong when only explicit fences complete flushes, beyond the `violations` of this cut."""
+        strict = cut.strict(len(self.program.ops) - 1)
+        if strict is None:
+            return ()
+        found = self.crashed([strict]).judgement.violations
+        return self.traced(cut, tuple(one for one in found if not _shown(one, violations)), strict=True)
+
+    def traced(self, cut: Cut, violations: tuple[Violation, ...], *, strict: bool = False) -> tuple[Violation, ...]:
         """The violations, each blamed on the first op whose promise was broken there.
 
         That is found by cutting the power after every op that promises durability, in order.
         """
         latest = max((_index(violation.op) for violation in violations), default=-1)
-        promises = [index for index, op in enumerate(self.program.ops[:latest]) if isinstance(op, _PROMISES)]
-        crashes = (cut.after(index) for index in promises)
+        promises = [index for index in _marked(self.program) if index < latest] if cut.dated else []
+        crashes = (cut.after(index, strict=strict) for index in promises)
         for index, recovery in zip(promises, self._recover(crashes), strict=False):
             first = self._judge(recovery, self.states[index]).violations
             violations = tuple(_earlier(violation, first) for violation in violations)
@@ -77,19 +85,39 @@ class Case:
         return violations
 
     def _recover(self, crashes: Iterable[CrashImage]) -> Iterator[Recovery]:
-        return self.target.recover(crashes, self.system, self.program.paths(), self.split)
+        return self.target.recover(crashes, self.system, self.program.names(), self.split)
 
     def _judge(self, recovery: Recovery, state: State) -> Judgement:
-        broken = kernel_violations(recovery.image, recovery.complaints)
+        broken = kernel_violations(recovery.image, recovery.complaints, recovery.unsound)
         if recovery.failure:
             broken += (Violation(Kind.RECOVERY, "", "", recovery.image, (), 0, "mounts and reads", recovery.failure),)
             return Judgement(violations=broken)
         return verdict.judge(self.program, state, recovery.files, recovery.image) + Judgement(violations=broken)
 
 
-def kernel_violations(image: str, complaints: Iterable[Complaint]) -> tuple[Violation, ...]:
-    """What the kernel complained about, as violations: a sound kernel has nothing to say."""
-    return tuple(Violation(Kind.KERNEL, "", "", image, (), 0, "silence", f"{c.trouble}: {c.line}") for c in complaints)
+def _marked(program: Program) -> Iterator[int]:
+    """The promising ops that leave a mark in the persist log: ops of lanes leave none."""
+    racing = False
+    for index, op in enumerate(program.ops):
+        racing = not isinstance(op, ops.Join) and (racing or isinstance(op, ops.Lane))
+        if not racing and isinstance(op, _PROMISES):
+            yield index
+
+
+def kernel_violations(image: str, complaints: Iterable[Complaint], unsound: str = "") -> tuple[Violation, ...]:
+    """What the kernel, and fsck after it, complained about: a sound kernel gives neither anything to say."""
+    told = [(Kind.KERNEL, f"{complaint.trouble}: {complaint.line}") for complaint in complaints]
+    told += [(Kind.FSCK, unsound)] if unsound else []
+    return tuple(Violation(kind, "", "", image, (), 0, "silence", text) for kind, text in told)
+
+
+def _shown(violation: Violation, others: tuple[Violation, ...]) -> bool:
+    """Whether another violation is of the same kind, file, and bytes, or more of them."""
+    return any(
+        (other.kind, other.path) == (violation.kind, violation.path)
+        and all(any(a <= low and high <= b for a, b in other.ranges) for low, high in violation.ranges)
+        for other in others
+    )
 
 
 def _earlier(violation: Violation, first: tuple[Violation, ...]) -> Violation:

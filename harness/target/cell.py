@@ -1,26 +1,30 @@
 """One cell: a Program run on one kernel and file system, cut, recovered, and judged."""
 
-import errno
-import os
 from dataclasses import dataclass, replace
 
 from harness.deadline import now
 from harness.errors import DaxcheckError, InfraError
-from harness.model import oracle
+from harness.model import device, oracle
+from harness.model.device import Device
+from harness.model.ops import Entry, ExpectMapped
 from harness.model.program import Expect, Program, describe
 from harness.model.program import format as format_program
+from harness.model.refusal import Refusals, judge_death, judge_refusals
 from harness.model.result import CellResult, Outcome, decide
-from harness.target.case import LIVE, Case, kernel_violations
+from harness.model.state import State
+from harness.model.verdict import LIVE, Judgement
+from harness.model.violation import Violation
+from harness.target.case import Case, kernel_violations
 from harness.target.filesystem import FileSystem
 from harness.target.guest import Execution, GuestTarget
 from harness.target.session import Ran
 from harness.target.timing import Split
+from harness.target.tracking import faults
 
 TRIES = 2
 """Runs of a cell whose infrastructure fails: one in a hundred TCG guests hangs, whatever its kernel."""
 NO_CUT = "the power was not cut, so nothing was put to the test: end the Program with cut_power"
 NOTHING = "nothing was judged: the Program makes no file that must survive"
-_UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,9 @@ def judge_cell(target: GuestTarget, scenario: str, program: Program, system: Fil
     """Run and judge one cell. Infrastructure failures are tried again, then become an ERROR: never a verdict."""
     start = now()
     blank = CellResult(
-        scenario, target.name, target.kernel.release, system.name, Outcome.ERROR, 0.0,
-        program=format_program(program), seed=seed, qemu=target.plan.qemu.version, plugin=target.plugin,
+        scenario, target.name, target.kernel.release, system.label, Outcome.ERROR, 0.0,
+        device=target.device, program=format_program(program), seed=seed, qemu=target.plan.qemu.version,
+        plugin=target.plugin,
     )  # fmt: skip
     for _ in range(TRIES):
         split = Split()
@@ -53,46 +58,71 @@ def judge_cell(target: GuestTarget, scenario: str, program: Program, system: Fil
 
 
 def _run(target: GuestTarget, program: Program, system: FileSystem, split: Split, blank: CellResult) -> Judged:
-    with target.execute(program, system, split) as execution:
-        unfit = _unfit(program, execution, execution.ran) if execution.ran else None
-        if execution.complaints and (execution.ran is None or execution.cut is None or unfit):
-            # What the kernel said stands; data is not judged where an op failed half-way or nothing was flushed.
-            troubles = kernel_violations(LIVE, execution.complaints)
-            return Judged(replace(blank, outcome=Outcome.FAIL, violations=troubles), execution.console)
-        if unfit is not None:
-            return Judged(replace(blank, outcome=unfit[0], error=unfit[1]), execution.console)
-        if execution.ran is None or execution.cut is None:
-            return Judged(replace(blank, error=NO_CUT), execution.console)
-        errnos = {result.index: result.errno for result in execution.ran.results if result.errno}
-        states = oracle.run(program, errnos)
-        case = Case(target, program, system, split, states, oracle.at_cut(program, errnos))
-        live = case.live(execution.ran, execution.complaints)
-        crashed = case.crashed(execution.cut.images(blank.seed))
-        violations = crashed.judgement.violations
-        if program.expect is Expect.KEPT:
-            violations = case.traced(execution.cut, violations)
-        unpersisted = execution.cut.unpersisted_lines
+    domain = device.TRAITS[target.device].domain
+    spared = device.spared(program, oracle.run(program, domain=domain)[-1], target.device)
+    if spared:
+        return Judged(replace(blank, outcome=Outcome.SKIP, error=spared))
+    with target.execute(program, system, split, blank.seed) as execution:
+        ran, cut = execution.ran, execution.cut
+        results = ran.results if ran else ()
+        states = oracle.run(program, results, domain)
+        refusals = _refusals(program, states, ran)
+        known = refusals.violations + kernel_violations(LIVE, execution.complaints, execution.unsound)
+        unfit = _unfit(program, execution, refusals, target.device, system)
+        if ran is None or cut is None or unfit:
+            # What the kernel said and answered stands; data proves nothing where an op did not do its part.
+            outcome, error = (Outcome.FAIL, "") if known else unfit or (Outcome.ERROR, NO_CUT)
+            return Judged(replace(blank, outcome=outcome, violations=known, error=error), execution.console)
+        case = Case(target, program, system, split, states, oracle.at_cut(program, results, domain))
+        live = case.live(ran) + Judgement(violations=known)
+        try:
+            crashed = case.crashed(cut.images(blank.seed))
+            violations = crashed.judgement.violations
+            warnings: tuple[Violation, ...] = ()
+            if program.expect is Expect.KEPT:
+                warnings = case.warned(cut, violations)
+                violations = case.traced(cut, violations)
+        except InfraError:
+            if not live.violations:
+                raise
+            # What was wrong before the cut stands, whatever becomes of the recovery.
+            return Judged(replace(blank, outcome=Outcome.FAIL, violations=live.violations), execution.console)
+        unpersisted = cut.unpersisted_lines
     total = live + crashed.judgement
     outcome = decide(program.expect, total.judged_bytes, violations, total.unjudged)
     result = replace(
         blank, outcome=Outcome.FAIL if live.violations else outcome, judged_bytes=total.judged_bytes,
         images=crashed.images, unpersisted_lines=unpersisted, violations=live.violations + violations,
+        warnings=warnings,
         error="; ".join(total.unjudged) or NOTHING if outcome is Outcome.ERROR else "",
     )  # fmt: skip
     return Judged(result, execution.console + crashed.consoles)
 
 
-def _unfit(program: Program, execution: Execution, ran: Ran) -> tuple[Outcome, str] | None:
-    """Why a run that came to its cut proves nothing: the hardware, a precondition, an op that failed or was killed."""
-    if execution.attached is None or execution.attached.write_cache != 1:
-        return Outcome.ERROR, "dax/write_cache is not 1: this kernel flushes nothing, so a cut proves nothing"
+def _refusals(program: Program, states: tuple[State, ...], ran: Ran | None) -> Refusals:
+    """What the errnos and signals of a run say, that of its own end included."""
+    if ran is None:
+        return Refusals()
+    refusals = judge_refusals(program, states, ran.results)
+    return refusals + judge_death(program, states, ran.signal_op, ran.signal) if ran.signal else refusals
+
+
+def _unfit(
+    program: Program, execution: Execution, refusals: Refusals, kind: Device, system: FileSystem
+) -> tuple[Outcome, str] | None:
+    """Why the data of a run proves nothing: the hardware, a precondition, an op that failed or was killed."""
+    attached, ran = execution.attached, execution.ran
+    if attached is None or ran is None:
+        return None
+    unlike = device.unlike(kind, faults(program), attached.write_cache, attached.persistence_domain)
+    if unlike:
+        return Outcome.ERROR, unlike
     for result in ran.results:
-        name = f"op {result.index}: {describe(program.ops[result.index])}"
         if result.unmet:
-            return Outcome.ERROR, f"precondition not met at {name}: {result.unmet}"
-        if result.errno:
-            outcome = Outcome.SKIP if result.errno in _UNSUPPORTED else Outcome.ERROR
-            return outcome, f"{name} failed: {os.strerror(result.errno)}"
-    if ran.signal:
-        return Outcome.ERROR, f"signal {ran.signal} at op {ran.signal_op}: {describe(program.ops[ran.signal_op])}"
-    return None
+            op = program.ops[result.index]
+            if isinstance(op, ExpectMapped) and op.entry is Entry.PMD and not system.pmds:
+                return Outcome.SKIP, f"{system.label} cannot be mapped by PMD entries"
+            return Outcome.ERROR, f"precondition not met at op {result.index}: {describe(op)}: {result.unmet}"
+    if refusals.unsupported:
+        return Outcome.SKIP, refusals.unsupported[0]
+    return (Outcome.ERROR, refusals.faults[0]) if refusals.faults else None

@@ -1,6 +1,7 @@
 """The QEMU target: runs a Program in a tracked guest, cuts its power, recovers crash images in a fresh guest."""
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,86 +9,63 @@ from pathlib import Path
 from harness.errors import GuestDied, GuestHang, InfraError
 from harness.kernel.kernel import Kernel
 from harness.media import golden
-from harness.media.image import CrashImage, dirty_lines, images, persisted
-from harness.media.log import PersistLog, PersistLogError, log_bytes
+from harness.media.image import CrashImage
 from harness.memfile import MemFile
+from harness.model.device import Device
 from harness.model.observation import FileView
-from harness.model.ops import Planted
+from harness.model.ops import Plant
 from harness.model.program import Program
+from harness.target import fsck
+from harness.target.cut import Cut
 from harness.target.filesystem import FileSystem
-from harness.target.session import Attached, Ran, Session
+from harness.target.session import Attached, Piece, Ran, Session
 from harness.target.timing import Split
-from harness.vm import plugin as persistence
+from harness.target.tracking import Media, Tracker, faults
 from harness.vm import snapshot
 from harness.vm.console import Complaint
 from harness.vm.guest import AgentError, Guest, Nvdimm
 from harness.vm.machine import Plan
 
-LOG_RECORDS = 4 << 20
-"""Records of a run's PersistLog (sparse memory): some 250 MiB of persisted lines."""
-
 Say = Callable[[str], None]
 OnCut = Callable[[], None]
 
 
-class Cut:
-    """The moment the power failed: what was persisted, what the caches held, and the log up to there."""
-
-    def __init__(self, base: MemFile, live: MemFile, log: PersistLog, origin: int) -> None:
-        self._base = base
-        self._live = live
-        self._log = log
-        self._origin = origin
-        self._count = log.count
-        self._media = persisted(base, log, origin, self._count)
-        self._dirty = dirty_lines(self._media, live)
-
-    @property
-    def unpersisted_lines(self) -> int:
-        """Cache lines of the whole device in which memory and media differ."""
-        return int(self._dirty.size)
-
-    def images(self, seed: int) -> Iterator[CrashImage]:
-        """The crash images of this cut."""
-        return images(self._media, self._live, self._dirty, seed)
-
-    def after(self, index: int) -> CrashImage:
-        """The pessimistic image of a cut right after op `index`. Raises PersistLogError when it left no mark."""
-        count = self._log.upto(index + 1)
-        if count is None:
-            raise PersistLogError(f"the persist log has no mark for op {index}: rerun")
-        return CrashImage(f"after op {index}", persisted(self._base, self._log, self._origin, count))
-
-    def close(self) -> None:
-        for file in (self._media, self._live):
-            file.close()
-
-
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What a fresh guest found on one crash image; `failure` says why it could not be mounted or read."""
+    """What a fresh guest found on one crash image.
+
+    `failure` says why it could not be mounted or read; `unsound` is what fsck said of it once it was unmounted.
+    """
 
     image: str
     files: tuple[FileView, ...] = ()
     complaints: tuple[Complaint, ...] = ()
     console: str = ""
     failure: str = ""
+    unsound: str = ""
 
 
 @dataclass(slots=True)
 class Execution:
-    """One run of a Program up to its cut. `ran` and `cut` are None when the guest's kernel died before."""
+    """One run of a Program up to its cut. `ran` and `cut` are None when the guest's kernel died before.
+
+    `unsound` is what fsck said after all files had been removed and the file system was unmounted.
+    """
 
     attached: Attached | None = None
     ran: Ran | None = None
     cut: Cut | None = None
+    unsound: str = ""
     complaints: tuple[Complaint, ...] = ()
     console: str = ""
 
 
 def _is_verdict(error: InfraError, guest: Guest) -> bool:
-    """Whether the end of a guest is its kernel's doing: it died or hung, and said why on its console."""
-    return isinstance(error, GuestDied | GuestHang) and bool(guest.complaints())
+    """Whether a guest failed by its kernel's doing: it died, hung or failed a command, and said why on its console.
+
+    An oops kills the process that ran into it and leaves what that held, so that the umount fails with EBUSY.
+    """
+    return isinstance(error, GuestDied | GuestHang | AgentError) and bool(guest.complaints())
 
 
 class GuestTarget:
@@ -100,53 +78,70 @@ class GuestTarget:
         self.plan = plan
         self._plugin = plugin
         self._say = say
-        # One for all runs: the kernel takes longer to find fresh pages than the plugin to fill them.
-        self._log = MemFile("persist-log", log_bytes(LOG_RECORDS))
+        self._tracker = Tracker(plugin, plan.hardware)
+        self._pieces: dict[FileSystem, tuple[Piece, ...]] = {}
 
     @property
     def plugin(self) -> str:
         """Which build of the persistence plugin tracks the guest."""
         return self._plugin.parent.name[:12]
 
+    @property
+    def device(self) -> Device:
+        """The device that the guest's file system lies on."""
+        return self.plan.hardware.device
+
+    def plan_for(self, system: FileSystem) -> Plan:
+        """How a guest is started that has the NVDIMMs of the file system's layout."""
+        hardware = dataclasses.replace(self.plan.hardware, nvdimms=system.nvdimms)
+        return dataclasses.replace(self.plan, hardware=hardware)
+
     @contextlib.contextmanager
-    def execute(self, program: Program, system: FileSystem, split: Split) -> Iterator[Execution]:
-        """Run the Program; the Execution's cut is valid inside the context."""
+    def execute(self, program: Program, system: FileSystem, split: Split, seed: int = 1) -> Iterator[Execution]:
+        """Run the Program, its lanes racing as `seed` says; the Execution's cut is valid inside the context."""
         with contextlib.ExitStack() as stack:
             with split.step("golden"):
                 base = stack.enter_context(self.golden(system))
                 medium = stack.enter_context(base.copy("nvdimm"))
             execution = Execution()
             with split.step("restore"):
-                guest = stack.enter_context(self._tracked(program, medium))
-            log = stack.enter_context(PersistLog.open(self._log.fd))
+                guest = stack.enter_context(self._tracked(program, system, Media(base, medium)))
+            log = stack.enter_context(self._tracker.open())
             origin = guest.nvdimm().base
 
             def on_cut() -> None:
                 with split.step("cut"), guest.paused():
-                    self._check(log, program)
-                    execution.cut = Cut(base, medium.copy("live"), log, origin)
+                    self._tracker.check(log, program)
+                    live, keeps_caches = medium.copy("live"), self._tracker.keeps_caches
+                    execution.cut = Cut(base, live, log, origin, keeps_caches=keeps_caches)
                     stack.callback(execution.cut.close)
 
-            self._run(guest, Session(guest, system), program, split, execution, on_cut)
+            self._run(guest, Session(guest, system), program, seed, split, execution, on_cut)
             guest.close()
             yield execution
 
-    def _check(self, log: PersistLog, program: Program) -> None:
-        """Raise PersistLogError unless the plugin was there, on every vCPU, and saw all of the Program."""
-        log.check()
-        if log.counters.vcpus != self.plan.hardware.cpus or log.upto(len(program.ops)) is None:
-            raise PersistLogError("the persistence plugin did not see the Program run: is the agent's marker intact?")
-
     def _run(
-        self, guest: Guest, session: Session, program: Program, split: Split, execution: Execution, on_cut: OnCut
+        self,
+        guest: Guest,
+        session: Session,
+        program: Program,
+        seed: int,
+        split: Split,
+        execution: Execution,
+        on_cut: OnCut,
     ) -> None:
         try:
             with split.step("attach"):
-                execution.attached = session.attach()
+                execution.attached = session.attach(write_cache=Plant.WRITE_CACHE_OFF not in faults(program))
+                self._pieces[session.system] = execution.attached.pieces
             with split.step("ops"):
-                execution.ran = session.run(program, on_cut)
+                execution.ran = session.run(program, seed, on_cut)
+            with split.step("evict"):
+                session.evict(program.names())
             with split.step("umount"):
                 session.detach()
+            with split.step("fsck"):
+                execution.unsound = fsck.check(session.system, guest.machine.nvdimm, execution.attached.pieces)
         except InfraError as error:
             error.console = guest.console.text()
             if not _is_verdict(error, guest):
@@ -164,8 +159,10 @@ class GuestTarget:
             for crash in crashes:
                 with crash.media, split.step("recover"):
                     if guest is None:
-                        guest = stack.enter_context(snapshot.start(self.plan, medium, self._say))
+                        guest = stack.enter_context(snapshot.start(self.plan_for(system), medium, self._say))
                     medium.replace(crash.media)
+                    if not system.journal:
+                        fsck.repair(system, medium, self._pieces[system])
                     recovery = self._recover(guest, Session(guest, system), crash.name, paths)
                 if recovery.complaints or recovery.failure:
                     stack.close()  # a kernel that complained is not trusted with the next image
@@ -174,44 +171,40 @@ class GuestTarget:
 
     def _recover(self, guest: Guest, session: Session, image: str, paths: tuple[str, ...]) -> Recovery:
         files: tuple[FileView, ...] = ()
-        failure = ""
+        failure = unsound = ""
         try:
-            session.attach()
+            attached = session.attach()
             files = session.observe(paths)
             session.detach()
-        except AgentError as error:
-            if not error.errno:
-                raise  # the agent's own fault; only a system call that failed is the kernel's answer
-            failure = str(error)
+            unsound = self._fsck(session.system, guest.machine.nvdimm, attached)
         except InfraError as error:
-            if not _is_verdict(error, guest):
+            # A system call that failed is the kernel's answer; any other failure of the agent is its own.
+            answered = isinstance(error, AgentError) and bool(error.errno)
+            if not answered and not _is_verdict(error, guest):
                 raise
             failure = str(error)
-        return Recovery(image, files, tuple(guest.complaints()), guest.console.text(), failure)
+        return Recovery(image, files, tuple(guest.complaints()), guest.console.text(), failure, unsound)
+
+    def _fsck(self, system: FileSystem, medium: MemFile, attached: Attached) -> str:
+        """What the file system's checker complains about after recovery and a clean unmount."""
+        return fsck.check(system, medium, attached.pieces)
 
     def golden(self, system: FileSystem) -> MemFile:
-        """A freshly formatted medium, owned by the caller."""
+        """A freshly formatted medium, owned by the caller. Raises Refused when the kernel does not take the format."""
+        plan = self.plan_for(system)
 
         def make(blank: MemFile) -> None:
-            self._say(f"formatting {system.name}")
-            with snapshot.start(self.plan, blank, self._say) as guest:
+            self._say(f"formatting {system.label}")
+            with snapshot.start(plan, blank, self._say) as guest:
                 session = Session(guest, system)
                 session.attach(make=True)
                 session.detach()
 
-        key = (self.kernel.digest, snapshot.key(self.plan), *system.mkfs, system.mount)
-        return golden.load(key, self.plan.hardware.nvdimm, make)
+        key = (self.kernel.digest, snapshot.key(plan), *system.mkfs, system.mount, system.layout)
+        return golden.load(key, plan.hardware.nvdimm, make)
 
-    def _tracked(self, program: Program, medium: MemFile) -> Guest:
-        faults = [op for op in program.ops if isinstance(op, Planted)]
-
+    def _tracked(self, program: Program, system: FileSystem, media: Media) -> Guest:
         def track(ram: Path, nvdimm: Nvdimm) -> snapshot.Tracking:
-            PersistLog.create(self._log.fd, LOG_RECORDS).close()
-            argument = persistence.argument(
-                self._plugin, log=self._log.path, ram=ram, ram_size=self.plan.hardware.memory, nvdimm=medium.path,
-                nvdimm_base=nvdimm.base, nvdimm_size=nvdimm.size,
-                ignore_flush=(faults[0].start, min(faults[0].end, nvdimm.size)) if faults else None,
-            )  # fmt: skip
-            return snapshot.Tracking(argument, (self._log.fd,))
+            return self._tracker.track(program, media, ram, nvdimm)
 
-        return snapshot.start(self.plan, medium, self._say, track)
+        return snapshot.start(self.plan_for(system), media.live, self._say, track)

@@ -1,30 +1,27 @@
 """The targets of a session: the kernels and file systems under test, and the runs on them."""
 
+import contextlib
 import platform
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from harness.errors import DaxcheckError, Refused
 from harness.kernel import cache, config, source
 from harness.kernel.kernel import Kernel
+from harness.model.device import Device
 from harness.model.program import Program
+from harness.model.program import format as format_program
+from harness.model.result import CellResult, Outcome
 from harness.target import provision
 from harness.target.cell import Judged, judge_cell
+from harness.target.column import Column, Wanted, columns
 from harness.target.filesystem import FileSystem
 from harness.target.guest import GuestTarget, Say
 from harness.vm.machine import Qemu
 
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of the matrix: the kernel and the file system that a Program runs on."""
-
-    kernel: Kernel
-    system: FileSystem
-
-    def __str__(self) -> str:
-        return f"{self.kernel.release}-{self.system.name}"
+ANYTHING = Wanted()
 
 
 def choose(specs: str, modules: Path | None, say: Say) -> tuple[Kernel, ...]:
@@ -45,39 +42,65 @@ class Lab:
     """Owns one target per kernel, made when first asked for."""
 
     def __init__(
-        self, kernels: Sequence[Kernel], systems: Sequence[FileSystem], qemu: Qemu, seed: int, say: Say
-    ) -> None:
+        self, kernels: Sequence[Kernel], systems: Sequence[FileSystem], qemu: Qemu, seed: int, say: Say,
+        devices: Sequence[Device] = (Device.NVDIMM,),
+    ) -> None:  # fmt: skip
         releases = Counter(kernel.release for kernel in kernels)
         self.kernels = tuple(kernel if releases[kernel.release] == 1 else _distinct(kernel) for kernel in kernels)
         self.systems = tuple(systems)
+        self.devices = tuple(devices)
         self.seed = seed
         self._qemu = qemu
         self._say = say
-        self._targets: dict[str, GuestTarget] = {}
+        self._targets: dict[tuple[str, Device], GuestTarget] = {}
+        self._refusals: dict[tuple[str, Device, FileSystem], str] = {}
 
-    def columns(self) -> list[Column]:
-        """All columns of the matrix."""
-        return [Column(kernel, system) for kernel in self.kernels for system in self.systems]
+    def columns(self, wanted: Wanted = ANYTHING, repeat: int = 1) -> list[Column]:
+        """The columns of the matrix for a scenario that wants this."""
+        return columns(self.kernels, self.systems, wanted, repeat, self.devices)
 
-    def target(self, kernel: Kernel) -> GuestTarget:
-        """The target that runs Programs on this kernel. Raises SetupError, UsageError, InfraError."""
-        if kernel.digest not in self._targets:
+    def target(self, kernel: Kernel, device: Device = Device.NVDIMM) -> GuestTarget:
+        """The target that runs Programs on this kernel and device. Raises SetupError, UsageError, InfraError."""
+        key = (kernel.digest, device)
+        if key not in self._targets:
             say = self._say
-            self._targets[kernel.digest] = provision.target(
-                kernel, self._qemu, lambda text: say(f"{kernel.release}: {text}")
-            )
-        return self._targets[kernel.digest]
+            name = kernel.release if device is Device.NVDIMM else f"{kernel.release} {device}"
+            self._targets[key] = provision.target(kernel, self._qemu, lambda text: say(f"{name}: {text}"), device)
+        return self._targets[key]
 
     def prepare(self) -> None:
         """Take snapshots and format images now, once, before many workers want them.
 
-        Raises UsageError or SetupError for a kernel that lacks what a guest or a file system needs.
+        A format that a kernel refuses is told, and its cells become SKIP. Raises UsageError or SetupError for a kernel
+        that lacks what a guest or a file system needs.
         """
         for kernel in self.kernels:
-            config.check(kernel, tuple(system.name for system in self.systems))
+            config.check(kernel, tuple(dict.fromkeys(system.name for system in self.systems)))
         for column in self.columns():
-            self.target(column.kernel).golden(column.system).close()
+            with contextlib.suppress(Refused):
+                if not column.skip:
+                    self.target(column.kernel, column.device).golden(column.system).close()
 
     def run(self, scenario: str, program: Program, column: Column) -> Judged:
         """Run one cell and judge it; infrastructure failures become ERROR outcomes."""
-        return judge_cell(self.target(column.kernel), scenario, program, column.system, self.seed)
+        target = self.target(column.kernel, column.device)
+        skip = column.skip or self._refusal(target, column.system)
+        if not skip:
+            return judge_cell(target, scenario, program, column.system, self.seed)
+        return Judged(CellResult(
+            scenario, target.name, column.kernel.release, column.system.label, Outcome.SKIP, 0.0,
+            device=column.device, program=format_program(program), seed=self.seed, qemu=self._qemu.version,
+            plugin=target.plugin, error=skip,
+        ))  # fmt: skip
+
+    def _refusal(self, target: GuestTarget, system: FileSystem) -> str:
+        """Why the kernel does not take this format; empty when it does. Any other failure is the cell's to tell."""
+        key = (target.kernel.digest, target.device, system)
+        if key not in self._refusals:
+            try:
+                target.golden(system).close()
+            except Refused as error:
+                self._refusals[key] = str(error)
+            except (DaxcheckError, OSError):
+                return ""
+        return self._refusals.setdefault(key, "")

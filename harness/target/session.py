@@ -1,27 +1,37 @@
 """What a guest's agent is asked to do, typed: each method sends one command and checks what comes back."""
 
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.errors import ChannelError, SetupError
+from harness.errors import ChannelError, GuestDied, GuestHang, Refused, SetupError
 from harness.model import wire
 from harness.model.frame import Message
 from harness.model.observation import FileView, OpResult
-from harness.model.program import Program
+from harness.model.program import Program, describe
 from harness.model.program import format as format_program
+from harness.model.units import PAGE
 from harness.target.filesystem import FileSystem
 from harness.vm.guest import AgentError, Guest
 
 FORMAT_SECONDS = 300.0
 """Seconds mkfs may take before the guest counts as hung."""
+PIECES = 16
+"""Parts of the medium that a file system may lie on."""
+_REFUSALS = (errno.EINVAL, errno.EOPNOTSUPP)
+"""What mount(2) and the device mapper answer when the kernel does not take a format; all else is a failure."""
+
+Piece = tuple[int, int]
+"""Where a part of the file system lies: the offset on the medium and the length, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """The pmem device as the guest's kernel sees it."""
+    """The pmem device as the guest's kernel sees it; `pieces` of the medium are the file system, in its own order."""
 
     write_cache: int
     persistence_domain: str
+    pieces: tuple[Piece, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,31 +51,45 @@ class Session:
         self.guest = guest
         self.system = system
 
-    def attach(self, *, make: bool = False) -> Attached:
-        """Bind the NVDIMM in fsdax mode, format it when `make`, and mount it with DAX.
+    def attach(self, *, make: bool = False, write_cache: bool = True) -> Attached:
+        """Bind the NVDIMMs in fsdax mode, lay them out, format them when `make`, and mount with DAX.
 
-        Raises SetupError when a file system that was made just now cannot be mounted: there is nothing to test.
+        Without `write_cache` the kernel is told that stores need no flush: a planted fault.
+        Raises SetupError when a file system that was made just now cannot be mounted: there is nothing to test; it is
+        Refused when that is due to a word of its label.
         """
-        argv = list(self.system.mkfs) if make else None
+        system = self.system
+        argv = list(system.mkfs) if make else None
         try:
             answer = self.guest.call(
-                "attach", FORMAT_SECONDS, fs=self.system.name, options=self.system.mount, format=argv
-            )
+                "attach", FORMAT_SECONDS, fs=system.name, options=system.mount, format=argv, layout=system.layout,
+                write_cache=write_cache,
+            )  # fmt: skip
         except AgentError as error:
             if make:
-                raise SetupError(f"a fresh {self.system.name} cannot be mounted with DAX: {error}") from error
+                kind = Refused if system.words and error.errno in _REFUSALS else SetupError
+                raise kind(f"a fresh {system.label} cannot be mounted with DAX: {error}") from error
             raise
-        return Attached(_number(answer, "write_cache"), str(answer.get("persistence_domain", ""))[:64])
+        domain = str(answer.get("persistence_domain", ""))[:64]
+        return Attached(_number(answer, "write_cache"), domain, _pieces(answer, self.guest.machine.nvdimm.size))
 
-    def run(self, program: Program, on_cut: Callable[[], None]) -> Ran:
-        """Run the Program; `on_cut` is called while the guest waits at CutPower."""
+    def run(self, program: Program, seed: int, on_cut: Callable[[], None]) -> Ran:
+        """Run the Program; `on_cut` is called while the guest waits at CutPower. `seed` varies how lanes race."""
+
+        reached = 0
 
         def on_event(message: Message) -> None:
+            nonlocal reached
+            if message["event"] == "op":
+                reached = min(max(reached, _number(message, "index")), len(program.ops) - 1)
             if message["event"] == "cut":
                 on_cut()
                 self.guest.send({"do": "go"})
 
-        answer = self.guest.call("run", on_event=on_event, program=format_program(program))
+        try:
+            answer = self.guest.call("run", on_event=on_event, program=format_program(program), seed=seed)
+        except (GuestHang, GuestDied) as error:
+            raise type(error)(f"{error}; it was at op {reached}: {describe(program.ops[reached])}") from error
         signal = answer.get("signal")
         if signal is not None and not isinstance(signal, dict):
             raise ChannelError("the agent's answer to run has a malformed signal")
@@ -85,9 +109,29 @@ class Session:
         except ValueError as error:
             raise ChannelError(f"the agent's answer to observe is malformed: {error}") from error
 
+    def evict(self, paths: tuple[str, ...]) -> None:
+        """Have the file system let go of these files, whatever state a Program left it in; drop all caches."""
+        self.guest.call("evict", paths=list(paths))
+
     def detach(self) -> None:
         """Unmount and unbind, so that the NVDIMM holds all there is."""
         self.guest.call("detach")
+
+
+def _pieces(answer: Message, size: int) -> tuple[Piece, ...]:
+    """Whole pages of a medium of `size` bytes, none twice."""
+    found = answer.get("pieces")
+    if not isinstance(found, list) or not 0 < len(found) <= PIECES:
+        raise ChannelError("the agent answered no list of pieces of the medium")
+    pieces = [tuple(piece) for piece in found if isinstance(piece, list) and all(type(n) is int for n in piece)]
+    if len(pieces) != len(found) or any(len(piece) != 2 for piece in pieces):
+        raise ChannelError("the agent answered pieces of the medium that are no pairs of numbers")
+    end = 0
+    for start, length in sorted(pieces):
+        if start < end or length <= 0 or start % PAGE or length % PAGE or start + length > size:
+            raise ChannelError(f"the agent answered a piece of the medium [{start}, +{length}) that cannot be")
+        end = start + length
+    return tuple((start, length) for start, length in pieces)
 
 
 def _number(answer: Message, name: str) -> int:

@@ -43,7 +43,7 @@ def an_error(result: CellResult, *words: str) -> None:
 class Untracked(GuestTarget):
     """Its guests run without the plugin, so its log stays empty."""
 
-    def _tracked(self, program: Program, medium: MemFile) -> Guest:
+    def _tracked(self, program: Program, system: FileSystem, medium: MemFile) -> Guest:
         PersistLog.create(self._log.fd, guest.LOG_RECORDS).close()
         return snapshot.start(self.plan, medium, self._say)
 

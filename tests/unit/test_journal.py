@@ -1,5 +1,6 @@
 """The results directory: whole lines, whole files, and refusals in one line."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
+from harness.model.device import Device
 from harness.model.result import CellResult, Outcome
-from harness.report.journal import CONSOLE_LIMIT, Journal, stem
+from harness.report.journal import CONSOLE_LIMIT, Journal, key, stem
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,6 +60,12 @@ def test_names_stay_inside(tmp_path: Path, scenario: str) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
 
 
+def test_a_cell_is_told_from_that_on_another_device(tmp_path: Path) -> None:
+    """Keys and file names differ by the device; that of an NVDIMM is as it always was."""
+    nvdimm, eadr = (dataclasses.replace(cell(), device=device) for device in (Device.NVDIMM, Device.EADR))
+    assert key(nvdimm) != key(eadr) and stem(eadr) == f"{stem(nvdimm)}-eadr"
+
+
 def test_part_of_a_line_is_taken_away(tmp_path: Path) -> None:
     """What a run killed in the middle of a line left is gone when the next one begins; whole lines stay."""
     journal = Journal(tmp_path)
@@ -81,6 +89,7 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
 ADD_ONE = """
 import pathlib, resource, signal, sys
 from harness.errors import UsageError
+from harness.model.device import Device
 from harness.model.result import CellResult, Outcome
 from harness.report.journal import Journal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

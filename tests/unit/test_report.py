@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from harness.model.device import Device
 from harness.model.result import CellResult, Outcome
 from harness.model.units import PAGE, PMD
 from harness.model.violation import Kind, Violation
@@ -49,6 +50,39 @@ def test_the_matrix_has_a_place_for_each_cell() -> None:
     assert [row.split() for row in rows] == [["a::b", "ok", "LOSS", "ok"], ["a::c", "lost", "-", "-"]]
     starts = [kernels.index("6.1"), systems.index("ext4"), rows[0].index("ok")]
     assert len(set(starts)) == 1
+
+
+def test_formats_and_parameters_are_rows() -> None:
+    """A format makes a row of its own under the same columns; parameters stay whole, whatever they hold."""
+    results = [
+        cell(Outcome.PASS), cell(Outcome.SKIP, fs="ext4:reflink"), cell(Outcome.FAIL, fs="xfs:reflink"),
+        cell(Outcome.PASS, fs="xfs:reflink+linear", scenario="dir/test_a.py::test_b[x/y::z-1]"),
+    ]  # fmt: skip
+    _, systems, *rows = text.matrix(results)
+    assert systems.split() == ["scenario", "ext4", "xfs"]
+    assert [" ".join(row.split()) for row in rows] == [
+        "a::b ok -", "a::b :reflink skip LOSS", "a::b[x/y::z-1] :reflink+linear - ok",
+    ]  # fmt: skip
+
+
+def test_a_warning_is_told_and_counted() -> None:
+    """A cell with warnings keeps its outcome, has a star, and says what hangs on no fence after which op."""
+    warned = dataclasses.replace(cell(Outcome.PASS), warnings=(LOSS,))
+    assert text.line(warned).startswith("ok* ") and text.line(warned).endswith(f": without a fence: {WORDS}")
+    assert text.matrix([warned, cell(Outcome.PASS)])[-1].split(maxsplit=1)[1] == "ok* 1, ok 1"
+    head, told = text.warnings([warned, cell(Outcome.PASS)])
+    assert head.startswith("* 1 of 2 cells")
+    assert told == f"6.12.95 ext4 a::b: {WORDS} (wrong after op 10: msync m1 [0..8M))"
+    assert text.losses([warned]) == [] and text.warnings([cell(Outcome.FAIL)]) == []
+
+
+def test_a_device_is_named_unless_it_is_an_nvdimm() -> None:
+    """Lines, columns and losses name the device; a matrix has a column for each."""
+    eadr = dataclasses.replace(cell(Outcome.FAIL), device=Device.EADR)
+    assert " ext4 eadr a::b" in text.line(eadr) and "nvdimm" not in text.line(cell(Outcome.FAIL))
+    assert text.losses([eadr])[0].startswith("6.12.95 ext4 eadr a::b")
+    header = text.matrix([cell(Outcome.PASS), eadr])[1]
+    assert header.split() == ["scenario", "ext4", "ext4", "eadr"]
 
 
 def test_repeats_are_counted() -> None:

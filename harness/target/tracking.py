@@ -1,0 +1,80 @@
+"""How a run is tracked: which plugin arguments make the log tell what is durable on which device."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import QemuError
+from harness.media.log import PersistLog, PersistLogError, log_bytes
+from harness.memfile import MemFile
+from harness.model.device import TRAITS, Device
+from harness.model.ops import Plant, Planted
+from harness.model.program import Program
+from harness.vm import plugin as persistence
+from harness.vm import snapshot
+from harness.vm.guest import Nvdimm
+from harness.vm.machine import Hardware
+
+LOG_RECORDS = 4 << 20
+"""Records of a run's PersistLog (sparse memory): some 250 MiB of persisted lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """The two files of a run: `base`, what was on the media at first, and `live`, the memory that the guest uses."""
+
+    base: MemFile
+    live: MemFile
+
+
+def faults(program: Program) -> dict[Plant, Planted]:
+    """The faults that a Program plants."""
+    return {op.plant: op for op in program.ops if isinstance(op, Planted)}
+
+
+class Tracker:
+    """Owns the log of one target's runs, one after the other, on one device."""
+
+    def __init__(self, plugin: Path, hardware: Hardware) -> None:
+        self.plugin = plugin
+        self._hardware = hardware
+        # One for all runs: the kernel takes longer to find fresh pages than the plugin to fill them.
+        self._log = MemFile("persist-log", log_bytes(LOG_RECORDS))
+
+    def track(self, program: Program, media: Media, ram: Path, nvdimm: Nvdimm) -> snapshot.Tracking:
+        """A fresh log, and how QEMU is told to fill it. Raises QemuError."""
+        PersistLog.create(self._log.fd, LOG_RECORDS).close()
+        planted = faults(program)
+        ignored = planted.get(Plant.IGNORE_FLUSH)
+        span = (ignored.start, min(ignored.end, nvdimm.size)) if ignored else None
+        if self._hardware.device is not Device.VIRTIO_PMEM:
+            argument = persistence.argument(
+                self.plugin, log=self._log.path, ram=ram, ram_size=self._hardware.memory, nvdimm=media.live.path,
+                nvdimm_base=nvdimm.base, nvdimm_size=nvdimm.size, ignore_flush=span,
+                no_fence=Plant.NO_FENCE in planted,
+            )  # fmt: skip
+            return snapshot.Tracking(argument, (self._log.fd,))
+        if any(character in str(self.plugin) for character in " :"):
+            raise QemuError(f"{self.plugin}: ld.so preloads no path with a blank or colon: set another XDG_CACHE_HOME")
+        argument = persistence.device_argument(
+            self.plugin, log=self._log.path, base=media.base.path, nvdimm=media.live.path, nvdimm_base=nvdimm.base,
+            nvdimm_size=nvdimm.size, ignore_flush=span,
+        )  # fmt: skip
+        return snapshot.Tracking(argument, (self._log.fd, media.base.fd), str(self.plugin))
+
+    def open(self) -> PersistLog:
+        """The log of the present run."""
+        return PersistLog.open(self._log.fd)
+
+    def check(self, log: PersistLog, program: Program) -> None:
+        """Raise PersistLogError unless the plugin was there, on every vCPU, and saw all of the Program."""
+        log.check()
+        if log.counters.vcpus != self._hardware.cpus or log.upto(len(program.ops)) is None:
+            raise PersistLogError("the persistence plugin did not see the Program run: is the agent's marker intact?")
+        if self._hardware.device is Device.VIRTIO_PMEM and not log.counters.fences:
+            # No file system is mounted without a flush, so this one went another way than through our fsync().
+            raise PersistLogError("no flush request of the virtio-pmem device was seen: does this QEMU call fsync()?")
+
+    @property
+    def keeps_caches(self) -> bool:
+        """Whether a power failure takes no store of this device."""
+        return TRAITS[self._hardware.device].keeps_caches

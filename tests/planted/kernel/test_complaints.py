@@ -1,0 +1,100 @@
+"""A kernel that oopses, warns or hangs, at any moment of a run: that is the verdict, and never a pass."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from harness.model.program import Program
+from harness.model.result import CellResult, Outcome
+from harness.model.violation import Kind
+from harness.vm.guest import ANSWER, Guest
+
+Judged = Callable[..., CellResult]
+Scenes = Callable[..., Program]
+OOPS = "0f0b"  # ud2
+ROOM = "hibernation_snapshot"
+"""A function that no guest calls, whose text has room for a detour."""
+DETOUR = f"e8 @{ROOM}"
+"""Put over the 5 bytes at the start of each traceable function that do nothing: it goes on after the detour."""
+# Save what the caller may clobber; __warn(file=NULL, line=0, caller=return address, TAINT_WARN, regs=NULL, args=NULL).
+WARN = """50515256574150415141524153 31ff 31f6 488b542448 b909000000 4531c0 4531c9 e8 @__warn
+415b415a415941585f5e5a5958 c3"""
+MOMENTS = [
+    ("the run", "ext4_sync_file", "ext4"),
+    pytest.param("the run", "xfs_file_fsync", "xfs", marks=pytest.mark.nightly),
+    ("umount", "ext4_put_super", "ext4"),
+    pytest.param("umount", "xfs_fs_put_super", "xfs", marks=pytest.mark.nightly),
+    ("eviction", "ext4_evict_inode", "ext4"),
+    ("recovery", "jbd2_journal_recover", "ext4"),
+    pytest.param("recovery", "xlog_recover", "xfs", marks=pytest.mark.nightly),
+]
+PATIENCE = 8.0
+"""Seconds of silence after which these tests let a guest count as hung."""
+
+
+def complained(result: CellResult, moment: str) -> str:
+    """The first complaint, of a verdict that is a FAIL for what the kernel said."""
+    assert result.outcome is Outcome.FAIL, result.why
+    kernel = [violation for violation in result.violations if violation.kind is Kind.KERNEL]
+    assert kernel and {violation.kind for violation in result.violations} <= {Kind.KERNEL, Kind.RECOVERY}
+    assert {violation.image for violation in kernel} == {"pessimistic" if moment == "recovery" else "live"}
+    return kernel[0].found
+
+
+@pytest.mark.parametrize(("moment", "function", "fs"), MOMENTS)
+def test_an_oops(judged: Judged, scenes: Scenes, moment: str, function: str, fs: str) -> None:
+    """A kernel that dies on an invalid instruction fails the cell in its own words, whenever it does so."""
+    result = judged(scenes("evicted", "grown"), {function: OOPS}, fs, recovery=moment == "recovery")
+    assert "invalid opcode" in complained(result, moment)
+
+
+@pytest.mark.parametrize(("moment", "function", "fs"), MOMENTS)
+def test_a_warning(judged: Judged, scenes: Scenes, moment: str, function: str, fs: str) -> None:
+    """A WARN fails the cell although every byte, size and name is right; it names where the kernel gave it."""
+    result = judged(scenes("evicted", "grown"), {ROOM: WARN, function: DETOUR}, fs, recovery=moment == "recovery")
+    assert f"at {function}+" in complained(result, moment)
+    assert result.judged_bytes > 0
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Program that is silent for PATIENCE has hung."""
+    call = Guest.call
+
+    def hurried(self: Guest, do: str, seconds: float = ANSWER, *rest: Any, **arguments: Any) -> Any:
+        return call(self, do, min(seconds, PATIENCE) if do == "run" else seconds, *rest, **arguments)
+
+    monkeypatch.setattr(Guest, "call", hurried)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_hung_task(judged: Judged, scenes: Scenes) -> None:
+    """A system call that sleeps for ever is the kernel's fault once the kernel has told of the hung task."""
+    # movabs $MAX_SCHEDULE_TIMEOUT, %rdi; jmp
+    sleep = "48bfffffffffffffff7f e9 @schedule_timeout_uninterruptible"
+    result = judged(scenes("grown"), {"ext4_sync_file": sleep}, impatient=True)
+    assert "blocked for more than" in complained(result, "the run")
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.nightly
+def test_a_system_call_that_spins(judged: Judged, scenes: Scenes) -> None:
+    """One that spins cannot be told from a host that starves its guest: an ERROR, tried twice, and no pass."""
+    result = judged(scenes("grown"), {"ext4_sync_file": "ebfe"})
+    assert result.outcome is Outcome.ERROR
+    assert "silent during run" in result.error
+
+
+def test_an_errno_that_no_one_expected(judged: Judged, scenes: Scenes) -> None:
+    """An fsync that fails on a sound device is no pass, and its errno is told."""
+    result = judged(scenes("grown"), {"ext4_sync_file": "48c7c0fbffffff c3"})  # -EIO
+    assert result.outcome in (Outcome.FAIL, Outcome.ERROR)
+    assert "fsync" in result.why and "Input/output error" in result.why
+
+
+def test_a_signal_that_no_one_expected(judged: Judged, scenes: Scenes) -> None:
+    """A store that ends in SIGBUS inside the file is no pass, and its signal is told."""
+    result = judged(scenes("mapped"), {"dax_iomap_fault": "b802000000 c3"})  # VM_FAULT_SIGBUS
+    assert result.outcome in (Outcome.FAIL, Outcome.ERROR)
+    assert "store" in result.why and ("signal 7" in result.why or "SIGBUS" in result.why)

@@ -1,0 +1,62 @@
+"""Runs that prove nothing about data: the kernel's words are all that is judged, and our own failures never are."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from harness.model.observation import FileView
+from harness.model.program import Program
+from harness.model.result import CellResult, Outcome
+from harness.model.violation import Kind
+from harness.target.session import Attached, Session
+
+Judged = Callable[..., CellResult]
+Scenes = Callable[..., Program]
+WARN = "50515256574150415141524153 31ff 31f6 488b542448 b909000000 4531c0 4531c9 e8 @__warn 415b415a415941585f5e5a5958"
+ROOM = "hibernation_snapshot"
+EIO = "48c7c0fbffffff c3"
+LOSING = {"dax_flush": "c3"}
+"""Data is lost in such a run, too."""
+
+
+def test_a_refused_op_and_a_warning(judged: Judged, scenes: Scenes) -> None:
+    """An op that fails, with a warning of the kernel: the warning fails the cell, and data is not judged."""
+    faults = {ROOM: f"{WARN} c3", "ext4_sync_file": f"e8 @{ROOM} {EIO}", **LOSING}
+    result = judged(scenes("mapped"), faults)
+    assert result.outcome is Outcome.FAIL, result.why
+    assert Kind.KERNEL in {violation.kind for violation in result.violations}
+    assert {violation.kind for violation in result.violations} <= {Kind.KERNEL, Kind.ERRNO}
+    assert result.judged_bytes == 0
+
+
+@pytest.mark.parametrize("warn", [True, False])
+def test_a_kernel_that_flushes_nothing(
+    judged: Judged, scenes: Scenes, monkeypatch: pytest.MonkeyPatch, warn: bool
+) -> None:
+    """With dax/write_cache at 0 all that was stored is lost: an ERROR, or a FAIL for the kernel's words alone."""
+    attach: Callable[..., Attached] = Session.attach
+
+    def without_cache(self: Session, **settings: Any) -> Attached:
+        return dataclasses.replace(attach(self, **settings), write_cache=0)
+
+    monkeypatch.setattr(Session, "attach", without_cache)
+    faults = {ROOM: f"{WARN} c3", "ext4_sync_file": f"e8 @{ROOM}"} if warn else {}
+    result = judged(scenes("mapped"), {**faults, **LOSING})
+    assert result.outcome is (Outcome.FAIL if warn else Outcome.ERROR), result.why
+    assert {violation.kind for violation in result.violations} == ({Kind.KERNEL} if warn else set())
+
+
+def test_an_agent_that_fails_in_a_recovery(judged: Judged, scenes: Scenes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent that cannot read back, for no fault of a system call, is an ERROR after a second try: the kernel said
+    nothing wrong, and what was lost besides is not told."""
+
+    def misunderstood(self: Session, paths: tuple[str, ...]) -> tuple[FileView, ...]:
+        self.guest.call("reread", paths=list(paths))
+        return ()
+
+    monkeypatch.setattr(Session, "observe", misunderstood)
+    result = judged(scenes("mapped"), LOSING)
+    assert (result.outcome, result.violations) == (Outcome.ERROR, ())
+    assert "no command 'reread'" in result.error and "tried 2 times" in result.error

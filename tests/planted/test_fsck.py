@@ -1,0 +1,90 @@
+"""Faults that a kernel mounts and reads over without a word: the file system's own checker turns them red."""
+
+from collections.abc import Callable
+
+import pytest
+
+from harness.media.image import CrashImage
+from harness.memfile import MemFile
+from harness.model.program import Program
+from harness.model.result import Outcome
+from harness.model.units import PAGE
+from harness.model.violation import Kind
+from harness.target import filesystem
+from harness.target.cell import judge_cell
+from harness.target.filesystem import FileSystem
+from harness.target.guest import GuestTarget, Recovery
+from harness.target.session import Attached
+from harness.target.timing import Split
+
+Damage = Callable[[MemFile, int], None]
+"""Alters a medium on which the file system starts at this byte."""
+
+
+class DamagedTarget(GuestTarget):
+    """A target whose media are damaged between the unmount after recovery and the check."""
+
+    damage: Damage
+
+    def _fsck(self, system: FileSystem, medium: MemFile, attached: Attached) -> str:
+        self.damage(medium, attached.pieces[0][0])
+        return super()._fsck(system, medium, attached)
+
+
+def damaging(target: GuestTarget, damage: Damage | None) -> DamagedTarget:
+    damaged = DamagedTarget(target.kernel, target.plan, target._plugin, target._say)
+    damaged.damage = damage or (lambda medium, start: None)
+    return damaged
+
+
+def recovered(target: GuestTarget, program: Program, fs: str, damage: Damage | None) -> list[Recovery]:
+    """The recoveries of a run of the Program."""
+    damaged, system = damaging(target, damage), filesystem.find(fs)
+    with damaged.execute(program, system, Split()) as execution:
+        assert execution.cut is not None
+        crashes: list[CrashImage] = list(execution.cut.images(1))
+        return list(damaged.recover(crashes, system, program.paths(), Split()))
+
+
+@pytest.mark.parametrize("fs", ["ext4", "xfs", "ext4:nojournal", "xfs:linear", "ext4:partition"])
+def test_nothing_planted(target_6_1: GuestTarget, overwritten: Program, fs: str) -> None:
+    """A sound kernel leaves a sound file system on every layout; one without a journal is repaired before its mount."""
+    found = recovered(target_6_1, overwritten, fs, None)
+    assert found and [(recovery.unsound, recovery.failure) for recovery in found] == [("", "")] * len(found)
+    assert all("e2fsck is recommended" not in recovery.console for recovery in found)
+
+
+def free_a_block(medium: MemFile, start: int) -> None:
+    """Clear the bits of 8 blocks in the first block bitmap; its checksum is not right either, as after a lost line."""
+    group = start + PAGE  # the group descriptors follow the superblock's page
+    bitmap = start + PAGE * int.from_bytes(medium.array[group : group + 4].tobytes(), "little")
+    medium.array[bitmap + 8] = 0
+
+
+def miscount(medium: MemFile, start: int) -> None:
+    """Another number of free blocks in the header of the first allocation group, in the second sector of the device."""
+    medium.array[start + PAGE + 55] ^= 1
+
+
+@pytest.mark.parametrize(
+    ("fs", "damage", "said"),
+    [("ext4", free_a_block, "bitmap"), ("xfs", miscount, "agf"), ("xfs:linear", miscount, "agf")],
+)
+def test_damage_to_free_space_is_told(
+    target_6_1: GuestTarget, overwritten: Program, fs: str, damage: Damage, said: str
+) -> None:
+    """What no read would notice until the next allocation is told by the checker, with the tool's name."""
+    found = recovered(target_6_1, overwritten, fs, damage)
+    assert found
+    for recovery in found:
+        assert recovery.unsound.startswith(("e2fsck: ", "xfs_repair: ")), recovery
+        assert said in recovery.unsound.lower()
+        assert not recovery.failure and not recovery.complaints
+
+
+def test_an_unsound_file_system_fails_the_cell(target_6_1: GuestTarget, overwritten: Program) -> None:
+    """A cell whose data is all there fails by `fsck` alone when the checker complains, in the checker's words."""
+    result = judge_cell(damaging(target_6_1, free_a_block), "planted", overwritten, filesystem.find("ext4"), 1).result
+    assert result.outcome is Outcome.FAIL, result.why
+    assert {violation.kind for violation in result.violations} == {Kind.FSCK}
+    assert "bitmap" in result.why

@@ -1,0 +1,89 @@
+"""Laws of harness.target.column: where a scenario runs, its marks considered. A mark never makes a scenario vanish."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UsageError
+from harness.kernel.kernel import Kernel
+from harness.model.device import Device
+from harness.target import filesystem
+from harness.target.column import Wanted, columns
+
+KERNELS = [Kernel(release, Path("vmlinuz"), None, "test", release) for release in ("6.1", "6.12")]
+
+
+def labels(fs: str, *formats: str, layouts: tuple[str, ...] = ()) -> list[str]:
+    """Where it runs on one kernel; in brackets where it is skipped."""
+    systems = [filesystem.find(label) for label in fs.split(",")]
+    found = columns(KERNELS[:1], systems, Wanted(formats, layouts))
+    return [f"({column.system.label})" if column.skip else column.system.label for column in found]
+
+
+def test_without_marks_all_columns_count() -> None:
+    """Every kernel times every file system, repeated as often as asked for, each by a name of its own."""
+    systems = [filesystem.find("ext4"), filesystem.find("xfs:reflink")]
+    found = columns(KERNELS, systems, Wanted(), repeat=2)
+    names = [str(column) for column in found]
+    assert names[:4] == ["6.1-ext4", "6.1-ext4~2", "6.1-xfs:reflink", "6.1-xfs:reflink~2"]
+    assert len(names) == len(set(names)) == 8
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (labels("ext4,xfs", "reflink"), ["(ext4:reflink)", "xfs:reflink"]),
+        (labels("xfs", "reflink", "rmapbt", "reflink+rmapbt"), ["xfs:reflink", "xfs:rmapbt", "xfs:reflink+rmapbt"]),
+        (labels("ext4,xfs", "nojournal", "rmapbt"), ["ext4:nojournal", "xfs:rmapbt"]),
+        (labels("ext4,xfs", "inode"), ["ext4:inode", "xfs:inode"]),
+        (labels("xfs:reflink,xfs", "reflink"), ["xfs:reflink"]),
+        (labels("xfs:rmapbt", "reflink"), ["xfs:reflink+rmapbt"]),
+        (labels("ext4,xfs", layouts=("linear",)), ["ext4:linear", "xfs:linear"]),
+        (labels("ext4:linear", layouts=("linear", "4k")), ["ext4:linear"]),
+        (labels("ext4:partition", layouts=("linear",)), ["(ext4:partition+linear)"]),
+        (labels("xfs", "reflink", layouts=("4k", "linear")), ["xfs:reflink+4k", "xfs:reflink+linear"]),
+        (labels("ext4", "reflink", "rmapbt", layouts=("4k",)), ["(ext4:reflink|rmapbt)"]),
+        (labels("ext4:writeback", "nojournal"), ["(ext4:writeback+nojournal)"]),
+    ],
+)
+def test_marks_choose_formats_and_layouts(found: list[str], expected: list[str]) -> None:
+    """One cell per format that a file system has, those of its label kept; one skip where it has none."""
+    assert found == expected
+
+
+def test_a_skip_says_why() -> None:
+    """The reason names the file system and what it has not."""
+    (column,) = columns(KERNELS[:1], [filesystem.find("ext4")], Wanted(("reflink", "rmapbt")))
+    assert column.skip == "ext4 has no format reflink or rmapbt"
+
+
+@pytest.mark.parametrize(
+    ("formats", "layouts", "said"),
+    [
+        (("relfink",), (), "no format 'relfink'; known: writeback, "),
+        ((), ("reflink",), "no layout 'reflink'; known: 4k, "),
+    ],
+)
+def test_a_word_that_nobody_knows_is_bad_usage(formats: tuple[str, ...], layouts: tuple[str, ...], said: str) -> None:
+    """A misspelt mark is told at once, whatever --fs says."""
+    with pytest.raises(UsageError, match=said):
+        Wanted(formats, layouts)
+
+
+def test_devices_multiply_the_columns_and_are_named() -> None:
+    """Each device is a column of its own, named unless it is an NVDIMM."""
+    found = columns(KERNELS[:1], [filesystem.find("ext4")], Wanted(), devices=tuple(Device))
+    release = KERNELS[0].release
+    assert [str(column) for column in found] == [f"{release}-ext4{end}" for end in ("", "-eadr", "-virtio-pmem")]
+    assert [column.device for column in found] == list(Device)
+    assert not any(column.skip for column in found)
+
+
+@pytest.mark.parametrize("layout", ["4k", "linear", "partition"])
+def test_a_layout_that_a_device_cannot_have_is_a_skip(layout: str) -> None:
+    """A virtio-pmem device is alone and has no info block, so it has neither legs nor another alignment."""
+    found = columns(KERNELS[:1], [filesystem.find(f"ext4:{layout}")], Wanted(), devices=tuple(Device))
+    skipped = {column.device: column.skip for column in found if column.skip}
+    wanted = {} if layout == "partition" else {Device.VIRTIO_PMEM: f"no layout {layout} on virtio-pmem"}
+    assert skipped.keys() == wanted.keys()
+    assert all(skipped[device].startswith(said) for device, said in wanted.items())

@@ -1,0 +1,131 @@
+"""The other devices, and the strict verdict: what survives on each, told by runs whose end is known beforehand."""
+
+from collections.abc import Callable
+
+import pytest
+
+from harness.kernel.kernel import Kernel
+from harness.model import contents
+from harness.model.device import Device
+from harness.model.ops import Plant, Sharing
+from harness.model.program import Program
+from harness.model.recorder import Recorder
+from harness.model.result import CellResult, Outcome
+from harness.model.units import LINE, PAGE, PMD
+from harness.model.violation import Kind
+from harness.target import filesystem, provision
+from harness.target.cell import judge_cell
+from harness.target.guest import GuestTarget
+from harness.target.timing import Split
+from harness.vm.machine import Qemu
+
+On = Callable[[Device], GuestTarget]
+WHOLE = 1 << 40
+
+
+@pytest.fixture(scope="module")
+def on(kernel_6_1: Kernel, qemu: Qemu) -> On:
+    """The target of 6.1 with a device."""
+    made: dict[Device, GuestTarget] = {}
+
+    def get(device: Device) -> GuestTarget:
+        if device not in made:
+            made[device] = provision.target(kernel_6_1, qemu, print, device)
+        return made[device]
+
+    return get
+
+
+def judged(target: GuestTarget, program: Program, fs: str = "ext4") -> CellResult:
+    return judge_cell(target, "device", program, filesystem.find(fs), 1).result
+
+
+def stored(
+    *, msync: bool, plant: Plant | None = None, sharing: Sharing = Sharing.SHARED, lose: bool = False
+) -> Program:
+    """One PMD stored to through a mapping."""
+    dax = Recorder()
+    if lose:
+        dax.expect_loss()
+    if plant is not None:
+        dax.plant(plant, 0, WHOLE)
+    mapping = dax.create("data", size=PMD).mmap(sharing=sharing)
+    mapping.store()
+    if msync:
+        mapping.msync()
+    dax.cut_power()
+    return dax.program()
+
+
+@pytest.mark.parametrize("fs", ["ext4", "xfs"])
+@pytest.mark.parametrize("device", [Device.EADR, Device.VIRTIO_PMEM])
+def test_what_was_synced_is_kept(on: On, kept: Program, device: Device, fs: str) -> None:
+    """A sound kernel keeps its promise on every device, and no fence is missed."""
+    result = judged(on(device), kept, fs)
+    assert (result.outcome, result.device, result.warnings) == (Outcome.PASS, device, ()), result.why
+
+
+LOSES = {
+    "virtio-pmem: stores": (Device.VIRTIO_PMEM, stored(msync=False, lose=True), Outcome.XFAIL),
+    "virtio-pmem: ignored flushes": (
+        Device.VIRTIO_PMEM, stored(msync=True, plant=Plant.IGNORE_FLUSH, lose=True), Outcome.XFAIL),
+    "virtio-pmem: write cache": (
+        Device.VIRTIO_PMEM, stored(msync=True, plant=Plant.WRITE_CACHE_OFF, lose=True), Outcome.SKIP),
+    "eadr: stores": (Device.EADR, stored(msync=False, lose=True), Outcome.SKIP),
+    "nvdimm: write cache": (Device.NVDIMM, stored(msync=True, plant=Plant.WRITE_CACHE_OFF, lose=True), Outcome.XFAIL),
+    "nvdimm: write cache, promised": (Device.NVDIMM, stored(msync=True, plant=Plant.WRITE_CACHE_OFF), Outcome.FAIL),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("device", "program", "outcome"), LOSES.values(), ids=LOSES.keys())
+def test_what_each_device_loses(on: On, device: Device, program: Program, outcome: Outcome) -> None:
+    """Controls lose what their device does not keep, and are left out where nothing can be lost."""
+    result = judged(on(device), program)
+    assert result.outcome is outcome, result.why
+    if outcome in (Outcome.XFAIL, Outcome.FAIL):
+        # A device that flushes nothing loses the file system's own blocks, too.
+        assert {violation.kind for violation in result.violations} <= {Kind.ZERO, Kind.SIZE}
+
+
+def test_a_sync_mapping_is_refused_on_virtio_pmem(on: On) -> None:
+    """Its stores are durable by a request to the host, which no flush instruction is: MAP_SYNC is not supported."""
+    result = judged(on(Device.VIRTIO_PMEM), stored(msync=False, sharing=Sharing.SYNC))
+    assert result.outcome is Outcome.SKIP and "mmap m1" in result.error and "ENOTSUP" in result.error
+
+
+def test_a_store_alone_survives_where_caches_do(on: On) -> None:
+    """Through MAP_SYNC on eADR each store is durable by itself, and the oracle asks for it."""
+    result = judged(on(Device.EADR), stored(msync=False, sharing=Sharing.SYNC))
+    assert (result.outcome, result.unpersisted_lines) == (Outcome.PASS, 0), result.why
+
+
+def test_the_media_of_virtio_pmem_are_those_of_the_last_flush(on: On) -> None:
+    """Before msync nothing of a store is on the media, after it all; what is stored since is dirty, line by line."""
+    dax = Recorder()
+    mapping = dax.create("data", size=PMD).mmap()
+    mapping.store()
+    mapping.msync()
+    mapping.store(PAGE, 3 * PAGE)
+    dax.cut_power()
+    program = dax.program()
+    first, second = [contents.pattern(seq, 1, 0, PAGE, 4 * PAGE) for seq in (1, 2)]
+    stores = [index for index, op in enumerate(program.ops) if type(op).__name__ == "Store"]
+    with on(Device.VIRTIO_PMEM).execute(program, filesystem.find("ext4"), Split()) as execution:
+        cut = execution.cut
+        assert cut is not None and cut.dated
+        start = bytes(cut._live.array).index(second)
+        assert bytes(cut._media.array[start : start + len(first)]) == first
+        assert cut.unpersisted_lines == 3 * PAGE // LINE
+        with cut.after(stores[0]).media as before, cut.after(stores[0] + 1).media as after:
+            assert not before.array[start : start + len(first)].any()
+            assert bytes(after.array[start : start + len(first)]) == first
+        assert cut.strict(len(program.ops) - 1) is None
+
+
+def test_a_promise_without_a_fence_is_a_warning(on: On) -> None:
+    """When fences do no more than locked instructions, everything is kept, and the strict verdict says by what."""
+    result = judged(on(Device.NVDIMM), stored(msync=True, plant=Plant.NO_FENCE))
+    assert (result.outcome, result.violations) == (Outcome.PASS, ()), result.why
+    assert result.warnings and {warning.image for warning in result.warnings} == {"strict"}
+    assert all(warning.op for warning in result.warnings)
+    assert judged(on(Device.NVDIMM), stored(msync=True)).warnings == ()

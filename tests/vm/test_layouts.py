@@ -1,0 +1,112 @@
+"""Formats and layouts with a real kernel: what it takes, what it refuses, and where the bytes then lie."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.errors import Refused
+from harness.model import contents
+from harness.model.program import Program
+from harness.model.recorder import Recorder
+from harness.model.result import Outcome
+from harness.model.units import PAGE, PMD
+from harness.target import filesystem
+from harness.target.cell import judge_cell
+from harness.target.guest import GuestTarget
+from harness.target.timing import Split
+
+MIB = 1 << 20
+Daxcheck = Any
+
+
+@pytest.mark.parametrize("label", ["xfs:linear", "ext4:partition", "ext4:4k", "xfs:extsize+partition2m", "ext4:inode"])
+def test_promises_hold_on_every_layout(target_6_1: GuestTarget, kept: Program, label: str) -> None:
+    """A kernel that keeps its promises keeps them on every layout, and the cell says which it was."""
+    result = judge_cell(target_6_1, "kept", kept, filesystem.find(label), 1).result
+    assert (result.outcome, result.why, result.fs) == (Outcome.PASS, "", label)
+
+
+def test_both_legs_are_used(target_6_1: GuestTarget) -> None:
+    """Pieces are in the order of the file system, and a file larger than one NVDIMM has durable bytes in both."""
+    dax = Recorder()
+    file = dax.create("data", size=280 * MIB)
+    for mapping in (file.mmap(0, PMD), file.mmap(278 * MIB, PMD)):
+        mapping.store(0, 16 * PAGE)
+        mapping.msync()
+    dax.cut_power()
+    with target_6_1.execute(dax.program(), filesystem.find("ext4:linear"), Split()) as execution:
+        assert execution.attached is not None and execution.cut is not None
+        (first, length), (second, _) = execution.attached.pieces
+        assert (first, length, second) == (PMD, 190 * MIB, 192 * MIB + PMD)
+        (image, *_) = execution.cut.images(1)
+        words = image.media.array.view(np.uint64)
+        for seq, offset in ((1, 0), (2, 278 * MIB)):
+            (place,) = np.flatnonzero(words == contents.word(seq, 1, 0, offset)) * 8
+            assert (place >= 192 * MIB) == (seq == 2)
+
+
+@pytest.mark.parametrize("label", ["xfs:4k", "ext4:partition"])
+def test_odd_layouts_have_no_pmds(target_6_1: GuestTarget, label: str) -> None:
+    """Where no PMD of the file system lies on one of the memory, a precondition that wants one does not hold."""
+    dax = Recorder()
+    mapping = dax.create("data", size=2 * PMD).mmap()
+    mapping.store()
+    mapping.expect_mapped("pmd", 0, 2 * PMD)
+    dax.cut_power()
+    with target_6_1.execute(dax.program(), filesystem.find(label), Split()) as execution:
+        assert execution.ran is not None
+        assert "mapped by a pte" in next(result.unmet for result in execution.ran.results if result.unmet)
+
+
+def test_a_refusal_is_told_and_remembered(target_6_1: GuestTarget) -> None:
+    """A format that the kernel does not mount is Refused in the kernel's words, the second time without asking it."""
+    for _ in range(2):
+        with pytest.raises(Refused, match="DAX and reflink cannot work with multi-partitions!"):
+            target_6_1.golden(filesystem.find("xfs:reflink+partition"))
+
+
+MARKED = """
+import pytest
+@pytest.mark.formats("reflink", "nojournal")
+@pytest.mark.parametrize("pages", [1, 2])
+def test_marked(dax, pages):
+    mapping = dax.create("data", size=4096 * pages).mmap(align=4096)
+    mapping.store()
+    dax.sync()
+    dax.cut_power()
+@pytest.mark.formats("reflink")
+@pytest.mark.layout("partition")
+def test_refused(dax):
+    dax.create("data").pwrite(0, 4096)
+    dax.sync()
+    dax.cut_power()
+"""
+
+
+def test_marks_make_cells(target_6_1: GuestTarget, daxcheck: Daxcheck, tmp_path: Any) -> None:
+    """Marks and parameters give cells of their own, refusals and missing formats are skips, and --resume knows them."""
+    path, results = tmp_path / "test_marked.py", tmp_path / "results"
+    path.write_text(MARKED)
+    words = ["run", path, "--kernel", target_6_1.kernel.digest, "--fs", "ext4,xfs", "--results", results]
+    code, said = daxcheck.run(*words)
+    assert code == 0, said
+    cells = {
+        "marked::marked[1] :reflink": ["-", "ok"], "marked::marked[2] :reflink": ["-", "ok"],
+        "marked::marked[1] :nojournal": ["ok", "-"], "marked::marked[2] :nojournal": ["ok", "-"],
+        "marked::refused :reflink": ["skip", "-"], "marked::refused :reflink+partition": ["-", "skip"],
+    }  # fmt: skip
+    table = [line.split("  ") for line in said.splitlines() if line.startswith("marked::")]
+    assert {row[0]: [cell.strip() for cell in row[1:] if cell.strip()] for row in table} == cells
+    assert "ext4 has no format reflink" in said and "cannot work with multi-partitions" in said
+    code, said = daxcheck.run(*words, "--resume")
+    assert code == 0 and "[1/" not in said, said
+
+
+def test_a_misspelt_mark_is_bad_usage(target_6_1: GuestTarget, daxcheck: Daxcheck, tmp_path: Any) -> None:
+    """A mark that no file system knows ends the session with its name and exit code 2: the scenario does not vanish."""
+    path = tmp_path / "test_marked.py"
+    path.write_text(MARKED.replace("nojournal", "nojurnal"))
+    code, said = daxcheck.run("run", path, "--kernel", target_6_1.kernel.digest, "--fs", "ext4")
+    assert code == 2, said
+    assert "no format 'nojurnal'; known: " in said and "Traceback" not in said
