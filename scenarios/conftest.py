@@ -1,3 +1,46 @@
-"""Brings the fixture `dax` and the options --kernel, --fs, ...; only here, so that the unit tests need no kernel."""
+"""Brings the fixture `dax` and the options --kernel, --fs, ...; only here, so that the unit tests need no kernel.
+
+Beside it stand the files that most scenarios begin with.
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from harness.model.recorder import File, Mapping, Recorder
+from harness.model.units import PAGE, PMD
 
 pytest_plugins = ["harness.pytest_plugin"]
+
+
+@pytest.fixture
+def file(dax: Recorder) -> File:
+    """A file of 4 PMDs, allocated and never written to; its name, size and blocks are durable."""
+    return dax.create("data", size=4 * PMD)
+
+
+@pytest.fixture
+def mapping(file: File) -> Mapping:
+    """All of `file`, mapped by PMD entries, with contents that are durable."""
+    mapping = file.mmap()
+    mapping.store()
+    mapping.msync()
+    return mapping
+
+
+@pytest.fixture
+def small(file: File) -> Mapping:
+    """All of `file`, mapped by PTEs, so that the kernel keeps an entry per page too, with contents that are durable."""
+    small = file.mmap(align=PAGE)
+    small.store()
+    small.msync()
+    return small
+
+
+@pytest.fixture
+def sparse(dax: Recorder) -> File:
+    """A file of 4 PMDs without a block; its name and size are durable."""
+    file = dax.create("data")
+    file.ftruncate(4 * PMD)
+    file.fsync()
+    return replace(file, size=4 * PMD)

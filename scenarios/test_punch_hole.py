@@ -6,24 +6,18 @@ entry that goes without a flush takes the memory of the other 511 with it (kerne
 
 import pytest
 
-from harness.model.ops import Entry
+from harness.model.ops import Entry, Worker
 from harness.model.recorder import File, Mapping, Recorder
 from harness.model.units import PAGE, PMD
-
-
-def durable_file(dax: Recorder, pmds: int = 4) -> tuple[File, Mapping]:
-    """A file of `pmds` PMDs whose first contents are durable, mapped by PMD entries."""
-    file = dax.create("data", size=pmds * PMD)
-    mapping = file.mmap()
-    mapping.store()
-    mapping.msync()
-    return file, mapping
 
 
 @pytest.mark.quick
 def test_page_inside_dirty_pmd(dax: Recorder) -> None:
     """Punching one page out of a dirty PMD keeps the other 511 pages durable."""
-    file, mapping = durable_file(dax)
+    file = dax.create("data", size=4 * PMD)
+    mapping = file.mmap()
+    mapping.store()
+    mapping.msync()
     mapping.store(0, 2 * PMD)
     mapping.expect_mapped(Entry.PMD, 0, 2 * PMD)
     file.punch_hole(16 * PAGE, PAGE)
@@ -32,9 +26,8 @@ def test_page_inside_dirty_pmd(dax: Recorder) -> None:
     dax.cut_power()
 
 
-def test_hole_straddles_two_dirty_pmds(dax: Recorder) -> None:
+def test_hole_straddles_two_dirty_pmds(dax: Recorder, file: File, mapping: Mapping) -> None:
     """A hole over the seam of two dirty PMDs keeps what is left of both durable."""
-    file, mapping = durable_file(dax)
     mapping.store(0, 2 * PMD)
     mapping.expect_mapped(Entry.PMD, 0, 2 * PMD)
     file.punch_hole(PMD - PAGE, 2 * PAGE)
@@ -42,9 +35,8 @@ def test_hole_straddles_two_dirty_pmds(dax: Recorder) -> None:
     dax.cut_power()
 
 
-def test_whole_dirty_pmd(dax: Recorder) -> None:
+def test_whole_dirty_pmd(dax: Recorder, file: File, mapping: Mapping) -> None:
     """Punching exactly one dirty PMD zeroes it and leaves its dirty neighbour durable."""
-    file, mapping = durable_file(dax)
     mapping.store(0, 2 * PMD)
     mapping.expect_mapped(Entry.PMD, 0, 2 * PMD)
     file.punch_hole(0, PMD)
@@ -52,9 +44,8 @@ def test_whole_dirty_pmd(dax: Recorder) -> None:
     dax.cut_power()
 
 
-def test_unaligned_edges(dax: Recorder) -> None:
+def test_unaligned_edges(dax: Recorder, file: File, mapping: Mapping) -> None:
     """A hole that starts and ends inside pages zeroes just its bytes; the rest of the dirty PMD is durable."""
-    file, mapping = durable_file(dax)
     mapping.store(0, PMD)
     mapping.expect_mapped(Entry.PMD, 0, PMD)
     file.punch_hole(16 * PAGE + 100, 2 * PAGE + 333)
@@ -62,30 +53,26 @@ def test_unaligned_edges(dax: Recorder) -> None:
     dax.cut_power()
 
 
-def test_hole_elsewhere_dirty_pte(dax: Recorder) -> None:
+def test_hole_elsewhere_dirty_pte(dax: Recorder, file: File, small: Mapping) -> None:
     """A hole far from a page dirtied through a PTE does not cost that page its flush."""
-    file, _ = durable_file(dax, pmds=6)
-    small = file.mmap(4 * PMD, PMD, align=PAGE)
-    small.store(3 * PAGE, PAGE)
-    small.expect_mapped(Entry.PTE, 3 * PAGE, PAGE)
+    small.store(3 * PMD, PAGE)
+    small.expect_mapped(Entry.PTE, 3 * PMD, PAGE)
     file.punch_hole(0, PAGE)
-    small.msync(3 * PAGE, PAGE)
+    small.msync(3 * PMD, PAGE)
     dax.cut_power()
 
 
-def test_hole_elsewhere_dirty_pmd(dax: Recorder) -> None:
+def test_hole_elsewhere_dirty_pmd(dax: Recorder, file: File, mapping: Mapping) -> None:
     """A hole far from a dirty PMD does not cost the PMD its flush."""
-    file, mapping = durable_file(dax, pmds=6)
-    mapping.store(4 * PMD, PMD)
-    mapping.expect_mapped(Entry.PMD, 4 * PMD, PMD)
+    mapping.store(3 * PMD, PMD)
+    mapping.expect_mapped(Entry.PMD, 3 * PMD, PMD)
     file.punch_hole(0, PAGE)
-    mapping.msync(4 * PMD, PMD)
+    mapping.msync(3 * PMD, PMD)
     dax.cut_power()
 
 
-def test_clean_pmd_beside_dirty_pmd(dax: Recorder) -> None:
+def test_clean_pmd_beside_dirty_pmd(dax: Recorder, file: File, mapping: Mapping) -> None:
     """A hole in a clean PMD keeps the dirty PMD beside it durable."""
-    file, mapping = durable_file(dax)
     mapping.store(PMD, PMD)
     mapping.expect_mapped(Entry.PMD, PMD, PMD)
     file.punch_hole(16 * PAGE, PAGE)
@@ -93,9 +80,8 @@ def test_clean_pmd_beside_dirty_pmd(dax: Recorder) -> None:
     dax.cut_power()
 
 
-def test_store_into_hole_and_neighbour(dax: Recorder) -> None:
+def test_store_into_hole_and_neighbour(dax: Recorder, file: File, mapping: Mapping) -> None:
     """After two holes the PMD is refaulted as PTEs; stores through those are durable, and so is all around them."""
-    file, mapping = durable_file(dax)
     mapping.store(0, PMD)
     mapping.expect_mapped(Entry.PMD, 0, PMD)
     file.punch_hole(16 * PAGE, PAGE)
@@ -108,16 +94,86 @@ def test_store_into_hole_and_neighbour(dax: Recorder) -> None:
     dax.cut_power()
 
 
-def test_hole_in_never_written_file(dax: Recorder) -> None:
+def test_hole_in_never_written_file(dax: Recorder, sparse: File) -> None:
     """A hole punched under the zero page of a sparse file changes nothing; a later store is durable."""
-    file = dax.create("data")
-    file.ftruncate(4 * PMD)
-    file.fsync()
-    mapping = file.mmap(length=4 * PMD)
+    mapping = sparse.mmap()
     mapping.load(0, 2 * PMD)
-    file.punch_hole(16 * PAGE, PAGE)
+    sparse.punch_hole(16 * PAGE, PAGE)
     mapping.load(0, PMD)
     mapping.store(16 * PAGE, 2 * PAGE)
     mapping.store(PMD + 8 * PAGE, PAGE)
     mapping.msync()
+    dax.cut_power()
+
+
+def test_hole_by_child(dax: Recorder, file: File, mapping: Mapping) -> None:
+    """A hole that a child punches into a PMD its parent made dirty keeps the other 511 pages durable."""
+    mapping.store(0, 2 * PMD)
+    mapping.expect_mapped(Entry.PMD, 0, 2 * PMD)
+    with dax.lane(Worker.PROCESS):
+        file.punch_hole(16 * PAGE, PAGE)
+    dax.join()
+    mapping.msync()
+    dax.cut_power()
+
+
+def test_hole_in_pmd_dirtied_by_child(dax: Recorder, file: File, mapping: Mapping) -> None:
+    """A hole punched into a PMD that a child made dirty, and still maps, keeps the other 511 pages durable."""
+    mapping.load(0, 2 * PMD)
+    mapping.expect_mapped(Entry.PMD, 0, 2 * PMD)
+    with dax.lane(Worker.PROCESS):
+        mapping.store(0, 2 * PMD)
+        dax.barrier()
+        dax.barrier()
+        mapping.load(0, 2 * PMD)
+    with dax.lane():
+        dax.barrier()
+        file.punch_hole(16 * PAGE, PAGE)
+        dax.barrier()
+    dax.join()
+    file.fsync()
+    dax.cut_power()
+
+
+def test_hole_between_stores_of_child(dax: Recorder, file: File, mapping: Mapping) -> None:
+    """A child that stores around a hole its parent punched meanwhile loses none of its stores."""
+    mapping.store(0, PMD)
+    mapping.expect_mapped(Entry.PMD, 0, PMD)
+    with dax.lane(Worker.PROCESS):
+        mapping.store(0, PMD)
+        dax.barrier()
+        dax.barrier()
+        mapping.store(16 * PAGE, 2 * PAGE)
+        mapping.store(PMD, 2 * PAGE)
+        mapping.msync(0, 2 * PMD)
+    with dax.lane():
+        dax.barrier()
+        file.punch_hole(16 * PAGE, 4 * PAGE)
+        dax.barrier()
+    dax.join()
+    dax.cut_power()
+
+
+def test_hole_under_two_mappings(dax: Recorder, file: File, mapping: Mapping) -> None:
+    """A hole in a PMD that is dirty by a PMD entry and by PTEs at once keeps all around it durable."""
+    small = file.mmap(0, PMD, align=PAGE)
+    mapping.store(0, PMD)
+    small.store(15 * PAGE, 3 * PAGE)
+    mapping.expect_mapped(Entry.PMD, 0, PMD)
+    small.expect_mapped(Entry.PTE, 15 * PAGE, 3 * PAGE)
+    file.punch_hole(16 * PAGE, PAGE)
+    small.load(0, 32 * PAGE)
+    mapping.msync()
+    dax.cut_power()
+
+
+def test_holes_in_every_dirty_pmd(dax: Recorder, file: File, mapping: Mapping) -> None:
+    """Holes in all dirty PMDs, at their first, inner and last pages, keep what is between them durable."""
+    mapping.store()
+    mapping.expect_mapped(Entry.PMD, 0, 4 * PMD)
+    file.punch_hole(0, PAGE)
+    file.punch_hole(2 * PMD - PAGE, PAGE)
+    file.punch_hole(2 * PMD + 100 * PAGE, 300 * PAGE)
+    file.punch_hole(4 * PMD - PAGE, PAGE)
+    file.fsync()
     dax.cut_power()

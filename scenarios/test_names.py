@@ -1,0 +1,161 @@
+"""Names change while pages are dirty: contents stay with their file, and freed blocks show nothing of the old one."""
+
+import pytest
+
+from harness.model.ops import Entry
+from harness.model.recorder import File, Mapping, Recorder
+from harness.model.units import PAGE, PMD
+
+
+def dirty_file(dax: Recorder, path: str = "data") -> tuple[File, Mapping]:
+    """A file of 2 PMDs with durable contents, dirtied again through a PMD entry."""
+    file = dax.create(path, size=2 * PMD)
+    mapping = file.mmap()
+    mapping.store()
+    mapping.msync()
+    mapping.store(0, PMD)
+    mapping.expect_mapped(Entry.PMD, 0, PMD)
+    return file, mapping
+
+
+def test_rename_of_dirty_file(dax: Recorder) -> None:
+    """A file renamed while it is dirty is durable under its new name after msync and fsync of the directory."""
+    _, mapping = dirty_file(dax)
+    dax.rename("data", "moved")
+    mapping.msync()
+    dax.fsyncdir()
+    dax.cut_power()
+
+
+def test_rename_before_directory_sync(dax: Recorder) -> None:
+    """Until the directory is synced a renamed file is found under one of its names, with what its fsync promised."""
+    file, _ = dirty_file(dax)
+    dax.rename("data", "moved")
+    file.fsync()
+    dax.cut_power()
+
+
+def test_rename_over_dirty_file(dax: Recorder) -> None:
+    """A file renamed over another takes its name at once and for good; the replaced one's dirty pages go nowhere."""
+    dirty_file(dax)
+    new, mapping = dirty_file(dax, "new")
+    new.fsync()
+    dax.rename("new", "data")
+    mapping.store(PMD, 16 * PAGE)
+    dax.fsyncdir()
+    new.fsync()
+    dax.cut_power()
+
+
+def test_rename_over_is_atomic(dax: Recorder) -> None:
+    """After a cut the name that a rename replaced is the old file or the new one, whole, never none."""
+    old, _ = dirty_file(dax)
+    old.fsync()
+    new, _ = dirty_file(dax, "new")
+    new.fsync()
+    dax.rename("new", "data")
+    dax.cut_power()
+
+
+def test_link_to_dirty_file(dax: Recorder) -> None:
+    """Both names of a file show the stores made through either, durable after one fsync and one of the directory."""
+    dirty_file(dax)
+    dax.link("data", "second")
+    dax.fsyncdir()
+    second = dax.open("second", 2 * PMD)
+    mapping = second.mmap(align=PAGE)
+    mapping.store(PMD, 8 * PAGE)
+    mapping.expect_mapped(Entry.PTE, PMD, 8 * PAGE)
+    second.fsync()
+    dax.cut_power()
+
+
+def test_unlink_of_one_of_two_names(dax: Recorder) -> None:
+    """A file that lost one of two names while it was dirty is durable under the other."""
+    _, mapping = dirty_file(dax)
+    dax.link("data", "second")
+    dax.unlink("data")
+    dax.fsyncdir()
+    mapping.msync()
+    dax.cut_power()
+
+
+def test_unlinked_file_still_mapped(dax: Recorder) -> None:
+    """A file without a name can be stored to, read and synced through its mapping; after a cut it is gone."""
+    dirty_file(dax, "other")
+    file, mapping = dirty_file(dax)
+    dax.unlink("data")
+    dax.fsyncdir()
+    mapping.store(PMD, PMD)
+    mapping.load()
+    mapping.msync()
+    file.fsync()
+    mapping.store(0, PAGE)
+    mapping.load()
+    dax.cut_power()
+
+
+def test_unlinked_dirty_file_let_go(dax: Recorder) -> None:
+    """A dirty file whose last name, descriptor and mapping go is dropped without a word from the kernel."""
+    file, mapping = dirty_file(dax)
+    dax.unlink("data")
+    file.close()
+    mapping.munmap()
+    other = dax.create("other", size=2 * PMD).mmap()
+    other.store()
+    other.msync()
+    dax.cut_power()
+
+
+@pytest.mark.quick
+def test_blocks_of_unlinked_file_reused(dax: Recorder) -> None:
+    """Blocks of a deleted file show zeroes in the file that gets them, also through its unsynced parts after a cut."""
+    file, mapping = dirty_file(dax)
+    mapping.munmap()
+    file.close()
+    dax.unlink("data")
+    dax.fsyncdir()
+    new = dax.create("new", size=8 * PMD)
+    small = new.mmap(align=PAGE)
+    dax.observe()
+    small.store(16 * PAGE, PAGE)
+    small.msync(16 * PAGE, PAGE)
+    small.store(PMD, PAGE)
+    dax.cut_power()
+
+
+def test_blocks_reused_while_old_mapping_dirty(dax: Recorder) -> None:
+    """Blocks punched out of a dirty file and given to another hold that file's contents alone."""
+    file, mapping = dirty_file(dax)
+    file.punch_hole(0, PMD)
+    new = dax.create_unsynced("new", size=8 * PMD)
+    new.pwrite(0, 8 * PMD)
+    new.fsync()
+    dax.fsyncdir()
+    mapping.load()
+    mapping.msync()
+    dax.cut_power()
+
+
+def test_name_used_again(dax: Recorder) -> None:
+    """A new file under the name of a deleted dirty one has its own contents alone."""
+    old, mapping = dirty_file(dax)
+    dax.unlink("data")
+    new = dax.create_unsynced("data")
+    new.pwrite(0, 16 * PAGE)
+    mapping.store(0, PMD)
+    old.fsync()
+    new.fsync()
+    dax.fsyncdir()
+    dax.cut_power()
+
+
+def test_write_and_rename(dax: Recorder) -> None:
+    """The way editors save: new file, write, fsync, rename over, fsync of the directory, all of it durable."""
+    dirty_file(dax)
+    new = dax.create_unsynced("data.new")
+    new.pwrite(0, PMD + 1000)
+    new.fsync()
+    dax.rename("data.new", "data")
+    dax.fsyncdir()
+    dax.cut_power()
