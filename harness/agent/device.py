@@ -4,13 +4,12 @@ Written for daxcheck's own guest, whose NVDIMMs may be overwritten; never run on
 """
 
 import errno
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from harness.agent import features, mapper, pmem, syscalls
+from harness.agent import features, ioctls, mapper, pmem, syscalls
 from harness.agent.layout import LAYOUTS, Layout, Piece, build
 from harness.agent.pmem import Pmem, unbind
 from harness.deadline import now
@@ -24,8 +23,6 @@ SAID = 500
 """Bytes told of what a failed mkfs or the kernel said: its first complaint, before any usage text."""
 BY_INODE = "dax=inode"
 """The mount option with which a file is mapped by DAX only if it has FS_XFLAG_DAX."""
-_FSGETXATTR, _FSSETXATTR = 0x801C581F, 0x401C5820  # struct fsxattr, 28 bytes, of which the first 4 are the flags
-_FS_XFLAG_DAX = 0x8000
 
 
 @dataclass(slots=True)
@@ -53,11 +50,7 @@ def attach(fs: str, options: str, format: list[str] | None, layout: str = "", wr
     wanted = LAYOUTS[layout]
     try:
         with watch.step("bind"):
-            if format is not None and wanted.start:
-                pmem.start_at(wanted.start)
-            legs = pmem.bind(wanted.legs, wanted.align)
-            legs = legs if write_cache else [pmem.without_write_cache(leg) for leg in legs]
-            pieces = build(wanted, legs)
+            legs, pieces = _bind(wanted, write_cache, format is not None)
         if format is not None:
             with watch.step("format"):
                 _execute(format)
@@ -69,6 +62,24 @@ def attach(fs: str, options: str, format: list[str] | None, layout: str = "", wr
     except (OSError, InfraError):
         detach()
         raise
+
+
+def _bind(layout: Layout, write_cache: bool, new: bool) -> tuple[list[Pmem], list[Piece]]:
+    """The pmem devices, and where on them the file system lies; `new`: nothing was ever laid out there.
+
+    Raises OSError when a new layout is refused. What has been laid out before says nothing about a file system when it
+    cannot be brought up again: that is an InfraError.
+    """
+    try:
+        if new and layout.start:
+            pmem.start_at(layout.start)
+        legs = pmem.bind(layout.legs, layout.align)
+        legs = legs if write_cache else [pmem.without_write_cache(leg) for leg in legs]
+        return legs, build(layout, legs)
+    except OSError as error:
+        if new:
+            raise
+        raise InfraError(f"the pmem device does not come up: {error}") from error
 
 
 def root() -> str:
@@ -109,10 +120,7 @@ def _set_dax(path: str) -> None:
     """Set FS_XFLAG_DAX of a file or directory (ioctl_xfs_fsgetxattr(2))."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        attributes = bytearray(28)
-        fcntl.ioctl(fd, _FSGETXATTR, attributes, True)
-        flags = int.from_bytes(attributes[:4], "little") | _FS_XFLAG_DAX
-        fcntl.ioctl(fd, _FSSETXATTR, flags.to_bytes(4, "little") + bytes(attributes[4:]))
+        ioctls.set_dax(fd, True)
     finally:
         os.close(fd)
 

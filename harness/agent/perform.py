@@ -3,8 +3,8 @@
 import errno
 from typing import assert_never
 
-from harness.agent import checks, copies, files, mappings, syncs, system
 from harness.agent.handles import Handles
+from harness.agent.ops import checks, copies, files, mappings, syncs, system
 from harness.model import ops
 from harness.model.observation import OpResult
 from harness.model.ops import Op
