@@ -6,13 +6,16 @@ from dataclasses import replace
 
 from harness.model.device import Device
 from harness.model.result import CellResult, Outcome
-from harness.model.violation import Violation
+from harness.model.violation import LOSSES, Kind, Violation
 
 _SIGN = {
     Outcome.PASS: "ok", Outcome.FAIL: "LOSS", Outcome.XFAIL: "lost", Outcome.XPASS: "KEPT",
     Outcome.SKIP: "skip", Outcome.ERROR: "ERROR",
 }  # fmt: skip
-LEGEND = "ok: all promised data survived   LOSS: promised data did not   lost: a control lost data, as it must"
+LEGEND = (
+    "ok: all promised data survived   LOSS: promised data did not   KERNEL: it warned or oopsed   "
+    "WRONG: any other broken promise   lost: a control lost data, as it must"
+)
 _WARNED = "*"
 """Behind the sign of a cell that has warnings."""
 
@@ -66,7 +69,11 @@ def warnings(results: Sequence[CellResult]) -> list[str]:
 
 
 def _sign(result: CellResult) -> str:
-    return _SIGN[result.outcome] + _WARNED * bool(result.warnings)
+    kinds = {violation.kind for violation in result.violations}
+    sign = _SIGN[result.outcome]
+    if result.outcome is Outcome.FAIL and not kinds & LOSSES:
+        sign = "KERNEL" if Kind.KERNEL in kinds else "WRONG"
+    return sign + _WARNED * bool(result.warnings)
 
 
 def _medium(result: CellResult) -> str:
