@@ -112,14 +112,15 @@ class Reporter:
         """A cell has been told in its own words already: no dot."""
         if not list(cells(report)):
             return None
-        return report.outcome if report.outcome != "skipped" else "xfailed", "", ""
+        return "xfailed" if hasattr(report, "wasxfail") else report.outcome, "", ""
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         results = [*self.config.stash[PREVIOUS], *(self.results[index] for index in sorted(self.results))]
         if not results:
             return
         terminalreporter.section("daxcheck")
-        for line in (*text.matrix(results), "", text.LEGEND, *text.losses(results), *text.warnings(results)):
+        told = (*text.losses(results), *text.warnings(results), *text.clock(results))
+        for line in (*text.matrix(results), "", text.LEGEND, *told):
             terminalreporter.write_line(line)
         if self.journal is not None:
             terminalreporter.write_line(f"results: {self.journal.path}")

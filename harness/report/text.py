@@ -68,6 +68,27 @@ def warnings(results: Sequence[CellResult]) -> list[str]:
     return [head, *(f"{_place(r)}: {r.warning}{_since(r.warnings)}" for r in warned)]
 
 
+def clock(results: Sequence[CellResult]) -> list[str]:
+    """Where the time of each kernel's and file system's cells went: a line each, its steps by their share."""
+    columns: dict[str, list[CellResult]] = {}
+    for result in results:
+        name = result.fs.partition(":")[0]
+        columns.setdefault(f"{result.kernel} {_medium(replace(result, fs=name))}", []).append(result)
+    return [f"{column}: {len(cells)} cells took {_split(cells)}" for column, cells in columns.items()]
+
+
+def _split(results: Sequence[CellResult]) -> str:
+    """412 s (recover 41%, ops 20%, ...); what no step counted is `rest`."""
+    total = sum(result.seconds for result in results)
+    steps: dict[str, float] = {}
+    for step, seconds in (pair for result in results for pair in result.timings.items()):
+        steps[step] = steps.get(step, 0.0) + seconds
+    steps["rest"] = total - sum(steps.values())
+    ordered = sorted(steps.items(), key=lambda pair: -pair[1])
+    shares = [f"{step} {100 * seconds / total:.0f}%" for step, seconds in ordered if 100 * seconds >= total > 0]
+    return f"{total:.0f} s ({', '.join(shares)})" if shares else f"{total:.0f} s"
+
+
 def _sign(result: CellResult) -> str:
     kinds = {violation.kind for violation in result.violations}
     sign = _SIGN[result.outcome]

@@ -85,6 +85,22 @@ def test_a_device_is_named_unless_it_is_an_nvdimm() -> None:
     assert header.split() == ["scenario", "ext4", "ext4", "eadr"]
 
 
+def test_a_failure_that_is_no_loss_has_its_own_sign() -> None:
+    """An oops alone is told as KERNEL, any other broken promise as WRONG; lost data comes first."""
+    complaint = dataclasses.replace(LOSS, kind=Kind.KERNEL)
+    for kinds, sign in (((Kind.KERNEL,), "KERNEL"), ((Kind.ERRNO,), "WRONG"), ((Kind.KERNEL, Kind.STALE), "LOSS")):
+        violations = tuple(dataclasses.replace(complaint, kind=kind) for kind in kinds)
+        assert text.line(dataclasses.replace(cell(Outcome.FAIL), violations=violations)).split()[0] == sign
+
+
+def test_the_time_is_split() -> None:
+    """Each column says how long its cells took and on what, the largest share first; formats count to their column."""
+    timed = dataclasses.replace(cell(Outcome.PASS), seconds=10.0, timings={"ops": 2.0, "recover": 7.0, "golden": 0.01})
+    other = dataclasses.replace(timed, fs="ext4:nojournal")
+    assert text.clock([timed, other]) == ["6.12.95 ext4: 2 cells took 20 s (recover 70%, ops 20%, rest 10%)"]
+    assert text.clock([dataclasses.replace(timed, seconds=0.0, timings={})])[0].endswith("1 cells took 0 s")
+
+
 def test_repeats_are_counted() -> None:
     """Several runs of a cell show how many came out how."""
     rows = text.matrix([cell(Outcome.PASS), cell(Outcome.FAIL), cell(Outcome.PASS)])[2:]
