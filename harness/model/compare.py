@@ -7,8 +7,8 @@ leaves a word that belongs to two.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from harness.model.allowed import Anything, Known
 from harness.model.contents import WORD, source_bytes
-from harness.model.filestate import Anything, Known
 from harness.model.observation import RAW_LIMIT, Opaque, Raw, Segment, Source
 from harness.model.units import LINE
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from harness.model.allowed import Allowed, Values
 from harness.model.extents import END, Extents
-from harness.model.filestate import NO_ROOM, Allowed, FileState, Span, Values
+from harness.model.filestate import NO_ROOM, FileState, Span
 from harness.model.state import MapState
 
 _NONE: Values = frozenset()
@@ -54,11 +55,12 @@ def merged(file: FileState, lanes: Sequence[FileState], doing: Sequence[Doing]) 
         # Who alone changes the size knows it; where nobody does, any lane's promise holds.
         by = (lane for lane, done in zip(lanes, doing, strict=True) if not resized or file.id in done.sizes)
         best = min(by, key=lambda lane: sum(span.high - span.low + 1 for span in lane.sizes))
-        return replace(file, now=best.now if resized else file.now, sizes=best.sizes, size_by=best.size_by)
-    now: frozenset[Span] = frozenset().union(*(done.final[file.id] for done in resized))
+        now = best.now if resized else file.now
+        return replace(file, now=now, sizes=best.sizes, size_by=best.size_by, tied=best.tied)
+    last: frozenset[Span] = frozenset().union(*(done.final[file.id] for done in resized))
     passed = frozenset().union(*(done.sizes[file.id] for done in resized)) | file.now
     whole = Span(min(span.low for span in passed), max(span.high for span in passed))
-    return replace(file, now=now, sizes=file.sizes | passed | {whole})
+    return replace(file, now=last, sizes=file.sizes | passed | {whole}, tied=False)
 
 
 def _merged_byte(before: Allowed, lanes: tuple[Allowed, ...]) -> Allowed:
@@ -70,4 +72,4 @@ def _merged_byte(before: Allowed, lanes: tuple[Allowed, ...]) -> Allowed:
         return replace(best, past=past)
     current = _NONE.union(*(lane.current for lane in writers))
     durable = before.durable.union(current, *(lane.past for lane in writers))
-    return Allowed(current, durable, past, before.promised_by)
+    return Allowed(current, durable, past, before.promised_by, tied=False)

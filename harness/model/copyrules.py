@@ -7,9 +7,10 @@ the destination. Where blocks change hands the media may also hold what they hel
 from dataclasses import replace
 from typing import TypeVar
 
+from harness.model.allowed import ANYTHING, Allowed, Values, moved
 from harness.model.extents import END, Extents
 from harness.model.filerules import written
-from harness.model.filestate import ANYTHING, Allowed, FileState, Values, moved
+from harness.model.filestate import FileState
 from harness.model.maprules import stored
 from harness.model.ops import (
     Clone,

@@ -27,6 +27,20 @@ class Extents(Generic[T]):
         """The same value everywhere."""
         return Extents((0,), (value,))
 
+    @staticmethod
+    def laid(runs: Iterable[tuple[int, int, U]], between: U) -> "Extents[U]":
+        """Runs that ascend without overlap, with the value `between` them and after."""
+
+        def filled() -> Iterator[tuple[int, int, U]]:
+            at = 0
+            for low, high, value in runs:
+                yield at, low, between
+                yield low, high, value
+                at = high
+            yield at, END, between
+
+        return _joined([filled()])
+
     def at(self, offset: int) -> T:
         return self.values[bisect_right(self.starts, offset) - 1]
 

@@ -1,7 +1,8 @@
 """The contract of ops that write a file by its descriptor, or change its size or its blocks."""
 
+from harness.model.allowed import ZEROES, Values
 from harness.model.extents import END, Extents
-from harness.model.filestate import ZEROES, FileState, Values
+from harness.model.filestate import FileState
 from harness.model.observation import Stamp
 from harness.model.ops import Fallocate, Ftruncate, How, Mode, Pwrite, Sharing
 from harness.model.state import MapState, State, Step

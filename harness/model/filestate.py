@@ -5,26 +5,13 @@ changed first, which size goes with which contents). So a state may allow a comb
 events gives; it never forbids one that some order gives.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from harness.model.contents import SHIFT_LIMIT, SHIFT_UNIT
+from harness.model.allowed import ZEROES, Allowed, Values
 from harness.model.extents import END, Extents
-from harness.model.observation import Stamp, Zero
+from harness.model.observation import Segment, Source
 from harness.model.units import PAGE
-
-
-@dataclass(frozen=True, slots=True)
-class Anything:
-    """Bytes of which no document says what they are: of a poisoned page, or behind the end of a file."""
-
-
-Known = Zero | Stamp | Anything
-"""What a byte may come from."""
-Values = frozenset[Known]
-ZERO = Zero()
-ANYTHING = Anything()
-ZEROES: Values = frozenset({ZERO})
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -33,52 +20,6 @@ class Span:
 
     low: int
     high: int
-
-
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """One byte: `current` is what a read may return now (one content, unless ops raced), `durable` what the media may
-    hold after a cut, `past` all that was ever current here, `promised_by` the index of the op that last made `durable`
-    certain."""
-
-    current: Values = ZEROES
-    durable: Values = ZEROES
-    past: Values = ZEROES
-    promised_by: int | None = None
-
-    def changed(self, current: Values, heals: bool = False) -> "Allowed":
-        """The byte now reads one of `current`; nobody knows when the media will. Poison stays unless the op `heals`."""
-        if ANYTHING in self.current and not heals:
-            current |= {ANYTHING}
-        return Allowed(current, self.durable | current, self.past | current, self.promised_by)
-
-    def maybe(self, values: Values) -> "Allowed":
-        """The byte may have changed to one of `values`."""
-        return Allowed(self.current | values, self.durable | values, self.past | values, self.promised_by)
-
-    def promised(self, index: int) -> "Allowed":
-        """Op `index` returned success: the media hold what is current."""
-        return Allowed(self.current, self.current, self.past, index)
-
-    def moved(self, distance: int) -> "Allowed":
-        """The same byte, `distance` bytes further in the file."""
-        durable, past = moved(self.durable, distance), moved(self.past, distance)
-        return Allowed(moved(self.current, distance), durable, past, self.promised_by)
-
-    def joined(self, before: "Allowed") -> "Allowed":
-        """This byte while the media may still hold what `before` allowed, or a hole in between."""
-        durable = self.durable | before.durable | ZEROES
-        return Allowed(self.current, durable, self.past | before.past, self.promised_by)
-
-    def placed(self, source: "Allowed") -> "Allowed":
-        """The blocks of `source` take this byte's place: the media may hold what they did, or what these do."""
-        durable = self.durable | source.durable | source.current
-        return Allowed(source.current, durable, self.past | source.past | source.current, self.promised_by)
-
-    def either(self, other: "Allowed") -> "Allowed":
-        """This byte or the other: nobody knows whether an op took place."""
-        durable, past = self.durable | other.durable, self.past | other.past
-        return Allowed(self.current | other.current, durable, past, self.promised_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +44,8 @@ _EMPTY = frozenset({Span(0, 0)})
 class FileState:
     """One file (an inode). Contents are kept past its end too, where `current` is zero, for a longer file after a cut.
 
-    `now` are the sizes it may have (one, unless ops raced), `sizes` those that it may have after a cut. `strayed`:
-    there were stores past its end, in its last page.
+    `now` are the sizes it may have (one, unless ops raced), `sizes` those that it may have after a cut, `tied` as for a
+    byte. `strayed`: there were stores past its end, in its last page.
     """
 
     id: int
@@ -114,6 +55,7 @@ class FileState:
     size_by: int | None = None
     room: Extents[Room] = _NO_ROOM
     strayed: bool = False
+    tied: bool = True
 
     @property
     def shortest(self) -> int:
@@ -154,7 +96,8 @@ class FileState:
         """The size is in one of `spans` now; while it is not durable it may also be any `passed` on the way."""
         now = frozenset(spans)
         also = {span for span in now if passed is None or not passed.low <= span.low <= span.high <= passed.high}
-        return replace(self, now=now, sizes=self.sizes | also | ({passed} if passed else set()))
+        sizes = self.sizes | also | ({passed} if passed else set())
+        return replace(self, now=now, sizes=sizes, tied=sizes == now and not _choice(sizes))
 
     def grown(self, size: int) -> "FileState":
         """At least `size` bytes long, extended in steps."""
@@ -200,7 +143,7 @@ class FileState:
     def promised(self, index: int) -> "FileState":
         """Op `index` made all contents and the size durable."""
         contents = self.contents.map(0, END, lambda byte: byte.promised(index))
-        return replace(self, contents=contents, sizes=self.now, size_by=index)
+        return replace(self, contents=contents, sizes=self.now, size_by=index, tied=True)
 
     def settled(self, index: int) -> "FileState":
         """Op `index` made the blocks durable that the file was given."""
@@ -223,19 +166,27 @@ class FileState:
         contents = self.contents.merge(0, END, other.contents, Allowed.either)
         sizes = self.sizes | other.sizes | now
         strayed = self.strayed or other.strayed
-        return replace(self, now=now, sizes=sizes, contents=contents, room=room, strayed=strayed)
+        tied = self.tied and other.tied and sizes == now == self.now
+        return replace(self, now=now, sizes=sizes, contents=contents, room=room, strayed=strayed, tied=tied)
+
+    def told(self, segments: Sequence[Segment], size: int | None = None) -> "FileState":
+        """A read of the whole file (`size`), or of a part, has shown which of its contents and sizes it has.
+
+        What is not allowed tells nothing: it is for the verdict.
+        """
+        file = self
+        if any(len(byte.current) > 1 for _, _, byte in self.contents.runs()):
+            nothing: Source | None = None
+            runs: list[tuple[int, int, Source | None]] = [(one.start, one.end, one.source) for one in segments]
+            file = replace(file, contents=self.contents.merge(0, END, Extents.laid(runs, nothing), Allowed.told))
+        if size is not None and _choice(self.now) and any(span.low <= size <= span.high for span in self.now):
+            now = frozenset({Span(size, size)})
+            file = replace(file, now=now, sizes=now if self.tied else self.sizes)
+        return file
 
 
-def moved(values: Values, distance: int) -> Values:
-    """The values of bytes that were moved by `distance`; stamps can only be told after some (contents.SHIFT_UNIT)."""
-    if not distance:
-        return values
-    return frozenset(_moved(source, distance) if isinstance(source, Stamp) else source for source in values)
-
-
-def _moved(stamp: Stamp, distance: int) -> Known:
-    shift = stamp.shift + distance
-    return ANYTHING if shift % SHIFT_UNIT or abs(shift) > SHIFT_LIMIT else Stamp(stamp.seq, stamp.file, shift)
+def _choice(spans: frozenset[Span]) -> bool:
+    return len(spans) > 1 or any(span.low < span.high for span in spans)
 
 
 def page_floor(offset: int) -> int:

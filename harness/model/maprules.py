@@ -3,10 +3,11 @@
 from dataclasses import replace
 from typing import assert_never
 
+from harness.model.allowed import ANYTHING, Values
 from harness.model.domain import PersistenceDomain
 from harness.model.extents import Extents
 from harness.model.filerules import punched
-from harness.model.filestate import ANYTHING, FileState, Values, page_ceil, page_floor
+from harness.model.filestate import FileState, page_ceil, page_floor
 from harness.model.observation import Stamp
 from harness.model.ops import Advice, DirectStore, Flush, Madvise, Mmap, Mremap, Munmap, Sharing, Store
 from harness.model.state import MapState, Seen, State, Step

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from harness.model.filestate import Anything, Known, Span
+from harness.model.allowed import Anything, Known
+from harness.model.filestate import Span
 from harness.model.observation import Source, Stamp, Zero
 from harness.model.program import Program, describe
 from harness.model.units import size_text

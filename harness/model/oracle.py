@@ -12,7 +12,8 @@ from typing import assert_never
 from harness.model import copyrules, filerules, maprules, namerules, ops, races, syncrules
 from harness.model.domain import PersistenceDomain
 from harness.model.effect import Effect, effect
-from harness.model.observation import OpResult
+from harness.model.evidence import seen, told
+from harness.model.observation import FileView, OpResult
 from harness.model.ops import Op
 from harness.model.program import Expect, Program
 from harness.model.state import NOTHING, State, Step
@@ -29,6 +30,7 @@ def run(
     An op that was refused changed nothing and promised nothing, and an op on a name that it was to define does nothing
     either; one that failed half-way may have changed all, nothing, or a part. The state after an op of a lane is what
     that lane may see in its last run, good for judging what it read; the state after the join is the next to cut at.
+    Where a race, or an op that failed half-way, leaves several contents, a later read shows which of them it is.
     """
     machine = _Machine(program, {result.index: result for result in results}, Step(0, domain=domain, journal=journal))
     states: list[State] = []
@@ -37,10 +39,10 @@ def run(
     while index < len(program.ops):
         if isinstance(program.ops[index], ops.Lane):
             group = races.group_at(program.ops, index)
-            state, seen = races.run(state, group, program.ops, machine.step)
-            states.extend(seen)
+            state, during = races.run(state, group, program.ops, machine.step)
+            states.extend(during)
         else:
-            state = machine.step(state, index)
+            state = machine.told(machine.step(state, index), index)
             states.append(state)
         index = len(states)
     return tuple(states)
@@ -51,10 +53,12 @@ def at_cut(
     results: Iterable[OpResult] = (),
     domain: PersistenceDomain = PersistenceDomain.MEMORY_CONTROLLER,
     journal: bool = True,
+    live: Iterable[FileView] = (),
 ) -> State:
-    """What the final image is judged against: for a Program that expects a loss, as though all had been synced."""
+    """What the final image is judged against, when the files were seen to be `live` right before the cut: for a Program
+    that expects a loss, as though all had been synced."""
     states = run(program, results, domain, journal)
-    state = states[-1] if states else NOTHING
+    state = seen(states[-1] if states else NOTHING, live)
     if program.expect is not Expect.LOSS:
         return state
     # A control is to lose contents; that it lost blocks without contents as well would say nothing.
@@ -69,6 +73,11 @@ class _Machine:
         self._results = results
         self._seqs, self._ids = program.seqs(), program.file_ids()
         self._setting = setting
+
+    def told(self, state: State, index: int) -> State:
+        """The state, when the op has shown what some file holds."""
+        result = self._results.get(index)
+        return told(state, self._ops[index], result) if result else state
 
     def step(self, state: State, index: int, again: bool = False) -> State:
         """The state after op `index`; `again`: its result may be that of another of its runs."""

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from harness.model import ops
+from harness.model.allowed import Allowed, Values
 from harness.model.confluence import NO_VALUES, Doing, merged, shared
 from harness.model.extents import END, Extents
-from harness.model.filestate import Allowed, FileState, Span, Values
+from harness.model.filestate import FileState, Span
 from harness.model.ops import Op, Sharing, Worker
 from harness.model.state import MapState, Seen, State
 

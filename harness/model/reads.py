@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from harness.model.allowed import ANYTHING
 from harness.model.compare import Expected
-from harness.model.filestate import ANYTHING
 from harness.model.ops import DirectLoad, Load, Pread, Sharing
 from harness.model.state import State
 

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.model import ops
-from harness.model.filestate import ANYTHING, page_ceil
+from harness.model.allowed import ANYTHING
+from harness.model.filestate import page_ceil
 from harness.model.naming import Naming
 from harness.model.observation import OpResult
 from harness.model.ops import Op, Signal

@@ -6,9 +6,10 @@ A file is known by its id (the `file` of its stamps), since a name can pass from
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from harness.model.allowed import Allowed, Values
 from harness.model.domain import PersistenceDomain
 from harness.model.extents import END, Extents
-from harness.model.filestate import Allowed, FileState, Values, page_ceil, page_floor
+from harness.model.filestate import FileState, page_ceil, page_floor
 from harness.model.ops import Sharing
 
 
@@ -27,8 +28,8 @@ _NOT_FAULTED = Extents.of(False)
 @dataclass(frozen=True, slots=True)
 class MapState:
     """A mapping of [offset, offset+length) of file `file`. `seen` (private mappings) counts from the start of the file,
-    and so does what is for MAP_SYNC: `faulted`, pages stored to since their blocks last changed; `late`, bytes that came
-    to such a page when the file grew."""
+    and so does what is for MAP_SYNC: `faulted`, pages stored to since their blocks last changed; `late`, bytes that
+    came to such a page when the file grew."""
 
     file: int
     offset: int

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.model import allocation
+from harness.model.allowed import ANYTHING, Allowed
 from harness.model.compare import Expected, Mismatch, compare, made_of
 from harness.model.extents import Extents
-from harness.model.filestate import ANYTHING, Allowed, FileState, Span
+from harness.model.filestate import FileState, Span
 from harness.model.judgement import Judgement, gathered
 from harness.model.naming import Naming
 from harness.model.observation import Difference, FileView, Raw, Source, Zero

@@ -2,7 +2,8 @@
 
 import errno
 
-from harness.model.filestate import Allowed, FileState, Span
+from harness.model.allowed import Allowed
+from harness.model.filestate import FileState, Span
 from harness.model.observation import OpResult, Stamp, Zero
 from harness.model.ops import (
     Create,

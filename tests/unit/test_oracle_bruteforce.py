@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from harness.model.filestate import Anything, Known, Span
+from harness.model.allowed import Anything, Known
+from harness.model.filestate import Span
 from harness.model.observation import Zero
 from harness.model.ops import (
     Create,

@@ -14,8 +14,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from harness.model import ops
-from harness.model.filestate import Anything, FileState, Known
-from harness.model.observation import Zero
+from harness.model.allowed import Anything, Known
+from harness.model.filestate import FileState, Span
+from harness.model.observation import Segment, Stamp, Zero
 from harness.model.ops import (
     Barrier,
     Fallocate,
@@ -271,12 +272,28 @@ def check(program: Program) -> bool:
             byte = file.contents.at(unit * UNIT)
             assert at.current[unit] in numbers(byte.current), f"unit {unit} reads {at.current[unit]}"
             assert at.media[unit] <= numbers(byte.durable), f"unit {unit} durable {at.media[unit]}"
+    for at in itertools.islice(machine.moments, 50):
+        check_told(at, file)
     for (index, unit), seen in machine.looks.items():
         op = program.ops[index]
         assert isinstance(op, Load)
         runs = [run for run in expected_read(states[index - 1], op).expected if run.start <= unit * UNIT < run.end]
         assert not runs or seen <= numbers(runs[0].sources), f"op {index} saw {seen} in unit {unit}"
     return True
+
+
+def check_told(at: Moment, file: FileState) -> None:
+    """That who has read the file as it is at that moment still allows what the media may hold then."""
+    sources = [Stamp(value, 1) if value else Zero() for value in at.current[: at.size]]
+    shown = [Segment(n * UNIT, (n + 1) * UNIT, source) for n, source in enumerate(sources)]
+    told = file.told(shown, at.size * UNIT)
+    assert told.now == {Span(at.size * UNIT, at.size * UNIT)}
+    for size in at.sizes:
+        assert any(span.low <= size * UNIT <= span.high for span in told.sizes), f"size {size}"
+    for unit in range(at.size):
+        byte = told.contents.at(unit * UNIT)
+        assert numbers(byte.current) == {at.current[unit]}
+        assert at.media[unit] <= numbers(byte.durable), f"unit {unit} durable {at.media[unit]}"
 
 
 def at(units: range) -> tuple[int, int]:

@@ -4,11 +4,12 @@ import errno
 
 import pytest
 
+from harness.model.allowed import ANYTHING
 from harness.model.domain import PersistenceDomain
-from harness.model.filestate import ANYTHING, FileState, Span
+from harness.model.filestate import FileState, Span
 from harness.model.observation import Difference, FileView, OpResult, Segment, Stamp, Zero
 from harness.model.ops import Load, Pread
-from harness.model.oracle import run
+from harness.model.oracle import at_cut, run
 from harness.model.program import parse
 from harness.model.reads import expected_read
 from harness.model.state import State
@@ -246,3 +247,43 @@ def test_a_file_that_grows_over_a_mapped_page() -> None:
     assert durable(state, 99) == {Stamp(4, 1)} and len(durable(state, 100)) > 1
     assert durable(after(text.format("fsync f\n")), 100) == {Stamp(4, 1)}
     assert data(state).sizes == {Span(100, 100), Span(100, 200)}
+
+
+RACE = "lane a\nstore m 0 4K\nlane b\nstore m 0 4K\njoin\n"
+A, B = Stamp(2, 1), Stamp(3, 1)
+JOIN = FIRST + 4
+
+
+def view_of(source: Stamp) -> FileView:
+    return FileView("data", 8 * PAGE, (Segment(0, PAGE, source), Segment(PAGE, 8 * PAGE, OLD)))
+
+
+def test_a_read_shows_how_a_race_ended() -> None:
+    """After it every read, and after a sync the media, must show the same; what is not allowed shows nothing."""
+    text = RACE + "observe\nfsync f\n"
+    for source, left in ((A, {A}), (B, {B}), (Stamp(9, 1), {A, B})):
+        state = after(text, OpResult(JOIN + 1, files=(view_of(source),)))
+        assert current(state, 0) == durable(state, 0) == left
+    seen = after(RACE + "observe\n", OpResult(JOIN + 1, files=(view_of(A),)))
+    assert (current(seen, 0), durable(seen, 0)) == ({A}, {OLD, A, B})
+    for op in ("pread f 0 4K", "load m 0 4K", "direct_load m 0 4K"):
+        result = OpResult(JOIN + 1, segments=(Segment(0, PAGE, A),))
+        assert current(after(f"{RACE}{op}\n", result), 0) == {A}
+    assert current(after(RACE + "load p 0 4K\n", OpResult(JOIN + 1, segments=(Segment(0, PAGE, A),))), 0) == {A, B}
+
+
+def test_what_was_seen_before_the_cut_was_synced_before() -> None:
+    """A read right before the cut tells what an earlier sync wrote, unless there was a change between them."""
+    for tail, left in (("fsync f\n", {A}), ("", {OLD, A, B}), ("fsync f\n" + RACE, {A, B, Stamp(4, 1), Stamp(5, 1)})):
+        final = at_cut(parse(START + RACE + tail), live=[view_of(A)])
+        assert durable(final, 0) == left
+
+
+def test_a_size_is_told_too() -> None:
+    """The size that was seen is the size, and is durable if a sync came after the race."""
+    race = "lane a\nftruncate f 8K\nlane b\npwrite f 32K 4K\njoin\n"
+    view = FileView("data", 2 * PAGE, (Segment(0, 2 * PAGE, OLD),))
+    assert data(after(race)).now == {Span(2 * PAGE, 2 * PAGE), Span(9 * PAGE, 9 * PAGE)}
+    for tail, durable_sizes in (("fsync f\n", {Span(2 * PAGE, 2 * PAGE)}), ("", data(after(race)).sizes)):
+        final = data(at_cut(parse(START + race + tail), live=[view]))
+        assert final.now == {Span(2 * PAGE, 2 * PAGE)} and final.sizes == durable_sizes

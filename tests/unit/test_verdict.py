@@ -7,8 +7,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.model.allowed import Anything, Known
 from harness.model.contents import Buffer, decode, source_bytes
-from harness.model.filestate import Anything, Known
 from harness.model.observation import Difference, FileView, Opaque, OpResult, Raw, Segment, Source, Stamp, Zero
 from harness.model.ops import (
     Create,
