@@ -1,21 +1,21 @@
 """The contract of the system calls: from a Program alone, what each file must read as and may be after a cut.
 
 This knows nothing of any file system or of caches. A rule that is stricter than what a kernel does is the
-test; one that is laxer than the documents is a hole in it. Every rule names its document. They stand by kind of op in
-namerules, filerules, copyrules, maprules and syncrules; races has the rule of lanes.
+test; one that is laxer than the documents is a hole in it. Every rule names its document; they stand in model.rules.
 """
 
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import assert_never
 
-from harness.model import copyrules, filerules, maprules, namerules, ops, races, syncrules
+from harness.model import ops
 from harness.model.domain import PersistenceDomain
 from harness.model.effect import Effect, effect
 from harness.model.evidence import seen, told
 from harness.model.observation import FileView, OpResult
 from harness.model.ops import Op
 from harness.model.program import Expect, Program
+from harness.model.rules import copies, files, lanes, mappings, names, syncs
 from harness.model.state import NOTHING, State, Step
 
 
@@ -38,8 +38,8 @@ def run(
     index = 0
     while index < len(program.ops):
         if isinstance(program.ops[index], ops.Lane):
-            group = races.group_at(program.ops, index)
-            state, during = races.run(state, group, program.ops, machine.step)
+            group = lanes.group_at(program.ops, index)
+            state, during = lanes.run(state, group, program.ops, machine.step)
             states.extend(during)
         else:
             state = machine.told(machine.step(state, index), index)
@@ -62,7 +62,7 @@ def at_cut(
     if program.expect is not Expect.LOSS:
         return state
     # A control is to lose contents; that it lost blocks without contents as well would say nothing.
-    return syncrules.everything(state, len(program.ops) - 1, blocks=False)
+    return syncs.everything(state, len(program.ops) - 1, blocks=False)
 
 
 class _Machine:
@@ -105,25 +105,25 @@ def apply(state: State, step: Step, op: Op) -> State:
     """The state after an op that succeeded."""
     match op:
         case ops.Create() | ops.Open() | ops.Close() | ops.Rename() | ops.Link() | ops.Unlink():
-            return namerules.apply(state, step, op)
+            return names.apply(state, step, op)
         case ops.Fallocate() | ops.Ftruncate() | ops.Pwrite():
-            return filerules.apply(state, step, op)
+            return files.apply(state, step, op)
         case ops.CloneFile() | ops.Clone() | ops.Dedupe() | ops.CopyFileRange() | ops.ExchangeRange() | ops.Swapext():
-            return copyrules.apply(state, step, op)
+            return copies.apply(state, step, op)
         case ops.ReadInto() | ops.WriteFrom():
-            return copyrules.apply(state, step, op)
+            return copies.apply(state, step, op)
         case ops.Mmap() | ops.Munmap() | ops.Mremap() | ops.Madvise() | ops.Store() | ops.Flush() | ops.DirectStore():
-            return maprules.apply(state, step, op)
+            return mappings.apply(state, step, op)
         case ops.Msync() | ops.Fsync() | ops.Fdatasync() | ops.Fsyncdir() | ops.SyncFileRange():
-            return syncrules.apply(state, step, op)
+            return syncs.apply(state, step, op)
         case ops.Syncfs() | ops.Sync() | ops.Freeze() | ops.Umount():
-            return syncrules.apply(state, step, op)
+            return syncs.apply(state, step, op)
         case ops.Load() | ops.Pread() | ops.DirectLoad() | ops.Mprotect() | ops.SetDax():
             return state  # mprotect(2) changes what may be done, FS_XFLAG_DAX (dax.rst) how it is done: never contents
         case ops.Thaw() | ops.Remount() | ops.Mount() | ops.DropCaches() | ops.Fill() | ops.Unfill():
             return state  # proc(5) drop_caches: only what is clean goes, "a non-destructive operation"
         case ops.Lane() | ops.Barrier() | ops.Join():
-            return state  # races.run
+            return state  # lanes.run
         case ops.ExpectMapped() | ops.ExpectDax() | ops.ExpectErrno() | ops.ExpectSignal() | ops.Observe():
             return state
         case ops.Planted() | ops.CutPower():

@@ -38,8 +38,9 @@ class Sections:
         self._mounted = True
         self._cut = False
 
-    def enter(self, op: Op, scope: Scope) -> Scope:
-        """The names that the op sees. Raises ProgramError when it must not stand here."""
+    def enter(self, op: Op, scope: Scope, refused: bool = False) -> Scope:
+        """The names that the op sees; one that is to be `refused` begins nothing. Raises ProgramError when it must not
+        stand here."""
         if self._cut:
             raise ProgramError("no op can follow cut_power: make it the last one")
         if self._frozen and not isinstance(op, _WHILE_FROZEN):
@@ -47,6 +48,8 @@ class Sections:
         if not self._mounted and not isinstance(op, _WHILE_UNMOUNTED):
             raise ProgramError("the file system is unmounted: mount it first")
         match op:
+            case ops.Freeze() | ops.Thaw() | ops.Umount() | ops.Mount() if refused:
+                pass
             case ops.Freeze() | ops.Thaw():
                 self._switched("frozen" if self._frozen else "thawed", self._frozen, isinstance(op, ops.Thaw))
                 self._frozen = not self._frozen

@@ -60,10 +60,12 @@ class _Checker:
         if isinstance(op, ops.Planted) and index:
             raise ProgramError("a planted fault comes before all other ops: move it to the start")
         self._foreseen(op)
+        refused = isinstance(self._expected, ops.ExpectErrno | ops.ExpectSignal)
         before = self.scope
-        self.scope = self.sections.enter(op, before)
-        self.scope = _changed(self.scope, op)
-        if isinstance(self._expected, ops.ExpectErrno | ops.ExpectSignal):
+        self.scope = self.sections.enter(op, before, refused)
+        if not (refused and isinstance(op, ops.Umount)):  # it may well be refused because of what is open
+            self.scope = _changed(self.scope, op)
+        if refused:
             self.scope = before  # what is refused defines nothing and ends nothing
         else:
             _tellable(op)

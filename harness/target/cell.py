@@ -65,7 +65,7 @@ def _run(target: GuestTarget, program: Program, system: FileSystem, split: Split
     with target.execute(program, system, split, blank.seed) as execution:
         ran, cut = execution.ran, execution.cut
         results = ran.results if ran else ()
-        states = oracle.run(program, results, domain)
+        states = oracle.run(program, results, domain, system.journal)
         refusals = _refusals(program, states, ran)
         known = refusals.violations + kernel_violations(LIVE, execution.complaints, execution.unsound)
         unfit = _unfit(program, execution, refusals, target.device, system)
@@ -73,7 +73,8 @@ def _run(target: GuestTarget, program: Program, system: FileSystem, split: Split
             # What the kernel said and answered stands; data proves nothing where an op did not do its part.
             outcome, error = (Outcome.FAIL, "") if known else unfit or (Outcome.ERROR, NO_CUT)
             return Judged(replace(blank, outcome=outcome, violations=known, error=error), execution.console)
-        case = Case(target, program, system, split, states, oracle.at_cut(program, results, domain))
+        final = oracle.at_cut(program, results, domain, system.journal, ran.files)
+        case = Case(target, program, system, split, states, final)
         live = case.live(ran) + Judgement(violations=known)
         try:
             crashed = case.crashed(cut.images(blank.seed))

@@ -59,7 +59,7 @@ def test_parse_reads_what_kernels_print() -> None:
 
 def test_lost_events_are_noticed() -> None:
     """A ring buffer that overran makes every answer unknown, until another fault tells."""
-    faults, lost = trace.parse("CPU:1 [LOST 12 EVENTS]\n" + TRACE)
+    _, lost = trace.parse("CPU:1 [LOST 12 EVENTS]\n" + TRACE)
     assert lost
     known = TracedLevels()
     known.note([pmd(0)], False)

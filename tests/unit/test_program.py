@@ -203,6 +203,7 @@ def test_what_is_refused_defines_nothing() -> None:
     text = HEADER + MAP
     text += "expect_errno EOPNOTSUPP\nmmap n f 0 4K sharing=sync\nexpect_errno EIO\nclose f\nmmap n f 0 4K\n"
     assert len(parse(text).ops) == 7
+    assert len(parse(HEADER + MAP + "expect_errno EBUSY\numount\nstore m 0 8\n").ops) == 5
 
 
 def test_all_names_are_known() -> None:

@@ -6,10 +6,10 @@ from typing import assert_never
 from harness.model.allowed import ANYTHING, Values
 from harness.model.domain import PersistenceDomain
 from harness.model.extents import Extents
-from harness.model.filerules import punched
 from harness.model.filestate import FileState, page_ceil, page_floor
 from harness.model.observation import Stamp
 from harness.model.ops import Advice, DirectStore, Flush, Madvise, Mmap, Mremap, Munmap, Sharing, Store
+from harness.model.rules.files import punched
 from harness.model.state import MapState, Seen, State, Step
 from harness.model.units import LINE
 

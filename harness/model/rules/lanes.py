@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from harness.model import ops
 from harness.model.ops import Op, Worker
-from harness.model.phases import Machine, Part, Phases
+from harness.model.rules.phases import Machine, Part, Phases
 from harness.model.state import State
 
 

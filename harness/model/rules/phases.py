@@ -1,4 +1,4 @@
-"""One phase of a race after the other: what each lane does by itself, disturbed by all others (see races)."""
+"""One phase of a race after the other: what each lane does by itself, disturbed by all others (see lanes)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,10 +6,10 @@ from typing import Protocol, TypeVar
 
 from harness.model import ops
 from harness.model.allowed import Allowed, Values
-from harness.model.confluence import NO_VALUES, Doing, merged, shared
 from harness.model.extents import END, Extents
 from harness.model.filestate import FileState, Span
 from harness.model.ops import Op, Sharing, Worker
+from harness.model.rules.confluence import NO_VALUES, Doing, merged, shared
 from harness.model.state import MapState, Seen, State
 
 K = TypeVar("K", int, str)

@@ -2,7 +2,6 @@
 
 from typing import assert_never
 
-from harness.model import namerules
 from harness.model.filestate import FileState, page_ceil
 from harness.model.ops import (
     Fdatasync,
@@ -17,6 +16,7 @@ from harness.model.ops import (
     Syncfs,
     Umount,
 )
+from harness.model.rules import names
 from harness.model.state import State, Step
 
 
@@ -40,7 +40,7 @@ def apply(
             return _kept_current(state, file.settled(index) if isinstance(op, Fsync) else file)
         case Fsyncdir():
             # fsync(2): a file's own fsync need not make its directory entry durable; fsync of the directory does.
-            return namerules.promised(state, index)
+            return names.promised(state, index)
         case SyncFileRange():
             # sync_file_range(2), Warning: "there are no guarantees that the data will be available after a crash".
             return state
@@ -61,7 +61,7 @@ def everything(state: State, index: int, blocks: bool = True) -> State:
     def promised(file: FileState) -> FileState:
         return file.promised(index).settled(index) if blocks else file.promised(index)
 
-    return namerules.promised(state.with_files(promised), index)
+    return names.promised(state.with_files(promised), index)
 
 
 def _msynced(state: State, step: Step, op: Msync) -> State:

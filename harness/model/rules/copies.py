@@ -9,9 +9,7 @@ from typing import TypeVar
 
 from harness.model.allowed import ANYTHING, Allowed, Values, moved
 from harness.model.extents import END, Extents
-from harness.model.filerules import written
 from harness.model.filestate import FileState
-from harness.model.maprules import stored
 from harness.model.ops import (
     Clone,
     CloneFile,
@@ -23,6 +21,8 @@ from harness.model.ops import (
     Swapext,
     WriteFrom,
 )
+from harness.model.rules.files import written
+from harness.model.rules.mappings import stored
 from harness.model.state import State, Step
 
 T = TypeVar("T")
