@@ -44,6 +44,7 @@ _PROTOTYPES: tuple[tuple[str, object, tuple[object, ...]], ...] = (
     ("mprotect", _int, (_ptr, _size, _int)),
     ("mremap", _ptr, (_ptr, _size, _size, _int, _ptr)),
     ("madvise", _int, (_ptr, _size, _int)),
+    ("mlock", _int, (_ptr, _size)),
     ("msync", _int, (_ptr, _size, _int)),
     ("syncfs", _int, (_int,)),
     ("sync_file_range", _int, (_int, _off, _off, ctypes.c_uint)),
@@ -144,6 +145,11 @@ def mprotect(address: int, length: int, prot: int) -> None:
 def madvise(address: int, length: int, advice: int) -> None:
     """madvise(2) with a MADV_ constant."""
     _check(_libc.madvise(address, length, advice), "madvise")
+
+
+def mlock(address: int, length: int) -> None:
+    """mlock(2)."""
+    _check(_libc.mlock(address, length), "mlock")
 
 
 def msync(address: int, length: int, flags: int = MS_SYNC) -> None:

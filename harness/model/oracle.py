@@ -118,6 +118,8 @@ def apply(state: State, step: Step, op: Op) -> State:
             return syncs.apply(state, step, op)
         case ops.Syncfs() | ops.Sync() | ops.Freeze() | ops.Umount():
             return syncs.apply(state, step, op)
+        case ops.Mlock():
+            return state  # mlock(2) faults pages in; that may copy private ones, which mmap(2) leaves open anyway
         case ops.Load() | ops.Pread() | ops.DirectLoad() | ops.Mprotect() | ops.SetDax():
             return state  # mprotect(2) changes what may be done, FS_XFLAG_DAX (dax.rst) how it is done: never contents
         case ops.Thaw() | ops.Remount() | ops.Mount() | ops.DropCaches() | ops.Fill() | ops.Unfill():

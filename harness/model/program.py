@@ -59,6 +59,7 @@ VERBS: dict[str, type[Op]] = {
     "munmap": ops.Munmap,
     "mremap": ops.Mremap,
     "mprotect": ops.Mprotect,
+    "mlock": ops.Mlock,
     "madvise": ops.Madvise,
     "store": ops.Store,
     "load": ops.Load,

@@ -273,6 +273,9 @@ class Mapping:
     def madvise(self, offset: int, length: int, advice: Advice) -> None:
         self.dax.record(ops.Madvise(self.name, offset, length, advice))
 
+    def mlock(self, offset: int, length: int) -> None:
+        self.dax.record(ops.Mlock(self.name, offset, length))
+
     def mprotect(self, offset: int, length: int, access: Access) -> None:
         self.dax.record(ops.Mprotect(self.name, offset, length, access))
 

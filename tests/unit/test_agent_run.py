@@ -61,6 +61,7 @@ lane b worker=process
 store m 8K 4K
 barrier
 join
+mlock m 0 4K
 munmap m
 ftruncate f 8K
 """

@@ -82,6 +82,7 @@ def record_mapping(mapping: Mapping, other: File) -> None:
     mapping.direct_load(0, PAGE)
     mapping.read_into(0, PAGE, other, how=How.DIRECT)
     mapping.madvise(0, PAGE, Advice.DONTNEED)
+    mapping.mlock(0, PAGE)
     mapping.mprotect(0, PAGE, Access.READ)
     mapping.expect_mapped(Entry.PTE, 0, PAGE)
     mapping.dax.expect_signal(Signal.SIGSEGV)

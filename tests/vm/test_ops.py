@@ -46,7 +46,8 @@ open h third
 unlink third
 close h
 """
-MEMORY = """mprotect m 4K 4K read
+MEMORY = """mlock m 0 100
+mprotect m 4K 4K read
 expect_signal SIGSEGV
 store m 4K 4K
 mprotect m 4K 4K write

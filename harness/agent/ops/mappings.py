@@ -49,6 +49,8 @@ def do(handles: Handles, index: int, op: MappingOp) -> tuple[Segment, ...]:
             address = handles.map_at(name, offset)
             handles.levels.split(address, address + _pages(length), index)
             syscalls.mprotect(address, _pages(length), ACCESSES[access])
+        case ops.Mlock(name, offset, length):
+            syscalls.mlock(handles.map_at(name, offset), length)
         case ops.Madvise():
             _madvise(handles, index, op)
         case ops.Store(name, offset, length):

@@ -52,6 +52,7 @@ from harness.model.ops.mappings import (
     Flush,
     Load,
     Madvise,
+    Mlock,
     Mmap,
     Mprotect,
     Mremap,
@@ -77,7 +78,7 @@ CopyOp = (
     CloneFile | Clone | Dedupe | CopyFileRange | ExchangeRange | Swapext
     | ReadInto | WriteFrom | DirectStore | DirectLoad
 )  # fmt: skip
-MappingOp = Mmap | Munmap | Mremap | Mprotect | Madvise | Store | Load | Flush
+MappingOp = Mmap | Munmap | Mremap | Mprotect | Mlock | Madvise | Store | Load | Flush
 SyncOp = Msync | Fsync | Fdatasync | Fsyncdir | SyncFileRange | Syncfs | Sync
 SystemOp = Freeze | Thaw | Remount | Umount | Mount | DropCaches | Fill | Unfill
 LaneOp = Lane | Barrier | Join
@@ -89,8 +90,8 @@ __all__ = [
     "CutPower", "Dedupe", "DirectLoad", "DirectStore", "DropCaches", "Entry", "ExchangeRange", "ExpectDax",
     "ExpectErrno", "ExpectMapped", "ExpectSignal", "Fallocate", "Fdatasync", "FileOp", "Fill", "Flush", "Freeze",
     "Fsync", "Fsyncdir", "Ftruncate", "How", "Join", "Lane", "LaneOp", "Link", "Load", "Madvise",
-    "MappingOp", "Mmap", "Mode", "Mount", "Mprotect", "Mremap", "Msync", "MsyncFlag", "Munmap", "Observe", "Op",
-    "Open", "Plant", "Planted", "Pread", "Pwrite", "ReadInto", "Remount", "Rename", "SetDax", "Sharing", "Signal",
-    "Store", "Swapext", "Switch", "Sync", "SyncFileRange", "SyncOp", "Syncfs", "SystemOp", "Thaw", "Umount",
+    "MappingOp", "Mlock", "Mmap", "Mode", "Mount", "Mprotect", "Mremap", "Msync", "MsyncFlag", "Munmap", "Observe",
+    "Op", "Open", "Plant", "Planted", "Pread", "Pwrite", "ReadInto", "Remount", "Rename", "SetDax", "Sharing",
+    "Signal", "Store", "Swapext", "Switch", "Sync", "SyncFileRange", "SyncOp", "Syncfs", "SystemOp", "Thaw", "Umount",
     "Unfill", "Unlink", "Wait", "Worker", "WriteFrom",
 ]  # fmt: skip

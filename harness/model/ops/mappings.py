@@ -73,6 +73,15 @@ class Mprotect:
 
 
 @dataclass(frozen=True, slots=True)
+class Mlock:
+    """mlock(2): the pages of the range are faulted in and stay."""
+
+    map: str
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
 class Madvise:
     map: str
     offset: int
