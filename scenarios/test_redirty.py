@@ -176,3 +176,13 @@ def test_many_dirty_pages(dax: Recorder, file: File, small: Mapping) -> None:
         small.expect_mapped(Entry.PTE, PMD, 64 * PAGE)
         file.fsync()
     dax.cut_power()
+
+
+def test_locked_pages_stored_between_syncs(dax: Recorder, file: File, mapping: Mapping) -> None:
+    """mlock keeps pages mapped, not writable: what is stored to locked pages is durable at the fsync that follows."""
+    mapping.mlock(0, 2 * PMD)
+    for page in (0, 16):
+        mapping.store(page * PAGE, PAGE)
+        mapping.expect_mapped(Entry.PMD, 0, PMD)
+        file.fsync()
+    dax.cut_power()
