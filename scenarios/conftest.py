@@ -1,6 +1,7 @@
 """Brings the fixture `dax` and the options --kernel, --fs, ...; only here, so that the unit tests need no kernel.
 
-Beside it stand the files that most scenarios begin with.
+Beside it stand the files that most scenarios begin with. A scenario loads after its sync, not before: Linux 6.1
+marks an entry dirty that a read faults in (fs/dax.c, dax_insert_entry), so a load would hide what it had forgotten.
 """
 
 from dataclasses import replace

@@ -33,11 +33,11 @@ def test_ptes_below_dirty_pmd(dax: Recorder, file: File, mapping: Mapping) -> No
     dax.cut_power()
 
 
-def test_ptes_zeroed_then_pmd(dax: Recorder, file: File, mapping: Mapping) -> None:
-    """When the PTEs of a range are gone, its next fault is a PMD again; stores before and after are durable."""
-    small = file.mmap(align=PAGE)
+def test_ptes_zeroed_then_pmd(dax: Recorder, file: File, small: Mapping) -> None:
+    """When the PTEs of a range are gone, its next fault is a PMD again, and what is stored then is durable."""
     small.store(0, 2 * PMD)
     small.expect_mapped(Entry.PTE, 0, 2 * PMD)
+    file.fsync()
     file.zero_range(0, PMD)
     again = file.mmap()
     again.store(16 * PAGE, PAGE)
@@ -159,7 +159,6 @@ def test_misaligned_extent_falls_back(dax: Recorder, file: File, mapping: Mappin
     file.fsync()
     mapping.store(PMD, 2 * PMD)
     mapping.expect_mapped(Entry.PTE, PMD, 2 * PMD)
-    file.punch_hole(PMD + 16 * PAGE, PAGE)
     mapping.msync()
     dax.cut_power()
 
@@ -169,6 +168,7 @@ def test_misaligned_extent_and_back(dax: Recorder, file: File, mapping: Mapping)
     file.insert_range(0, PAGE)
     mapping.store(PMD, PMD)
     mapping.expect_mapped(Entry.PTE, PMD, PMD)
+    file.fsync()
     file.collapse_range(0, PAGE)
     mapping.store(2 * PMD, PMD)
     mapping.expect_mapped(Entry.PMD, 2 * PMD, PMD)

@@ -144,3 +144,46 @@ def test_private_pte_against_pmd(dax: Recorder, file: File, mapping: Mapping) ->
     dax.observe()
     file.fsync()
     dax.cut_power()
+
+
+def test_msync_against_faults_on_same_pmds(dax: Recorder) -> None:
+    """msync of PMDs flushes them all, also those that another process faults on at that moment."""
+    file = dax.create("data", size=16 * PMD)
+    mapping, other = file.mmap(), file.mmap()
+    mapping.store()
+    mapping.expect_mapped(Entry.PMD, 0, 16 * PMD)
+    file.fsync()
+    with dax.lane(Worker.PROCESS):
+        for pmd in range(16):
+            dax.barrier()
+            mapping.store(pmd * PMD + 8 * PAGE, PAGE)
+            mapping.msync(pmd * PMD, PMD)
+    with dax.lane(Worker.PROCESS):
+        for pmd in range(16):
+            dax.barrier()
+            for _ in range(10):
+                other.madvise(pmd * PMD, PMD, Advice.POPULATE_READ)
+                other.madvise(pmd * PMD, PMD, Advice.DONTNEED)
+    dax.join()
+    dax.cut_power()
+
+
+def test_msync_against_faults_on_same_pages(dax: Recorder, file: File) -> None:
+    """msync of pages flushes them all, also those that another process faults on at that moment."""
+    small, other = file.mmap(align=PAGE), file.mmap(align=PAGE)
+    small.store(0, PMD)
+    small.expect_mapped(Entry.PTE, 0, PMD)
+    small.msync()
+    with dax.lane(Worker.PROCESS):
+        for piece in range(0, PMD, 64 * PAGE):
+            dax.barrier()
+            small.store(piece, 64 * PAGE)
+            small.msync(piece, 64 * PAGE)
+    with dax.lane(Worker.PROCESS):
+        for piece in range(0, PMD, 64 * PAGE):
+            dax.barrier()
+            for _ in range(10):
+                other.madvise(piece, 64 * PAGE, Advice.POPULATE_READ)
+                other.madvise(piece, 64 * PAGE, Advice.DONTNEED)
+    dax.join()
+    dax.cut_power()

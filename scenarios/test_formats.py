@@ -6,7 +6,9 @@ from harness.model.ops import Entry
 from harness.model.recorder import File, Mapping, Recorder
 from harness.model.units import PAGE, PMD
 
-pytestmark = pytest.mark.formats("writeback", "nojournal", "reflink", "rmapbt", "extsize")
+pytestmark = pytest.mark.formats("writeback", "nojournal", "reflink", "rmapbt")
+without_pmds = pytest.mark.formats("writeback", "nojournal", "reflink", "rmapbt", "extsize")
+"""Also where extents are aligned to PMDs in the file only, and not on the device."""
 
 
 @pytest.mark.quick
@@ -18,6 +20,7 @@ def test_stores_and_msync(dax: Recorder, mapping: Mapping) -> None:
     dax.cut_power()
 
 
+@without_pmds
 def test_stores_into_hole(dax: Recorder) -> None:
     """Stores into a hole are durable after fsync, and what is around them is zero."""
     file = dax.create("data")
@@ -30,6 +33,7 @@ def test_stores_into_hole(dax: Recorder) -> None:
     dax.cut_power()
 
 
+@without_pmds
 def test_extending_write(dax: Recorder) -> None:
     """Written bytes and the size they gave the file are durable after fsync, also at unaligned edges."""
     file = dax.create("data")
@@ -57,6 +61,7 @@ def test_truncate_inside_dirty_pmd(dax: Recorder, file: File, mapping: Mapping) 
     dax.cut_power()
 
 
+@without_pmds
 def test_blocks_of_deleted_file(dax: Recorder, file: File, mapping: Mapping) -> None:
     """Blocks of a deleted file show zeroes in the next one."""
     mapping.munmap()

@@ -53,14 +53,15 @@ def test_failed_page_overwritten(dax: Recorder) -> None:
 
 def test_failed_page_among_ptes(dax: Recorder) -> None:
     """Of pages dirtied through PTEs those beside a failed one are durable after msync."""
-    file, _ = dirty_file(dax)
-    small = file.mmap(align=PAGE)
-    small.store(PMD, 64 * PAGE)
-    small.expect_mapped(Entry.PTE, PMD, 64 * PAGE)
+    mapping = dax.create("data", size=2 * PMD).mmap(align=PAGE)
+    mapping.store()
+    mapping.msync()
+    mapping.store(0, 64 * PAGE)
+    mapping.expect_mapped(Entry.PTE, 0, 64 * PAGE)
     dax.expect_signal(Signal.SIGBUS)
-    small.madvise(PMD + BAD, PAGE, Advice.HWPOISON)
-    small.store(PMD + 32 * PAGE, PAGE)
-    small.msync()
+    mapping.madvise(BAD, PAGE, Advice.HWPOISON)
+    mapping.store(32 * PAGE, PAGE)
+    mapping.msync()
     dax.cut_power()
 
 

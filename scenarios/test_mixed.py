@@ -36,8 +36,8 @@ def test_write_into_dirty_pmd(dax: Recorder, file: File, mapping: Mapping) -> No
     mapping.store(0, 2 * PMD)
     mapping.expect_mapped(Entry.PMD, 0, 2 * PMD)
     file.pwrite(16 * PAGE + 10, PAGE)
-    mapping.load(0, PMD)
     mapping.msync()
+    mapping.load(0, PMD)
     dax.cut_power()
 
 

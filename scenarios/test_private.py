@@ -38,8 +38,8 @@ def test_private_copy_of_dirty_pmd(dax: Recorder, file: File, mapping: Mapping) 
     mapping.expect_mapped(Entry.PMD, 0, PMD)
     private = file.mmap(sharing=Sharing.PRIVATE)
     private.store(16 * PAGE + 100, 200)
-    private.load(0, PMD)
     mapping.msync()
+    private.load(0, PMD)
     dax.cut_power()
 
 

@@ -37,8 +37,7 @@ def test_store_against_punch_inside_pmd(dax: Recorder) -> None:
     mapping.expect_mapped(Entry.PMD, 0, 8 * PMD)
     for pmd in range(8):
         with dax.lane():
-            for piece in range(8):
-                mapping.store(pmd * PMD + piece * PMD // 8, PMD // 8)
+            mapping.store(pmd * PMD + 32 * PAGE, 64 * PAGE)
         with dax.lane():
             file.punch_hole(pmd * PMD + 16 * PAGE, PAGE)
         dax.join()
@@ -79,7 +78,7 @@ def test_store_against_zero_range_in_pmd(dax: Recorder, file: File, mapping: Map
     mapping.expect_mapped(Entry.PMD, 0, 4 * PMD)
     for pmd in range(4):
         with dax.lane():
-            mapping.store(pmd * PMD, PMD)
+            mapping.store(pmd * PMD + 32 * PAGE, 64 * PAGE)
         with dax.lane():
             file.zero_range(pmd * PMD + 16 * PAGE + 100, 3 * PAGE)
         dax.join()
@@ -92,7 +91,7 @@ def test_store_against_truncate_in_pmd(dax: Recorder, file: File, mapping: Mappi
     mapping.store(3 * PMD, PMD)
     mapping.expect_mapped(Entry.PMD, 3 * PMD, PMD)
     with dax.lane(times=50):
-        mapping.store(3 * PMD, PMD // 2)
+        mapping.store(3 * PMD, 16 * PAGE)
     with dax.lane(times=50):
         file.ftruncate(3 * PMD + PMD // 2)
         file.ftruncate(4 * PMD)
@@ -106,7 +105,7 @@ def test_store_against_truncate_elsewhere(dax: Recorder, file: File, mapping: Ma
     mapping.store(0, PMD)
     mapping.expect_mapped(Entry.PMD, 0, PMD)
     with dax.lane(times=20):
-        mapping.store(0, PMD)
+        mapping.store(0, 16 * PAGE)
     with dax.lane(times=20):
         file.ftruncate(2 * PMD + 1000)
         file.ftruncate(4 * PMD)

@@ -77,9 +77,9 @@ def test_mremap_inside_dirty_pmd(dax: Recorder, file: File, mapping: Mapping) ->
     mapping.store(0, 2 * PMD)
     mapping.expect_mapped(Entry.PMD, 0, 2 * PMD)
     tail = mapping.mremap(16 * PAGE)
-    tail.load(0, PMD)
     tail.msync()
     mapping.msync(0, 16 * PAGE)
+    tail.load(0, PMD)
     dax.cut_power()
 
 
@@ -115,8 +115,8 @@ def test_dontneed_keeps_dirty_pmd(dax: Recorder, file: File, mapping: Mapping) -
     mapping.expect_mapped(Entry.PMD, 0, 2 * PMD)
     mapping.madvise(0, PMD, Advice.DONTNEED)
     mapping.madvise(PMD + 16 * PAGE, PAGE, Advice.DONTNEED)
-    mapping.load(0, 2 * PMD)
     mapping.msync()
+    mapping.load(0, 2 * PMD)
     dax.cut_power()
 
 
@@ -138,8 +138,8 @@ def test_remove_inside_dirty_pmd(dax: Recorder, file: File, mapping: Mapping) ->
     mapping.store(0, 2 * PMD)
     mapping.expect_mapped(Entry.PMD, 0, 2 * PMD)
     mapping.madvise(16 * PAGE, PAGE, Advice.REMOVE)
-    mapping.load(0, PMD)
     mapping.msync()
+    mapping.load(0, PMD)
     dax.cut_power()
 
 
@@ -211,8 +211,8 @@ def test_mprotect_inside_dirty_pmd(dax: Recorder, file: File, mapping: Mapping) 
     mapping.store(0, PMD)
     mapping.expect_mapped(Entry.PMD, 0, PMD)
     mapping.mprotect(16 * PAGE, PAGE, Access.NONE)
-    mapping.load(0, 16 * PAGE)
     file.fsync()
+    mapping.load(0, 16 * PAGE)
     mapping.store(17 * PAGE, PAGE)
     file.fsync()
     dax.cut_power()
@@ -225,6 +225,6 @@ def test_store_without_right(dax: Recorder, file: File, mapping: Mapping) -> Non
     mapping.mprotect(0, PMD, Access.READ)
     dax.expect_signal(Signal.SIGSEGV)
     mapping.store(16 * PAGE, 64)
-    mapping.load(0, PMD)
     file.fsync()
+    mapping.load(0, PMD)
     dax.cut_power()

@@ -86,8 +86,8 @@ def test_down_and_up_reads_zero(dax: Recorder, file: File, mapping: Mapping) -> 
     mapping.expect_mapped(Entry.PMD, 0, PMD)
     file.ftruncate(100 * PAGE + 1234)
     file.ftruncate(2 * PMD)
-    mapping.load(0, 2 * PMD)
     file.fsync()
+    mapping.load(0, 2 * PMD)
     dax.cut_power()
 
 
@@ -100,8 +100,8 @@ def test_stores_after_down_and_up(dax: Recorder, file: File, mapping: Mapping) -
     mapping.store(100 * PAGE + 2000, 100)
     mapping.store(200 * PAGE, PAGE)
     mapping.expect_mapped(Entry.PTE, 200 * PAGE, PAGE)
-    mapping.load(0, 2 * PMD)
     mapping.msync(0, 2 * PMD)
+    mapping.load(0, 2 * PMD)
     dax.cut_power()
 
 
@@ -122,7 +122,8 @@ def test_up_shows_zeroes_after_store_past_end(dax: Recorder) -> None:
     file = dax.create("data", size=PMD + 1000)
     mapping = file.mmap(length=PMD + PAGE)
     mapping.store(PMD, 1000)
-    mapping.store(PMD + 900, 3000)
+    mapping.msync(PMD, PAGE)
+    mapping.store(PMD + 1000, 3000)
     mapping.expect_mapped(Entry.PTE, PMD, PAGE)
     file.ftruncate(PMD + 3 * PAGE)
     file.pread(PMD, 3 * PAGE)
@@ -135,7 +136,8 @@ def test_append_shows_zeroes_after_store_past_end(dax: Recorder) -> None:
     file = dax.create("data", size=PMD + 1000)
     mapping = file.mmap(length=PMD + PAGE)
     mapping.store(PMD, 1000)
-    mapping.store(PMD + 900, 3000)
+    mapping.msync(PMD, PAGE)
+    mapping.store(PMD + 1000, 3000)
     mapping.expect_mapped(Entry.PTE, PMD, PAGE)
     file.pwrite(PMD + 2 * PAGE, PAGE)
     file.pread(PMD, 3 * PAGE)
@@ -148,7 +150,8 @@ def test_allocation_shows_zeroes_after_store_past_end(dax: Recorder) -> None:
     file = dax.create("data", size=PMD + 1000)
     mapping = file.mmap(length=PMD + PAGE)
     mapping.store(PMD, 1000)
-    mapping.store(PMD + 900, 3000)
+    mapping.msync(PMD, PAGE)
+    mapping.store(PMD + 1000, 3000)
     mapping.expect_mapped(Entry.PTE, PMD, PAGE)
     file.fallocate(Mode.ALLOCATE, 0, PMD + 3 * PAGE)
     file.pread(PMD, 3 * PAGE)
@@ -181,9 +184,9 @@ def test_allocation_past_end_reads_zero_when_grown(dax: Recorder, file: File, ma
     file.ftruncate(3 * PMD + 10 * PAGE + 10)
     file.fallocate(Mode.KEEP_SIZE, 3 * PMD, 2 * PMD)
     file.ftruncate(4 * PMD)
-    mapping.load(3 * PMD, PMD)
     mapping.store(4 * PMD - PAGE, PAGE)
     mapping.msync()
+    mapping.load(3 * PMD, PMD)
     dax.cut_power()
 
 
@@ -196,6 +199,6 @@ def test_access_behind_new_end(dax: Recorder, file: File, mapping: Mapping) -> N
     mapping.load(101 * PAGE, 8)
     dax.expect_signal()
     mapping.store(102 * PAGE, 8)
-    mapping.load(0, 100 * PAGE + 10)
     file.fsync()
+    mapping.load(0, 100 * PAGE + 10)
     dax.cut_power()

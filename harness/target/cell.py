@@ -11,7 +11,7 @@ from harness.model.program import Expect, Program, describe
 from harness.model.program import format as format_program
 from harness.model.refusal import Refusals, judge_death, judge_refusals
 from harness.model.result import CellResult, Outcome, decide
-from harness.model.state import State
+from harness.model.state import NOTHING, State
 from harness.model.verdict import LIVE, Judgement
 from harness.model.violation import Violation
 from harness.target.case import Case, kernel_violations
@@ -24,7 +24,7 @@ from harness.target.tracking import faults
 TRIES = 2
 """Runs of a cell whose infrastructure fails: one in a hundred TCG guests hangs, whatever its kernel."""
 NO_CUT = "the power was not cut, so nothing was put to the test: end the Program with cut_power"
-NOTHING = "nothing was judged: the Program makes no file that must survive"
+NO_FILE = "nothing was judged: the Program makes no file that must survive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,8 @@ def judge_cell(target: GuestTarget, scenario: str, program: Program, system: Fil
 
 def _run(target: GuestTarget, program: Program, system: FileSystem, split: Split, blank: CellResult) -> Judged:
     domain = device.TRAITS[target.device].domain
-    spared = device.spared(program, oracle.run(program, domain=domain)[-1], target.device)
+    foreseen = oracle.run(program, domain=domain) or (NOTHING,)
+    spared = device.spared(program, foreseen[-1], target.device)
     if spared:
         return Judged(replace(blank, outcome=Outcome.SKIP, error=spared))
     with target.execute(program, system, split, blank.seed) as execution:
@@ -95,7 +96,7 @@ def _run(target: GuestTarget, program: Program, system: FileSystem, split: Split
         blank, outcome=Outcome.FAIL if live.violations else outcome, judged_bytes=total.judged_bytes,
         images=crashed.images, unpersisted_lines=unpersisted, violations=live.violations + violations,
         warnings=warnings,
-        error="; ".join(total.unjudged) or NOTHING if outcome is Outcome.ERROR else "",
+        error="; ".join(total.unjudged) or NO_FILE if outcome is Outcome.ERROR else "",
     )  # fmt: skip
     return Judged(result, execution.console + crashed.consoles)
 
