@@ -7,7 +7,6 @@ from harness.model.recorder import File, Mapping, Recorder
 from harness.model.units import PAGE, PMD
 
 
-@pytest.mark.quick
 def test_dirty_ptes_make_pmd_fall_back(dax: Recorder, file: File) -> None:
     """Where pages are dirty by PTEs a PMD fault falls back to PTEs, and all stores are durable."""
     small = file.mmap(align=PAGE)

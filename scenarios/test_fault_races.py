@@ -161,7 +161,7 @@ def test_msync_against_faults_on_same_pmds(dax: Recorder) -> None:
     with dax.lane(Worker.PROCESS):
         for pmd in range(16):
             dax.barrier()
-            for _ in range(10):
+            for _ in range(40):
                 other.madvise(pmd * PMD, PMD, Advice.POPULATE_READ)
                 other.madvise(pmd * PMD, PMD, Advice.DONTNEED)
     dax.join()
@@ -169,7 +169,12 @@ def test_msync_against_faults_on_same_pmds(dax: Recorder) -> None:
 
 
 def test_msync_against_faults_on_same_pages(dax: Recorder, file: File) -> None:
-    """msync of pages flushes them all, also those that another process faults on at that moment."""
+    """msync of pages flushes them all, also those that another process faults on at that moment.
+
+    dax_writeback_one() waits for an entry that a fault has locked by get_unlocked_entry(), whose xas_find_conflict()
+    wants an xa_state that was reset: given one that stands on the entry it finds nothing, and the page is skipped as
+    though it had been punched out (6.1, 6.12; 7.3 in get_next_unlocked_entry).
+    """
     small, other = file.mmap(align=PAGE), file.mmap(align=PAGE)
     small.store(0, PMD)
     small.expect_mapped(Entry.PTE, 0, PMD)
@@ -182,7 +187,7 @@ def test_msync_against_faults_on_same_pages(dax: Recorder, file: File) -> None:
     with dax.lane(Worker.PROCESS):
         for piece in range(0, PMD, 64 * PAGE):
             dax.barrier()
-            for _ in range(10):
+            for _ in range(40):
                 other.madvise(piece, 64 * PAGE, Advice.POPULATE_READ)
                 other.madvise(piece, 64 * PAGE, Advice.DONTNEED)
     dax.join()

@@ -7,7 +7,6 @@ from harness.model.recorder import File, Mapping, Recorder
 from harness.model.units import PAGE, PMD
 
 
-@pytest.mark.quick
 def test_pmd_stored_between_syncs(dax: Recorder, file: File, mapping: Mapping) -> None:
     """Each store through a PMD entry is durable at the fsync that follows it."""
     for page in (0, 16, 300):

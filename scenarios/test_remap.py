@@ -180,7 +180,6 @@ def test_nohugepage_falls_back(dax: Recorder, file: File, mapping: Mapping) -> N
     dax.cut_power()
 
 
-@pytest.mark.quick
 def test_mprotect_read_and_write_again(dax: Recorder, file: File, mapping: Mapping) -> None:
     """A dirty PMD made read-only is durable at fsync, and so is what is stored when it is writable again."""
     mapping.store(0, PMD)

@@ -56,7 +56,6 @@ def test_collapse_behind_dirty_pte(dax: Recorder, file: File, small: Mapping) ->
     dax.cut_power()
 
 
-@pytest.mark.quick
 def test_insert_page_before_dirty_pmd(dax: Recorder, file: File, mapping: Mapping) -> None:
     """A dirty PMD that moves up by a page is durable at its new place."""
     mapping.store(PMD, PMD)

@@ -46,7 +46,10 @@ def recovered(target: GuestTarget, program: Program, fs: str, damage: Damage | N
         return list(damaged.recover(crashes, system, program.paths(), Split()))
 
 
-@pytest.mark.parametrize("fs", ["ext4", "xfs", "ext4:nojournal", "xfs:linear", "ext4:partition"])
+LINEAR = pytest.param("xfs:linear", marks=pytest.mark.nightly)
+
+
+@pytest.mark.parametrize("fs", ["ext4", "xfs", "ext4:nojournal", LINEAR, "ext4:partition"])
 def test_nothing_planted(target_6_1: GuestTarget, overwritten: Program, fs: str) -> None:
     """A sound kernel leaves a sound file system on every layout; one without a journal is repaired before its mount."""
     found = recovered(target_6_1, overwritten, fs, None)

@@ -8,18 +8,18 @@ import pytest
 
 from harness.media.image import CrashImage
 from harness.media.log import PersistLog
-from harness.memfile import MemFile
 from harness.model.ops import Entry, Mode
 from harness.model.program import Expect, Program, parse
 from harness.model.recorder import Recorder
 from harness.model.result import CellResult, Outcome
 from harness.model.units import PAGE, PMD
-from harness.target import filesystem, guest
+from harness.target import filesystem, tracking
 from harness.target.cell import judge_cell
 from harness.target.filesystem import FileSystem
 from harness.target.guest import GuestTarget, Recovery
 from harness.target.session import Attached, Session
 from harness.target.timing import Split
+from harness.target.tracking import Media
 from harness.vm import snapshot
 from harness.vm.guest import Guest
 
@@ -43,9 +43,9 @@ def an_error(result: CellResult, *words: str) -> None:
 class Untracked(GuestTarget):
     """Its guests run without the plugin, so its log stays empty."""
 
-    def _tracked(self, program: Program, system: FileSystem, medium: MemFile) -> Guest:
-        PersistLog.create(self._log.fd, guest.LOG_RECORDS).close()
-        return snapshot.start(self.plan, medium, self._say)
+    def _tracked(self, program: Program, system: FileSystem, media: Media) -> Guest:
+        PersistLog.create(self._tracker._log.fd, tracking.LOG_RECORDS).close()
+        return snapshot.start(self.plan_for(system), media.live, self._say)
 
 
 def test_a_log_without_a_plugin(target_6_1: GuestTarget, overwritten: Program) -> None:
@@ -57,7 +57,7 @@ def test_a_log_without_a_plugin(target_6_1: GuestTarget, overwritten: Program) -
 
 def test_a_log_that_is_full(target_6_1: GuestTarget, overwritten: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     """A log too small for the run is an ERROR in the plugin's words."""
-    monkeypatch.setattr(guest, "LOG_RECORDS", 1000)
+    monkeypatch.setattr(tracking, "LOG_RECORDS", 1000)
     an_error(judged(like(target_6_1, GuestTarget), overwritten), "stopped recording", "full")
 
 
@@ -143,7 +143,7 @@ def test_an_op_that_fails(target_6_1: GuestTarget) -> None:
     file = dax.create("data", size=PMD)
     file.fallocate(Mode.COLLAPSE_RANGE, 100, 100)
     dax.cut_power()
-    an_error(judged(target_6_1, dax.program()), "collapse_range", "Invalid argument")
+    an_error(judged(target_6_1, dax.program()), "collapse_range", "EINVAL")
 
 
 def test_a_program_killed_by_a_signal(target_6_1: GuestTarget) -> None:
@@ -154,7 +154,7 @@ def test_a_program_killed_by_a_signal(target_6_1: GuestTarget) -> None:
     file.ftruncate(PAGE)
     mapping.store(PMD // 2, PAGE)
     dax.cut_power()
-    an_error(judged(target_6_1, dax.program()), "signal 7", "store")
+    an_error(judged(target_6_1, dax.program()), "SIGBUS", "store")
 
 
 def test_a_kernel_told_not_to_flush(

@@ -60,6 +60,7 @@ read_into m 0 4K h 0
 write_from h 0 4K m 0
 direct_store m 0 4K
 direct_load m 0 4K
+mlock m 0 4K
 mprotect m 0 4K read
 madvise m 0 4K dontneed
 store m 0 8

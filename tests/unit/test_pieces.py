@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.agent import device, layout, mapper
+from harness.agent import ioctls, layout, mapper
 from harness.errors import ChannelError
 from harness.model.units import PAGE, PMD
 from harness.target import session
@@ -58,5 +58,6 @@ def test_structures_are_those_of_the_kernel_headers(tmp_path: Path) -> None:
     subprocess.run(["gcc", "-o", tmp_path / "sizes", tmp_path / "sizes.c"], check=True)
     said = subprocess.run([tmp_path / "sizes"], capture_output=True, text=True, check=True).stdout
     ours = (mapper._HEADER.size, mapper._TARGET.size, 48, layout._PARTITION.size, layout._ARGUMENT.size,
-            mapper._request(3), mapper._request(9), layout._BLKPG, device._FSGETXATTR, device._FSSETXATTR)  # fmt: skip
+            mapper._request(3), mapper._request(9), layout._BLKPG,
+            ioctls.FS_IOC_FSGETXATTR, ioctls.FS_IOC_FSSETXATTR)  # fmt: skip
     assert said.split() == [str(number) for number in ours]

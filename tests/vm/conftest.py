@@ -97,11 +97,18 @@ class MeddledTarget(GuestTarget):
         self.pids: list[int] = []
 
     def _run(
-        self, guest: Guest, session: Session, program: Program, split: Split, execution: Execution, on_cut: OnCut
+        self,
+        guest: Guest,
+        session: Session,
+        program: Program,
+        seed: int,
+        split: Split,
+        execution: Execution,
+        on_cut: OnCut,
     ) -> None:
         self.pids.append(guest.machine.pid)
         session.guest = Eavesdropper(guest, "run", self._heard, self._seconds)  # type: ignore[assignment]
-        super()._run(guest, session, program, split, execution, on_cut)
+        super()._run(guest, session, program, seed, split, execution, on_cut)
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,7 @@ if os.fork() == 0:
 """
 """A crash from a process that outlives its parent: once the Program has made its file."""
 InGuest = Callable[..., None]
+Meddled = Any
 
 
 @pytest.fixture
@@ -115,10 +116,10 @@ def test_a_panic_during_the_ops_fails_the_cell(
     """When the kernel under test dies in the middle of a Program, the cell is a FAIL of kind kernel with its words."""
     attach = Session.attach
 
-    def attach_and_plan_a_crash(self: Session, *, make: bool = False) -> object:
+    def attach_and_plan_a_crash(self: Session, **settings: Any) -> object:
+        attached = attach(self, **settings)
         if "persist" not in self.guest.machine.plan.plugin:
-            return attach(self, make=make)
-        attached = attach(self)
+            return attached
         self.detach()
         in_guest(self, CRASH_LATER)
         return attached
@@ -132,7 +133,7 @@ def test_a_panic_during_the_ops_fails_the_cell(
 
 
 def test_a_qemu_killed_during_the_ops_is_an_error(
-    target_6_1: GuestTarget, kept: Program, meddled: Callable[..., GuestTarget]
+    target_6_1: GuestTarget, kept: Program, meddled: Meddled
 ) -> None:
     """When QEMU dies by itself the cell is an ERROR after a second try: nothing was learnt about the kernel."""
 
@@ -149,7 +150,7 @@ def test_a_qemu_killed_during_the_ops_is_an_error(
 
 @pytest.mark.parametrize("event", ["op", "cut"])
 def test_a_hang_during_the_ops_is_an_error(
-    target_6_1: GuestTarget, kept: Program, meddled: Callable[..., GuestTarget], event: str
+    target_6_1: GuestTarget, kept: Program, meddled: Meddled, event: str
 ) -> None:
     """A guest that goes silent in an op, or after the cut, is an ERROR after its deadline; its QEMU is gone."""
 
@@ -164,7 +165,7 @@ def test_a_hang_during_the_ops_is_an_error(
     assert all(map(gone, target.pids))
 
 
-def test_one_hang_is_forgiven(target_6_1: GuestTarget, kept: Program, meddled: Callable[..., GuestTarget]) -> None:
+def test_one_hang_is_forgiven(target_6_1: GuestTarget, kept: Program, meddled: Meddled) -> None:
     """A guest that hangs once is run again, and the second run's verdict counts."""
     hung: list[int] = []
 

@@ -57,8 +57,15 @@ def stored(
     return dax.program()
 
 
-@pytest.mark.parametrize("fs", ["ext4", "xfs"])
-@pytest.mark.parametrize("device", [Device.EADR, Device.VIRTIO_PMEM])
+@pytest.mark.parametrize(
+    ("device", "fs"),
+    [
+        (Device.EADR, "ext4"),
+        (Device.VIRTIO_PMEM, "xfs"),
+        pytest.param(Device.EADR, "xfs", marks=pytest.mark.nightly),
+        pytest.param(Device.VIRTIO_PMEM, "ext4", marks=pytest.mark.nightly),
+    ],
+)
 def test_what_was_synced_is_kept(on: On, kept: Program, device: Device, fs: str) -> None:
     """A sound kernel keeps its promise on every device, and no fence is missed."""
     result = judged(on(device), kept, fs)

@@ -7,6 +7,7 @@ import pytest
 
 from harness.errors import Refused
 from harness.model import contents
+from harness.model.ops import Entry
 from harness.model.program import Program
 from harness.model.recorder import Recorder
 from harness.model.result import Outcome
@@ -20,7 +21,16 @@ MIB = 1 << 20
 Daxcheck = Any
 
 
-@pytest.mark.parametrize("label", ["xfs:linear", "ext4:partition", "ext4:4k", "xfs:extsize+partition2m", "ext4:inode"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        "xfs:linear",
+        "xfs:extsize+partition2m",
+        "ext4:inode",
+        pytest.param("ext4:partition", marks=pytest.mark.nightly),
+        pytest.param("ext4:4k", marks=pytest.mark.nightly),
+    ],
+)
 def test_promises_hold_on_every_layout(target_6_1: GuestTarget, kept: Program, label: str) -> None:
     """A kernel that keeps its promises keeps them on every layout, and the cell says which it was."""
     result = judge_cell(target_6_1, "kept", kept, filesystem.find(label), 1).result
@@ -52,7 +62,7 @@ def test_odd_layouts_have_no_pmds(target_6_1: GuestTarget, label: str) -> None:
     dax = Recorder()
     mapping = dax.create("data", size=2 * PMD).mmap()
     mapping.store()
-    mapping.expect_mapped("pmd", 0, 2 * PMD)
+    mapping.expect_mapped(Entry.PMD, 0, 2 * PMD)
     dax.cut_power()
     with target_6_1.execute(dax.program(), filesystem.find(label), Split()) as execution:
         assert execution.ran is not None
@@ -97,7 +107,8 @@ def test_marks_make_cells(target_6_1: GuestTarget, daxcheck: Daxcheck, tmp_path:
         "marked::refused :reflink": ["skip", "-"], "marked::refused :reflink+partition": ["-", "skip"],
     }  # fmt: skip
     table = [line.split("  ") for line in said.splitlines() if line.startswith("marked::")]
-    assert {row[0]: [cell.strip() for cell in row[1:] if cell.strip()] for row in table} == cells
+    # What the strict verdict warns of ("ok*") is no matter of marks.
+    assert {row[0]: [cell.strip().rstrip("*") for cell in row[1:] if cell.strip()] for row in table} == cells
     assert "ext4 has no format reflink" in said and "cannot work with multi-partitions" in said
     code, said = daxcheck.run(*words, "--resume")
     assert code == 0 and "[1/" not in said, said

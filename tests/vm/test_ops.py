@@ -91,7 +91,7 @@ EVERY = MADE + FILES + MEMORY + WHOLE
 REFLINK = (ops.Clone, ops.CloneFile, ops.Dedupe)
 
 
-@pytest.fixture(params=["6.1", "6.12"])
+@pytest.fixture
 def target(request: pytest.FixtureRequest) -> GuestTarget:
     found: GuestTarget = request.getfixturevalue(f"target_{request.param.replace('.', '_')}")
     return found
@@ -126,7 +126,16 @@ def refused(wanted: Program, ran: Ran) -> dict[type[ops.Op], int]:
     return {type(wanted.ops[result.index]): result.errno for result in ran.results if result.errno}
 
 
-@pytest.mark.parametrize("label", ["ext4", "xfs"])
+@pytest.mark.parametrize(
+    ("target", "label"),
+    [
+        ("6.1", "ext4"),
+        ("6.12", "xfs"),
+        pytest.param("6.1", "xfs", marks=pytest.mark.nightly),
+        pytest.param("6.12", "ext4", marks=pytest.mark.nightly),
+    ],
+    indirect=["target"],
+)
 def test_every_op_runs(target: GuestTarget, label: str) -> None:
     """There is no op that does not work on a file system that has it; the others refuse, by the right errno.
 
@@ -152,6 +161,7 @@ def test_every_op_runs(target: GuestTarget, label: str) -> None:
         evicted(found, wanted)
 
 
+@pytest.mark.parametrize("target", ["6.1", pytest.param("6.12", marks=pytest.mark.nightly)], indirect=True)
 @pytest.mark.parametrize(
     "left",
     [
@@ -171,6 +181,7 @@ def test_whatever_is_left_is_evicted(target: GuestTarget, left: str) -> None:
         evicted(found, wanted)
 
 
+@pytest.mark.parametrize("target", ["6.1", pytest.param("6.12", marks=pytest.mark.nightly)], indirect=True)
 def test_a_mapping_that_pins_its_pages_is_stored_to(target: GuestTarget) -> None:
     """What comes from another disk by O_DIRECT is the op's own stamp, and is what goes back to it."""
     wanted = program.parse(f"{MADE}direct_store m 4K 4K\ndirect_load m 4K 8K\ncut_power\n")

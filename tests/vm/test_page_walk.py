@@ -2,13 +2,14 @@
 
 import pytest
 
-from harness.media.log import Kind, PersistLog
+from harness.media.log import Kind
 from harness.model import contents
 from harness.model.program import Program
 from harness.model.units import LINE, PAGE, PMD
 from harness.target import filesystem
 from harness.target.guest import GuestTarget
 from harness.target.session import Session
+from harness.target.tracking import Media
 
 BEGIN, END = 1 << 32, (1 << 32) + 1
 """The markers that harness.agent.translate puts around its flushes."""
@@ -21,9 +22,10 @@ def test_the_walk_agrees_with_pagemap(target_6_12: GuestTarget, fs: str) -> None
     address that /proc/self/pagemap gives for it, and no other line is."""
     system = filesystem.find(fs)
     with (
-        target_6_12.golden(system) as medium,
-        target_6_12._tracked(Program(()), system, medium) as guest,
-        PersistLog.open(target_6_12._log.fd) as log,
+        target_6_12.golden(system) as base,
+        base.copy("walked") as medium,
+        target_6_12._tracked(Program(()), system, Media(base, medium)) as guest,
+        target_6_12._tracker.open() as log,
     ):
         session = Session(guest, system)
         session.attach()

@@ -104,7 +104,7 @@ class Typist:
 def has_ended(process: psutil.Process) -> bool:
     """Whether it runs no more; in a container without an init, nobody may ever reap it."""
     try:
-        return process.status() == psutil.STATUS_ZOMBIE
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
 
