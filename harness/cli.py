@@ -14,7 +14,7 @@ EPILOG = """\
 examples:
   daxcheck kernel fetch debian:bookworm      get a kernel to test
   daxcheck run --kernel 6.12 --fs ext4       every scenario on one kernel and file system
-  daxcheck run -k punch -n auto              the punch-hole family, as many guests as fit
+  daxcheck run -k punch_hole -n auto         the punch-hole family, as many guests as fit
   daxcheck run results/x.prog --kernel 6.1   replay one recorded Program
   daxcheck shell --kernel 6.12 --fs xfs      look around in a guest with a DAX mount
 

@@ -10,9 +10,9 @@ from harness.agent import syscalls
 from harness.deadline import Deadline
 from harness.model.units import PAGE
 
-STUCK = 240.0
-"""Seconds that no lane may pass without one of them starting an op: longer than the host waits for a word, so that it
-is the host who says that a guest hangs, together with what its kernel said."""
+STUCK = 140.0
+"""Seconds that may pass without any lane starting an op: time for the kernel to tell of a hung task, which it does
+after 60 to 120, and short of the patience of the host, which knows less of where the lanes are."""
 
 
 class Stopped(Exception):

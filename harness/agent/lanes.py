@@ -24,6 +24,8 @@ from harness.model import ops, wire
 from harness.model.observation import OpResult
 from harness.model.ops import Op, Worker
 
+LEAVE = 20.0
+"""Seconds for the threads of lanes to end once they are told to; one that hangs in the kernel never does."""
 LOOK = 0.05
 """Seconds between two looks at lanes that say nothing."""
 _SLOWEST = 16
@@ -117,7 +119,7 @@ class Group:
                     self._wait(children, threads)
                 finally:
                     self._board.stop()
-                    poll(lambda: _over(threads), Deadline(STUCK), "a lane hangs")
+                    poll(lambda: _over(threads), Deadline(LEAVE), self._where())
         if self._failures:
             raise InfraError(f"a lane failed: {self._failures[0]}")
         return self._results
@@ -132,9 +134,13 @@ class Group:
                 running[0].join(LOOK)
             running = [thread for thread in running if thread.is_alive()]
             if not watch.look():
-                raise InfraError("no lane has begun an op for minutes")
+                raise InfraError(f"no lane has begun an op for {STUCK:.0f} s: {self._where()}")
             if self._failures:
                 break
+
+    def _where(self) -> str:
+        """Which op each lane began last."""
+        return "lanes are at op " + ", ".join(str(self._board.index(part.number)) for part in self._parts)
 
     def _collect(self, child: Child, lane: int) -> None:
         """Take what a process lane has found. Raises LaneDied, InfraError."""
