@@ -10,6 +10,7 @@ from harness.memfile import MemFile
 from harness.model import contents
 from harness.model.ops import Msync
 from harness.model.program import Program
+from harness.model.recorder import Recorder
 from harness.model.result import CellResult, Outcome
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.violation import Kind, Violation
@@ -149,6 +150,18 @@ def test_a_removed_file(altered: Altered, overwritten: Program, tmp_path: Path) 
     result = judged(altered(lambda media: debugfs(media, tmp_path, "unlink /other")), overwritten)
     violation = only(result, Kind.SIZE, Kind.FSCK)
     assert (violation.path, violation.found) == ("other", "missing")
+
+
+def test_a_name_that_comes_back(altered: Altered, tmp_path: Path) -> None:
+    """A name whose end was made durable and that is there again is `name`."""
+    dax = Recorder()
+    dax.create("data").pwrite(0, PAGE)
+    dax.rename("data", "moved")
+    dax.sync()
+    dax.cut_power()
+    result = judged(altered(lambda media: debugfs(media, tmp_path, "link /moved /data")), dax.program())
+    violation = only(result, Kind.NAME, Kind.FSCK)
+    assert violation.path == "data" and "sync" in violation.op
 
 
 def test_a_damaged_inode(altered: Altered, overwritten: Program, tmp_path: Path) -> None:

@@ -68,3 +68,13 @@ def test_a_read_that_copies_nothing(judged: Judged, scenes: Scenes) -> None:
     live, _ = shown(judged(scenes("grown"), {"dax_copy_to_iter": "4889c8 c3"}))  # mov %rcx, %rax: all of it
     assert {violation.kind for violation in live} == {Kind.INCOHERENT}
     assert {violation.found.partition(":")[0] for violation in live} == {"read", "direct"}
+
+
+@pytest.mark.parametrize("fs", ["ext4", XFS])
+def test_data_that_is_called_a_hole(judged: Judged, scenes: Scenes, fs: str) -> None:
+    """A SEEK_DATA that finds no data, where every page holds some, is `allocation`: a backup would leave it out."""
+    no_data = "48c7c0 faffffff c3"  # mov $-ENXIO, %rax; ret
+    result = judged(scenes("mapped"), {"iomap_seek_data": no_data}, fs)
+    assert result.outcome is Outcome.FAIL, result.why
+    assert {violation.kind for violation in result.violations} == {Kind.ALLOCATION}
+    assert {violation.path for violation in result.violations} == {"mapped"}
