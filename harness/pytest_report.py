@@ -69,7 +69,9 @@ class Catalogue:
     def __init__(self) -> None:
         self.entries: dict[str, str] = {}
 
+    @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Last, when -k has left out what does not match."""
         for item in items:
             function = getattr(item, "function", None)
             claim = (function.__doc__ or "").strip().splitlines() if function else ["a recorded Program"]

@@ -15,6 +15,8 @@ from harness.vm.machine import find_qemu
 _TOOLS = (
     ("mkfs.ext4", "formats ext4 in the guest", "e2fsprogs"),
     ("mkfs.xfs", "formats xfs in the guest", "xfsprogs"),
+    ("e2fsck", "checks ext4 after every recovery", "e2fsprogs"),
+    ("xfs_repair", "checks xfs after every recovery", "xfsprogs"),
     ("setpriv", "ends QEMU with the harness", "util-linux"),
     ("prlimit", "bounds what a guest can make QEMU write", "util-linux"),
     ("apt-get", "fetches distribution kernels", "apt"),
