@@ -19,6 +19,10 @@ class Naming:
         self._stores = {seq: index for index, seq in program.seqs().items()}
         self._paths = dict(enumerate(program.paths(), start=1))
 
+    def own(self, source: Source) -> bool:
+        """Whether the source is a store to this file, at the place where it was stored."""
+        return isinstance(source, Stamp) and (source.file, source.shift) == (self._id, 0) and source.seq in self._stores
+
     def op(self, index: int | None) -> str:
         """op 9: msync m [0..4M); empty for no op."""
         return "" if index is None else f"op {index}: {describe(self._program.ops[index])}"

@@ -55,7 +55,7 @@ class Judge:
         found = (
             (
                 (
-                    _kind(mismatch),
+                    _kind(naming, mismatch),
                     self.op or naming.op(mismatch.expected.promised_by),
                     naming.sources(mismatch.expected.sources),
                     _found(naming, mismatch),
@@ -120,12 +120,13 @@ class Judge:
         return f"{difference.view}: {self.naming.source(difference.source)}"
 
 
-def _kind(mismatch: Mismatch) -> Kind:
+def _kind(naming: Naming, mismatch: Mismatch) -> Kind:
     if mismatch.torn:
         return Kind.TORN
     if isinstance(mismatch.found, Zero):
         return Kind.ZERO
-    if mismatch.found in mismatch.expected.past or _mixed(mismatch):
+    # A store of this file at its own place need not be in `past`: it may have gone behind the end of the file.
+    if mismatch.found in mismatch.expected.past or naming.own(mismatch.found) or _mixed(mismatch):
         return Kind.STALE
     return Kind.FOREIGN
 

@@ -156,5 +156,5 @@ def test_observe_is_judged_where_it_stands() -> None:
     program = parse(TWO + "observe\npwrite f 0 100\nunlink b\n")
     assert observed(program, view("a", 1), view("b", 2)).judged_bytes == LONG[1] + LONG[2]
     later = observed(program, view("a", 1, seq=3), view("b", None))
-    assert [(one.kind, one.op) for one in later.violations] == [("foreign", "op 7: observe"), ("size", "op 7: observe")]
+    assert [(one.kind, one.op) for one in later.violations] == [("stale", "op 7: observe"), ("size", "op 7: observe")]
     assert observed(program).unjudged == ("a: not read back", "b: not read back")

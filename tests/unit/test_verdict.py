@@ -27,7 +27,7 @@ from harness.model.ops import (
     Store,
 )  # fmt: skip
 from harness.model.oracle import at_cut, run
-from harness.model.program import Expect, Program
+from harness.model.program import Expect, Program, parse
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.verdict import Judgement, judge, judge_reads
 from harness.model.violation import Kind, sentence
@@ -307,3 +307,12 @@ def test_a_sentence_is_short() -> None:
     assert text.count("fsync returned 0, 1 of 1 pages of") == 3
     assert text.endswith("; and 2 more")
     assert sentence([]) == ""
+
+
+def test_a_store_past_the_end_that_shows_up_is_no_foreign_data() -> None:
+    """What this file's own store left behind its end is told as old data when the file grows over it."""
+    text = "daxcheck program 1\ncreate f data\npwrite f 0 100\nmmap m f 0 4K\nstore m 0 200\nftruncate f 200\n"
+    program = parse(text)
+    file = FileView("data", 200, (Segment(0, 200, Stamp(2, 1)),))
+    (violation,) = judge(program, run(program)[-1], [file], "live", "current").violations
+    assert (violation.kind, violation.ranges, violation.expected) == (Kind.STALE, ((100, 200),), "zero")
