@@ -92,8 +92,9 @@ def _run(target: GuestTarget, program: Program, system: FileSystem, split: Split
         unpersisted = cut.unpersisted_lines
     total = live + crashed.judgement
     outcome = decide(program.expect, total.judged_bytes, violations, total.unjudged)
+    outcome = Outcome.FAIL if live.violations else outcome
     result = replace(
-        blank, outcome=Outcome.FAIL if live.violations else outcome, judged_bytes=total.judged_bytes,
+        blank, outcome=outcome, judged_bytes=total.judged_bytes,
         images=crashed.images, unpersisted_lines=unpersisted, violations=live.violations + violations,
         warnings=warnings,
         error="; ".join(total.unjudged) or NO_FILE if outcome is Outcome.ERROR else "",

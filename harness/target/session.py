@@ -75,7 +75,6 @@ class Session:
 
     def run(self, program: Program, seed: int, on_cut: Callable[[], None]) -> Ran:
         """Run the Program; `on_cut` is called while the guest waits at CutPower. `seed` varies how lanes race."""
-
         reached = 0
 
         def on_event(message: Message) -> None:
@@ -89,18 +88,9 @@ class Session:
         try:
             answer = self.guest.call("run", on_event=on_event, program=format_program(program), seed=seed)
         except (GuestHang, GuestDied) as error:
-            raise type(error)(f"{error}; it was at op {reached}: {describe(program.ops[reached])}") from error
-        signal = answer.get("signal")
-        if signal is not None and not isinstance(signal, dict):
-            raise ChannelError("the agent's answer to run has a malformed signal")
-        try:
-            results = wire.op_results_from_wire(answer.get("results"))
-            files = wire.file_views_from_wire(answer.get("files"))
-        except ValueError as error:
-            raise ChannelError(f"the agent's answer to run is malformed: {error}") from error
-        if signal is None:
-            return Ran(results, files)
-        return Ran(results, files, _number(signal, "signal"), _number(signal, "index"))
+            where = f"; it was at op {reached}: {describe(program.ops[reached])}" if program.ops else ""
+            raise type(error)(f"{error}{where}") from error
+        return ran_from_wire(answer, program)
 
     def observe(self, paths: tuple[str, ...]) -> tuple[FileView, ...]:
         """Read the files back by three views."""
@@ -116,6 +106,30 @@ class Session:
     def detach(self) -> None:
         """Unmount and unbind, so that the NVDIMM holds all there is."""
         self.guest.call("detach")
+
+
+def ran_from_wire(answer: Message, program: Program) -> Ran:
+    """What the agent's answer to run says. Raises ChannelError unless it tells of every op, or of those up to a signal.
+
+    A precondition or a refusal that was left out would pass for one that was met.
+    """
+    signal = answer.get("signal")
+    if signal is not None and not isinstance(signal, dict):
+        raise ChannelError("the agent's answer to run has a malformed signal")
+    try:
+        results = wire.op_results_from_wire(answer.get("results"))
+        files = wire.file_views_from_wire(answer.get("files"))
+    except ValueError as error:
+        raise ChannelError(f"the agent's answer to run is malformed: {error}") from error
+    told, ops = [result.index for result in results], len(program.ops)
+    if signal is None and told != list(range(ops)):
+        raise ChannelError(f"the agent told of {len(told)} ops of a Program of {ops}")
+    if signal is None:
+        return Ran(results, files)
+    number, index = _number(signal, "signal"), _number(signal, "index")
+    if number <= 0 or not 0 <= index < ops or any(one >= ops for one in told):
+        raise ChannelError(f"the agent told of signal {number} at op {index} of a Program of {ops}")
+    return Ran(results, files, number, index)
 
 
 def _pieces(answer: Message, size: int) -> tuple[Piece, ...]:
