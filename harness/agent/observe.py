@@ -17,6 +17,7 @@ from harness.agent.memory import Memory, Scratch
 from harness.agent.mounts import FILLER
 from harness.errors import InfraError
 from harness.model import contents, wire
+from harness.model.checked import OFFSET_LIMIT
 from harness.model.observation import Allocation, Difference, Extent, FileView
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.validity import SIZE_LIMIT
@@ -104,12 +105,12 @@ def allocation(fd: int, size: int) -> Allocation | None:
     if found is None or data is None:
         return None
     # A corrupt file may claim anything.
-    extents = [Extent(e.start, min(e.end, wire.OFFSET_LIMIT), _flags(e.flags)) for e in found if _sane(e)]
-    return Allocation(min(os.fstat(fd).st_blocks * 512, wire.OFFSET_LIMIT), tuple(data), tuple(extents))
+    extents = [Extent(e.start, min(e.end, OFFSET_LIMIT), _flags(e.flags)) for e in found if _sane(e)]
+    return Allocation(min(os.fstat(fd).st_blocks * 512, OFFSET_LIMIT), tuple(data), tuple(extents))
 
 
 def _sane(extent: ioctls.Mapped) -> bool:
-    return extent.start < min(extent.end, wire.OFFSET_LIMIT)
+    return extent.start < min(extent.end, OFFSET_LIMIT)
 
 
 def _flags(bits: int) -> tuple[str, ...]:
@@ -136,7 +137,7 @@ def _data(fd: int, size: int) -> list[tuple[int, int]] | None:
 
 def _unread(root: str, path: str, text: str) -> FileView:
     try:
-        size = min(os.lstat(os.path.join(root, path)).st_size, wire.OFFSET_LIMIT)
+        size = min(os.lstat(os.path.join(root, path)).st_size, OFFSET_LIMIT)
     except OSError:
         size = None
     return FileView(path, size, truncated=True, error=text[:400])

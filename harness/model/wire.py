@@ -4,10 +4,20 @@
 field and what it holds. Nothing read here is longer than the limits below, whatever the guest claims.
 """
 
-from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import TypeVar
 
+from harness.model.checked import (
+    OFFSET_LIMIT,
+    array,
+    ascending,
+    fields_of,
+    hexadecimal,
+    integer,
+    range_from,
+    shown,
+    span,
+    text,
+)
 from harness.model.contents import SHIFT_LIMIT, SHIFT_UNIT
 from harness.model.observation import (
     RAW_LIMIT,
@@ -28,10 +38,7 @@ from harness.model.observation import (
 from harness.model.units import PAGE
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
-T = TypeVar("T")
 
-OFFSET_LIMIT = 1 << 40
-"""No offset or size beyond this (1 TiB) is believed."""
 PATH_LIMIT = 255
 TEXT_LIMIT = 4096
 ERRNO_LIMIT = 4095
@@ -104,29 +111,29 @@ def to_wire(value: Source | Segment | Difference | Extent | Allocation | FileVie
 def source_from_wire(value: object) -> Source:
     """A source; stamps within their limits, hexadecimal bytes no longer than what `decode` keeps."""
     if not isinstance(value, dict) or len(value) != 1:
-        raise ValueError(f"source: {_shown(value)} is not one of zero, stamp, raw, opaque")
+        raise ValueError(f"source: {shown(value)} is not one of zero, stamp, raw, opaque")
     ((kind, content),) = value.items()
     match kind:
         case "zero" if content == 1 and not isinstance(content, bool):
             return Zero()
         case "stamp" if isinstance(content, list) and len(content) == 3:
-            shift = _int("shift", content[2], -SHIFT_LIMIT, SHIFT_LIMIT)
+            shift = integer("shift", content[2], -SHIFT_LIMIT, SHIFT_LIMIT)
             if shift % SHIFT_UNIT:
                 raise ValueError(f"shift: {shift} is not a multiple of {SHIFT_UNIT}")
-            return Stamp(_int("seq", content[0], 1, 255), _int("file", content[1], 1, 255), shift)
+            return Stamp(integer("seq", content[0], 1, 255), integer("file", content[1], 1, 255), shift)
         case "raw":
-            return Raw(_hex(content, RAW_LIMIT))
+            return Raw(hexadecimal(content, RAW_LIMIT))
         case "opaque":
-            return Opaque(_hex(content, SAMPLE))
+            return Opaque(hexadecimal(content, SAMPLE))
         case _:
-            raise ValueError(f"source: {_shown(value)} is not one of zero, stamp, raw, opaque")
+            raise ValueError(f"source: {shown(value)} is not one of zero, stamp, raw, opaque")
 
 
 def segment_from_wire(value: object) -> Segment:
     """A segment of at least one byte; a raw one holds exactly its bytes."""
     if not isinstance(value, list) or len(value) != 3:
-        raise ValueError(f"segment: {_shown(value)} is not [start, end, source]")
-    start, end = _span(value[0], value[1])
+        raise ValueError(f"segment: {shown(value)} is not [start, end, source]")
+    start, end = span(value[0], value[1])
     source = source_from_wire(value[2])
     if isinstance(source, Raw) and len(source.data) != end - start:
         raise ValueError(f"raw: {len(source.data)} bytes for the range {start}..{end}")
@@ -135,18 +142,18 @@ def segment_from_wire(value: object) -> Segment:
 
 def file_view_from_wire(value: object) -> FileView:
     """A view of one file whose segments are contiguous from 0 and end at its size, or earlier if truncated."""
-    fields = _object(value, ("path", "size", "segments", "differences", "truncated", "error", "allocation"))
-    path = _text("path", fields["path"], PATH_LIMIT)
+    fields = fields_of(value, ("path", "size", "segments", "differences", "truncated", "error", "allocation"))
+    path = text("path", fields["path"], PATH_LIMIT)
     if not path:
         raise ValueError("path: it is empty")
-    size = None if fields["size"] is None else _int("size", fields["size"], 0, OFFSET_LIMIT)
+    size = None if fields["size"] is None else integer("size", fields["size"], 0, OFFSET_LIMIT)
     truncated = fields["truncated"]
     if not isinstance(truncated, bool):
-        raise ValueError(f"truncated: {_shown(truncated)} is not true or false")
+        raise ValueError(f"truncated: {shown(truncated)} is not true or false")
     segments = _segments(fields["segments"])
-    differences = _array("differences", fields["differences"], 2 * SEGMENT_LIMIT, _difference)
+    differences = array("differences", fields["differences"], 2 * SEGMENT_LIMIT, _difference)
     begin, end = (segments[0].start, segments[-1].end) if segments else (0, 0)
-    error = _text("error", fields["error"], TEXT_LIMIT)
+    error = text("error", fields["error"], TEXT_LIMIT)
     covered = end == (size or 0) or (truncated and end < (size or 0))
     if begin or not covered:
         raise ValueError(f"segments: {begin}..{end} of file {path!r} are not its contents 0..{size}")
@@ -161,30 +168,30 @@ def file_view_from_wire(value: object) -> FileView:
 
 def allocation_from_wire(value: object) -> Allocation:
     """Where a file has blocks: ranges that ascend without overlap. That they suit its contents is for the verdict."""
-    fields = _object(value, ("bytes", "data", "extents"))
-    data = _array("data", fields["data"], RANGE_LIMIT, _range)
-    extents = _array("extents", fields["extents"], RANGE_LIMIT, _extent)
-    _ascending("data", data)
-    _ascending("extents", [(extent.start, extent.end) for extent in extents])
-    return Allocation(_int("bytes", fields["bytes"], 0, OFFSET_LIMIT), data, extents)
+    fields = fields_of(value, ("bytes", "data", "extents"))
+    data = array("data", fields["data"], RANGE_LIMIT, range_from)
+    extents = array("extents", fields["extents"], RANGE_LIMIT, _extent)
+    ascending("data", data)
+    ascending("extents", [(extent.start, extent.end) for extent in extents])
+    return Allocation(integer("bytes", fields["bytes"], 0, OFFSET_LIMIT), data, extents)
 
 
 def op_result_from_wire(value: object) -> OpResult:
     """The result of one op. That its segments cover what the op was to read is for the verdict to see."""
-    fields = _object(value, ("index", "errno", "segments", "unmet", "signal", "files"))
+    fields = fields_of(value, ("index", "errno", "segments", "unmet", "signal", "files"))
     return OpResult(
-        _int("index", fields["index"], 0, OP_LIMIT),
-        _int("errno", fields["errno"], 0, ERRNO_LIMIT),
+        integer("index", fields["index"], 0, OP_LIMIT),
+        integer("errno", fields["errno"], 0, ERRNO_LIMIT),
         _segments(fields["segments"]),
-        _text("unmet", fields["unmet"], TEXT_LIMIT),
-        _int("signal", fields["signal"], 0, SIGNAL_LIMIT),
+        text("unmet", fields["unmet"], TEXT_LIMIT),
+        integer("signal", fields["signal"], 0, SIGNAL_LIMIT),
         file_views_from_wire(fields["files"]),
     )
 
 
 def file_views_from_wire(value: object) -> tuple[FileView, ...]:
     """A list of views, no two of the same file."""
-    views = _array("files", value, FILE_LIMIT, file_view_from_wire)
+    views = array("files", value, FILE_LIMIT, file_view_from_wire)
     if len({view.path for view in views}) != len(views):
         raise ValueError("files: the same path twice")
     return views
@@ -192,92 +199,36 @@ def file_views_from_wire(value: object) -> tuple[FileView, ...]:
 
 def op_results_from_wire(value: object) -> tuple[OpResult, ...]:
     """A list of results in the order of their ops."""
-    results = _array("results", value, OP_LIMIT, op_result_from_wire)
+    results = array("results", value, OP_LIMIT, op_result_from_wire)
     if any(one.index >= two.index for one, two in pairwise(results)):
         raise ValueError("results: not in the order of the ops")
     return results
 
 
 def _difference(value: object) -> Difference:
-    fields = _object(value, ("view", "start", "end", "source"))
-    start, end = _span(fields["start"], fields["end"])
+    fields = fields_of(value, ("view", "start", "end", "source"))
+    start, end = span(fields["start"], fields["end"])
     if fields["view"] not in VIEWS:
-        raise ValueError(f"view: {_shown(fields['view'])} is not one of {', '.join(VIEWS)}")
+        raise ValueError(f"view: {shown(fields['view'])} is not one of {', '.join(VIEWS)}")
     return Difference(str(fields["view"]), start, end, source_from_wire(fields["source"]))
-
-
-def _range(value: object) -> tuple[int, int]:
-    if not isinstance(value, list) or len(value) != 2:
-        raise ValueError(f"range: {_shown(value)} is not [start, end]")
-    return _span(value[0], value[1])
 
 
 def _extent(value: object) -> Extent:
     if not isinstance(value, list) or len(value) != 3:
-        raise ValueError(f"extent: {_shown(value)} is not [start, end, flags]")
-    start, end = _span(value[0], value[1])
-    return Extent(start, end, _array("flags", value[2], len(EXTENT_FLAGS), _flag))
+        raise ValueError(f"extent: {shown(value)} is not [start, end, flags]")
+    start, end = span(value[0], value[1])
+    return Extent(start, end, array("flags", value[2], len(EXTENT_FLAGS), _flag))
 
 
 def _flag(value: object) -> str:
     if not isinstance(value, str) or value not in EXTENT_FLAGS:
-        raise ValueError(f"flag: {_shown(value)} is not one of {', '.join(EXTENT_FLAGS)}")
+        raise ValueError(f"flag: {shown(value)} is not one of {', '.join(EXTENT_FLAGS)}")
     return value
 
 
-def _ascending(name: str, ranges: Sequence[tuple[int, int]]) -> None:
-    for one, two in pairwise(ranges):
-        if one[1] > two[0]:
-            raise ValueError(f"{name}: {one[0]}..{one[1]} is followed by {two[0]}..{two[1]}")
-
-
 def _segments(value: object) -> tuple[Segment, ...]:
-    segments = _array("segments", value, SEGMENT_LIMIT, segment_from_wire)
+    segments = array("segments", value, SEGMENT_LIMIT, segment_from_wire)
     for one, two in pairwise(segments):
         if one.end != two.start:
             raise ValueError(f"segments: {one.start}..{one.end} is followed by {two.start}..{two.end}")
     return segments
-
-
-def _span(start: object, end: object) -> tuple[int, int]:
-    low = _int("start", start, 0, OFFSET_LIMIT)
-    return low, _int("end", end, low + 1, OFFSET_LIMIT)
-
-
-def _int(name: str, value: object, low: int, high: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name}: {_shown(value)} is not an integer in {low}..{high}")
-    return value
-
-
-def _text(name: str, value: object, limit: int) -> str:
-    if not isinstance(value, str) or len(value) > limit or "\0" in value:
-        raise ValueError(f"{name}: {_shown(value)} is not a text of at most {limit} characters")
-    return value
-
-
-def _hex(value: object, limit: int) -> bytes:
-    if not isinstance(value, str) or not 2 <= len(value) <= 2 * limit or not value.isascii() or not value.isalnum():
-        raise ValueError(f"bytes: {_shown(value)} is not 1 to {limit} bytes in hexadecimal")
-    return bytes.fromhex(value)
-
-
-def _array(name: str, value: object, limit: int, read: Callable[[object], T]) -> tuple[T, ...]:
-    if not isinstance(value, list) or len(value) > limit:
-        raise ValueError(f"{name}: {_shown(value)} is not a list of at most {limit}")
-    return tuple(read(item) for item in value)
-
-
-def _object(value: object, keys: tuple[str, ...]) -> dict[str, object]:
-    if not isinstance(value, dict) or set(value) != set(keys):
-        raise ValueError(f"{_shown(value)} is not an object with exactly {', '.join(keys)}")
-    return value
-
-
-def _shown(value: object) -> str:
-    """A short text of a value that may be huge or nested deeply."""
-    if isinstance(value, list | dict):
-        return f"a {type(value).__name__} of {len(value)}"
-    if isinstance(value, int) and value.bit_length() > 64:
-        return "a huge integer"  # its decimal text can be refused by the interpreter
-    return repr(value if not isinstance(value, str) else value[:60])[:80]

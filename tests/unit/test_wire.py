@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.model.checked import OFFSET_LIMIT
 from harness.model.observation import (
     RAW_LIMIT,
     SAMPLE,
@@ -27,7 +28,6 @@ from harness.model.observation import (
 from harness.model.wire import (
     EXTENT_FLAGS,
     FILE_LIMIT,
-    OFFSET_LIMIT,
     RANGE_LIMIT,
     VIEWS,
     allocation_from_wire,
