@@ -16,7 +16,7 @@ from harness.deadline import now
 from harness.errors import InfraError
 from harness.model.frame import Message
 
-__all__ = ["ROOT", "attach", "detach", "root", "unbind"]
+__all__ = ["ROOT", "attach", "detach", "mount", "root", "unbind"]
 
 ROOT = "/mnt"
 SAID = 500
@@ -55,9 +55,7 @@ def attach(fs: str, options: str, format: list[str] | None, layout: str = "", wr
             with watch.step("format"):
                 _execute(format)
         with watch.step("mount"):
-            _mount(wanted, fs, options)
-        if format is not None and BY_INODE in options.split(","):
-            _set_dax(ROOT)
+            mount(wanted.device, fs, options, format is not None)
         return {**_facts(legs, pieces), "seconds": watch.seconds}
     except (OSError, InfraError):
         detach()
@@ -101,11 +99,14 @@ def detach() -> Message:
     return {"seconds": watch.seconds}
 
 
-def _mount(layout: Layout, fs: str, options: str) -> None:
-    """Mount at ROOT. Raises OSError that names the missing option or repeats what the kernel said."""
+def mount(source: str, fs: str, options: str, new: bool) -> None:
+    """Mount at ROOT; the root directory of a `new` file system gets FS_XFLAG_DAX if it is to be DAX by that.
+
+    Raises OSError that names the missing option or repeats what the kernel said.
+    """
     os.makedirs(ROOT, exist_ok=True)
     try:
-        syscalls.mount(layout.device, ROOT, fs, options)
+        syscalls.mount(source, ROOT, fs, options)
     except OSError as error:
         number = error.errno or errno.EIO
         if not features.has_file_system(fs):
@@ -114,6 +115,8 @@ def _mount(layout: Layout, fs: str, options: str) -> None:
         said = [line for line in syscalls.kernel_log().splitlines() if fs in line.lower()]
         words = "".join(said[-1:]).partition("] ")[2]  # <level>[seconds] words
         raise OSError(number, f"{error.strerror}: {words[:SAID]}") from error
+    if new and BY_INODE in options.split(","):
+        _set_dax(ROOT)
 
 
 def _set_dax(path: str) -> None:

@@ -4,10 +4,13 @@ import os
 import sys
 from typing import NoReturn
 
-from harness.agent import device, features, levels, serve, syscalls, trace
+from harness.agent import device, drops, features, levels, serve, syscalls, trace
 from harness.agent.channel import Port
 from harness.agent.cpu import Cpu
+from harness.agent.flushes import BUFFER_KB, FlushTrace
+from harness.agent.witness import Traces
 from harness.deadline import Deadline, poll
+from harness.errors import SetupError
 
 MOUNTS = (
     ("proc", "/proc"),
@@ -24,6 +27,8 @@ PORTS = "/sys/class/virtio-ports"
 APPEAR = 60.0
 HUNG_TASK = "/proc/sys/kernel/hung_task_timeout_secs"
 HUNG_SECONDS = 60
+TRACE = "daxcheck.trace"
+"""The word of the kernel's command line that asks for the trace of flushes; =NUMBER sets the KiB of its buffer."""
 LAST_WORDS = "daxcheck: "
 """How a line starts on the console in which an agent that cannot reach its host says why; the host looks for it."""
 
@@ -43,7 +48,24 @@ def main() -> NoReturn:
     faults = trace.available()
     if faults is None and not levels.can_scan():
         problems.append("it lacks CONFIG_ENABLE_DEFAULT_TRACERS: nothing tells a PMD mapping from PTEs")
-    serve.serve(port, serve.Agent(cpu, faults, problems), reap)
+    flushes, untraced = flush_trace()
+    serve.serve(port, serve.Agent(cpu, Traces(faults, drops.available(), flushes), problems, untraced), reap)
+
+
+def flush_trace() -> tuple[FlushTrace | None, str]:
+    """The trace of flushes where the kernel's command line asks for it, or in words why there is none.
+
+    To arm the probes before the snapshot saves every run their text pokes and RCU grace periods.
+    """
+    with open("/proc/cmdline") as file:
+        words = [word.partition("=") for word in file.read().split()]
+    found = [value for name, _, value in words if name == TRACE]
+    if not found:
+        return None, ""
+    try:
+        return FlushTrace(int(found[0]) if found[0].isdigit() else BUFFER_KB), ""
+    except (OSError, SetupError) as error:
+        return None, str(error)
 
 
 def mount_all(mounts: tuple[tuple[str, str], ...]) -> list[str]:

@@ -17,6 +17,7 @@ from harness.agent.levels import Levels
 from harness.agent.mounts import Place
 from harness.agent.perform import perform
 from harness.agent.trace import Fault, FaultTrace
+from harness.agent.witness import Witness
 from harness.model import ops, wire
 from harness.model.observation import OpResult
 from harness.model.ops import Op
@@ -36,7 +37,7 @@ class Interpreter:
     """Runs a Program in the file system at `place`; `trace` is None where the kernel traces no DAX faults.
 
     `board` and `blame` are shared with whoever is to learn in which lane a signal ended the process. `faulted` is
-    told the faults that each op took.
+    told the faults that each op took. `witness` looks before each op and after it.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Interpreter:
         board: Board,
         blame: Blame,
         faulted: Callable[[int, list[Fault]], None],
+        witness: Witness,
     ) -> None:
         self._program = program
         self._seed = seed
@@ -57,6 +59,7 @@ class Interpreter:
         self._board = board
         self._blame = blame
         self._faulted = faulted
+        self._witness = witness
         self._handles = Handles(cpu, place, levels, program.seqs(), program.file_ids(), RAMDISK, {}, {}, {})
         self._threads = {os.getpid()}
 
@@ -73,6 +76,7 @@ class Interpreter:
                 group.append((index, op))
                 continue
             started(index)
+            done = [*(op for _, op in group), op]
             if isinstance(op, ops.Join):
                 yield from self._group(index, group, started)
                 group = []
@@ -80,6 +84,7 @@ class Interpreter:
             result = OpResult(index) if isinstance(op, ops.Join) else self._one(index, op, expected)
             self._note_faults(index, op)
             self._handles.cpu.mark(index + 1)
+            self._witness.look(index, done, self._handles)
             yield result
             before = op
 
@@ -88,7 +93,10 @@ class Interpreter:
         self._handles.place.thaw()
 
     def _one(self, index: int, op: Op, expected: bool) -> OpResult:
-        return self._forked(index, op) if expected else perform(self._handles, index, op)
+        if expected:
+            return self._forked(index, op)
+        self._witness.prepare(index, op, self._handles)
+        return perform(self._handles, index, op)
 
     def _forked(self, index: int, op: Op) -> OpResult:
         """Do the op in a forked process, since it is expected to end in a signal.

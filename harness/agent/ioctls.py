@@ -69,11 +69,13 @@ _FIEMAP_BATCH = 256
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """What FIEMAP tells of one extent, in bytes; `flags` are FIEMAP_EXTENT_ bits."""
+    """What FIEMAP tells of one extent, in bytes; `flags` are FIEMAP_EXTENT_ bits, `physical` is where it lies on the
+    block device."""
 
     start: int
     end: int
     flags: int
+    physical: int = 0
 
 
 def clone(fd: int, source: int) -> None:
@@ -149,8 +151,8 @@ def fiemap(fd: int, limit: int) -> list[Mapped] | None:
         fcntl.ioctl(fd, FS_IOC_FIEMAP, argument, True)
         count = min(FIEMAP.unpack_from(argument)[3], _FIEMAP_BATCH)
         for index in range(count):
-            logical, _, length, flags = EXTENT.unpack_from(argument, FIEMAP.size + index * EXTENT.size)
-            found.append(Mapped(logical, logical + length, flags))
+            logical, physical, length, flags = EXTENT.unpack_from(argument, FIEMAP.size + index * EXTENT.size)
+            found.append(Mapped(logical, logical + length, flags, physical))
         if count == 0 or found[-1].flags & 1 or found[-1].end <= start:
             return found if len(found) <= limit else None
         start = found[-1].end

@@ -2,8 +2,8 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 from harness.agent import levels, syscalls
 from harness.agent.blame import Blame
@@ -14,7 +14,8 @@ from harness.agent.cpu import Cpu
 from harness.agent.interpreter import Interpreter, LaneDied
 from harness.agent.mounts import Place
 from harness.agent.observe import observe_all
-from harness.agent.trace import Fault, FaultTrace
+from harness.agent.trace import Fault
+from harness.agent.witness import Traces, Witness
 from harness.model import ops, wire
 from harness.model.frame import Message
 from harness.model.program import Program
@@ -23,45 +24,56 @@ from harness.model.units import PMD
 
 FAULT_LIMIT = 2000
 """Entries of the fault summary."""
+_LISTS = ("results", "faults", "placed", "dropped", "inodes")
+_AT_CUT = ("results", "dropped", "inodes", "lost")
+"""What the cut event tells, for a cut after which nobody answers; the answer tells it too, so it is no longer."""
 Tell = Callable[[int, list[Fault]], None]
 """Told the faults that an op took."""
 
 
 def run(
     cpu: Cpu,
-    trace: FaultTrace | None,
+    traces: Traces,
     place: Place,
     program: Program,
     seed: int,
     on_event: Callable[[Message], None],
 ) -> Message:
     """Run `program` at `place`. `on_event` gets {"event": "op", "index"} as each op starts and {"event": "cut"} at
-    cut_power, where the child, its mappings still in place, waits until `on_event` returns.
+    cut_power, with what _AT_CUT names; where flushes are traced {"event": "begin"} before the first op, and {"event":
+    "flushed", "index", "ranges"} when one has returned since whose start anything was flushed. At all but the first the
+    child, its mappings still in place, waits until `on_event` returns.
 
-    `seed` determines the pauses in lanes. Returns {"results", "signal", "faults"} of the wire form; "faults" counts
-    faults by op, entry and result. Nothing that the Program started runs on. Raises InfraError.
+    `seed` determines the pauses in lanes. Returns {"results", "signal", "faults"} and {"placed", "dropped", "inodes",
+    "lost"} of the wire forms; "faults" counts faults by op, entry and result. Nothing that the Program started runs on.
+    Raises InfraError.
     """
-    answer: Message = {"results": [], "signal": None, "faults": []}
+    answer: Message = {name: [] for name in _LISTS} | {"signal": None, "lost": ""}
     index = 0
-    tracing = trace.on() if trace is not None else nullcontext()
     board, blame = Board(LANE_LIMIT), Blame()
 
     def work(channel: Channel) -> None:
-        _work(channel, program, lambda faulted: Interpreter(
-            cpu, place, program, seed, levels.best(), trace, board, blame, faulted))  # fmt: skip
+        _work(channel, program, traces, lambda faulted, witness: Interpreter(
+            cpu, place, program, seed, levels.best(), traces.faults, board, blame, faulted, witness))  # fmt: skip
 
-    with contextlib.closing(blame), tracing, Child(work, leader=True) as child:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.closing(blame))
+        stack.enter_context(_tracing(traces))
+        if traces.flushes is not None:
+            on_event({"event": "begin"})
+        child = stack.enter_context(Child(work, leader=True))
         try:
             while "end" not in (message := child.receive()):
                 index = message.get("index", index)
-                answer["results"] += message.get("results", [])
-                answer["faults"] += message.get("faults", [])
-                answer["signal"] = message.get("signal")
+                _gather(answer, message)
                 match message.get("event"):
                     case "observe":
                         answer["results"][-1]["files"] = observe_all(cpu, place.root, program.names())
                         child.send({"do": "go"})
                     case "cut":
+                        on_event(message | {name: answer[name] for name in _AT_CUT})
+                        child.send({"do": "go"})
+                    case "flushed":
                         on_event(message)
                         child.send({"do": "go"})
                     case "op":
@@ -71,11 +83,31 @@ def run(
                 raise
             lane = blame.lane()
             answer["signal"] = {"signal": error.signal, "index": index if lane is None else board.index(lane)}
+        if traces.flushes is not None:
+            answer["lost"] = answer["lost"] or traces.flushes.missed()
     del answer["faults"][FAULT_LIMIT:]
     return answer
 
 
-def _work(channel: Channel, program: Program, make: Callable[[Tell], Interpreter]) -> None:
+@contextlib.contextmanager
+def _tracing(traces: Traces) -> Iterator[None]:
+    """All of the traces on within."""
+    with ExitStack() as stack:
+        for trace in (traces.faults, traces.drops, traces.flushes):
+            if trace is not None:
+                stack.enter_context(trace.on())
+        yield
+
+
+def _gather(answer: Message, message: Message) -> None:
+    """Add what a message of the child tells to the answer."""
+    for name in _LISTS:
+        answer[name] += message.get(name, [])
+    answer["signal"] = message.get("signal", answer["signal"])
+    answer["lost"] = answer["lost"] or message.get("lost", "")
+
+
+def _work(channel: Channel, program: Program, traces: Traces, make: Callable[[Tell, Witness], Interpreter]) -> None:
     """The child's life: events and results as they come, then {"end"}."""
 
     def started(index: int) -> None:
@@ -87,19 +119,21 @@ def _work(channel: Channel, program: Program, make: Callable[[Tell], Interpreter
             summary = [{"op": index, "entry": e, "result": r, "count": n} for (e, r), n in counts.items()]
             channel.send({"faults": summary})
 
+    def ask(message: Message) -> None:
+        channel.send(message)
+        channel.receive()
+
     with contextlib.suppress(OSError):
         syscalls.ignore_early_poison()  # a kernel without CONFIG_MEMORY_FAILURE refuses, and sends nothing
-    interpreter = make(faulted)
+    interpreter = make(faulted, Witness(traces, channel.send, ask))
     try:
         for result in interpreter.run(started):
             channel.send({"results": [wire.to_wire(result)]})
             match program.ops[result.index]:
                 case ops.Observe():
-                    channel.send({"event": "observe"})
-                    channel.receive()
+                    ask({"event": "observe"})
                 case ops.CutPower():
-                    channel.send({"event": "cut"})
-                    channel.receive()
+                    ask({"event": "cut"})
                     with contextlib.suppress(OSError):
                         interpreter.thaw()
                 case _:

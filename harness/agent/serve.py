@@ -2,28 +2,46 @@
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from harness import __version__
-from harness.agent import device, evict, levels, mounts, run, shell, translate
+from harness.agent import device, evict, levels, medium, mounts, probes, run, shell, tracefs, translate
 from harness.agent.channel import Channel, Closed
 from harness.agent.cpu import Cpu
+from harness.agent.flushes import FlushTrace
+from harness.agent.medium import Medium
 from harness.agent.mounts import Place
 from harness.agent.observe import observe_all
-from harness.agent.trace import FaultTrace
-from harness.errors import ChannelError, InfraError
+from harness.agent.witness import Traces
+from harness.errors import ChannelError, InfraError, SetupError
 from harness.model import program
 from harness.model.frame import Message
 
 
-class Agent:
-    """What the commands work on; `problems` are set-up failures that hello tells."""
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """The file system under test, and where the device lies that it is on."""
 
-    def __init__(self, cpu: Cpu, trace: FaultTrace | None, problems: list[str]) -> None:
+    place: Place
+    medium: Medium
+
+
+class Agent:
+    """What the commands work on; `problems` are set-up failures that hello tells, `untraced` says why flushes cannot be
+    traced, where that was asked for at boot.
+
+    `attached` is what a local agent has mounted by other means than attach.
+    """
+
+    def __init__(
+        self, cpu: Cpu, traces: Traces, problems: list[str], untraced: str = "", attached: Attached | None = None
+    ) -> None:
         self._cpu = cpu
-        self._trace = trace
+        self._traces = traces
         self._problems = problems
-        self._mounted: Place | None = None
+        self._untraced = untraced
+        self._attached = attached
 
     def do(self, channel: Channel, command: Message) -> Message:
         """Carry out one command and return what it answers. Raises OSError, ValueError, KeyError, DaxcheckError."""
@@ -33,10 +51,10 @@ class Agent:
             case "attach":
                 fs, options, argv = command["fs"], command["options"], command.get("format")
                 answer = device.attach(fs, options, argv, command.get("layout", ""), command.get("write_cache", True))
-                self._mounted = mounts.found(device.ROOT, options)
+                self._attached = Attached(mounts.found(device.ROOT, options), medium.of_guest(answer["pieces"]))
                 return answer
             case "run":
-                return self._run(channel, command["program"], command["seed"])
+                return self._run(channel, command["program"], command["seed"], bool(command.get("flushes", False)))
             case "observe":
                 return self._observe(command["paths"])
             case "evict":
@@ -48,40 +66,67 @@ class Agent:
                 return shell.shell(device.root(), str(command["term"]), command["rows"], command["columns"])
             case "detach":
                 return device.detach()
+            case "disarm":
+                return self._disarm()
             case other:
-                raise ValueError(f"no command {other!r}: hello, attach, run, observe, evict, translate, shell, detach")
+                known = "hello, attach, run, observe, evict, translate, shell, detach, disarm"
+                raise ValueError(f"no command {other!r}: {known}")
 
     def _hello(self) -> Message:
         features = {
             "flush": self._cpu.flush_instruction,
-            "fault_trace": self._trace is not None,
+            "fault_trace": self._traces.faults is not None,
+            "flush_trace": self._traces.flushes.functions if self._traces.flushes is not None else [],
+            "drop_trace": self._traces.drops.functions if self._traces.drops is not None else [],
+            "untraced": self._untraced,
             "pagemap_scan": levels.can_scan(),
             "problems": self._problems,
         }
         return {"release": os.uname().release, "agent": __version__, "features": features}
 
-    def _run(self, channel: Channel, text: str, seed: int) -> Message:
+    def _run(self, channel: Channel, text: str, seed: int, flushes: bool) -> Message:
         wanted = program.parse(text)
         place = self._place()
 
         def on_event(event: Message) -> None:
             channel.send(event)
-            if event["event"] == "cut" and (answer := channel.receive()) != {"do": "go"}:
-                raise ChannelError(f"at the cut the host said {answer!r:.100}, not go")
+            if event["event"] in ("begin", "cut", "flushed") and (answer := channel.receive()) != {"do": "go"}:
+                raise ChannelError(f"at {event['event']} the host said {answer!r:.100}, not go")
 
-        answer = run.run(self._cpu, self._trace, place, wanted, int(seed), on_event)
+        answer = run.run(self._cpu, self._watched_by(flushes), place, wanted, int(seed), on_event)
         if not place.mounted:
             place.mount()
         return {**answer, **self._observe(wanted.names())}
+
+    def _watched_by(self, flushes: bool) -> Traces:
+        """The traces of a run. Raises OSError, SetupError where flushes cannot be traced."""
+        if not flushes:
+            return replace(self._traces, flushes=None)
+        if self._traces.flushes is None:
+            self._traces = replace(self._traces, flushes=FlushTrace())
+        traces = replace(self._traces, medium=self._found().medium)
+        if traces.flushes is not None and traces.medium is not None and not traces.flushes.covers(traces.medium):
+            raise SetupError("no kprobe on virtio_pmem_flush: the host's flushes of this device cannot be traced")
+        return traces
+
+    def _disarm(self) -> Message:
+        """Trace no more: no instance and no probe of ours is left, which the answer proves. Raises OSError."""
+        self._traces.close()
+        self._traces = Traces()
+        probes.remove_all()
+        return {"instances": tracefs.instances(), "probes": sorted(probes.defined())}
 
     def _observe(self, paths: Sequence[str]) -> Message:
         return {"files": observe_all(self._cpu, device.root(), paths)}
 
     def _place(self) -> Place:
+        return self._found().place
+
+    def _found(self) -> Attached:
         """Raises InfraError when nothing was attached."""
-        if self._mounted is None:
+        if self._attached is None:
             raise InfraError("no file system is there: attach first")
-        return self._mounted
+        return self._attached
 
 
 def serve(channel: Channel, agent: Agent, after: Callable[[], None]) -> NoReturn:

@@ -29,6 +29,8 @@ FALLOC_FL_UNSHARE_RANGE = 0x40
 
 _SYS_FINIT_MODULE = 313
 _SYSLOG_ACTION_READ_ALL = 3
+_CLONE_NEWNS = 0x20000
+_MS_REC, _MS_PRIVATE = 1 << 14, 1 << 18
 _LOG_TAIL = 64 * 1024
 _AT_EMPTY_PATH = 0x1000
 _STATX_ATTR_DAX = 0x200000
@@ -181,6 +183,15 @@ def mount(source: str, target: str, fstype: str, options: str = "", flags: int =
 def umount(target: str) -> None:
     """umount2(2) without flags."""
     _check(_libc.umount2(target.encode(), 0), f"umount {target}")
+
+
+def private_mounts() -> None:
+    """Give this process a mount namespace of its own, from which nothing reaches another (mount_namespaces(7)).
+
+    What it mounts is unmounted with the last process in there, however that ends.
+    """
+    _check(_libc.unshare(_CLONE_NEWNS), "unshare of the mount namespace")
+    mount("none", "/", "none", flags=_MS_REC | _MS_PRIVATE)
 
 
 def kernel_log() -> str:

@@ -1,21 +1,15 @@
 """The kernel's own account of DAX faults, from a tracefs instance that is daxcheck's alone."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.agent import syscalls
+from harness.agent.tracefs import PREFIX, Instance, overrun
 from harness.model.units import PAGE, PMD
 
-TRACEFS = "/sys/kernel/tracing"
-INSTANCE = "daxcheck"
 EVENTS = ("dax_pmd_fault_done", "dax_pte_fault_done", "dax_insert_pfn_mkwrite")
 BUFFER_KB = 2048
 """Per CPU; about 15000 faults."""
-READ_LIMIT = 16 << 20
-"""Bytes of trace text taken in one go; what is beyond counts as lost."""
-_CHUNK = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,52 +33,28 @@ class Fault:
 class FaultTrace:
     """Owns the instance, which watches this process and all its descendants while it is on.
 
-    Made once and kept: to make one costs a quarter second of RCU grace periods under TCG. Raises OSError when
-    the kernel has no tracefs or no fs_dax events, or this process may not use them.
+    Raises OSError when the kernel has no tracefs or no fs_dax events, or this process may not use them.
     """
 
     def __init__(self) -> None:
-        if not os.path.isdir(f"{TRACEFS}/instances"):
-            syscalls.mount("tracefs", TRACEFS, "tracefs")
-        self._root = f"{TRACEFS}/instances/{INSTANCE}"
-        os.makedirs(self._root, exist_ok=True)
-        self._fd = -1
+        self._instance = Instance(PREFIX, BUFFER_KB)
         try:
-            self._set_up()
+            self._instance.watch_self()
+            for event in EVENTS:
+                self._instance.write(f"events/fs_dax/{event}/enable", "1")
         except OSError:
             self.close()
             raise
 
-    def _set_up(self) -> None:
-        self._write("tracing_on", "0")
-        self._write("buffer_size_kb", str(BUFFER_KB))
-        self._write("options/event-fork", "1")
-        self._write("set_event_pid", str(os.getpid()))
-        for event in EVENTS:
-            self._write(f"events/fs_dax/{event}/enable", "1")
-        self._fd = os.open(f"{self._root}/trace_pipe", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-
-    def _write(self, name: str, text: str) -> None:
-        with open(f"{self._root}/{name}", "w") as file:
-            file.write(text)
-
     @contextlib.contextmanager
     def on(self) -> Iterator[None]:
         """Record faults within; those of before are gone."""
-        self._write("tracing_on", "1")
-        self.read()
-        try:
+        with self._instance.on():
             yield
-        finally:
-            self._write("tracing_on", "0")
 
     def close(self) -> None:
         """Remove the instance."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-        with contextlib.suppress(OSError):
-            os.rmdir(self._root)
+        self._instance.close()
 
     def __enter__(self) -> "FaultTrace":
         return self
@@ -94,16 +64,9 @@ class FaultTrace:
 
     def read(self) -> tuple[list[Fault], bool]:
         """Faults since the last read in the order they happened, and whether some were lost."""
-        text = bytearray()
-        while len(text) < READ_LIMIT:
-            try:
-                data = os.read(self._fd, _CHUNK)
-            except BlockingIOError:
-                return parse(text.decode("ascii", "replace"))
-            if not data:
-                return parse(text.decode("ascii", "replace"))
-            text += data
-        return parse(text.decode("ascii", "replace"))[0], True
+        text, cut = self._instance.read()
+        faults, lost = parse(text)
+        return faults, lost or cut
 
 
 def parse(text: str) -> tuple[list[Fault], bool]:
@@ -111,8 +74,7 @@ def parse(text: str) -> tuple[list[Fault], bool]:
     faults: list[Fault] = []
     lost = False
     for line in text.splitlines():
-        if line.startswith("CPU:") and "LOST" in line:
-            lost = True
+        lost = lost or overrun(line)
         for event, size in _SIZES:
             if event in line:
                 before, _, words = line.partition(event)

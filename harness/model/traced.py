@@ -15,6 +15,8 @@ RANGE_LIMIT = 1 << 14
 DROP_LIMIT = 2000
 """Dropped entries told of one run."""
 STACK_LIMIT = 32
+PLACED_LIMIT = 4096
+LOST_LIMIT = 400
 NAME_LIMIT = 128
 FILE_LIMIT = 512
 INODE_LIMIT = (1 << 64) - 1
@@ -82,6 +84,19 @@ class Traced:
     lost: str = ""
 
 
+def from_wire(answer: Mapping[str, object]) -> Traced:
+    """What the agent's answer to run tells in "placed", "dropped", "inodes" and "lost", each of which may be missing.
+
+    Raises ValueError.
+    """
+    return Traced(
+        placed=array("placed", answer.get("placed", []), PLACED_LIMIT, placed_from_wire),
+        dropped=array("dropped", answer.get("dropped", []), DROP_LIMIT, dropped_from_wire),
+        inodes=inodes_from_wire(answer.get("inodes", [])),
+        lost=text("lost", answer.get("lost", ""), LOST_LIMIT),
+    )
+
+
 def flushed_from_wire(value: object) -> Flushed:
     """Of {"index", "ranges"}. Raises ValueError."""
     fields = fields_of(value, ("index", "ranges"))
@@ -128,3 +143,7 @@ def _block(value: object) -> Block:
         raise ValueError(f"block: {shown(value)} is not [start, medium, length]")
     start, medium = integer("start", value[0], 0, OFFSET_LIMIT), integer("medium", value[1], 0, OFFSET_LIMIT)
     return Block(start, medium, integer("length", value[2], 1, OFFSET_LIMIT))
+
+
+NOTHING_TRACED = Traced()
+"""Of a run that nothing traced."""

@@ -1,7 +1,10 @@
 """The stubs are what their listings say, and do to memory what harness.model.contents says."""
 
 import ctypes
+import os
+import resource
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -9,16 +12,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.agent import memory
-from harness.agent.cpu import CLFLUSH, CLFLUSHOPT, CLWB, LISTINGS, MARKER, Cpu
+from harness.agent import memory, syscalls
+from harness.agent.cpu import Cpu
+from harness.agent.memory import Scratch
+from harness.agent.stubs import CLFLUSH, CLFLUSHOPT, CLWB, LISTINGS, MARKER
 from harness.model import contents
 from harness.model.contents import WORD, Buffer
 from harness.model.observation import Stamp
+from harness.model.units import LINE, PAGE
 
 SIZE = 4096
 REPEAT = 0x0101010101010101
 
+LANE, BLOCK = 4, 16
+"""Words that one vector holds, and that one turn of a vector loop does."""
+
 cpu = Cpu()
+plain = Cpu(vectors=False)
+FLAGS = Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0].split()
+KINDS = [cpu, plain] if cpu.vectors else [plain]
+both = pytest.mark.parametrize("cpu", KINDS, ids=lambda cpu: f"vectors={cpu.vectors}")
 seqs = st.integers(1, 255)
 words = st.integers(0, SIZE // WORD)
 
@@ -51,13 +64,22 @@ def test_marker_is_the_first_instruction_of_its_stub() -> None:
 
 @pytest.mark.parametrize("name", LISTINGS)
 def test_no_store_bypasses_the_cache(name: str) -> None:
-    """No stub holds movnti, movntdq or movntps: each would reach the media by itself."""
-    code = bytes.fromhex(LISTINGS[name][1])
-    assert not any(opcode in code for opcode in (b"\x0f\xc3", b"\x0f\xe7", b"\x0f\x2b"))
+    """What stores in a stub is a mov of a byte, a word or a vector: nothing non-temporal, masked or repeated."""
+    lines = [line.partition("#")[0].split(":")[-1].split() for line in LISTINGS[name][0].splitlines()]
+    mnemonics = {line[0] for line in lines if line}
+    stores = {line[0] for line in lines if line and line[-1].endswith(")")}
+    assert not {name for name in mnemonics if "movnt" in name or "maskmov" in name or name.startswith("rep")}
+    assert stores <= {"mov", "vmovdqu", "cmp", "cmpq", "nopl", CLWB, CLFLUSHOPT, CLFLUSH}
 
 
+def test_vectors_are_used_where_the_kernel_keeps_them() -> None:
+    """/proc/cpuinfo lists avx2 only if the kernel saves the registers; then, and only then, they are used."""
+    assert cpu.vectors == ("avx2" in FLAGS) and not plain.vectors
+
+
+@both
 @given(seqs, seqs, st.integers(0, 1 << 40), words)
-def test_fill_writes_the_pattern(seq: int, file: int, first: int, count: int) -> None:
+def test_fill_writes_the_pattern(cpu: Cpu, seq: int, file: int, first: int, count: int) -> None:
     """fill() writes the words of the stamp and nothing behind them; match() finds all of them."""
     block = Block()
     cpu.fill(block.address, count, first, file << 48, seq * REPEAT)
@@ -66,8 +88,24 @@ def test_fill_writes_the_pattern(seq: int, file: int, first: int, count: int) ->
     assert cpu.match(block.address, count, first, file << 48, seq * REPEAT) == count
 
 
+@both
+@pytest.mark.parametrize("first", [0, (1 << 32) - 5, (1 << 48) - 4 * BLOCK])
+def test_fill_is_exact_at_every_place_and_length(cpu: Cpu, first: int) -> None:
+    """At each byte of a line, for each length around the widths of the loops: word() in each word, no byte more."""
+    values = [contents.word(7, 200, 0, (first + index) * WORD).to_bytes(WORD, "little") for index in range(3 * BLOCK)]
+    with Scratch(PAGE) as scratch:
+        for place in range(LINE):
+            for count in (*range(2 * LANE + 2), *range(BLOCK - 1, BLOCK + LANE + 2), *range(2 * BLOCK - 1, 3 * BLOCK)):
+                ctypes.memset(scratch.address, 0xEE, 512)
+                cpu.fill(scratch.address + LINE + place, count, first, 200 << 48, 7 * REPEAT)
+                expected = b"\xee" * (LINE + place) + b"".join(values[:count])
+                assert ctypes.string_at(scratch.address, 512) == expected.ljust(512, b"\xee"), (place, count)
+                assert cpu.match(scratch.address + LINE + place, count, first, 200 << 48, 7 * REPEAT) == count
+
+
+@both
 @given(seqs, seqs, words.filter(bool), st.data())
-def test_match_stops_at_the_first_wrong_byte(seq: int, file: int, count: int, data: st.DataObject) -> None:
+def test_match_stops_at_the_first_wrong_byte(cpu: Cpu, seq: int, file: int, count: int, data: st.DataObject) -> None:
     """Any changed byte ends a match, and a run of zeroes, at its word."""
     place = data.draw(st.integers(0, count * WORD - 1))
     stamped = bytearray(contents.pattern(seq, file, 0, 0, SIZE))
@@ -76,6 +114,57 @@ def test_match_stops_at_the_first_wrong_byte(seq: int, file: int, count: int, da
     zeroes = bytearray(SIZE)
     zeroes[place] = 1
     assert cpu.match_zero(Block(bytes(zeroes)).address, count) == place // WORD
+
+
+@both
+@pytest.mark.parametrize("count", [1, LANE + 1, BLOCK, BLOCK + 1, 3 * BLOCK - 1])
+def test_every_wrong_bit_is_found_in_its_word(cpu: Cpu, count: int) -> None:
+    """A flipped bit in any byte of any vector, at a place aligned or not, ends match() and match_zero() at its word."""
+    right = contents.pattern(9, 3, 0, 0, count * WORD)
+    with Scratch(PAGE) as scratch:
+        for place in (0, 1, WORD, LINE - 1):
+            address = scratch.address + place
+            for wrong in range(count * WORD):
+                flip = 1 << wrong % 8
+                changed = right[:wrong] + bytes([right[wrong] ^ flip]) + right[wrong + 1 :]
+                ctypes.memmove(address, changed, len(changed))
+                assert cpu.match(address, count, 0, 3 << 48, 9 * REPEAT) == wrong // WORD
+                ctypes.memset(address, 0, len(changed))
+                ctypes.memset(address + wrong, flip, 1)
+                assert cpu.match_zero(address, count) == wrong // WORD
+
+
+@both
+def test_what_lies_outside_is_not_even_touched(cpu: Cpu) -> None:
+    """Between two pages that allow nothing, whatever the length, neither stores nor reads stray: no SIGSEGV."""
+    with Scratch(3 * PAGE) as scratch:
+        start, end = scratch.address + PAGE, scratch.address + 2 * PAGE
+        syscalls.mprotect(scratch.address, PAGE, syscalls.PROT_NONE)
+        syscalls.mprotect(end, PAGE, syscalls.PROT_NONE)
+        for count in range(3 * BLOCK):
+            for address in (start, end - count * WORD):
+                assert cpu.match_zero(address, count) == count
+                cpu.fill(address, count, 5, 1 << 48, REPEAT)
+                assert cpu.match(address, count, 5, 1 << 48, REPEAT) == count
+                ctypes.memset(address, 0, count * WORD)
+
+
+@both
+@pytest.mark.parametrize("place", [0, WORD, 3 * WORD])
+def test_a_fault_leaves_all_below_it_stored(cpu: Cpu, place: int) -> None:
+    """A fill that ends in SIGSEGV has stored every word up to the page that refused it."""
+    shared = syscalls.MAP_SHARED | syscalls.MAP_ANONYMOUS
+    address = syscalls.mmap(0, 2 * PAGE, syscalls.PROT_READ | syscalls.PROT_WRITE, shared, -1, 0)
+    syscalls.mprotect(address + PAGE, PAGE, syscalls.PROT_READ)
+    pid = os.fork()
+    if pid == 0:
+        signal.signal(signal.SIGSEGV, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        cpu.fill(address + place, PAGE // WORD + BLOCK, 0, 1 << 48, REPEAT)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGSEGV
+    assert ctypes.string_at(address + place, PAGE - place) == contents.pattern(1, 1, 0, 0, PAGE - place)
+    syscalls.munmap(address, 2 * PAGE)
 
 
 @given(st.binary(min_size=8, max_size=8), st.integers(0, 8), st.integers(0, 64))
@@ -88,8 +177,9 @@ def test_edge_stores_only_its_bytes(value: bytes, count: int, place: int) -> Non
     assert block.bytes() == expected
 
 
+@both
 @given(seqs, seqs, st.integers(0, 1 << 30), st.integers(0, 40), st.integers(0, 300))
-def test_store_writes_exactly_its_range(seq: int, file: int, offset: int, place: int, length: int) -> None:
+def test_store_writes_exactly_its_range(cpu: Cpu, seq: int, file: int, offset: int, place: int, length: int) -> None:
     """A store of any range writes that range of the stamp's pattern, whatever its edges."""
     block = Block()
     memory.store(cpu, block.address + place, offset, length, seq, file)
@@ -99,8 +189,9 @@ def test_store_writes_exactly_its_range(seq: int, file: int, offset: int, place:
     assert block.bytes() == expected
 
 
+@both
 @given(st.lists(st.tuples(st.integers(0, SIZE), st.integers(0, 700), st.integers(0, 3)), max_size=6))
-def test_native_view_decodes_as_the_reference(edits: list[tuple[int, int, int]]) -> None:
+def test_native_view_decodes_as_the_reference(cpu: Cpu, edits: list[tuple[int, int, int]]) -> None:
     """contents.decode sees through Memory what it sees through the reference view of the same bytes."""
     data = bytearray(SIZE)
     for start, length, seq in edits:
@@ -121,8 +212,7 @@ def test_moved_stamps_are_runs() -> None:
 
 def test_flush_uses_the_best_instruction_of_this_cpu() -> None:
     """clwb where CPUID and so /proc/cpuinfo has it, else clflushopt, else clflush; flushing changes no byte."""
-    flags = Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0].split()
-    assert cpu.flush_instruction == next(name for name in (CLWB, CLFLUSHOPT, CLFLUSH) if name in flags)
+    assert cpu.flush_instruction == next(name for name in (CLWB, CLFLUSHOPT, CLFLUSH) if name in FLAGS)
     block = Block()
     cpu.flush(block.address + 1, 200)
     cpu.flush(block.address, 0)

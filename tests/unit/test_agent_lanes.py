@@ -11,6 +11,7 @@ from harness.agent.board import Board, Stopped
 from harness.agent.cpu import Cpu
 from harness.agent.lanes import Jitter
 from harness.agent.mounts import Place
+from harness.agent.witness import Traces
 from harness.model import program, wire
 from harness.model.frame import Message
 from harness.model.observation import OpResult, Segment, Stamp
@@ -23,7 +24,7 @@ BOTH = pytest.mark.parametrize("worker", ["thread", "process"])
 
 def execute(root: Path, text: str, seed: int = 1) -> tuple[list[OpResult], Message]:
     """Run ops below FILE; afterwards no process has anything of it mapped."""
-    answer = run.run(cpu, None, Place(str(root)), program.parse(FILE + text), seed, lambda event: None)
+    answer = run.run(cpu, Traces(), Place(str(root)), program.parse(FILE + text), seed, lambda event: None)
     assert users(root) == []
     return list(wire.op_results_from_wire(answer["results"])), answer
 

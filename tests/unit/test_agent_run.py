@@ -11,6 +11,7 @@ from harness.agent import interpreter, observe, run
 from harness.agent.cpu import Cpu
 from harness.agent.memory import Scratch
 from harness.agent.mounts import Place
+from harness.agent.witness import Traces
 from harness.model import ops, program, wire
 from harness.model.frame import Message
 from harness.model.observation import FileView, OpResult, Segment, Stamp, Zero
@@ -97,7 +98,7 @@ def execute(root: Path, text: str) -> tuple[list[OpResult], Message, list[Messag
     """Run a program of ops below the header in `root`; results as the host reads them, the answer, the events."""
     events: list[Message] = []
     wanted = program.parse(text if text.startswith("daxcheck") else "daxcheck program 1\n" + text)
-    answer = run.run(cpu, None, Place(str(root)), wanted, 7, events.append)
+    answer = run.run(cpu, Traces(), Place(str(root)), wanted, 7, events.append)
     return list(wire.op_results_from_wire(answer["results"])), answer, events
 
 
@@ -128,7 +129,7 @@ def test_every_op_runs(tmp_path: Path) -> None:
     assert [result.signal for result in results if result.signal] == [11]
     alone = [index for index, op in enumerate(parsed.ops) if index not in LANED]
     assert [event["index"] for event in events if event["event"] == "op"] == alone
-    assert events[-1] == {"event": "cut"}
+    assert events[-1] == {"event": "cut", **{name: answer[name] for name in ("results", "dropped", "inodes", "lost")}}
 
 
 def test_contents_are_stamps(tmp_path: Path) -> None:
@@ -185,7 +186,7 @@ def test_bus_error_is_a_result(tmp_path: Path) -> None:
     results, answer, events = execute(tmp_path, text)
     assert answer["signal"] == {"signal": 7, "index": 4}
     assert [result.index for result in results] == [0, 1, 2, 3]
-    assert {"event": "cut"} not in events
+    assert "cut" not in [event["event"] for event in events]
 
 
 def test_failed_ops_tell_errno(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from harness.agent import serve
 from harness.agent.channel import Channel, Closed
 from harness.agent.cpu import Cpu
+from harness.agent.witness import Traces
 from harness.model.frame import Message
 
 
@@ -20,7 +21,7 @@ def host() -> Iterator[Channel]:
     if pid == 0:
         ours.close()
         try:
-            serve.serve(Channel(theirs.fileno(), theirs.fileno()), serve.Agent(Cpu(), None, ["one"]), lambda: None)
+            serve.serve(Channel(theirs.fileno(), theirs.fileno()), serve.Agent(Cpu(), Traces(), ["one"]), lambda: None)
         except Closed:
             os._exit(0)
         finally:

@@ -1,0 +1,209 @@
+"""What the kernel flushed out of the CPU caches, by whichever thread, from kprobes on the functions that do it.
+
+x86 (arch/x86/lib/usercopy_64.c): arch_wb_cache_pmem() writes lines back, for fsync, msync and for what the file system
+zeroes; __memcpy_flushcache() stores past the caches, for block I/O to pmem (journal, metadata); copy_user_flushcache(),
+in older kernels __copy_user_flushcache(), does so for write(2) to a DAX file. A virtio-pmem device is flushed as a
+whole by virtio_pmem_flush() (drivers/nvdimm/nd_virtio.c), which returns when the host has answered.
+
+What a function does is done when it returns, so a range counts from then on: a journal thread that is still storing
+when an op ends is not believed to have stored.
+"""
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+from harness.agent import kcore, probes, tracefs
+from harness.agent.medium import Medium, merged, whole_lines
+from harness.agent.probes import Probe
+from harness.agent.tracefs import Instance
+from harness.errors import SetupError
+from harness.model.traced import RANGE_LIMIT, Range
+from harness.model.units import LINE
+
+INSTANCE = f"{tracefs.PREFIX}_flushes"
+BUFFER_KB = 1024
+"""Per CPU; about 10000 flushes."""
+PENDING_LIMIT = 1024
+"""Flushes that have begun and not ended, by all threads."""
+
+WRITE_BACK, STORE, COPY, HOST = "daxcheck_wb", "daxcheck_store", "daxcheck_copy", "daxcheck_host"
+_RETURN = "_done"
+_FUNCTIONS = (
+    (WRITE_BACK, ("arch_wb_cache_pmem",), "addr=%di:x64 size=%si:u64"),
+    (STORE, ("__memcpy_flushcache",), "addr=%di:x64 size=%dx:u64"),
+    (COPY, ("copy_user_flushcache", "__copy_user_flushcache"), "addr=%di:x64 size=%dx:u32"),
+    (HOST, ("virtio_pmem_flush",), ""),
+)
+"""Event, the names its function has had, its arguments by register. The size of a copy was once an unsigned int; no
+write(2) is longer than 2 GiB (MAX_RW_COUNT)."""
+NEEDED = (WRITE_BACK, STORE, COPY)
+"""Without one of these a flush would go unseen."""
+_EVENT = re.compile(
+    r"^.{16}-(\d+) +\[\d+\] +\S+ +[\d.]+: (daxcheck_\w+): \([^)]*\)"
+    r"(?: addr=0x([0-9a-f]+) size=(\d+))?(?: left=(-?\d+))?$"
+)
+
+Flush = tuple[str, int, int]
+"""A flush that has begun: its event, the address, the bytes."""
+
+
+def _probes() -> list[Probe]:
+    found = []
+    for name, functions, fetch in _FUNCTIONS:
+        for function in functions:
+            found.append(Probe(name, function, fetch))
+            result = "left=$retval:s64" if name in (COPY, HOST) else ""  # the others are void, and refused one
+            found.append(Probe(f"{name}{_RETURN}", function, result, at_return=True))
+    return found
+
+
+class Account:
+    """Makes ranges out of trace lines; keeps what has begun and not ended. `base` is where the direct map starts."""
+
+    def __init__(self, base: int) -> None:
+        self._base = base
+        self._pending: dict[str, list[Flush]] = {}
+
+    def take(self, text: str, medium: Medium) -> tuple[list[Range], str]:
+        """The ranges of the medium whose flush has ended in these lines, and in words what is missing among them."""
+        found: list[Range] = []
+        lost = ""
+        for line in text.splitlines():
+            event = _EVENT.match(line)
+            if event is None:
+                if tracefs.overrun(line):
+                    lost = lost or f"the trace buffer overran ({line[:60]})"
+                elif line:
+                    lost = lost or f"a line of the flush trace is not understood: {line[:100]}"
+                continue
+            thread, name, address, size, left = event.groups()
+            if not name.endswith(_RETURN):
+                self._begin(thread, (name, int(address or "0", 16), int(size or 0)))
+                continue
+            flush, skipped = self._end(thread, name.removesuffix(_RETURN))
+            if skipped:
+                lost = lost or f"the end of a flush by thread {thread} was missed"
+            if flush is not None and (span := self._span(flush, int(left or 0), medium)):
+                found.append(span)
+        if sum(map(len, self._pending.values())) > PENDING_LIMIT:
+            lost = lost or f"more than {PENDING_LIMIT} flushes do not end"
+        return found, lost
+
+    def _begin(self, thread: str, flush: Flush) -> None:
+        self._pending.setdefault(thread, []).append(flush)
+
+    def _end(self, thread: str, name: str) -> tuple[Flush | None, bool]:
+        """The flush of that kind that the thread began last, and whether one within it had no end.
+
+        A copy can fault on its source, and the fault can flush. One that began before the trace was on is not known.
+        """
+        begun = self._pending.get(thread, [])
+        for depth in range(len(begun) - 1, -1, -1):
+            if begun[depth][0] == name:
+                flush, skipped = begun[depth], depth < len(begun) - 1
+                del begun[depth:]
+                if not begun:
+                    self._pending.pop(thread, None)
+                return flush, skipped
+        return None, False
+
+    def _span(self, flush: Flush, left: int, medium: Medium) -> Range | None:
+        name, address, size = flush
+        if name == HOST:
+            return (0, medium.size) if medium.by_host and left == 0 else None
+        if medium.by_host:
+            return None
+        start = address - self._base
+        return medium.clipped(*reach(name, start, start + size - (left if name == COPY else 0)))
+
+
+def reach(name: str, start: int, end: int) -> Range:
+    """The bytes that reach the medium when [start, end) is flushed.
+
+    Non-temporal stores take along their own bytes only; what is stored by other means, at an end that is not aligned,
+    is written back by the line (the comments in copy_user_flushcache() and __memcpy_flushcache()).
+    """
+    if start >= end:
+        return start, start
+    if name == WRITE_BACK:
+        return whole_lines(start, end)
+    exact = name == COPY and start % 4 == 0 and end - start == 4
+    grain = 8 if name == COPY else 4
+    low = start if start % 8 == 0 or exact else start // LINE * LINE
+    high = end if end % grain == 0 or exact else -(-end // LINE) * LINE
+    return low, high
+
+
+class FlushTrace:
+    """Owns the probes and their instance. Raises OSError or SetupError where the kernel cannot tell of its flushes."""
+
+    def __init__(self, buffer_kb: int = BUFFER_KB) -> None:
+        self._instance = Instance(INSTANCE, buffer_kb)
+        self._probes: list[Probe] = []
+        self._missed = 0
+        try:
+            self._base = kcore.direct_map()
+            self._account = Account(self._base)
+            self._probes = probes.define(_probes())
+            names = {probe.name for probe in self._probes}
+            lacking = [functions[0] for name, functions, _ in _FUNCTIONS if name in NEEDED and not _both(name, names)]
+            if lacking:
+                raise SetupError(f"no kprobe on {', '.join(lacking)}: the kernel's flushes cannot be traced")
+            for name in sorted(names):
+                self._instance.write(f"events/{probes.GROUP}/{name}/enable", "1")
+        except (OSError, SetupError):
+            self.close()
+            raise
+
+    @property
+    def functions(self) -> list[str]:
+        """The kernel functions that are watched."""
+        return sorted({probe.function for probe in self._probes})
+
+    def covers(self, medium: Medium) -> bool:
+        """Whether all that makes stores to this medium durable is watched."""
+        return not medium.by_host or any(probe.name == HOST for probe in self._probes)
+
+    @contextlib.contextmanager
+    def on(self) -> Iterator[None]:
+        """Record flushes within."""
+        self._account = Account(self._base)
+        self._missed = self._misses()
+        with self._instance.on():
+            yield
+
+    def read(self, medium: Medium) -> tuple[list[Range], str]:
+        """The ranges of the medium whose flush has ended since the last read, merged; in words what was missed."""
+        text, cut = self._instance.read()
+        found, lost = self._account.take(text, medium)
+        ranges = merged(found)
+        if cut:
+            lost = lost or "more was flushed than can be read at once"
+        if len(ranges) > RANGE_LIMIT:
+            return ranges[:RANGE_LIMIT], lost or f"more than {RANGE_LIMIT} ranges were flushed in one op"
+        return ranges, lost
+
+    def missed(self) -> str:
+        """In words, whether a probe was passed unrecorded since on(); empty when none was. Raises OSError."""
+        count = self._misses() - self._missed
+        return f"{count} flushes went by unrecorded (kprobe_profile)" if count else ""
+
+    def _misses(self) -> int:
+        return probes.missed(probe.name for probe in self._probes)
+
+    def close(self) -> None:
+        """Remove instance and probes."""
+        self._instance.close()
+        with contextlib.suppress(OSError):
+            probes.remove(probe.name for probe in self._probes)
+
+    def __enter__(self) -> "FlushTrace":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _both(name: str, names: set[str]) -> bool:
+    return {name, f"{name}{_RETURN}"} <= names

@@ -1,0 +1,169 @@
+"""What a run tells beside its results: what each op flushed, where files then lay, which entries the kernel dropped."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.agent import syscalls
+from harness.agent.drops import DropTrace
+from harness.agent.flushes import FlushTrace
+from harness.agent.handles import Handles
+from harness.agent.medium import Block, Medium, lines, merged
+from harness.agent.trace import FaultTrace
+from harness.model import ops
+from harness.model.frame import Message
+from harness.model.ops import How, Op
+from harness.model.traced import DROP_LIMIT, LOST_LIMIT, PLACED_LIMIT, Range
+from harness.model.units import PAGE
+
+_STORES = (ops.Store, ops.ReadInto, ops.DirectStore)
+"""Ops that store through a mapping."""
+_PROMISES = (*ops.SyncOp.__args__, ops.Flush, ops.Join, ops.Umount, ops.Remount, ops.Freeze)
+BLOCKS_LIMIT = 1 << 16
+"""Blocks told of in a whole run, which all go into one message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """What a run is watched by. `flushes` needs `medium`; without them nothing is told of flushes or places."""
+
+    faults: FaultTrace | None = None
+    drops: DropTrace | None = None
+    flushes: FlushTrace | None = None
+    medium: Medium | None = None
+
+    def close(self) -> None:
+        """Remove instances and probes."""
+        for trace in (self.faults, self.drops, self.flushes):
+            if trace is not None:
+                trace.close()
+
+
+class Witness:
+    """Looks before and after each op at what the traces have; `tell` is given messages, `ask` those that are to be
+    answered before anything goes on."""
+
+    def __init__(self, traces: Traces, tell: Callable[[Message], None], ask: Callable[[Message], None]) -> None:
+        self._traces = traces
+        self._tell = tell
+        self._ask = ask
+        self._inodes: dict[int, int] = {}
+        self._places = self._blocks = self._drops = 0
+
+    def prepare(self, index: int, op: Op, handles: Handles) -> None:
+        """Before op `index`: take the faults of one that stores to a mapping, so that what they flush is told alone.
+
+        A fault that gives a page a new block stores zeroes, or a copy, to it and flushes that, before the op's own
+        stores. Told with them, it would pass for a flush of theirs. It counts for the op before.
+        """
+        traces = self._traces
+        if traces.flushes is None or traces.medium is None or not isinstance(op, _STORES):
+            return
+        with contextlib.suppress(OSError):  # what the op itself will then run into
+            length = op.length
+            if isinstance(op, ops.ReadInto):  # which stores no more than there is to read
+                length = min(length, os.fstat(handles.file(op.fd).fd).st_size - op.source_offset)
+            address = handles.map_at(op.map, op.offset)
+            start, end = address // PAGE * PAGE, -(-(address + length) // PAGE) * PAGE
+            if length > 0:
+                syscalls.madvise(start, end - start, syscalls.MADV_POPULATE_WRITE)
+        self._note_flushes(max(index - 1, 0), (), handles, traces.flushes, traces.medium)
+
+    def look(self, index: int, done: Sequence[Op], handles: Handles) -> None:
+        """Op `index` has returned; `done` are the ops since the last look: it, and those of the lanes it joins."""
+        self._note_inodes(handles)
+        self._note_drops(index)
+        if self._traces.flushes is not None and self._traces.medium is not None:
+            self._note_flushes(index, done, handles, self._traces.flushes, self._traces.medium)
+            if any(promises(op) for op in done):
+                self._note_places(index, handles, self._traces.medium)
+
+    def _note_inodes(self, handles: Handles) -> None:
+        for file in handles.files.values():
+            if file.id and file.id not in self._inodes:
+                self._inodes[file.id] = os.fstat(file.fd).st_ino
+                self._tell({"inodes": [[file.id, self._inodes[file.id]]]})
+
+    def _note_drops(self, index: int) -> None:
+        if self._traces.drops is None or self._drops >= DROP_LIMIT:
+            return
+        found, _ = self._traces.drops.read()
+        found = found[: DROP_LIMIT - self._drops]
+        self._drops += len(found)
+        if found:
+            self._tell({
+                "dropped": [
+                    {
+                        "index": index, "function": drop.function, "inode": drop.inode, "start": drop.start,
+                        "end": drop.end, "stack": list(drop.stack),
+                    }
+                    for drop in found
+                ]
+            })  # fmt: skip
+
+    def _note_flushes(
+        self, index: int, done: Iterable[Op], handles: Handles, flushes: FlushTrace, medium: Medium
+    ) -> None:
+        own = [] if medium.by_host else [line for op in done for line in self._flushed(op, handles, medium)]
+        ranges, lost = flushes.read(medium)
+        if lost:
+            self._lose(lost)
+        if found := merged([*ranges, *own]):
+            self._ask({"event": "flushed", "index": index, "ranges": [list(span) for span in found]})
+
+    def _flushed(self, op: Op, handles: Handles, medium: Medium) -> list[Range]:
+        """What an op has flushed by an instruction of our own, which no kernel function sees."""
+        if not isinstance(op, ops.Flush):
+            return []
+        if op.map not in handles.maps:
+            self._lose(f"mapping {op.map} of a flush is gone")
+            return []
+        map = handles.map(op.map)
+        blocks = _blocks(handles, map.file.id, medium)
+        if blocks is None:
+            self._lose(f"nothing tells where the file of mapping {op.map} lies")
+            return []
+        return lines(blocks, map.offset + op.offset, map.offset + op.offset + op.length)
+
+    def _note_places(self, index: int, handles: Handles, medium: Medium) -> None:
+        used = {file.id for file in handles.files.values()} | {map.file.id for map in handles.maps.values()}
+        for id in sorted(used - {0}):
+            blocks = _blocks(handles, id, medium)
+            if blocks is None:
+                continue
+            self._places += 1
+            self._blocks += len(blocks)
+            if self._places > PLACED_LIMIT or self._blocks > BLOCKS_LIMIT:
+                self._lose("the files lie in more pieces, at more times, than can be told")
+                return
+            self._tell({"placed": [{"index": index, "file": id, "blocks": [list(block) for block in blocks]}]})
+
+    def _lose(self, words: str) -> None:
+        self._tell({"lost": words[:LOST_LIMIT]})
+
+
+def promises(op: Op) -> bool:
+    """Whether something is durable once the op has returned."""
+    return isinstance(op, _PROMISES) or getattr(op, "how", How.PLAIN) in (How.DSYNC, How.SYNC)
+
+
+def _blocks(handles: Handles, id: int, medium: Medium) -> list[Block] | None:
+    """Where file `id` lies; None when it is in too many pieces, or mapped but neither open nor to be found by a name.
+
+    FIEMAP without FIEMAP_FLAG_SYNC writes nothing back.
+    """
+    for file in handles.files.values():
+        if file.id == id:
+            return medium.blocks(file.fd)
+    for name, named in handles.names.items():
+        if named == id:
+            try:
+                fd = os.open(handles.path(name), os.O_RDONLY | os.O_NOATIME | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            try:
+                return medium.blocks(fd)
+            finally:
+                os.close(fd)
+    return None
