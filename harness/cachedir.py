@@ -71,8 +71,7 @@ def directory(area: str, key: str, make: Make, *, hashed: bool = False, keep: in
     path = root() / area / key
     with contextlib.suppress(DamagedEntry):
         if present(area, key, hashed=hashed):
-            with contextlib.suppress(OSError):
-                os.utime(path)  # its age since it was last asked for
+            keep_young(path)
             return path
     with locked(area, key):
         try:
@@ -86,6 +85,12 @@ def directory(area: str, key: str, make: Make, *, hashed: bool = False, keep: in
     if keep:
         _trim(area, keep)
     return path
+
+
+def keep_young(path: Path) -> None:
+    """The entry at `path` is in use now: others go before it. A run of hours asks for an entry only once."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
 
 
 def _trim(area: str, keep: int) -> None:

@@ -26,7 +26,7 @@ def store(fill: Callable[[Path], tuple[str, str]]) -> Kernel:
 
     def make(room: Path) -> None:
         release, source = fill(room)
-        (room / tree.ABOUT).write_text(json.dumps({"release": release, "source": source}))
+        (room / tree.ABOUT).write_text(json.dumps({"release": release, "source": source, "kept": tree.KEPT}))
         made.append(_load(room))
 
     path = cachedir.adopt(AREA, make)
@@ -99,6 +99,15 @@ def damage(kernel: Kernel) -> str:
         return "" if cachedir.present(AREA, kernel.digest, hashed=True) else "it was removed"
     except DamagedEntry as error:
         return str(error)
+
+
+def current(kernel: Kernel) -> bool:
+    """Whether all is there that would be kept of the kernel today: an older daxcheck may have kept less."""
+    try:
+        kept = json.loads((cachedir.root() / AREA / kernel.digest / tree.ABOUT).read_bytes()).get("kept")
+    except (OSError, ValueError, AttributeError):
+        return False
+    return bool(kept == list(tree.KEPT))
 
 
 def remove(release: str) -> tuple[str, ...]:

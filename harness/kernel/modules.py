@@ -14,6 +14,10 @@ FILE_SYSTEMS = ("ext4", "xfs")
 MAPPER = ("dm_mod",)
 VIRTIO = ("virtio_pmem",)
 RAMDISK = ("brd",)
+LEGACY = ("nd_e820",)
+"""The driver of memory that the kernel's command line calls persistent (memmap=SIZE!START)."""
+SHARED = ("9pnet_virtio", "9p", "overlay")
+"""With these a guest mounts this machine's files, and a layer of memory above them."""
 OPTIONAL = (*FILE_SYSTEMS, *MAPPER, *VIRTIO, *RAMDISK)
 """What a kernel may lack if nobody wants to test on it; who does is told so then."""
 WANTED = (*CHANNEL, *PMEM, *OPTIONAL)
@@ -38,6 +42,9 @@ CONFIG = {
     "virtiofs": "CONFIG_VIRTIO_FS",
     "dm_mod": "CONFIG_BLK_DEV_DM",
     "brd": "CONFIG_BLK_DEV_RAM",
+    "9pnet_virtio": "CONFIG_NET_9P_VIRTIO",
+    "9p": "CONFIG_9P_FS",
+    "overlay": "CONFIG_OVERLAY_FS",
 }
 """The option that builds a module, for error texts (from the Makefiles of drivers/nvdimm, fs/ext4, ...)."""
 

@@ -99,7 +99,7 @@ def resolve_defaults(os_release: Mapping[str, str], progress: Progress) -> tuple
 
 def _have(source: str) -> bool:
     kernel = cache.recall(source)
-    return kernel is not None and not cache.damage(kernel)
+    return kernel is not None and cache.current(kernel) and not cache.damage(kernel)
 
 
 def _whole(kernel: Kernel | None, spec: str, progress: Progress) -> Kernel | None:

@@ -65,6 +65,13 @@ def complaints(lines: Iterable[str]) -> list[Complaint]:
     return found
 
 
+def blamed(found: list[Complaint]) -> list[Complaint]:
+    """Those that are the kernel's own fault: what a host that starves it brings about is left out."""
+    starved = any(complaint.trouble is Trouble.STALL for complaint in found)
+    mute = {Trouble.STALL, Trouble.HUNG_TASK} if starved else {Trouble.STALL}
+    return [complaint for complaint in found if complaint.trouble not in mute]
+
+
 class Console:
     """Reads what QEMU appended to the console file."""
 

@@ -26,6 +26,9 @@ _SIGNS = (
 """What a kernel says on its way to a panic (init/do_mounts.c, init/main.c) and the option that it misses."""
 
 
+UNTRACED = "it needs CONFIG_KPROBE_EVENTS; --engine plugin needs no tracing"
+
+
 def check_agent(answer: dict[str, Any]) -> None:
     """Raise SetupError when hello's answer tells of something that no scenario can do without."""
     features = answer.get("features")
@@ -33,6 +36,10 @@ def check_agent(answer: dict[str, Any]) -> None:
     if isinstance(problems, list) and problems:
         told = "; ".join(str(problem)[:LIMIT] for problem in problems[:SHOWN])
         raise SetupError(f"kernel {str(answer.get('release'))[:80]}: {told}: {REMEDY}")
+    untraced = features.get("untraced") if isinstance(features, dict) else ""
+    if untraced:
+        release = str(answer.get("release"))[:80]
+        raise SetupError(f"kernel {release}: its flushes cannot be traced: {str(untraced)[:LIMIT]}: {UNTRACED}")
 
 
 def boot_failure(error: InfraError, console: str) -> Exception:

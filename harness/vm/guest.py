@@ -5,41 +5,23 @@ What the kernel said on its console decides how the end is told.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from harness.deadline import Deadline, DeadlineExpired
-from harness.errors import ChannelError, GuestDied, GuestHang, InfraError, QemuError, StartError
+from harness.errors import InfraError, QemuError, StartError
 from harness.memfile import MemFile
-from harness.model.frame import Message
-from harness.vm.channel import Channel, ChannelClosed
-from harness.vm.console import Complaint, Console, Trouble
+from harness.vm.caller import ANSWER, AgentError, Caller, OnEvent
+from harness.vm.console import Complaint, Console, Trouble, blamed
 from harness.vm.machine import Machine, Plan
 from harness.vm.monitor import Monitor
 
+__all__ = ["ANSWER", "BOOT", "AgentError", "Guest", "Nvdimm", "OnEvent"]
+
 BOOT = 300.0
 """Seconds from QEMU's start to the agent's first answer: ten times what a busy machine needs under TCG."""
-ANSWER = 180.0
-"""Seconds of silence before a guest counts as hung; every event of a running command starts them anew.
-
-The guest's kernel tells of a hung task after 60 to 120 s (harness/agent/init.py), and then it is the kernel's fault.
-"""
-
-EVENTS = 20_000
-"""Events of one command; an agent sends one per op, of which a Program has at most 10,000."""
-
-OnEvent = Callable[[Message], None]
-
-
-class AgentError(InfraError):
-    """The agent could not do what it was asked; `errno` tells why where a system call failed."""
-
-    def __init__(self, text: str, errno: int = 0) -> None:
-        super().__init__(text)
-        self.errno = errno
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +32,7 @@ class Nvdimm:
     size: int
 
 
-class Guest:
+class Guest(Caller):
     """Owns the machine, its monitor and its channel; leaving the context ends all three."""
 
     def __init__(self, plan: Plan, nvdimm: MemFile) -> None:
@@ -61,7 +43,7 @@ class Guest:
                 self.monitor = stack.enter_context(Monitor(self.machine.monitor))
             except InfraError as error:
                 raise StartError(self.machine.last_words()) from error
-            self._channel = Channel(self.machine.channel)
+            super().__init__(self.machine.channel)
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -73,10 +55,6 @@ class Guest:
     def close(self) -> None:
         """End the guest now."""
         self._stack.close()
-
-    def hello(self, seconds: float = ANSWER) -> Message:
-        """Ask the agent who it is; also the wait for a booting guest. Raises GuestHang, GuestDied, ChannelError."""
-        return self.call("hello", seconds)
 
     def nvdimm(self) -> Nvdimm:
         """Ask QEMU where it put the NVDIMMs, which follow each other. Raises QemuError when they do not."""
@@ -96,61 +74,26 @@ class Guest:
         finally:
             self.monitor.execute("cont")
 
-    def call(
-        self, do: str, seconds: float = ANSWER, on_event: OnEvent | None = None, **arguments: Any
-    ) -> Message:
-        """Send command `do` and return what the agent answers.
+    @property
+    def medium_size(self) -> int:
+        """Bytes of all its NVDIMMs."""
+        return self.machine.nvdimm.size
 
-        `seconds` bounds the silence between two messages. Raises AgentError when the agent refuses, GuestHang,
-        GuestDied, ChannelError.
-        """
-        deadline = Deadline(seconds)
-        self.send({"do": do, **arguments})
-        for _ in range(EVENTS):
-            message = self._next(do, deadline)
-            if "event" in message:
-                if on_event is not None:
-                    on_event(message)
-                deadline = Deadline(seconds)
-            elif isinstance(done := message.get("done"), dict):
-                return done
-            elif isinstance(text := message.get("error"), str):
-                code = message.get("errno")
-                raise AgentError(f"agent: {do}: {text[:500]}", code if isinstance(code, int) else 0)
-            else:
-                raise ChannelError(f"the guest answered {do} with neither an event, an answer nor an error")
-        raise ChannelError(f"the guest sent {EVENTS} events during {do} and no answer")
-
-    def send(self, message: Message) -> None:
-        """Send a message that needs no answer of its own. Raises GuestHang, GuestDied, ChannelError."""
-        try:
-            self._channel.send(message, Deadline(ANSWER))
-        except ChannelClosed as error:
-            raise GuestDied(self._epitaph(f"before {next(iter(message.values()))}")) from error
-        except DeadlineExpired as error:
-            raise GuestHang(f"{error}; its console ends with: {self.console.last_line()}") from error
+    def said(self) -> str:
+        """The text of its console."""
+        return self.console.text()
 
     def complaints(self) -> list[Complaint]:
         """What the guest's kernel complained about; what a host that starves it brings about is left out."""
-        found = self.console.complaints()
-        starved = any(complaint.trouble is Trouble.STALL for complaint in found)
-        mute = {Trouble.STALL, Trouble.HUNG_TASK} if starved else {Trouble.STALL}
-        return [complaint for complaint in found if complaint.trouble not in mute]
+        return blamed(self.console.complaints())
 
-    def _next(self, do: str, deadline: Deadline) -> Message:
-        while True:
-            try:
-                message = self._channel.receive(min(0.5, max(deadline.remaining(), 0.01)))
-            except ChannelClosed as error:
-                raise GuestDied(self._epitaph(f"during {do}")) from error
-            if message is not None:
-                return message
-            if not self.machine.running:
-                raise GuestDied(self._epitaph(f"during {do}"))
-            if deadline.expired:
-                raise GuestHang(f"the guest was silent during {do}; its console ends with: {self.console.last_line()}")
+    def running(self) -> bool:
+        return self.machine.running
 
-    def _epitaph(self, when: str) -> str:
+    def last_line(self) -> str:
+        return self.console.last_line()
+
+    def epitaph(self, when: str) -> str:
         """One line on why the guest ended: its kernel's words where it had any, else QEMU's."""
         for complaint in self.console.complaints():
             if complaint.trouble in (Trouble.PANIC, Trouble.OOPS, Trouble.BUG):

@@ -26,6 +26,8 @@ FORMAT = 2
 ROOT = Path(__file__).resolve().parents[2]
 """The directory that holds the harness package."""
 AGENT = "harness.agent"
+ENTRY = f"{AGENT}.init"
+"""The module whose main() is PID 1."""
 OURS = "/lib/daxcheck"
 """Where our own modules lie in the guest."""
 TOOLS = ("mkfs.ext4", "mkfs.xfs")
@@ -42,18 +44,22 @@ _INIT = """\
 import os, sys
 sys.path.insert(0, "{ours}")
 os.environ["PATH"] = "/bin"
-from {agent}.init import main
+from {entry} import main
 main()
 """
 
 Tree = dict[str, cpio.Entry]
 
 
-def build(kernel: Kernel, tools: tuple[str, ...] = TOOLS, extra: tuple[str, ...] = (), root: Path = ROOT) -> Path:
+def build(
+    kernel: Kernel, tools: tuple[str, ...] = TOOLS, extra: tuple[str, ...] = (), root: Path = ROOT,
+    wanted: tuple[str, ...] = modules.WANTED, entry: str = ENTRY,
+) -> Path:  # fmt: skip
     """The archive for a kernel, from the cache or made now.
 
     `tools` must exist on this machine, `extra` may; both are found in /bin of the guest. `root` holds the package
-    `harness.agent`. Raises SetupError for a missing tool, UsageError for a module that the kernel lacks.
+    `harness.agent`, whose module `entry` is PID 1 and loads the `wanted` modules. Raises SetupError for a missing
+    tool, UsageError for a module that the kernel lacks.
     """
     programs = {name: _which(name) for name in tools}
     programs |= {name: path for name in extra if (path := _locate(name))}
@@ -63,18 +69,19 @@ def build(kernel: Kernel, tools: tuple[str, ...] = TOOLS, extra: tuple[str, ...]
               *programs.values(), *(Path(name) for name in _CONFIGS if Path(name).is_file())]  # fmt: skip
 
     def make(room: Path) -> None:
-        tree = _base() | _libraries(shared) | _tools(programs) | _modules(kernel) | _python(python)
+        tree = _base() | _libraries(shared) | _tools(programs) | _modules(kernel, wanted) | _python(python, entry)
         with (room / "initramfs.cpio").open("wb") as file:
             file.writelines(cpio.encode(tree))
 
-    return cachedir.directory(AREA, _key(kernel, inputs, programs), make, hashed=True, keep=KEEP) / "initramfs.cpio"
+    key = _key(kernel, inputs, programs, (wanted, entry))
+    return cachedir.directory(AREA, key, make, hashed=True, keep=KEEP) / "initramfs.cpio"
 
 
-def _key(kernel: Kernel, inputs: Iterable[Path], programs: dict[str, Path]) -> str:
+def _key(kernel: Kernel, inputs: Iterable[Path], programs: dict[str, Path], options: tuple[object, ...]) -> str:
     """Everything the archive depends on, by content."""
     contents = {str(path): sparse.digest(path) for path in inputs}
     links = {name: str(path) for name, path in programs.items()}
-    parts = (FORMAT, kernel.digest, modules.WANTED, _INIT, contents, links, bool(shutil.which("strip")))
+    parts = (FORMAT, kernel.digest, options, _INIT, contents, links, bool(shutil.which("strip")))
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -116,10 +123,10 @@ def _tools(programs: dict[str, Path]) -> Tree:
     return {f"/bin/{name}": cpio.File(_stripped(path), 0o755) for name, path in programs.items()}
 
 
-def _modules(kernel: Kernel) -> Tree:
+def _modules(kernel: Kernel, wanted: tuple[str, ...]) -> Tree:
     tree: Tree = {}
     unknown = modules.missing(kernel, modules.OPTIONAL)
-    for module in modules.closure(kernel, tuple(name for name in modules.WANTED if name not in unknown)):
+    for module in modules.closure(kernel, tuple(name for name in wanted if name not in unknown)):
         data = modinfo.read(module.path)
         # The debug information of a kernel built at home is ten times the module; a signature would not survive.
         if b".debug_info" in data and not modinfo.signed(data):
@@ -129,9 +136,9 @@ def _modules(kernel: Kernel) -> Tree:
     return {**tree, MODULE_LIST: cpio.File(names.encode())} if tree else {}
 
 
-def _python(python: Interpreter) -> Tree:
+def _python(python: Interpreter, entry: str) -> Tree:
     tree: Tree = {
-        "/init": cpio.File(_INIT.format(program=python.program, ours=OURS, agent=AGENT).encode(), 0o755),
+        "/init": cpio.File(_INIT.format(program=python.program, ours=OURS, entry=entry).encode(), 0o755),
         str(python.program): cpio.File(_stripped(python.program), 0o755),
         # Its absence makes the interpreter complain that it cannot find its platform dependent libraries.
         str(python.library / "lib-dynload"): cpio.Directory(),

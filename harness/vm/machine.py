@@ -11,26 +11,46 @@ import signal
 import socket
 import subprocess
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from harness.errors import QemuError, SetupError
+from harness.errors import QemuError, Refused, SetupError
 from harness.memfile import MemFile
 from harness.model.device import Device
 
 MIB = 1 << 20
 CONSOLE_LIMIT = 8 * MIB
 """Bytes the guest can make QEMU write to any file (RLIMIT_FSIZE): a guest that floods its console loses the rest."""
-OLDEST_QEMU = (9, 0)
+PLUGIN_QEMU = (9, 0)
 """The first QEMU whose plugins can read registers (qemu_plugin_read_register)."""
+OLDEST_QEMU = (7, 2)
+"""The oldest QEMU that guests have been seen to run on, snapshots and all (Debian 12's own)."""
+SPLIT_QEMU = (8, 1)
+"""The first QEMU whose memory backends may begin inside a file (property `offset`)."""
+ROM_QEMU = (8, 2)
+"""The first QEMU of which memory that is written need not be backed by a file open for writing (property `rom`)."""
 PORT = "daxcheck"
 """The name of the virtio-serial port that the agent looks for."""
+SHARE = "daxcheck"
+"""The mount tag of the shared directory (harness/agent/replica.py)."""
 
 
 _DRIVER = {Device.NVDIMM: "nvdimm", Device.EADR: "nvdimm", Device.VIRTIO_PMEM: "virtio-pmem-pci"}
 _PERSISTENCE = {Device.NVDIMM: "mem-ctrl", Device.EADR: "cpu", Device.VIRTIO_PMEM: "mem-ctrl"}
 """What the firmware says of NVDIMMs. mem-ctrl is ADR: only what left the CPU caches survives. cpu is eADR: all does."""
+
+
+class Accel(StrEnum):
+    """What carries out the guest's instructions, by the words of --accel. The plugin sees them under TCG only."""
+
+    TCG = "tcg"
+    KVM = "kvm"
+
+
+_ACCEL = {Accel.TCG: ("max", "tcg,thread=multi"), Accel.KVM: ("host", "kvm")}
+"""The words of -cpu and -accel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +80,18 @@ class Qemu:
     path: Path
     version: str
 
+    @property
+    def number(self) -> tuple[int, int]:
+        """Major and minor version."""
+        major, minor, *_ = (int(digits) for digits in re.findall(r"\d+", self.version))
+        return major, minor
 
-def find_qemu(name: str = "qemu-system-x86_64") -> Qemu:
-    """Find QEMU by name or path. Raises SetupError when there is none or it is older than 9.0."""
+
+def find_qemu(name: str = "qemu-system-x86_64", *, plugin: bool = True) -> Qemu:
+    """Find QEMU by name or path. Raises SetupError when there is none or it is too old, for the plugin if there is one.
+
+    Without the plugin QEMU 7.2 will do, else it must be 9.0 or newer.
+    """
     path = shutil.which(name)
     if path is None:
         raise SetupError(f"{name}: not found; scripts/setup installs it (Debian package qemu-system-x86)")
@@ -70,9 +99,13 @@ def find_qemu(name: str = "qemu-system-x86_64") -> Qemu:
     match = re.search(r"version (\d+)\.(\d+)[.\d]*", text)
     if match is None:
         raise SetupError(f"{path}: --version does not name a version: {text[:80]!r}; name another with --qemu")
-    if (int(match[1]), int(match[2])) < OLDEST_QEMU:
-        raise SetupError(f"{path}: QEMU {match[1]}.{match[2]} is older than 9.0; scripts/setup installs a newer one")
-    return Qemu(Path(path), match[0].removeprefix("version "))
+    qemu = Qemu(Path(path), match[0].removeprefix("version "))
+    oldest = PLUGIN_QEMU if plugin else OLDEST_QEMU
+    if qemu.number < oldest:
+        other = ", and --engine trace does with this one" if qemu.number >= OLDEST_QEMU else ""
+        text = f"{path}: QEMU {match[1]}.{match[2]} is older than {oldest[0]}.{oldest[1]}"
+        raise SetupError(f"{text}; scripts/setup installs a newer one{other}")
+    return qemu
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +117,28 @@ class Plan:
     kernel: Path
     initramfs: Path
     ram: Ram | None = None
+    accel: Accel = Accel.TCG
     append: str = ""
     plugin: str = ""
     preload: str = ""
     incoming: bool = False
     interactive: bool = False
     inherit: tuple[int, ...] = ()
+    share: Path | None = None
+    """A directory of this machine that the guest may read, and not write, as the 9p file system SHARE."""
 
 
 def command(plan: Plan, nvdimm: MemFile, console: MemFile, monitor: int, channel: int) -> list[str]:
-    """The argument vector. `monitor` and `channel` are connected sockets that QEMU inherits."""
+    """The argument vector. `monitor` and `channel` are connected sockets that QEMU inherits.
+
+    Raises Refused when this QEMU cannot make such a machine.
+    """
     hardware, ram = plan.hardware, plan.ram
     if ram is None:
         raise QemuError("a machine needs memory: no RAM file in its plan")
-    sharing = "share=off,readonly=on,rom=off" if ram.template else "share=on"
+    if plan.plugin and plan.accel is not Accel.TCG:
+        raise QemuError(f"the plugin sees nothing of what {plan.accel} runs: --accel tcg, or --engine trace")
+    cpu, accel = _ACCEL[plan.accel]
     argv = [
         # A kill -9 of the harness takes QEMU with it; no file it writes can outgrow the limit.
         "setpriv", "--pdeathsig", "KILL", "prlimit", f"--fsize={CONSOLE_LIMIT}",
@@ -106,12 +147,12 @@ def command(plan: Plan, nvdimm: MemFile, console: MemFile, monitor: int, channel
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-machine", f"q35,nvdimm=on,nvdimm-persistence={_PERSISTENCE[hardware.device]},memory-backend=ram0",
         # Four-level page tables: the plugin walks them.
-        "-cpu", "max,la57=off",
-        "-accel", "tcg,thread=multi",
+        "-cpu", f"{cpu},la57=off",
+        "-accel", accel,
         "-smp", str(hardware.cpus),
         "-m", f"{hardware.memory // MIB}M,slots=2,maxmem=4G",
-        "-object", f"memory-backend-file,id=ram0,size={hardware.memory},mem-path={ram.path},{sharing}",
-        *_nvdimms(hardware, nvdimm),
+        "-object", f"memory-backend-file,id=ram0,size={hardware.memory},mem-path={ram.path},{_sharing(plan.qemu, ram)}",
+        *_nvdimms(plan, nvdimm),
         "-chardev", _console(plan, console), "-serial", "chardev:console",
         "-chardev", f"socket,id=monitor,fd={monitor}", "-mon", "chardev=monitor,mode=control",
         "-device", "virtio-serial-pci", "-chardev", f"socket,id=channel,fd={channel}",
@@ -122,13 +163,29 @@ def command(plan: Plan, nvdimm: MemFile, console: MemFile, monitor: int, channel
     ]  # fmt: skip
     if plan.plugin:
         argv += ["-plugin", plan.plugin]
+    if plan.share:
+        # Two file systems below it may number their files alike: remap keeps them apart.
+        directory = str(plan.share).replace(",", ",,")
+        argv += ["-fsdev", f"local,id=share,path={directory},security_model=none,readonly=on,multidevs=remap",
+                 "-device", f"virtio-9p-pci,fsdev=share,mount_tag={SHARE}"]  # fmt: skip
     if plan.incoming:
         argv += ["-incoming", "defer"]
     return argv
 
 
-def _nvdimms(hardware: Hardware, nvdimm: MemFile) -> list[str]:
+def _sharing(qemu: Qemu, ram: Ram) -> str:
+    if not ram.template:
+        return "share=on"
+    # An older QEMU takes readonly=on for memory that the guest cannot write; it opens the file for writing and writes
+    # nothing to it, since its mapping is private.
+    return "share=off,readonly=on,rom=off" if qemu.number >= ROM_QEMU else "share=off"
+
+
+def _nvdimms(plan: Plan, nvdimm: MemFile) -> list[str]:
     """The NVDIMMs, each backed by its part of one file; QEMU gives them one address after the other."""
+    hardware = plan.hardware
+    if hardware.nvdimms > 1 and plan.qemu.number < SPLIT_QEMU:
+        raise Refused(f"{plan.qemu.path}: QEMU {plan.qemu.version} cannot split a file between NVDIMMs: needs 8.1")
     argv, size = [], nvdimm.size // hardware.nvdimms
     for index in range(hardware.nvdimms):
         offset = f",offset={index * size}" if index else ""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +17,8 @@ logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)  # a QEMU that dies is 
 
 ANSWER = 60.0
 """Seconds QEMU may take to answer one command."""
+FILE_QEMU = (8, 2)
+"""The first QEMU that migrates to `file:`; since 9.1 it discourages `fd:` for files."""
 
 
 class Monitor:
@@ -26,6 +29,7 @@ class Monitor:
         # What an interrupted command came to is of no interest, and asyncio would print it with a traceback.
         self._loop.set_exception_handler(lambda loop, context: None)
         self._client = QMPClient()
+        self._sock = sock
         with contextlib.ExitStack() as stack:
             stack.callback(self._end)
             self._wait("connect", self._client.connect(sock))
@@ -61,16 +65,21 @@ class Monitor:
 
     def save(self, path: str) -> None:
         """Write the machine state to `path`, leaving out memory that is shared with a file (x-ignore-shared)."""
-        self._migrate("migrate", path)
+        self._migrate("migrate", path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
 
     def restore(self, path: str) -> None:
         """Read the machine state from `path` into a QEMU that was started with -incoming defer."""
-        self._migrate("migrate-incoming", path)
+        self._migrate("migrate-incoming", path, os.O_RDONLY)
 
-    def _migrate(self, name: str, path: str) -> None:
+    def _migrate(self, name: str, path: str, flags: int) -> None:
         capability = {"capability": "x-ignore-shared", "state": True}
         self.execute("migrate-set-capabilities", capabilities=[capability])
-        self.execute(name, uri=f"file:{path}")
+        version = self.execute("query-version")["qemu"]
+        if (version["major"], version["minor"]) >= FILE_QEMU:
+            self.execute(name, uri=f"file:{path}")
+        else:
+            self._give("state", path, flags)
+            self.execute(name, uri="fd:state")
 
         def completed() -> bool | None:
             state = self.execute("query-migrate").get("status")
@@ -79,6 +88,18 @@ class Monitor:
             return True if state == "completed" else None
 
         poll(completed, Deadline(ANSWER), f"QEMU: {name} {path} does not end")
+
+    def _give(self, name: str, path: str, flags: int) -> None:
+        """Open a file and hand it to QEMU under `name`."""
+        fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        try:
+            # No command is on its way, so this blank, which JSON ignores, is all that the socket carries now.
+            socket.send_fds(self._sock, [b" "], [fd])
+        except OSError as error:
+            raise QemuError(f"QEMU closed its monitor at {name}") from error
+        finally:
+            os.close(fd)
+        self.execute("getfd", fdname=name)
 
     def _wait(self, name: str, answer: Any) -> Any:
         try:

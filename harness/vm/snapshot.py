@@ -20,7 +20,7 @@ from harness.errors import InfraError, StartError
 from harness.memfile import MemFile
 from harness.vm import diagnosis
 from harness.vm.guest import BOOT, Guest, Nvdimm
-from harness.vm.machine import Plan, Ram
+from harness.vm.machine import Accel, Plan, Ram
 
 AREA = "snapshots"
 KEEP = 12
@@ -61,15 +61,25 @@ class Tracking:
     preload: str = ""
 
 
-Track = Callable[[Path, Nvdimm], Tracking]
+Track = Callable[[Path, Nvdimm], Tracking | None]
 """Makes the plugin argument, and a fresh log, once the RAM file and the place of the NVDIMM are known."""
 
 
 def key(plan: Plan) -> str:
     """What a snapshot depends on: QEMU, hardware, kernel and initramfs, by content."""
-    parts = (FORMAT, plan.qemu.version, str(plan.qemu.path), dataclasses.astuple(plan.hardware), plan.append,
+    # -cpu host is whatever this machine has; a cache may be shared between machines.
+    processor = host_processor() if plan.accel is Accel.KVM else ""
+    parts = (FORMAT, plan.qemu.version, str(plan.qemu.path), plan.accel, processor,
+             dataclasses.astuple(plan.hardware), plan.append,
              plan.kernel.name, sparse.digest(plan.kernel), sparse.digest(plan.initramfs))  # fmt: skip
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def host_processor() -> str:
+    """What decides on the CPU of a guest under KVM: this machine's processor and kernel."""
+    first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+    words = ("vendor_id", "cpu family", "model", "stepping", "flags")
+    return "\n".join([os.uname().release, *(line for line in first.splitlines() if line.startswith(words))])
 
 
 def ensure(plan: Plan, say: Say) -> Snapshot:
@@ -77,6 +87,7 @@ def ensure(plan: Plan, say: Say) -> Snapshot:
 
     Raises SetupError when the kernel lacks what a guest needs, InfraError when the guest does not boot.
     """
+    cachedir.keep_young(plan.initramfs.parent)
     path = cachedir.directory(AREA, key(plan), lambda room: _take(plan, room, say), hashed=True, keep=KEEP)
     base, size = json.loads((path / "nvdimm.json").read_text())
     return Snapshot(path, Nvdimm(base, size))
@@ -131,7 +142,7 @@ def start(plan: Plan, nvdimm: MemFile, say: Say, track: Track | None = None) -> 
     say("cold boot instead; the snapshot will be taken anew")
     cachedir.remove(AREA, snapshot.path.name)
     ram = MemFile("ram", plan.hardware.memory)
-    tracking = track(ram.path, snapshot.nvdimm) if track else Tracking("", ())
+    tracking = (track(ram.path, snapshot.nvdimm) if track else None) or Tracking("", ())
     tracking = dataclasses.replace(tracking, inherit=(*tracking.inherit, ram.fd))
     with ram:  # QEMU has its own descriptor once it runs
         return boot(plan, nvdimm, Ram(ram.path), tracking)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import QemuError, SetupError
+from harness.errors import QemuError, Refused, SetupError
 from harness.memfile import MemFile
 from harness.model.device import Device
-from harness.vm.machine import CONSOLE_LIMIT, PORT, Hardware, Machine, Plan, Qemu, Ram, command, find_qemu
+from harness.vm.machine import CONSOLE_LIMIT, PORT, Accel, Hardware, Machine, Plan, Qemu, Ram, command, find_qemu
 
 
 def program(path: Path, script: str) -> str:
@@ -27,10 +27,26 @@ def test_a_new_enough_qemu_is_found(tmp_path: Path, version: str, found: str) ->
     assert find_qemu(name) == Qemu(Path(name), found)
 
 
+@pytest.mark.parametrize("version", ["7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)", "8.2.2", "9.0.0"])
+def test_without_the_plugin_an_older_qemu_will_do(tmp_path: Path, version: str) -> None:
+    """QEMU 7.2 and newer are taken when no plugin is to be loaded."""
+    name = program(tmp_path / "qemu", f"echo 'QEMU emulator version {version}'")
+    assert find_qemu(name, plugin=False).version == version.partition(" ")[0]
+
+
+def test_too_old_for_anything(tmp_path: Path) -> None:
+    """Below 7.2 nothing was tried; who needs the plugin is told of the engine without only where that would do."""
+    name = program(tmp_path / "qemu", "echo 'QEMU emulator version 6.2.0'")
+    with pytest.raises(SetupError, match=r"6\.2 is older than 7\.2;"):
+        find_qemu(name, plugin=False)
+    with pytest.raises(SetupError, match=r"6\.2 is older than 9\.0; scripts/setup installs a newer one$"):
+        find_qemu(name)
+
+
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ("echo 'QEMU emulator version 8.2.2 (Debian)'", "8.2 is older than 9.0"),
+        ("echo 'QEMU emulator version 8.2.2 (Debian)'", "8.2 is older than 9.0.*--engine trace does with this one"),
         ("echo 'QEMU emulator version 7.2.9'", "older"),
         ("echo hello", "does not name a version"),
         ("exit 1", "does not name a version"),
@@ -79,6 +95,41 @@ def test_the_command_line_suits_the_plugin(argv: list[str]) -> None:
     assert "share=on" in nvdimm and "share=off" in ram
     assert not [word for word in argv if "nvdimm-persistence=cpu" in word]
     assert argv[argv.index("-plugin") + 1] == "file=/p"
+
+
+def test_kvm_runs_the_processor_of_the_host() -> None:
+    """-accel kvm with -cpu host, four-level page tables as ever; nothing else on the command line differs."""
+    with MemFile("nvdimm", 1 << 20) as nvdimm, MemFile("console", 0) as console:
+        tcg = command(plan(Path("/qemu")), nvdimm, console, 5, 6)
+        kvm = command(plan(Path("/qemu"), accel=Accel.KVM), nvdimm, console, 5, 6)
+    differ = [(a, b) for a, b in zip(tcg, kvm, strict=True) if a != b]
+    assert differ == [("max,la57=off", "host,la57=off"), ("tcg,thread=multi", "kvm")]
+
+
+def test_the_plugin_needs_tcg() -> None:
+    """A plugin under KVM would see nothing and so find everything lost; it is refused before anything starts."""
+    with MemFile("nvdimm", 1 << 20) as nvdimm, MemFile("console", 0) as console, pytest.raises(QemuError, match="kvm"):
+        command(plan(Path("/qemu"), accel=Accel.KVM, plugin="file=/p"), nvdimm, console, 5, 6)
+
+
+@pytest.mark.parametrize(
+    ("version", "sharing"),
+    [("7.2.22", "share=off"), ("8.1.5", "share=off"), ("8.2.0", "share=off,readonly=on,rom=off")],
+)
+def test_a_template_is_never_written(version: str, sharing: str) -> None:
+    """What many guests start from is mapped privately, and its file opened read-only where QEMU can do that."""
+    template = plan(Path("/qemu"), qemu=Qemu(Path("/qemu"), version), ram=Ram(Path("/ram"), template=True))
+    with MemFile("nvdimm", 1 << 20) as nvdimm, MemFile("console", 0) as console:
+        words = command(template, nvdimm, console, 5, 6)
+    (ram,) = [word for word in words if word.startswith("memory-backend-file,id=ram0")]
+    assert ram.endswith(f"mem-path=/ram,{sharing}")
+
+
+def test_an_old_qemu_has_no_two_nvdimms() -> None:
+    """Before 8.1 a backend cannot begin inside a file: the layout is refused, as a kernel may refuse a format."""
+    old = plan(Path("/qemu"), qemu=Qemu(Path("/qemu"), "7.2.22"), hardware=Hardware(nvdimm=1 << 20, nvdimms=2))
+    with MemFile("nvdimm", 1 << 20) as nvdimm, MemFile("console", 0) as console, pytest.raises(Refused, match=r"8\.1"):
+        command(old, nvdimm, console, 5, 6)
 
 
 def test_two_nvdimms_share_one_file() -> None:

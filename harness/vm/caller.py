@@ -1,0 +1,98 @@
+"""Commands to an agent over a stream socket: each gets one answer or ends in a typed failure; every wait is bounded."""
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from harness.deadline import Deadline, DeadlineExpired
+from harness.errors import ChannelError, GuestDied, GuestHang, InfraError
+from harness.model.frame import Message
+from harness.vm.channel import Channel, ChannelClosed
+
+ANSWER = 180.0
+"""Seconds of silence before an agent counts as hung; every event of a running command starts them anew.
+
+A guest's kernel tells of a hung task after 60 to 120 s (harness/agent/init.py), and then it is the kernel's fault.
+"""
+EVENTS = 40_000
+"""Events of one command; an agent sends at most two per op, of which a Program has at most 10,000."""
+
+OnEvent = Callable[[Message], None]
+
+
+class AgentError(InfraError):
+    """The agent could not do what it was asked; `errno` tells why where a system call failed."""
+
+    def __init__(self, text: str, errno: int = 0) -> None:
+        super().__init__(text)
+        self.errno = errno
+
+
+class Caller:
+    """The harness's end of the channel to an agent that may end or fall silent at any time."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._channel = Channel(sock)
+
+    def running(self) -> bool:
+        """Whether who runs the agent is still there."""
+        raise NotImplementedError
+
+    def epitaph(self, when: str) -> str:
+        """One line on why it ended."""
+        raise NotImplementedError
+
+    def last_line(self) -> str:
+        """The last that its kernel said."""
+        raise NotImplementedError
+
+    def hello(self, seconds: float = ANSWER) -> Message:
+        """Ask the agent who it is; also the wait for one that starts. Raises GuestHang, GuestDied, ChannelError."""
+        return self.call("hello", seconds)
+
+    def call(
+        self, do: str, seconds: float = ANSWER, on_event: OnEvent | None = None, **arguments: Any
+    ) -> Message:
+        """Send command `do` and return what the agent answers.
+
+        `seconds` bounds the silence between two messages. Raises AgentError when the agent refuses, GuestHang,
+        GuestDied, ChannelError.
+        """
+        deadline = Deadline(seconds)
+        self.send({"do": do, **arguments})
+        for _ in range(EVENTS):
+            message = self._next(do, deadline)
+            if "event" in message:
+                if on_event is not None:
+                    on_event(message)
+                deadline = Deadline(seconds)
+            elif isinstance(done := message.get("done"), dict):
+                return done
+            elif isinstance(text := message.get("error"), str):
+                code = message.get("errno")
+                raise AgentError(f"agent: {do}: {text[:500]}", code if isinstance(code, int) else 0)
+            else:
+                raise ChannelError(f"the guest answered {do} with neither an event, an answer nor an error")
+        raise ChannelError(f"the guest sent {EVENTS} events during {do} and no answer")
+
+    def send(self, message: Message) -> None:
+        """Send a message that needs no answer of its own. Raises GuestHang, GuestDied, ChannelError."""
+        try:
+            self._channel.send(message, Deadline(ANSWER))
+        except ChannelClosed as error:
+            raise GuestDied(self.epitaph(f"before {next(iter(message.values()))}")) from error
+        except DeadlineExpired as error:
+            raise GuestHang(f"{error}; its console ends with: {self.last_line()}") from error
+
+    def _next(self, do: str, deadline: Deadline) -> Message:
+        while True:
+            try:
+                message = self._channel.receive(min(0.5, max(deadline.remaining(), 0.01)))
+            except ChannelClosed as error:
+                raise GuestDied(self.epitaph(f"during {do}")) from error
+            if message is not None:
+                return message
+            if not self.running():
+                raise GuestDied(self.epitaph(f"during {do}"))
+            if deadline.expired:
+                raise GuestHang(f"the guest was silent during {do}; its console ends with: {self.last_line()}")
