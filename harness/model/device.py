@@ -12,11 +12,12 @@ from harness.model.state import State
 
 
 class Device(StrEnum):
-    """By the words of --device."""
+    """By the words of --device; MEMMAP, ordinary memory that `memmap=` set aside, only on a real machine."""
 
     NVDIMM = "nvdimm"
     EADR = "eadr"
     VIRTIO_PMEM = "virtio-pmem"
+    MEMMAP = "memmap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +50,17 @@ TRAITS = {
     Device.EADR: Traits(0, PersistenceDomain.CPU_CACHE, frozenset()),
     # ND_REGION_ASYNC: no persistence domain, stores are durable once the host has answered a flush request.
     Device.VIRTIO_PMEM: Traits(1, "", frozenset({Plant.IGNORE_FLUSH})),
+    # No firmware speaks for it; the kernel flushes as for an NVDIMM (nd_region_register of drivers/nvdimm/e820.c).
+    Device.MEMMAP: Traits(1, "", frozenset(Plant)),
 }
+EMULATED = (Device.NVDIMM, Device.EADR, Device.VIRTIO_PMEM)
+"""What a guest can be given."""
 
 
 def find(name: str) -> Device:
     """The device of that name. Raises UsageError."""
-    if name not in list(Device):
-        raise UsageError(f"--device {name}: unknown device; known: {', '.join(Device)}")
+    if name not in EMULATED:
+        raise UsageError(f"--device {name}: unknown device; known: {', '.join(EMULATED)}")
     return Device(name)
 
 
@@ -69,7 +74,7 @@ def spared(program: Program, last: State, device: Device) -> str:
     for op in program.ops:
         if isinstance(op, Planted) and op.plant not in traits.faults:
             return f"{op.plant} makes no difference on {device}"
-    if program.expect is Expect.LOSS and traits.keeps_caches and not _metadata_at_stake(last):
+    if program.expect is Expect.LOSS and traits.keeps_caches and not metadata_at_stake(last):
         return f"nothing of it can be lost on {device}: its caches survive the cut"
     return ""
 
@@ -89,7 +94,7 @@ def unlike(device: Device, planted: Collection[Plant], write_cache: int, domain:
     return ""
 
 
-def _metadata_at_stake(state: State) -> bool:
+def metadata_at_stake(state: State) -> bool:
     """Names and sizes wait in the file system's own memory, which no device keeps."""
     sizes = any(file.sizes != file.now for file in state.files.values())
     return sizes or any(name.durable != {name.current} for name in state.names.values())

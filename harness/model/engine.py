@@ -9,15 +9,25 @@ class Engine(StrEnum):
     """By the words of --engine.
 
     PLUGIN: a QEMU plugin sees every flush, fence and non-temporal store of the machine, in order. TRACE: kprobes on the
-    kernel's flush functions; what was flushed is known after each op, not the order within it.
+    kernel's flush functions; what was flushed is known after each op, not the order within it. COVERAGE: the same, but
+    no images are made and the power is not cut: a promise holds if all that was stored has been flushed. POWER: nothing
+    watches; the power of the machine itself was cut (daxcheck arm), which leaves one image. No --engine says that.
     """
 
     PLUGIN = "plugin"
     TRACE = "trace"
+    COVERAGE = "coverage"
+    POWER = "power"
+
+    @property
+    def judged_by(self) -> str:
+        """What a verdict rests on."""
+        return "flush coverage" if self is Engine.COVERAGE else "power cut"
 
 
 def find(name: str) -> Engine:
-    """The engine of that name. Raises UsageError."""
-    if name not in list(Engine):
-        raise UsageError(f"--engine {name}: unknown engine; known: {', '.join(Engine)}")
+    """The engine of that name, one that a run can have. Raises UsageError."""
+    known = [engine for engine in Engine if engine is not Engine.POWER]
+    if name not in known:
+        raise UsageError(f"--engine {name}: unknown engine; known: {', '.join(known)}")
     return Engine(name)

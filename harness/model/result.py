@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from harness.model.device import Device
+from harness.model.engine import Engine
 from harness.model.program import Expect
 from harness.model.violation import LOSSES, Violation, sentence
 
@@ -30,7 +31,8 @@ class CellResult:
     """One scenario on one kernel, file system and device. The fields are those of results.jsonl, in its order.
 
     `timings` splits `seconds` by phase; `unpersisted_lines` counts the cache lines dirty at the cut. `warnings` are
-    what is lost as well if only explicit fences complete flushes; they do not change the outcome.
+    what is lost as well if only explicit fences complete flushes; they do not change the outcome. `recovered_by` is the
+    kernel that booted after a real power cut, empty for any other.
     """
 
     scenario: str
@@ -40,6 +42,7 @@ class CellResult:
     outcome: Outcome
     seconds: float
     device: Device = Device.NVDIMM
+    engine: Engine = Engine.PLUGIN
     judged_bytes: int = 0
     images: int = 0
     unpersisted_lines: int = 0
@@ -49,6 +52,7 @@ class CellResult:
     seed: int = 0
     qemu: str = ""
     plugin: str = ""
+    recovered_by: str = ""
     error: str = ""
     timings: Mapping[str, float] = field(default_factory=dict)
 
@@ -67,7 +71,8 @@ class CellResult:
         """The result that `to_json` gave this object for."""
         fields = {name: item for name, item in value.items() if name != "schema"}
         found = {name: tuple(Violation(**one) for one in fields.get(name, ())) for name in ("violations", "warnings")}
-        kinds = {"outcome": Outcome(fields["outcome"]), "device": Device(fields.get("device", Device.NVDIMM))}
+        kinds = {"outcome": Outcome(fields["outcome"]), "device": Device(fields.get("device", Device.NVDIMM)),
+                 "engine": Engine(fields.get("engine", Engine.PLUGIN))}
         return cls(**{**fields, **found, **kinds})
 
     def to_json(self) -> dict[str, Any]:

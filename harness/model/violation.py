@@ -8,14 +8,16 @@ from harness.model.units import PAGE, size_text
 
 
 class Kind(StrEnum):
-    """What is wrong: an older store where a newer was promised; zeroes; part of a cache line; bytes, or files, that
-    belong elsewhere or nowhere; views that differ; a size or a missing file; a name that should be gone, or one of two
-    that should be there; holes or blocks that do not suit the contents; a failed recovery; a complaint of the checker
-    of the file system, or of the kernel; an errno or a signal, or the lack of one."""
+    """What is wrong: an older store where a newer was promised; zeroes; part of a cache line; promised bytes that were
+    never flushed (see coverage); bytes, or files, that belong elsewhere or nowhere; views that differ; a size or a
+    missing file; a name that should be gone, or one of two that should be there; holes or blocks that do not suit the
+    contents; a failed recovery; a complaint of the checker of the file system, or of the kernel; an errno or a signal,
+    or the lack of one."""
 
     STALE = "stale"
     ZERO = "zero"
     TORN = "torn"
+    UNFLUSHED = "unflushed"
     FOREIGN = "foreign"
     INCOHERENT = "incoherent"
     SIZE = "size"
@@ -28,7 +30,7 @@ class Kind(StrEnum):
     SIGNAL = "signal"
 
 
-LOSSES = frozenset({Kind.STALE, Kind.ZERO, Kind.TORN, Kind.SIZE, Kind.NAME})
+LOSSES = frozenset({Kind.STALE, Kind.ZERO, Kind.TORN, Kind.UNFLUSHED, Kind.SIZE, Kind.NAME})
 """What a cut that nothing protects from is expected to do. The other kinds are wrong even then."""
 
 
@@ -44,7 +46,8 @@ NO_FILE = "no file of the program"
 class Violation:
     """An observation outside the oracle: `bytes` wrong bytes in `ranges` of `path`, in `image`.
 
-    `op` is the op whose promise is broken ("op 9: msync m [0..4M)"), or empty when none was given.
+    `op` is the op whose promise is broken ("op 9: msync m [0..4M)"), or empty when none was given. `culprit` says what
+    forgot the bytes, with a call stack in brackets at its end, or is empty when nothing is known (see culprit.name).
     """
 
     kind: Kind
@@ -55,6 +58,7 @@ class Violation:
     bytes: int
     expected: str
     found: str
+    culprit: str = ""
 
 
 _TOLD = 3  # losses that a sentence tells; it counts the others
@@ -72,6 +76,17 @@ def sentence(violations: Sequence[Violation]) -> str:
     told = list(dict.fromkeys(seen.values()))
     rest = [f"and {len(told) - _TOLD} more"] if len(told) > _TOLD else []
     return "; ".join(told[:_TOLD] + rest)
+
+
+def culprits(violations: Sequence[Violation]) -> list[str]:
+    """Who forgot what was lost, each once, the one of the largest loss first."""
+    ordered = sorted(violations, key=lambda one: -one.bytes)
+    return list(dict.fromkeys(one.culprit for one in ordered if one.culprit))
+
+
+def without_stack(culprit: str) -> str:
+    """A culprit in short, without its call stack."""
+    return culprit.partition(" (")[0]
 
 
 def _told(violation: Violation) -> str:
@@ -121,6 +136,8 @@ def _broken(violation: Violation) -> str:
             what = "are zero"
         case Kind.TORN:
             what = "are parts of torn cache lines"
+        case Kind.UNFLUSHED:
+            what = "were not flushed"
         case Kind.FOREIGN:
             what = "hold foreign data"
         case Kind.INCOHERENT:

@@ -7,14 +7,15 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.model.device import Device
+from harness.model.engine import Engine
 from harness.model.result import CellResult, Outcome
 
 CONSOLE_LIMIT = 1 << 20
 """Characters of a console that are kept: its end, where the trouble is."""
 _GOOD = (Outcome.PASS, Outcome.XFAIL, Outcome.SKIP)
 
-Key = tuple[str, str, str, str]
-"""Scenario, kernel release, file system and device: what tells one cell from another."""
+Key = tuple[str, str, str, str, str]
+"""Scenario, kernel release, file system, device and engine: what tells one cell from another."""
 
 
 class Journal:
@@ -72,10 +73,11 @@ class Journal:
 
 def key(result: CellResult) -> Key:
     """Which cell the result is of."""
-    return result.scenario, result.kernel, result.fs, result.device
+    return result.scenario, result.kernel, result.fs, result.device, result.engine
 
 
 def stem(result: CellResult) -> str:
     """The file name, without its ending, of what is kept of a cell."""
     name = f"{result.scenario}-{result.kernel}-{result.fs}" + f"-{result.device}" * (result.device != Device.NVDIMM)
+    name += f"-{result.engine}" * (result.engine != Engine.PLUGIN)
     return re.sub(r"[^A-Za-z0-9._+-]+", "_", name)[-200:]

@@ -1,12 +1,13 @@
 """Results for people: a line per cell, and the matrix of scenario x kernel x file system."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from harness.model.device import Device
+from harness.model.engine import Engine
 from harness.model.result import CellResult, Outcome
-from harness.model.violation import LOSSES, Kind, Violation
+from harness.model.violation import LOSSES, Kind, Violation, culprits, without_stack
 
 _SIGN = {
     Outcome.PASS: "ok", Outcome.FAIL: "LOSS", Outcome.XFAIL: "lost", Outcome.XPASS: "KEPT",
@@ -14,10 +15,15 @@ _SIGN = {
 }  # fmt: skip
 LEGEND = (
     "ok: all promised data survived   LOSS: promised data did not   KERNEL: it warned or oopsed   "
-    "WRONG: any other broken promise   lost: a control lost data, as it must"
+    "WRONG: any other broken promise   lost: a control lost data, as it must   "
+    "~: by flush coverage alone, the power was not cut"
 )
 _WARNED = "*"
 """Behind the sign of a cell that has warnings."""
+_COVERED = "~"
+"""Behind the sign of a cell whose verdict rests on flush coverage alone."""
+_CULPRITS = 3
+"""Those that are told of one cell; the others are counted."""
 
 
 def short(scenario: str) -> str:
@@ -28,9 +34,12 @@ def short(scenario: str) -> str:
 
 
 def line(result: CellResult) -> str:
-    """One cell in one line: outcome, kernel, file system, device, scenario, seconds, why, and what a warning says."""
-    head = f"{_sign(result):5} {result.kernel} {_medium(result):4} {short(result.scenario)} ({result.seconds:.1f} s)"
-    said = [result.why, f"without a fence: {result.warning}"][: 1 + bool(result.warnings)]
+    """One cell in one line: outcome, kernel, file system, device, scenario, seconds, what it was judged by if not by a
+    cut, why, who forgot it, and what a warning says."""
+    took = f"{result.seconds:.1f} s, {_basis(result)}".removesuffix(", ")
+    head = f"{_sign(result):5} {result.kernel} {_medium(result):4} {short(result.scenario)} ({took})"
+    said = [result.why, *_blamed(map(without_stack, culprits(_lost(result))))]
+    said += [f"without a fence: {result.warning}"] if result.warnings else []
     why = "; ".join(filter(None, said))
     return f"{head}: {why}" if why else head
 
@@ -54,9 +63,13 @@ def matrix(results: Sequence[CellResult]) -> list[str]:
 
 
 def losses(results: Sequence[CellResult]) -> list[str]:
-    """Every loss and every cell that was not judged, in words."""
-    told = (Outcome.FAIL, Outcome.ERROR, Outcome.XPASS)
-    return [f"{_place(r)}: {r.why}{_since(_lost(r))}" for r in results if r.outcome in told]
+    """Every loss and every cell that was not judged, in words; below a loss who forgot it, with the whole stack."""
+    lines = []
+    for result in results:
+        if result.outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.XPASS):
+            lines.append(f"{_place(result)}: {result.why}{_since(_lost(result))}")
+            lines += (f"    {one}" for one in _blamed(culprits(_lost(result))))
+    return lines
 
 
 def warnings(results: Sequence[CellResult]) -> list[str]:
@@ -94,7 +107,20 @@ def _sign(result: CellResult) -> str:
     sign = _SIGN[result.outcome]
     if result.outcome is Outcome.FAIL and not kinds & LOSSES:
         sign = "KERNEL" if Kind.KERNEL in kinds else "WRONG"
-    return sign + _WARNED * bool(result.warnings)
+    return sign + _WARNED * bool(result.warnings) + _COVERED * bool(_basis(result))
+
+
+def _basis(result: CellResult) -> str:
+    """What the verdict rests on, if there is one and it was not a power cut."""
+    judged = result.outcome not in (Outcome.SKIP, Outcome.ERROR)
+    return result.engine.judged_by if judged and result.engine is Engine.COVERAGE else ""
+
+
+def _blamed(found: Iterable[str]) -> list[str]:
+    """The culprits, each once, not too many."""
+    told = list(dict.fromkeys(found))
+    rest = [f"and {len(told) - _CULPRITS} more"] if len(told) > _CULPRITS else []
+    return told[:_CULPRITS] + rest
 
 
 def _medium(result: CellResult) -> str:
@@ -102,7 +128,8 @@ def _medium(result: CellResult) -> str:
 
 
 def _place(result: CellResult) -> str:
-    return f"{result.kernel} {_medium(result)} {short(result.scenario)}"
+    place = f"{result.kernel} {_medium(result)} {short(result.scenario)}"
+    return f"{place} (by {_basis(result)})" if _basis(result) else place
 
 
 def _lost(result: CellResult) -> Sequence[Violation]:

@@ -251,9 +251,19 @@ def test_every_short_program() -> None:
 
 
 def fits(ops: tuple[Op, ...]) -> bool:
-    """Whether the file stays within the units looked at, and collapse and insert within the file, as kernels demand."""
-    size = 0
+    """Whether the file stays within the units looked at, and collapse and insert within the file, as kernels demand.
+
+    What was ever stored stays there too: of units that were moved out and back the machine knows nothing.
+    """
+    size = reach = 0
     for op in ops:
+        match op:
+            case Store() | Pwrite():
+                reach = max(reach, op.offset + op.length)
+            case Fallocate(_, Mode.INSERT_RANGE, _, length):
+                reach += length
+                if reach > UNITS * UNIT:
+                    return False
         match op:
             case Ftruncate(_, size):
                 pass

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from harness.model.device import Device
+from harness.model.engine import Engine
 from harness.model.result import CellResult, Outcome
 from harness.model.units import PAGE, PMD
 from harness.model.violation import Kind, Violation
@@ -15,6 +16,13 @@ LOSS = Violation(
     "store 2 (op 7)", "store 1 (op 5)",
 )  # fmt: skip
 WORDS = "msync returned 0, 511 of 512 pages of data[0..2M) hold the older store"
+
+
+CULPRIT = (
+    "dirty entry [0..2M) dropped unflushed in op 8: fallocate f punch_hole [64K..68K) "
+    "by ext4_punch_hole <- vfs_fallocate"
+)
+STACK = " (dax_delete_mapping_entry <- truncate_pagecache_range <- ext4_punch_hole <- vfs_fallocate)"
 
 
 def cell(
@@ -76,6 +84,46 @@ def test_a_warning_is_told_and_counted() -> None:
     assert text.losses([warned]) == [] and text.warnings([cell(Outcome.FAIL)]) == []
 
 
+def test_a_culprit_is_told_in_short_and_in_full() -> None:
+    """The line of a FAIL says who forgot what was lost; below its loss at the end the whole stack stands."""
+    blamed = dataclasses.replace(LOSS, culprit=CULPRIT + STACK)
+    result = dataclasses.replace(cell(Outcome.FAIL), violations=(LOSS, blamed, dataclasses.replace(blamed, bytes=1)))
+    assert text.line(result).endswith(f": {WORDS}; {CULPRIT}")
+    assert text.losses([result]) == [
+        f"6.12.95 ext4 a::b: {WORDS} (wrong after op 10: msync m1 [0..8M))", f"    {CULPRIT}{STACK}",
+    ]  # fmt: skip
+    control = dataclasses.replace(result, outcome=Outcome.XFAIL)
+    assert "dropped" not in text.line(control) and text.losses([control]) == []
+
+
+def test_many_culprits_are_counted() -> None:
+    """The culprits of the largest losses are told, the others counted; one that differs by its stack only is one."""
+    sizes = range(1, 6)
+    lost = [dataclasses.replace(LOSS, bytes=n, culprit=f"dropped by f{min(n, 4)} (g{n})") for n in sizes]
+    result = dataclasses.replace(cell(Outcome.FAIL), violations=tuple(lost))
+    assert text.line(result).endswith("; dropped by f4; dropped by f3; dropped by f2; and 1 more")
+    assert [line.strip() for line in text.losses([result])[1:]] == [
+        "dropped by f4 (g5)", "dropped by f4 (g4)", "dropped by f3 (g3)", "and 2 more",
+    ]  # fmt: skip
+
+
+def test_flush_coverage_alone_is_told() -> None:
+    """A verdict without a power cut says so in its line, in the matrix and in the losses; no verdict says nothing."""
+    unflushed = dataclasses.replace(LOSS, kind=Kind.UNFLUSHED, found="not flushed")
+    results = {outcome: dataclasses.replace(cell(outcome), engine=Engine.COVERAGE) for outcome in Outcome}
+    lost = results[Outcome.FAIL] = dataclasses.replace(results[Outcome.FAIL], violations=(unflushed,))
+    words = "msync returned 0, 511 of 512 pages of data[0..2M) were not flushed"
+    assert text.line(lost) == f"LOSS~ 6.12.95 ext4 a::b (1.2 s, flush coverage): {words}"
+    assert text.losses([lost]) == [
+        f"6.12.95 ext4 a::b (by flush coverage): {words} (wrong after op 10: msync m1 [0..8M))"
+    ]
+    assert text.matrix([results[Outcome.PASS]])[-1].split() == ["a::b", "ok~"] and "~: by flush" in text.LEGEND
+    for outcome in (Outcome.SKIP, Outcome.ERROR):
+        assert text.line(results[outcome]) == text.line(cell(outcome))
+    traced = dataclasses.replace(cell(Outcome.PASS), engine=Engine.TRACE)
+    assert text.line(traced) == text.line(cell(Outcome.PASS))
+
+
 def test_a_device_is_named_unless_it_is_an_nvdimm() -> None:
     """Lines, columns and losses name the device; a matrix has a column for each."""
     eadr = dataclasses.replace(cell(Outcome.FAIL), device=Device.EADR)
@@ -123,6 +171,7 @@ def test_an_empty_matrix() -> None:
 
 def test_a_result_survives_the_way_through_a_worker() -> None:
     """What a worker hands over as JSON is the same result."""
-    result = dataclasses.replace(cell(Outcome.FAIL), timings={"ops": 0.5})
+    lost = (dataclasses.replace(LOSS, culprit=CULPRIT + STACK),)
+    result = dataclasses.replace(cell(Outcome.FAIL), timings={"ops": 0.5}, violations=lost, engine=Engine.COVERAGE)
     again = CellResult.from_json(result.to_json())
     assert text.line(again) == text.line(result)

@@ -10,8 +10,9 @@ from harness.model.result import CellResult, Outcome, Violation, decide
 from harness.model.violation import Kind
 
 FIELDS = [
-    "schema", "scenario", "target", "kernel", "fs", "outcome", "seconds", "device", "judged_bytes", "images",
-    "unpersisted_lines", "violations", "warnings", "program", "seed", "qemu", "plugin", "error", "timings",
+    "schema", "scenario", "target", "kernel", "fs", "outcome", "seconds", "device", "engine", "judged_bytes", "images",
+    "unpersisted_lines", "violations", "warnings", "program", "seed", "qemu", "plugin", "recovered_by", "error",
+    "timings",
 ]  # fmt: skip
 
 
@@ -19,7 +20,7 @@ def lost(kind: Kind = Kind.STALE) -> Violation:
     return Violation(kind, "data", "op 9: msync m [0..4M)", "pessimistic", ((0, 8),), 8, "store 2 (op 7)", "zero")
 
 
-LOSSES = (Kind.STALE, Kind.ZERO, Kind.TORN, Kind.SIZE, Kind.NAME)
+LOSSES = (Kind.STALE, Kind.ZERO, Kind.TORN, Kind.UNFLUSHED, Kind.SIZE, Kind.NAME)
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -46,14 +47,16 @@ def test_nothing_judged_is_no_pass(expect: Expect) -> None:
 
 def test_json_has_exactly_its_fields() -> None:
     """The line of a cell has these keys in this order, and only JSON in them."""
-    cell = CellResult("punch", "qemu", "6.12", "ext4", Outcome.FAIL, 1.5, 8, violations=(lost(),), timings={"cut": 0.5})
+    cell = CellResult(
+        "punch", "qemu", "6.12", "ext4", Outcome.FAIL, 1.5, judged_bytes=8, violations=(lost(),), timings={"cut": 0.5}
+    )  # fmt: skip
     line = json.loads(json.dumps(cell.to_json()))
     assert list(line) == FIELDS
     assert line["outcome"] == "FAIL"
     assert line["violations"] == [
         {
             "kind": "stale", "path": "data", "op": "op 9: msync m [0..4M)", "image": "pessimistic", "ranges": [[0, 8]],
-            "bytes": 8, "expected": "store 2 (op 7)", "found": "zero",
+            "bytes": 8, "expected": "store 2 (op 7)", "found": "zero", "culprit": "",
         }
     ]  # fmt: skip
     assert line["timings"] == {"cut": 0.5}
@@ -61,7 +64,9 @@ def test_json_has_exactly_its_fields() -> None:
 
 def test_a_line_comes_back_as_it_was() -> None:
     """from_json is the inverse of to_json; a line of a daxcheck that knew neither devices nor warnings is read too."""
-    cell = CellResult("punch", "qemu", "6.12", "ext4", Outcome.PASS, 1.5, Device.EADR, 8, warnings=(lost(),))
+    cell = CellResult(
+        "punch", "qemu", "6.12", "ext4", Outcome.PASS, 1.5, Device.EADR, judged_bytes=8, warnings=(lost(),)
+    )  # fmt: skip
     line = json.loads(json.dumps(cell.to_json()))
     again = CellResult.from_json(line)
     assert (again.device, again.outcome, again.warning) == (Device.EADR, Outcome.PASS, cell.warning)

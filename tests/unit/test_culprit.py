@@ -1,0 +1,255 @@
+"""Who forgot a lost range: by the entries that were dropped after its store and not after the promise."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from harness.model import coverage, culprit, oracle, verdict
+from harness.model.naming import Naming
+from harness.model.observation import FileView, Segment, Source, Stamp, Zero
+from harness.model.program import Expect, parse
+from harness.model.traced import Block, Dropped, Flushed, Placed, Range, Traced
+from harness.model.units import PAGE, PMD
+from harness.model.violation import Kind, Violation
+
+FALLOCATE = ("vfs_fallocate", "ksys_fallocate", "__x64_sys_fallocate", "do_syscall_64",
+             "entry_SYSCALL_64_after_hwframe")  # fmt: skip
+PUNCH = ("truncate_inode_pages_range", "truncate_pagecache_range", "ext4_punch_hole", "ext4_fallocate", *FALLOCATE)
+DELETE = "dax_delete_mapping_entry"
+INODE = 12
+
+TEXT = """daxcheck program 1
+create f data
+fallocate f allocate 0 4M
+mmap m f 0 4M
+store m 0 4M
+msync m 0 4M
+store m 0 2M
+fallocate f punch_hole 64K 4K
+msync m 0 4M
+cut_power
+"""  # op 5 stores, 6 punches, 7 promises
+TWO = TEXT.replace("mmap m", "create g other\nmmap m")  # the same an op later, beside another file
+
+
+def lost(text: str, ranges: Sequence[Range], op: int = 7, kind: Kind = Kind.STALE) -> Violation:
+    """The first promise of `text` broken at op `op`, as a cut shows it."""
+    program = parse(text)
+    state = oracle.run(program)[-1]
+    file = state.file("data")
+    assert file is not None
+    naming = Naming(program, "data", file.id)
+    expected = naming.sources(file.contents.at(ranges[0][0]).current)
+    size = sum(high - low for low, high in ranges)
+    return Violation(kind, "data", naming.op(op), "pessimistic", tuple(ranges), size, expected, "store 1 (op 3)")
+
+
+def dropped(
+    index: int, start: int = 16 * PAGE, end: int = 17 * PAGE, inode: int = INODE, stack: tuple[str, ...] = PUNCH
+) -> Dropped:
+    return Dropped(index, DELETE, inode, start, end, stack)
+
+
+def named(text: str, violation: Violation, *drops: Dropped, flushed: Sequence[Flushed] = (),
+          placed: Sequence[Placed] = ()) -> str:  # fmt: skip
+    traced = Traced(tuple(flushed), tuple(placed), drops, {1: INODE, 2: INODE + 1})
+    (one,) = culprit.name(parse(text), [violation], traced)
+    assert replace(one, culprit="") == violation
+    return one.culprit
+
+
+AROUND = ((0, 16 * PAGE), (17 * PAGE, PMD))
+"""What punching one page of a PMD entry loses."""
+
+
+def test_a_punched_page_takes_its_pmd_entry_along() -> None:
+    """The event tells one page, the entry that went with it was a PMD's: all of that was forgotten."""
+    assert named(TEXT, lost(TEXT, AROUND), dropped(6)) == (
+        "dirty entry [0..2M) dropped unflushed in op 6: fallocate f punch_hole [64K..68K) "
+        "by ext4_punch_hole <- vfs_fallocate "
+        "(dax_delete_mapping_entry <- truncate_inode_pages_range <- truncate_pagecache_range <- ext4_punch_hole"
+        " <- ext4_fallocate <- vfs_fallocate)"
+    )
+
+
+@pytest.mark.parametrize("index", [3, 4, 5, 8])
+def test_only_drops_between_store_and_promise_count(index: int) -> None:
+    """What was dropped before the store, or by the faults of the store itself, or after the promise, is no culprit."""
+    assert named(TEXT, lost(TEXT, AROUND), dropped(index)) == ""
+
+
+def test_the_first_drop_is_the_one_that_forgot() -> None:
+    """After the first drop nothing was dirty any longer; the order in which events are told does not matter."""
+    text = TEXT.replace("msync m 0 4M\ncut", "fallocate f punch_hole 1M 4K\nmsync m 0 4M\ncut")
+    drops = (dropped(7, PMD // 2, PMD // 2 + PAGE), dropped(6))
+    assert " in op 6: " in named(text, lost(text, AROUND, 8), *drops)
+
+
+def test_a_promise_can_forget_itself() -> None:
+    """A drop in the promising op counts: it may have thrown away what it was to flush."""
+    assert " in op 7: msync m [0..4M) by " in named(TEXT, lost(TEXT, AROUND), dropped(7))
+
+
+def test_another_entry_is_no_culprit() -> None:
+    """A drop in the next PMD, or of pages beside the lost ones where only PTEs can map, forgot nothing of them."""
+    assert named(TEXT, lost(TEXT, AROUND), dropped(6, PMD, PMD + PAGE)) == ""
+    for mapping in ("mmap m f 0 4M align=4K", "mmap m f 4K 4M"):  # the second leaves out the first page of the PMD
+        text = TEXT.replace("mmap m f 0 4M", mapping)
+        violation = lost(text, ((20 * PAGE, 21 * PAGE),))
+        assert named(text, violation, dropped(6)) == ""
+        assert named(text, violation, dropped(6, 20 * PAGE, 21 * PAGE)).startswith("dirty entry [80K..84K) dropped ")
+
+
+def test_entries_of_one_cause_are_told_as_one() -> None:
+    """PTE entries that one call took away one by one are one culprit, and a range without an end is cut to the file."""
+    text = TEXT.replace("mmap m f 0 4M", "mmap m f 0 4M align=4K")
+    violation = lost(text, ((20 * PAGE, 24 * PAGE),))
+    drops = [dropped(6, page * PAGE, (page + 1) * PAGE) for page in (24, 23, 20, 21, 22)]
+    assert named(text, violation, *drops).startswith("dirty entries [80K..96K) dropped unflushed in op 6")
+    assert named(text, violation, dropped(6, 0, 1 << 63)).startswith("dirty entry [0..4M) dropped unflushed in op 6")
+
+
+def test_the_inode_tells_the_file() -> None:
+    """Another file's entry at the same offset, or one whose file nobody knows, is no culprit."""
+    violation = lost(TWO, AROUND, 8)
+    assert named(TWO, violation, dropped(7))
+    assert named(TWO, violation, dropped(7, inode=INODE + 1)) == ""
+    assert named(TWO, violation, dropped(7, inode=99)) == ""
+
+
+def test_without_an_inode_the_op_tells_the_file() -> None:
+    """Where the kernel does not tell the inode, the op must be one on that file, or on all of them."""
+    assert named(TWO, lost(TWO, AROUND, 8), dropped(7, inode=0))
+    for op, known in (
+        ("fallocate g punch_hole 64K 4K", False),
+        ("drop_caches", True),
+        ("madvise m 64K 4K remove", True),
+    ):
+        text = TWO.replace("fallocate f punch_hole 64K 4K", op)
+        assert bool(named(text, lost(text, AROUND, 8), dropped(7, inode=0))) == known
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_only_losses_have_culprits(kind: Kind) -> None:
+    """A dropped entry explains bytes that are old, zero, torn or unflushed; nothing else."""
+    assert bool(named(TEXT, lost(TEXT, AROUND, kind=kind), dropped(6))) == (kind in culprit.KINDS)
+
+
+def test_what_nobody_promised_or_stored_has_no_culprit() -> None:
+    """No promise, no known name, no store: nothing to look for."""
+    violation = lost(TEXT, AROUND)
+    assert named(TEXT, replace(violation, op=""), dropped(6)) == ""
+    assert named(TEXT, replace(violation, op="op 99: fsync f"), dropped(6)) == ""
+    assert named(TEXT, replace(violation, path="stranger"), dropped(6)) == ""
+    assert named(TEXT, lost(TEXT, ((16 * PAGE, 17 * PAGE),)), dropped(6)) == ""  # zeroes were expected there
+    assert named(TEXT, replace(violation, expected="store 1 (op 3)"), dropped(6)) == ""  # it was not that file
+
+
+def test_a_lossy_trace_and_a_control_name_nobody() -> None:
+    """Where events were lost an earlier drop may be among them; what a control loses nobody was to keep."""
+    violation = lost(TEXT, AROUND)
+    drops = (dropped(6),)
+    for program, traced in (
+        (parse(TEXT), Traced(dropped=drops, inodes={1: INODE}, lost="3 events")),
+        (replace(parse(TEXT), expect=Expect.LOSS), Traced(dropped=drops, inodes={1: INODE})),
+    ):
+        assert culprit.name(program, [violation], traced) == (violation,)
+
+
+def test_what_had_been_flushed_was_not_forgotten() -> None:
+    """Where the trace tells of flushes, bytes that were lost although they were flushed have another story."""
+    places = [Placed(7, 1, (Block(0, 0, 4 * PMD),))]
+    violation = lost(TEXT, AROUND)
+    assert named(TEXT, violation, dropped(6), flushed=[Flushed(6, ((0, PMD),))], placed=places) == ""
+    assert named(TEXT, violation, dropped(6), flushed=[Flushed(4, ((0, PMD),))], placed=places)
+    assert named(TEXT, violation, dropped(6), flushed=[Flushed(6, ((0, PMD - PAGE),))], placed=places)
+    assert named(TEXT, violation, dropped(6), flushed=[Flushed(6, ((0, PMD),))])  # nobody knows where it lies
+
+
+def test_content_that_moved_was_dropped_where_it_was() -> None:
+    """Collapse drops entries at the offsets from before; a later drop hits the new ones, and only those."""
+    text = TEXT.replace("punch_hole 64K 4K", "collapse_range 0 64K").replace(
+        "msync m 0 4M\ncut", "fsync f\nfsync f\ncut"
+    )
+    text = text.replace("mmap m f 0 4M", "mmap m f 0 4M align=4K")
+    violation = lost(text, ((0, PAGE),))
+    assert violation.expected == "store 2 (op 5) moved by -64K"
+    assert named(text, violation, dropped(6)).startswith("dirty entry [64K..68K) dropped unflushed in op 6: ")
+    assert named(text, violation, dropped(7)) == ""
+    assert named(text, violation, dropped(7, 0, PAGE)).startswith("dirty entry [0..4K) dropped unflushed in op 7: ")
+
+
+def test_a_copy_is_forgotten_where_it_is() -> None:
+    """What read(2) stored into a mapping is dirty there; dropping the entry of its source takes nothing of it."""
+    text = (
+        "daxcheck program 1\ncreate f data\npwrite f 0 64K\ncreate g other\npwrite g 0 64K\nmmap m f 0 64K align=4K\n"
+        "read_into m 0 4K g 8K\nfallocate f keep_size 0 64K\nfsync f\ncut_power\n"
+    )
+    violation = lost(text, ((0, PAGE),))
+    assert violation.expected == "store 2 (op 3) of other moved by -8K"
+    assert named(text, violation, dropped(6, 2 * PAGE, 3 * PAGE, inode=INODE + 1)) == ""
+    assert named(text, violation, dropped(6, 0, PAGE)).startswith("dirty entry [0..4K) ")
+
+
+def test_a_race_is_one_moment() -> None:
+    """Nobody knows in which order lanes ran: a drop in the same race as the store may have come after it."""
+    text = (
+        "daxcheck program 1\ncreate f data\npwrite f 0 4M how=dsync\nmmap m f 0 4M\nlane a\nstore m 0 64K\n"
+        "lane b\nfallocate f punch_hole 1M 4K\njoin\nmsync m 0 4M\ncut_power\n"
+    )
+    violation = lost(text, ((0, 16 * PAGE),), 8)
+    for index in (3, 6, 7, 8):
+        assert f" in op {index}: " in named(text, violation, dropped(index, 256 * PAGE, 257 * PAGE))
+    assert named(text, violation, dropped(2, 256 * PAGE, 257 * PAGE)) == ""
+
+
+def test_from_a_recovered_image_to_the_culprit() -> None:
+    """A loss as the verdict tells it of an image is named, by the name that the file had in the end."""
+    text = TEXT.replace("cut_power", "rename data last\nfsyncdir\ncut_power")
+    program = parse(text)
+    states = oracle.run(program)
+    held: list[tuple[int, int, Source]] = [
+        (0, 16 * PAGE, Stamp(1, 1)), (16 * PAGE, 17 * PAGE, Zero()), (17 * PAGE, 2 * PMD, Stamp(1, 1))
+    ]  # fmt: skip
+    view = FileView("last", 2 * PMD, tuple(Segment(low, high, source) for low, high, source in held))
+    violations = verdict.judge(program, states[-1], [view], "pessimistic").violations
+    assert [(one.kind, one.ranges) for one in violations] == [(Kind.STALE, AROUND)]
+    (one,) = culprit.name(program, violations, Traced(dropped=(dropped(6),), inodes={1: INODE}), states)
+    assert one.culprit.startswith("dirty entry [0..2M) dropped unflushed in op 6: ")
+
+
+def test_from_flush_coverage_to_the_culprit() -> None:
+    """A loss that flush coverage tells is named by the name that the file had at the promise."""
+    text = TEXT.replace("cut_power", "rename data last\nfsyncdir\ncut_power")
+    program = parse(text)
+    states = oracle.run(program)
+    flushed = (Flushed(4, ((0, 2 * PMD),)), Flushed(7, ((PMD, 2 * PMD),)))
+    places = tuple(Placed(index, 1, (Block(0, 0, 2 * PMD),)) for index in (4, 7))
+    traced = Traced(flushed, places, (dropped(6),), {1: INODE})
+    (one,) = culprit.name(program, coverage.judge(program, states, states[-1], traced).violations, traced, states)
+    assert (one.kind, one.path, one.ranges) == (Kind.UNFLUSHED, "data", AROUND)
+    assert one.culprit.startswith("dirty entry [0..2M) dropped unflushed in op 6: ")
+
+
+STACKS = {
+    "ext4": (PUNCH, "ext4_punch_hole <- vfs_fallocate"),
+    "layout": (("dax_break_layout", "ext4_break_layouts", "ext4_punch_hole", "ext4_fallocate", *FALLOCATE),
+               "ext4_break_layouts <- vfs_fallocate"),
+    "xfs": (("truncate_inode_pages_range", "truncate_pagecache_range", "xfs_flush_unmap_range", "xfs_free_file_space",
+             "xfs_file_fallocate", *FALLOCATE), "xfs_flush_unmap_range <- vfs_fallocate"),
+    "truncate": (("truncate_inode_pages_range", "truncate_pagecache", "ext4_setattr", "notify_change", "do_truncate",
+                  "do_sys_ftruncate", "do_syscall_64"), "ext4_setattr <- notify_change"),
+    "generic between": (("dax_iomap_iter", "dax_iomap_rw", "__xfs_file_dax_write", "iomap_x", "xfs_file_write_iter",
+                         "vfs_write", "__x64_sys_pwrite64"), "__xfs_file_dax_write <- vfs_write"),
+    "no file system": (("memory_failure", "madvise_inject_error", "do_madvise", "__x64_sys_madvise"), "do_madvise"),
+    "thread": (("ext4_do_writepages", "kthread", "ret_from_fork_asm"), "ext4_do_writepages"),
+    "nothing": ((), DELETE),
+    "entry alone": (("do_syscall_64",), DELETE),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("stack", "said"), STACKS.values(), ids=STACKS.keys())
+def test_the_short_name(stack: tuple[str, ...], said: str) -> None:
+    """The file system's function that is nearest to the drop, and what called the file system; else the outermost."""
+    assert culprit.short(DELETE, stack) == said
