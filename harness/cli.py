@@ -56,6 +56,11 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("list", help="list the scenarios")
     listing.add_argument("-k", dest="expression", default="", metavar="EXPR", help="only those that match (pytest -k)")
     commands.add_parser("ops", help="list the ops of a .prog file, with their arguments")
+    commands.add_parser("cleanup", help="undo what a killed run on a real device has left behind")
+    _arm_parser(commands.add_parser("arm", help="run a scenario on a real device up to a cut of this machine's power"))
+    judge = commands.add_parser("judge", help="judge what a real power cut left of an armed run")
+    judge.add_argument("state", type=Path, metavar="DIR", help="the directory that `daxcheck arm` was given as --state")
+    judge.add_argument("--results", type=Path, metavar="DIR", help="write results.jsonl, Program, console")
     _kernel_parser(commands.add_parser("kernel", help="fetch, list, add and remove kernels"))
     _run_parser(commands.add_parser("run", help="run scenarios or .prog files"))
     shell = commands.add_parser("shell", help="a shell in a guest with a DAX mount at /mnt")
@@ -64,6 +69,20 @@ def _parser() -> argparse.ArgumentParser:
     shell.add_argument("--fs", default="ext4", help="file system to mount (%(default)s)")
     shell.add_argument("--qemu", default="qemu-system-x86_64", metavar="PATH", help="the QEMU to use (%(default)s)")
     return parser
+
+
+def _arm_parser(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Run a scenario on a real device up to its cut, and wait for the power to go. Then: judge."
+    parser.add_argument("scenario", metavar="SCENARIO", help="a name that `daxcheck list` tells, or a .prog file")
+    taken = {"--target", "--erase", "--erase-signature", "--seed"}
+    for name, settings in RUN:
+        if name in taken:
+            parser.add_argument(name, **settings, required=name == "--target")
+    parser.add_argument("--fs", default="ext4", metavar="FS", help="the file system, such as xfs:reflink (%(default)s)")
+    parser.add_argument("--state", type=Path, required=True, metavar="DIR",
+                        help="for what the verdict needs: on a disk that outlives the cut, not the device")  # fmt: skip
+    parser.add_argument("--power", default="", metavar="COMMAND",
+                        help="takes the power and gives it back: labgrid-client -p PLACE power cycle")  # fmt: skip
 
 
 def _run_parser(parser: argparse.ArgumentParser) -> None:
@@ -105,6 +124,18 @@ def _dispatch(options: argparse.Namespace) -> int:
             from harness.commands import ops
 
             return ops.main()
+        case "cleanup":
+            from harness.commands import cleanup
+
+            return cleanup.main()
+        case "arm":
+            from harness.commands import arm
+
+            return arm.main(options)
+        case "judge":
+            from harness.commands import judge
+
+            return judge.main(options)
         case "kernel":
             from harness.commands import kernels
 

@@ -3,12 +3,14 @@
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.commands import inventory
 from harness.errors import EXIT_CLEAN, EXIT_USAGE, DaxcheckError
 from harness.kernel import cache
+from harness.target import deedbook, discover
 from harness.vm import plugin, pool
 from harness.vm.machine import find_qemu
 
@@ -25,20 +27,31 @@ _TOOLS = (
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at; a remedy stands where something is missing."""
+    """One thing looked at, in one line or more; a remedy stands where something is missing.
+
+    A hint is what may be done about a thing that nothing but tests on real persistent memory needs.
+    """
 
     name: str
     found: str
     remedy: str = ""
+    hint: str = ""
 
 
 def main() -> int:
     """Print every finding; 2 when a needed thing is missing."""
-    findings = list(_findings())
+    return tell(list(_findings()))
+
+
+def tell(findings: Sequence[Finding]) -> int:
+    """Print findings; the exit code."""
     for finding in findings:
-        print(f"{'MISSING' if finding.remedy else 'ok':8}{finding.name:12}{finding.found}")
-        if finding.remedy:
-            print(f"{'':20}remedy: {finding.remedy}")
+        first, *rest = finding.found.splitlines()
+        print(f"{'MISSING' if finding.remedy else 'note' if finding.hint else 'ok':8}{finding.name:12}{first}")
+        for line in rest:
+            print(f"{'':20}{line}")
+        if finding.remedy or finding.hint:
+            print(f"{'':20}{'remedy' if finding.remedy else 'to do'}: {finding.remedy or finding.hint}")
     return EXIT_USAGE if any(finding.remedy for finding in findings) else EXIT_CLEAN
 
 
@@ -54,6 +67,31 @@ def _findings() -> Iterator[Finding]:
     yield Finding("parallel", f"{pool.capacity()} guests fit (-n auto)")
     kvm = "exists" if Path("/dev/kvm").exists() else "absent"
     yield Finding("kvm", f"/dev/kvm {kvm}; not used: cache lines are only seen under TCG")
+    yield from hardware()
+
+
+def hardware() -> Iterator[Finding]:
+    """What tests on this machine's own persistent memory need; without any of it, guests still run."""
+    try:
+        devices, idle = discover.devices(), discover.idle()
+    except DaxcheckError as error:
+        yield Finding("pmem", "cannot be looked for", hint=str(error))
+        devices, idle = (), ()
+    for device in devices:
+        yield Finding("pmem", "\n".join(inventory.describe(device)), hint=inventory.advice(device))
+    for item in idle:
+        what, command = inventory.idle(item)
+        yield Finding("pmem", what, hint=command)
+    if not devices and not idle:
+        yield Finding("pmem", inventory.NONE, hint=inventory.MAKE_ONE)
+    what, hint = inventory.tracing()
+    yield Finding("tracing", what, hint=hint)
+    records, complaints = deedbook.records()
+    for record in records:
+        if not record.owner.alive:
+            yield Finding("journal", f"{record.path}: its run was killed", hint="daxcheck cleanup")
+    for complaint in complaints:
+        yield Finding("journal", complaint, hint="daxcheck cleanup tells more")
 
 
 def _attempt(name: str, look: Callable[[], str]) -> Finding:

@@ -1,0 +1,23 @@
+"""`daxcheck cleanup`: undo what a run on a real device left behind when it was killed."""
+
+import os
+
+from harness.errors import EXIT_CLEAN, EXIT_INFRA
+from harness.target import deedbook, repair
+
+
+def main() -> int:
+    """Undo all that dead runs of this user left; 3 when something stays, each step and each failure on a line."""
+    records, complaints = deedbook.records()
+    for complaint in complaints:
+        _say(complaint)
+    if os.geteuid() and deedbook.RUN.is_dir():
+        _say(f"{deedbook.RUN} is root's: for runs of root, run daxcheck cleanup as root")
+    if not records and not complaints:
+        _say("nothing to do: no run has left anything")
+    done = [repair.repair(record, _say) for record in records]
+    return EXIT_CLEAN if all(done) and not complaints else EXIT_INFRA
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

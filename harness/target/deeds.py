@@ -1,0 +1,127 @@
+"""What a run changes that outlives its process, and how each is undone: by the run itself, or after a crash by
+`daxcheck cleanup`.
+
+Mounts are none of it: they live in a private mount namespace, which dies with its last process.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ClassVar, Self
+
+from harness.target.discover import PROC, SYSFS
+
+WRITEBACK = "vm/dirty_writeback_centisecs"
+"""How often flusher threads look for what has been dirty for long; never, when it is 0 (wb_check_old_data_flush)."""
+SYSCTLS = frozenset(
+    {"kernel/hung_task_timeout_secs", "kernel/hung_task_panic", "kernel/hung_task_warnings", WRITEBACK}
+)
+"""What a run may set under /proc/sys: nothing else is ever written back, whatever a journal says."""
+_DISK = re.compile(r"pmem[0-9]+(\.[0-9]+)?")
+_NUMBER = re.compile(r"-?[0-9]{1,19}")
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """A device whose contents were given up. Nothing brings them back; it is kept so that it can be told."""
+
+    name: ClassVar[str] = "erased"
+    disk: str
+
+    def undo(self) -> str:
+        return f"/dev/{self.disk} was erased, as it was told to be: what it holds is daxcheck's"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteCache:
+    """The dax/write_cache of a disk was changed (does the kernel flush?); `old` is what it was."""
+
+    name: ClassVar[str] = "write_cache"
+    disk: str
+    old: str
+
+    @classmethod
+    def of(cls, disk: str) -> Self:
+        """As it is now. Raises OSError."""
+        return cls(disk, _write_cache(disk).read_text().strip())
+
+    def undo(self) -> str:
+        """Raises OSError, ValueError."""
+        path = _write_cache(self.disk)
+        if self.old not in ("0", "1"):
+            raise ValueError(f"write_cache was never {self.old!r}")
+        if not path.exists():
+            return f"/dev/{self.disk} is gone, and its write_cache with it"
+        path.write_text(self.old)
+        return f"/dev/{self.disk}: write_cache is {self.old} again"
+
+
+@dataclass(frozen=True, slots=True)
+class Sysctl:
+    """A file of /proc/sys that is in SYSCTLS was written; `old` is the number that it held."""
+
+    name: ClassVar[str] = "sysctl"
+    key: str
+    old: str
+
+    @classmethod
+    def of(cls, key: str) -> Self:
+        """As it is now. Raises OSError."""
+        return cls(key, _sysctl(key).read_text().strip())
+
+    def set(self, value: str) -> None:
+        """Raises OSError, ValueError."""
+        _sysctl(self.key).write_text(value)
+
+    def undo(self) -> str:
+        """Raises OSError, ValueError."""
+        if not _NUMBER.fullmatch(self.old):
+            raise ValueError(f"{self.key} was never {self.old!r}")
+        _sysctl(self.key).write_text(self.old)
+        return f"{self.key} is {self.old} again"
+
+
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """Instances and probes in tracefs, all named after daxcheck."""
+
+    name: ClassVar[str] = "tracing"
+
+    def undo(self) -> str:
+        """Raises OSError, InfraError."""
+        # Only here, since few runs trace; it knows the names.
+        from harness.agent import probes
+
+        probes.remove_all()
+        return "daxcheck's trace instances and probes are removed"
+
+
+Deed = Erased | WriteCache | Sysctl | Tracing
+_DEEDS: tuple[type[Deed], ...] = (Erased, WriteCache, Sysctl, Tracing)
+
+
+def to_json(deed: Deed) -> dict[str, str]:
+    return {"deed": deed.name, **asdict(deed)}
+
+
+def from_json(entry: Mapping[str, object]) -> Deed:
+    """Raises ValueError for what is no deed."""
+    for kind in _DEEDS:
+        if kind.name == entry.get("deed"):
+            fields = {name: value for name, value in entry.items() if name != "deed" and isinstance(value, str)}
+            if fields.keys() == set(kind.__slots__) and len(entry) == len(fields) + 1:
+                return kind(**fields)
+    raise ValueError(f"no deed: {str(dict(entry))[:200]}")
+
+
+def _write_cache(disk: str) -> Path:
+    if not _DISK.fullmatch(disk):
+        raise ValueError(f"{disk!r} is no pmem device")
+    return SYSFS / "block" / disk / "dax/write_cache"
+
+
+def _sysctl(key: str) -> Path:
+    if key not in SYSCTLS:
+        raise ValueError(f"{key!r} is nothing that daxcheck sets")
+    return PROC / "sys" / key

@@ -1,0 +1,324 @@
+"""Laws of harness.target.deeds, deedbook and repair, and of `daxcheck cleanup`: runs here are real processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from harness.deadline import Deadline, poll
+from harness.errors import InfraError, SetupError
+from harness.target import deedbook, deeds, repair
+from harness.target.deedbook import MARK, Deedbook, Owner, Record
+from harness.target.deeds import Deed, Erased, Sysctl, Tracing, WriteCache
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def sysfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tree with one disk and one sysctl, and places for journals, all of the test's own."""
+    for name, text in (("sys/block/pmem0/dax/write_cache", "1\n"), ("proc/sys/kernel/hung_task_timeout_secs", "120\n")):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(deeds, "SYSFS", tmp_path / "sys")
+    monkeypatch.setattr(deeds, "PROC", tmp_path / "proc")
+    monkeypatch.setattr(deedbook, "RUN", tmp_path / "run")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "sys"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "run"
+
+
+CODE = """
+import os, subprocess, sys
+from pathlib import Path
+from harness.target import deedbook, deeds
+with deedbook.Deedbook(Path(sys.argv[1])) as book:
+    book.record(deeds.Erased("pmem0"))
+    gone = book.record(deeds.Sysctl("kernel/hung_task_timeout_secs", "7"))
+    book.record(deeds.WriteCache("pmem0", "1"))
+    book.undone(gone)
+    book.record(deeds.Sysctl("kernel/hung_task_timeout_secs", "120"))
+    code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(0, flush=True); signal.pause()"
+    child = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **book.environment},
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True)
+    child.stdout.readline()
+    print(child.pid, flush=True)
+    sys.stdin.read()
+"""
+
+Run = tuple["subprocess.Popen[str]", int]
+"""A run that is at work, and its child, which ignores SIGTERM in a session of its own."""
+
+
+@pytest.fixture
+def start(folder: Path) -> Iterator[Callable[[], Run]]:
+    """Starts such runs."""
+    started: list[Run] = []
+
+    def begin() -> Run:
+        process = subprocess.Popen(
+            [sys.executable, "-c", CODE, str(folder)], cwd=REPO, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
+        assert process.stdout is not None
+        started.append((process, int(process.stdout.readline())))
+        return started[-1]
+
+    yield begin
+    for process, child in started:
+        process.kill()
+        process.communicate()
+        if deedbook.started(child) is not None:
+            os.kill(child, signal.SIGKILL)
+
+
+def killed(run: Run) -> int:
+    """Kill it as the OOM killer would; its child."""
+    process, child = run
+    process.kill()
+    process.communicate()
+    return child
+
+
+def only(folder: Path) -> Record:
+    records, complaints = deedbook.records(folder)
+    assert complaints == ()
+    (record,) = records
+    return record
+
+
+def cleaned(record: Record) -> tuple[bool, list[str]]:
+    said: list[str] = []
+    return repair.repair(record, said.append), said
+
+
+def test_a_run_that_ends_leaves_nothing(folder: Path) -> None:
+    """The journal lives as long as something is not undone; a device that was erased is no reason to keep it."""
+    with Deedbook(folder) as book:
+        book.record(Erased("pmem0"))
+        number = book.record(Tracing())
+        assert oct(folder.stat().st_mode)[-3:] == "700" and oct(book.path.stat().st_mode)[-3:] == "600"
+        assert only(folder).left == ((number, Tracing()), (1, Erased("pmem0")))
+        book.undone(number)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_deed_is_on_record_before_it_is_done(sysfs: Path, folder: Path) -> None:
+    """Whoever sees the deed finds it in the journal; at the end both are gone."""
+    path = sysfs / "block/pmem0/dax/write_cache"
+    with Deedbook(folder) as book:
+        with book.during(WriteCache.of("pmem0")):
+            assert only(folder).left == ((1, WriteCache("pmem0", "1")),)
+            path.write_text("0")
+        assert path.read_text() == "1" and only(folder).left == ()
+
+
+def test_what_fails_to_be_undone_stays(sysfs: Path, folder: Path) -> None:
+    """The journal outlives the run then, for cleanup."""
+    with Deedbook(folder) as book, pytest.raises(InfraError, match="cleanup"), book.during(
+        WriteCache("pmem0", "strange")
+    ):
+        pass
+    assert only(folder).left == ((1, WriteCache("pmem0", "strange")),)
+
+
+def test_a_killed_run_is_put_right(sysfs: Path, folder: Path, start: Callable[[], Run]) -> None:
+    """Its processes end first, however they hide; then deeds are undone, newest first; each step is said."""
+    child = killed(start())
+    (sysfs / "block/pmem0/dax/write_cache").write_text("0")
+    assert deedbook.started(child) is not None
+    done, said = cleaned(only(folder))
+    assert done and deedbook.started(child) is None
+    assert [line.partition(": ")[2] for line in said] == [
+        f"process {child} killed", "kernel/hung_task_timeout_secs is 120 again", "/dev/pmem0: write_cache is 1 again",
+        "/dev/pmem0 was erased, as it was told to be: what it holds is daxcheck's", "its journal is removed",
+    ]  # fmt: skip
+    assert (sysfs / "block/pmem0/dax/write_cache").read_text() == "1"
+    assert deedbook.records(folder) == ((), ())
+
+
+def test_a_live_run_is_let_be(sysfs: Path, folder: Path, start: Callable[[], Run]) -> None:
+    """Neither its processes nor its deeds are touched."""
+    process, child = start()
+    (sysfs / "block/pmem0/dax/write_cache").write_text("0")
+    done, said = cleaned(only(folder))
+    assert done and said == [f"run of process {process.pid}: still runs: left alone"]
+    assert deedbook.started(child) is not None and (sysfs / "block/pmem0/dax/write_cache").read_text() == "0"
+    assert len(only(folder).left) == 3
+
+
+def test_only_its_own_processes_die(folder: Path, start: Callable[[], Run]) -> None:
+    """One dead run's cleanup does not harm another's child, nor a process that merely has the variable."""
+    bystander = subprocess.Popen(["sleep", "600"], env={**os.environ, MARK: "0" * 32})
+    living = start()
+    child = killed(start())
+    try:
+        for record in deedbook.records(folder)[0]:
+            repair.repair(record, lambda text: None)
+        assert bystander.poll() is None and deedbook.started(living[1]) is not None
+        assert deedbook.started(child) is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def dead(folder: Path, *left: Deed, **facts: object) -> Record:
+    """The journal of a process that is no more."""
+    owner = replace(Owner.myself(), start=1, **facts)  # type: ignore[arg-type]
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / f"{owner.pid}-1-x.jsonl"
+    lines = [{"number": at, **deeds.to_json(deed)} for at, deed in enumerate(left, 1)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in ({**asdict(owner), "mark": "f" * 32}, *lines)))
+    return only(folder)
+
+
+def test_a_reused_process_number_is_no_sign_of_life(folder: Path) -> None:
+    """Our own number with another start time is a process that is gone."""
+    record = dead(folder, Erased("pmem0"))
+    assert not record.owner.alive and Owner.myself().alive
+    assert cleaned(record)[0]
+
+
+def test_a_zombie_is_dead(folder: Path) -> None:
+    """A process that only waits to be reaped runs no more."""
+    process = subprocess.Popen(["true"])
+    poll(lambda: deedbook.started(process.pid) is None or None, Deadline(20), "true does not end")
+    process.wait()
+
+
+def test_an_earlier_boot_undid_all(sysfs: Path, folder: Path) -> None:
+    """After a reboot the deeds are undone; what the files hold now is somebody else's."""
+    (sysfs / "block/pmem0/dax/write_cache").write_text("0")
+    done, said = cleaned(dead(folder, WriteCache("pmem0", "1"), boot="another"))
+    assert done and "booted since" in said[0] and (sysfs / "block/pmem0/dax/write_cache").read_text() == "0"
+    assert deedbook.records(folder) == ((), ())
+
+
+def test_another_pid_namespace_is_not_ours(folder: Path) -> None:
+    """Process numbers of a container mean nothing here."""
+    done, said = cleaned(dead(folder, WriteCache("pmem0", "1"), namespace="pid:[1]"))
+    assert not done and "PID namespace" in said[0] and len(only(folder).left) == 1
+
+
+def test_a_failed_step_is_kept_and_the_others_done(sysfs: Path, folder: Path) -> None:
+    """What cannot be undone is told and stays on record; what was undone is not undone twice."""
+    record = dead(folder, WriteCache("pmem0", "1"), Sysctl("kernel/hung_task_timeout_secs", "none"))
+    done, said = cleaned(record)
+    assert not done and "FAILED" in said[0] and "write_cache is 1 again" in said[1]
+    assert only(folder).left == ((2, Sysctl("kernel/hung_task_timeout_secs", "none")),)
+
+
+def test_a_device_that_is_gone(sysfs: Path, folder: Path) -> None:
+    """Its settings went with it."""
+    done, said = cleaned(dead(folder, WriteCache("pmem7", "1")))
+    assert done and "/dev/pmem7 is gone" in said[0]
+
+
+def test_half_a_line_is_no_deed(folder: Path) -> None:
+    """A run killed while it wrote had not done what it was about to write; later lines still come whole."""
+    record = dead(folder, Erased("pmem0"), WriteCache("pmem0", "1"))
+    with record.path.open("a") as file:
+        file.write('{"number":3,"deed":"sys')
+    assert [number for number, _ in only(folder).left] == [2, 1]
+    deedbook.note_undone(record, 2)
+    assert only(folder).left == ((1, Erased("pmem0")),)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"deed": "erase", "disk": "pmem0"}, {"deed": "erased"}, {"deed": "erased", "disk": 3}, {"disk": "pmem0"},
+        {"deed": "erased", "disk": "pmem0", "more": "x"}, {"deed": ["erased"], "disk": "pmem0"}, {},
+    ],
+)  # fmt: skip
+def test_what_is_no_deed(entry: dict[str, object]) -> None:
+    """A journal says what daxcheck can undo, or it is no journal."""
+    with pytest.raises(ValueError):
+        deeds.from_json(entry)
+
+
+@pytest.mark.parametrize("deed", [Erased("pmem0"), WriteCache("pmem1.2", "0"), Sysctl("kernel/x", "-1"), Tracing()])
+def test_deeds_survive_the_file(deed: Deed) -> None:
+    """Read back as they were."""
+    assert deeds.from_json(json.loads(json.dumps(deeds.to_json(deed)))) == deed
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        WriteCache("../../etc", "1"), WriteCache("sda", "1"), WriteCache("pmem0", "rm"),
+        Sysctl("kernel/core_pattern", "1"), Sysctl("../../etc/passwd", "1"),
+        Sysctl("kernel/hung_task_timeout_secs", "120\nx"),
+    ],
+)  # fmt: skip
+def test_nothing_else_is_ever_written(deed: Deed) -> None:
+    """A forged journal reaches no other file and no other value."""
+    with pytest.raises(ValueError):
+        deed.undo()
+
+
+def test_journals_of_others_are_not_believed(folder: Path, tmp_path: Path) -> None:
+    """One that others may write, a symbolic link, a fifo, and what is no journal are each told, and nothing is done."""
+    record = dead(folder, WriteCache("pmem0", "1"))
+    record.path.chmod(0o666)
+    (folder / "link.jsonl").symlink_to(tmp_path / "x")
+    (tmp_path / "x").write_text(record.path.read_text())
+    os.mkfifo(folder / "fifo.jsonl")
+    (folder / "empty.jsonl").touch(mode=0o600)
+    (folder / "text.jsonl").write_text("hello\n")
+    (folder / "list.jsonl").write_text("[]\n")
+    records, complaints = deedbook.records(folder)
+    assert records == () and len(complaints) == 6
+
+
+def test_a_place_that_others_may_write_is_refused(folder: Path) -> None:
+    """Else they could have cleanup, run by root, undo what never was done."""
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    with pytest.raises(SetupError, match="others may write there"), Deedbook(folder):
+        pass
+
+
+def test_without_run_the_cache_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who may not write to /run still has a journal, and cleanup finds it there."""
+    monkeypatch.setattr(deedbook, "RUN", tmp_path / "absent/run")
+    with Deedbook() as book:
+        assert book.path.parent == tmp_path / "cache/daxcheck/deeds"
+        assert [record.path for record in deedbook.records()[0]] == [book.path]
+
+
+def test_the_command_with_nothing_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    """It says so."""
+    assert main(["cleanup"]) == 0
+    assert capsys.readouterr().out == "nothing to do: no run has left anything\n"
+
+
+def test_the_command_tells_its_steps(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """0 when all is undone, 3 when something stays; a second time there is nothing to do."""
+    dead(folder, WriteCache("pmem0", "1"))
+    assert main(["cleanup"]) == 0
+    assert "write_cache is 1 again" in capsys.readouterr().out
+    assert main(["cleanup"]) == 0
+    dead(folder, WriteCache("pmem0", "x"))
+    assert main(["cleanup"]) == 3
+    assert "FAILED" in capsys.readouterr().out
+
+
+def test_an_interrupted_run_undoes_its_deeds(sysfs: Path, folder: Path) -> None:
+    """An exception within a deed undoes it as any end does."""
+    path = sysfs / "block/pmem0/dax/write_cache"
+    with pytest.raises(KeyboardInterrupt), Deedbook(folder) as book, book.during(WriteCache.of("pmem0")):
+        path.write_text("0")
+        raise KeyboardInterrupt
+    assert path.read_text() == "1" and list(folder.iterdir()) == []

@@ -1,0 +1,214 @@
+"""Laws of harness.target.permit: what may be erased, and each reason why not.
+
+The rules take facts as data; names are real files, and /dev nodes of this machine, none of which is persistent memory.
+"""
+
+import os
+import re
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UsageError
+from harness.model.units import PMD
+from harness.target import permit
+from harness.target.discover import Kind, Mode, PmemDevice
+from harness.target.permit import Permit
+from harness.target.signature import LABEL, UUID_PREFIX, Signature
+
+GIB = 1 << 30
+NUMBER = os.makedev(259, 0)
+PMEM = PmemDevice(
+    "pmem0", NUMBER, GIB, Kind.NVDIMM, Mode.FSDAX, "region0", "namespace0.0", PMD, 4 * GIB, 0, "memory_controller",
+    True, True, False, 0,
+)  # fmt: skip
+EXT4 = Signature("ext4", "filesystem", 0x438, "home", "5bcc3f83-a84c-4dd0-b529-f184b72eb8ab")
+XFS = Signature("xfs", "filesystem", 0, "", "0bcc3f83-a84c-4dd0-b529-f184b72eb8ab")
+OURS = Signature("ext4", "filesystem", 0x438, LABEL, f"{UUID_PREFIX}8001-000000000001")
+TABLE = Signature("gpt", "partition-table", 512)
+LVM = Signature("LVM2_member", "raid", 536)
+
+USES = {
+    "mounted": ({"mounts": ("/srv", "/x in the mount namespace of process 7")}, "mounted at /srv, /x in"),
+    "swap": ({"swaps": ("swap on /dev/pmem0",)}, "swapoff"),
+    "dm": ({"holders": ("dm-0",)}, "held by dm-0"),
+    "md": ({"holders": ("md127",)}, "held by md127"),
+    "partition held": ({"partitions": ("pmem0p1",), "holders": ("dm-1",)}, "held by dm-1"),
+    "partitions": ({"partitions": ("pmem0p1", "pmem0p2")}, "has partitions (pmem0p1, pmem0p2)"),
+    "loop": ({"users": ("backing file of loop device loop3",)}, "backing file of loop device loop3"),
+    "open": ({"users": ("qemu-system-x86 (process 77)",)}, "qemu-system-x86 (process 77)"),
+    "read-only": ({"read_only": True}, "read-only"),
+    "volatile": ({"kind": Kind.VOLATILE, "mode": Mode.RAW}, "volatile"),
+    "raw": ({"mode": Mode.RAW, "dax": False}, "ndctl create-namespace -f -e namespace0.0 -m fsdax -a 2M"),
+    "sector": ({"mode": Mode.SECTOR, "dax": False}, "is in sector mode"),
+    "no dax": ({"dax": False}, "has no DAX"),
+    "bad blocks": ({"bad_blocks": 3}, "ndctl clear-errors namespace0.0"),
+    "unread": ({"unread": "/dev/pmem0: its signatures cannot be read: no"}, "cannot be read"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("facts", "said"), USES.values(), ids=USES.keys())
+def test_what_is_in_use_or_unfit_is_refused(facts: dict[str, object], said: str) -> None:
+    """Each alone is reason enough, also when all signatures are named."""
+    device = replace(PMEM, **facts)  # type: ignore[arg-type]
+    assert said in permit.refusal(device, frozenset())
+    assert permit.refusal(replace(device, signatures=(EXT4,)), frozenset({"ext4"}))
+
+
+@pytest.mark.parametrize("kind", [Kind.NVDIMM, Kind.MEMMAP, Kind.VIRTIO])
+def test_an_idle_blank_device_may_be_erased(kind: Kind) -> None:
+    """Nothing else is asked for."""
+    assert permit.refusal(replace(PMEM, kind=kind), frozenset()) == ""
+
+
+SIGNED: tuple[tuple[tuple[Signature, ...], str, str], ...] = (
+    ((EXT4,), "", "carries ext4 (label home, UUID 5bcc3f83-a84c-4dd0-b529-f184b72eb8ab): if that may be lost, "
+                  "say --erase-signature ext4"),
+    ((EXT4,), "ext4", ""),
+    ((EXT4,), "xfs", "carries ext4 (label home, UUID 5bcc3f83-a84c-4dd0-b529-f184b72eb8ab), not xfs"),
+    ((EXT4,), "ext4,xfs", "not xfs"),
+    ((EXT4,), "EXT4", "not EXT4"),
+    ((EXT4, TABLE), "ext4", "carries gpt: if that may be lost, say --erase-signature ext4,gpt"),
+    ((EXT4, TABLE), "gpt,ext4", ""),
+    ((EXT4, XFS), "", "say --erase-signature ext4,xfs"),
+    ((), "ext4", "carries no signature, not ext4"),
+    ((), "", ""),
+    ((OURS,), "", ""),
+    ((OURS,), "ext4", ""),
+    ((OURS,), "xfs", "not xfs"),
+    ((OURS, TABLE), "", "carries gpt: if that may be lost, say --erase-signature gpt"),
+    ((replace(OURS, label="home"),), "", "carries ext4"),
+    ((replace(OURS, uuid=EXT4.uuid),), "", "carries ext4"),
+    ((LVM,), "LVM2_member", "is part of something larger: LVM2_member"),
+    ((Signature("linux_raid_member", "raid", 4096),), "linux_raid_member", "part of something larger"),
+    ((Signature("zfs_member", "filesystem", 4096),), "zfs_member", "part of something larger"),
+    ((Signature("bcache", "other", 4096),), "bcache", "part of something larger"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("signatures", "types", "said"), SIGNED)
+def test_every_signature_must_be_named(signatures: tuple[Signature, ...], types: str, said: str) -> None:
+    """Exactly those that are there must be named, but what daxcheck itself left; members of others never go."""
+    wanted = frozenset(types.split(",")) if types else frozenset()
+    reason = permit.refusal(replace(PMEM, signatures=signatures), wanted)
+    assert said in reason and bool(said) == bool(reason)
+
+
+def check(target: str, erase: str | None = None) -> Permit:
+    return permit.check(target, target if erase is None else erase, "", lambda: (PMEM,))
+
+
+@pytest.mark.parametrize(
+    ("target", "erase", "said"),
+    [
+        ("/dev/pmem0", "", "repeat its name, --erase /dev/pmem0"),
+        ("/dev/pmem0", "/dev/pmem1", "must be the same name"),
+        ("/dev/pmem0", "/dev//pmem0", "must be the same name"),
+        ("/dev/pmem0", "/dev/pmem0 ", "must be the same name"),
+        ("pmem0", "pmem0", "name of the device itself"),
+        ("", "", "repeat its name"),
+        ("/dev/", "/dev/", "name of the device itself"),
+        ("/dev/..", "/dev/..", "name of the device itself"),
+        ("/dev/../dev/pmem0", "/dev/../dev/pmem0", "name of the device itself"),
+        ("/dev/disk/by-id/x", "/dev/disk/by-id/x", "name of the device itself"),
+        ("/dev/pmem0\n", "/dev/pmem0\n", "name of the device itself"),
+        ("/dev/pm\0em0", "/dev/pm\0em0", "name of the device itself"),
+        ("/proc/self/fd/0", "/proc/self/fd/0", "name of the device itself"),
+    ],
+)
+def test_the_name_is_said_twice_and_is_the_devices_own(target: str, erase: str, said: str) -> None:
+    """One device, one name, in the same words."""
+    with pytest.raises(UsageError, match=re.escape(said)):
+        check(target, erase)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("/dev/no-such-pmem", "No such file or directory"), ("/dev/null", "a character device"),
+        ("/dev/stdin", "a symbolic link to"), ("/dev/fd", "a symbolic link to"), ("/dev/pts", "a directory"),
+    ],
+)  # fmt: skip
+def test_what_is_no_block_device(name: str, said: str) -> None:
+    """Real files of /dev, each refused by what it is."""
+    with pytest.raises(UsageError, match=said):
+        check(name)
+
+
+def test_every_block_device_of_this_machine_that_is_no_pmem() -> None:
+    """Disks, loop devices and all else that is here is refused, by its kind."""
+    for path in Path("/dev").iterdir():
+        status = path.lstat()
+        if stat.S_ISBLK(status.st_mode) and not path.name.startswith("pmem") and status.st_rdev != NUMBER:
+            with pytest.raises(UsageError, match=r"not persistent memory|is a partition of"):
+                check(str(path))
+
+
+def of(
+    path: str = "/dev/pmem0", number: int = NUMBER, types: str = "", sysfs: Path = Path("/sys"), **facts: object
+) -> Permit:
+    device = replace(PMEM, **facts)  # type: ignore[arg-type]
+    return permit.of(path, number, types, lambda: (device,), sysfs)
+
+
+def test_the_right_device() -> None:
+    """What is named, idle and blank is permitted, with the facts that it had."""
+    assert of() == Permit(PMEM, frozenset())
+
+
+def test_another_node_of_the_same_device() -> None:
+    """A node that somebody made under another name is refused: the kernel's name is the one to say."""
+    with pytest.raises(UsageError, match="another name of /dev/pmem0"):
+        of("/dev/pmem1")
+
+
+KINDS = {
+    "loop0": "a loop device", "dm-0": "a device-mapper device", "md127": "an MD RAID", "sda": "a disk",
+    "nvme0n1": "an NVMe disk", "zram0": "a zram device", "vda": "a virtual disk", "ram0": "a RAM disk",
+    "other": "a block device",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "said"), KINDS.items())
+def test_a_pmem_name_on_another_device(tmp_path: Path, name: str, said: str) -> None:
+    """A node called pmem0 that is something else is what the kernel says it is."""
+    (tmp_path / "devices" / name).mkdir(parents=True)
+    (tmp_path / "dev/block").mkdir(parents=True)
+    (tmp_path / "dev/block/7:1").symlink_to(f"../../devices/{name}")
+    with pytest.raises(UsageError, match=f"is {said}, not persistent memory"):
+        of(number=os.makedev(7, 1), sysfs=tmp_path)
+
+
+def test_a_partition(tmp_path: Path) -> None:
+    """A part of a pmem device is refused, with the whole one named."""
+    part = tmp_path / "devices/pmem0/pmem0p1"
+    part.mkdir(parents=True)
+    (part / "partition").write_text("1")
+    (tmp_path / "dev/block").mkdir(parents=True)
+    (tmp_path / "dev/block/259:1").symlink_to("../../devices/pmem0/pmem0p1")
+    with pytest.raises(UsageError, match="is a partition of /dev/pmem0"):
+        of("/dev/pmem0p1", os.makedev(259, 1), sysfs=tmp_path)
+
+
+def test_who_only_looks_is_waited_for() -> None:
+    """udevd opens a device after every change; that ends by itself."""
+    users = [("udevd (process 7)",), ("udevd (process 7)",), ()]
+    found = permit.of("/dev/pmem0", NUMBER, "", lambda: (replace(PMEM, users=users.pop(0)),))
+    assert found.device.users == () and users == []
+
+
+def test_who_stays_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has it open for longer is named."""
+    monkeypatch.setattr(permit, "SETTLE", 0.05)
+    with pytest.raises(UsageError, match="qemu"):
+        of(users=("qemu (process 7)",))
+
+
+def test_a_device_with_other_marks() -> None:
+    """Signatures are named by type, several with commas; a refusal names target and remedy in one line."""
+    with pytest.raises(UsageError) as caught:
+        of(signatures=(EXT4, TABLE))
+    assert str(caught.value).startswith("--target /dev/pmem0: carries ext4") and "\n" not in str(caught.value)
+    assert of(types="gpt,ext4", signatures=(EXT4, TABLE)).types == {"gpt", "ext4"}
