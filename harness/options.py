@@ -14,6 +14,18 @@ RUN: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--device", {"default": "nvdimm", "metavar": "DEVICE,...",
                   "help": "what the file systems lie on: nvdimm, eadr (an NVDIMM of a machine whose caches survive a "
                           "power failure), virtio-pmem (nvdimm)"}),
+    ("--engine", {"default": "", "metavar": "ENGINE,...",
+                  "help": "what tells what is durable: plugin (QEMU sees every flush), trace (the kernel's own tracing "
+                          "tells its flushes), coverage (as trace, but no power cut: a promise holds if all was "
+                          "flushed) (the first of these that works)"}),
+    ("--accel", {"default": "tcg", "metavar": "ACCEL",
+                 "help": "what runs the guests: tcg, or kvm where it works (the plugin engine needs tcg) (tcg)"}),
+    ("--target", {"default": "", "metavar": "DEVICE",
+                  "help": "run on this pmem device of this machine, under its running kernel, instead of in guests; "
+                          "all that it holds is lost"}),
+    ("--erase", {"default": "", "metavar": "DEVICE", "help": "the same name again: it may be erased"}),
+    ("--erase-signature", {"default": "", "metavar": "TYPE,...",
+                           "help": "what it is known to hold, such as ext4, and may lose"}),
     ("--qemu", {"default": "qemu-system-x86_64", "metavar": "PATH", "help": "the QEMU to use (qemu-system-x86_64)"}),
     ("--results", {"default": None, "type": Path, "metavar": "DIR", "help": "write results.jsonl, Programs, consoles"}),
     ("--resume", {"action": "store_true", "help": "leave out the cells that --results DIR already has a verdict on"}),

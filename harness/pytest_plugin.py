@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from harness.errors import DaxcheckError
+from harness.errors import DaxcheckError, UsageError
 from harness.kernel import cache
 from harness.kernel.kernel import Kernel
 from harness.model import program as programs
 from harness.model.device import find as find_device
+from harness.model.engine import Engine
+from harness.model.engine import find as find_engine
 from harness.model.program import Program
 from harness.model.recorder import Recorder
 from harness.model.result import Outcome
@@ -23,12 +25,13 @@ from harness.options import RUN
 from harness.pytest_report import PREVIOUS, Reporter, attach, stop
 from harness.report import text
 from harness.report.journal import Journal, Key, key
-from harness.target import filesystem, lab
+from harness.target import filesystem, lab, permit, provision
+from harness.target.base import Say
 from harness.target.column import Column, Wanted
-from harness.target.guest import Say
-from harness.target.lab import ANYTHING, Lab
-from harness.vm import pool
-from harness.vm.machine import find_qemu
+from harness.target.lab import ANYTHING, GuestLab, Lab
+from harness.target.locallab import LocalLab
+from harness.vm import accel, pool
+from harness.vm.machine import Accel, find_qemu
 
 KERNELS, JUDGED = "daxcheck-kernels", "daxcheck-judged"
 """What a session tells its worker processes: digests of the kernels, and the cells that need no run."""
@@ -54,7 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if worker is None:
             _configure_session(config)
         else:
-            config.stash[_judged] = [(scenario, kernel, fs, device) for scenario, kernel, fs, device in worker[JUDGED]]
+            config.stash[_judged] = [(one[0], one[1], one[2], one[3], one[4]) for one in worker[JUDGED]]
             config.stash[_lab] = _make_lab(config, [cache.newest(digest) for digest in worker[KERNELS]], _quiet)
     except DaxcheckError as error:
         stop(error)
@@ -65,14 +68,44 @@ def _configure_session(config: pytest.Config) -> None:
     journal = Journal(options.results) if options.results else None
     config.stash[PREVIOUS] = journal.judged() if journal and options.resume else []
     config.stash[_judged] = [key(result) for result in config.stash[PREVIOUS]]
-    config.stash[_lab] = _make_lab(config, lab.choose(options.kernel, options.modules, _say), _say)
+    if options.target or options.erase:
+        config.stash[_lab] = _local_lab(config, _say)
+    else:
+        config.stash[_lab] = _make_lab(config, lab.choose(options.kernel, options.modules, _say), _say)
+    config.add_cleanup(config.stash[_lab].close)
     config.pluginmanager.register(Reporter(config, journal), "daxcheck-reporter")
 
 
 def _make_lab(config: pytest.Config, kernels: Iterable[Kernel], say: Say) -> Lab:
     systems = [filesystem.find(label) for label in dict.fromkeys(config.option.fs.split(","))]
     devices = [find_device(name) for name in dict.fromkeys(config.option.device.split(","))]
-    return Lab(tuple(kernels), systems, find_qemu(config.option.qemu), config.option.seed, say, devices)
+    speed, engines = accel.find(config.option.accel), _engines(config)
+    qemu = find_qemu(config.option.qemu, plugin=Engine.PLUGIN in engines)
+    if speed is Accel.KVM and Engine.PLUGIN in engines:
+        raise UsageError("--engine plugin sees cache lines under --accel tcg only: take trace or coverage with kvm")
+    engines = engines or [Engine.TRACE if speed is Accel.KVM else provision.strongest(qemu, say)]
+    return GuestLab(tuple(kernels), systems, qemu, config.option.seed, say, devices, engines, speed)
+
+
+def _local_lab(config: pytest.Config, say: Say) -> Lab:
+    """The lab of --target. Raises UsageError when the device may not be erased, or for options that are for guests."""
+    options = config.option
+    for name in ("kernel", "modules"):
+        if getattr(options, name):
+            raise UsageError(f"--{name} is for guests: --target {options.target} runs under this machine's kernel")
+    if getattr(options, "numprocesses", None):
+        raise UsageError(f"-n is for guests: --target {options.target} is one device, which one run has at a time")
+    systems = [filesystem.find(label) for label in dict.fromkeys(options.fs.split(","))]
+    engines = _engines(config) or [Engine.TRACE]
+    if Engine.PLUGIN in engines:
+        raise UsageError("--engine plugin is for guests: real hardware has no plugin; take trace or coverage")
+    allowed = permit.check(options.target, options.erase, options.erase_signature)
+    return LocalLab(allowed, systems, engines, options.seed, say)
+
+
+def _engines(config: pytest.Config) -> list[Engine]:
+    words = config.option.engine
+    return [find_engine(name) for name in dict.fromkeys(words.split(","))] if words else []
 
 
 def _say(line: str) -> None:
@@ -85,9 +118,9 @@ def _quiet(line: str) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell a worker what was resolved and judged, so that all collect the same."""
+    """Tell a worker what was resolved and judged, so that all collect the same. Only plain types reach it."""
     node.workerinput[KERNELS] = [kernel.digest for kernel in node.config.stash[_lab].kernels]
-    node.workerinput[JUDGED] = [list(key) for key in node.config.stash[_judged]]
+    node.workerinput[JUDGED] = [[str(part) for part in key] for key in node.config.stash[_judged]]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -208,7 +241,9 @@ def _scenario(item: pytest.Item) -> str:
 
 def _key(item: pytest.Item) -> Key | None:
     column = _column(item)
-    return (_scenario(item), column.kernel.release, column.system.label, column.device) if column else None
+    if column is None:
+        return None
+    return _scenario(item), column.kernel.release, column.system.label, column.device, column.engine
 
 
 def _run(item: pytest.Item, program: Program) -> None:

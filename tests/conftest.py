@@ -22,6 +22,7 @@ from harness.kernel import source
 from harness.kernel.kernel import Kernel
 from harness.target import filesystem, provision
 from harness.target.guest import GuestTarget
+from harness.target.tracking import PluginTracker
 from harness.vm import snapshot
 from harness.vm.machine import Qemu, find_qemu
 
@@ -208,9 +209,10 @@ def private_cache() -> Iterator[Callable[..., Path]]:
             home = cachedir.root().parent / f"daxcheck-test-{uuid.uuid4().hex}"
             stack.callback(subprocess.run, ["rm", "-rf", str(home)], check=True)
             target.golden(filesystem.find("ext4")).close()
+            assert isinstance(target._tracker, PluginTracker)
             entries = {
                 "kernels": target.kernel.digest, "initramfs": target.plan.initramfs.parent.name,
-                "plugin": target._plugin.parent.name, "snapshots": snapshot.key(target.plan), "golden": "",
+                "plugin": target._tracker.plugin.parent.name, "snapshots": snapshot.key(target.plan), "golden": "",
             }  # fmt: skip
             for area in areas:
                 place = home / "daxcheck" / area

@@ -20,6 +20,8 @@ from harness.model.units import PAGE
 _STORES = (ops.Store, ops.ReadInto, ops.DirectStore)
 """Ops that store through a mapping."""
 _PROMISES = (*ops.SyncOp.__args__, ops.Flush, ops.Join, ops.Umount, ops.Remount, ops.Freeze)
+_PLACED = (*_PROMISES, ops.CutPower)
+"""Ops after which it is told where files lie: for their promises, and the cut for those of a control without any."""
 BLOCKS_LIMIT = 1 << 16
 """Blocks told of in a whole run, which all go into one message."""
 
@@ -76,7 +78,7 @@ class Witness:
         self._note_drops(index)
         if self._traces.flushes is not None and self._traces.medium is not None:
             self._note_flushes(index, done, handles, self._traces.flushes, self._traces.medium)
-            if any(promises(op) for op in done):
+            if any(isinstance(op, _PLACED) or promises(op) for op in done):
                 self._note_places(index, handles, self._traces.medium)
 
     def _note_inodes(self, handles: Handles) -> None:

@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     argv += ["-m", options.mark] if options.mark else []
     argv += ["-x"] if options.first else []
     for name, _ in RUN:
-        value = getattr(options, name.removeprefix("--"))
+        value = getattr(options, name.removeprefix("--").replace("-", "_"))
         if value is not None and value is not False:
             argv.append(name if value is True else f"{name}={value}")
     tally = pytest_report.Tally()

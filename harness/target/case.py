@@ -4,14 +4,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from harness.media.image import CrashImage
-from harness.model import ops, verdict
-from harness.model.program import Program
+from harness.model import coverage, culprit, ops, verdict
+from harness.model.device import TRAITS, metadata_at_stake
+from harness.model.engine import Engine
+from harness.model.program import Expect, Program
 from harness.model.state import State
+from harness.model.traced import Traced
 from harness.model.verdict import LIVE, Judgement
 from harness.model.violation import Kind, Violation
-from harness.target.cut import Cut
+from harness.target.base import Cut, Recovery, Target
 from harness.target.filesystem import FileSystem
-from harness.target.guest import GuestTarget, Recovery
 from harness.target.session import Ran
 from harness.target.timing import Split
 from harness.vm.console import Complaint
@@ -33,10 +35,24 @@ class Crashed:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """What a cut takes, or would take: the verdict on what was promised, and what only the strict one adds.
+
+    `speechless`: no image was made, and flush coverage had nothing to judge though something was promised.
+    """
+
+    judgement: Judgement
+    warnings: tuple[Violation, ...] = ()
+    images: int = 0
+    consoles: str = ""
+    speechless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """A run to be judged: `states` after each op, and `final`, which the cut is held against."""
 
-    target: GuestTarget
+    target: Target
     program: Program
     system: FileSystem
     split: Split
@@ -45,8 +61,45 @@ class Case:
 
     def live(self, ran: Ran) -> Judgement:
         """Judge what was read while the power was on."""
-        files = verdict.judge(self.program, self.states[-1], ran.files, LIVE, "current")
-        return files + verdict.judge_reads(self.program, self.states, ran.results)
+        reads = verdict.judge_reads(self.program, self.states, ran.results)
+        if self.target.engine is Engine.POWER:
+            return reads  # before a real cut the files are not read: that would move what the caches hold
+        return verdict.judge(self.program, self.states[-1], ran.files, LIVE, "current") + reads
+
+    def lost(self, cut: Cut, traced: Traced, seed: int) -> Lost:
+        """Judge what the cut took, by recovery of its images and by flush coverage, as far as the engine has them."""
+        if self.target.engine in (Engine.PLUGIN, Engine.POWER):
+            return self._named(self._cut(cut, seed), traced)
+        domain = TRAITS[self.target.device].domain
+        covered = coverage.judge(self.program, self.states, self.final, traced, domain)
+        if self.target.engine is Engine.COVERAGE:
+            return self._named(Lost(covered, speechless=not covered.violations and self._unseen(covered)), traced)
+        lost = self._cut(cut, seed)
+        violations = lost.judgement.violations
+        more = tuple(one for one in covered.violations if not _within(one, violations))
+        judgement = replace(lost.judgement, violations=violations + more)
+        return self._named(replace(lost, judgement=judgement), traced)
+
+    def _unseen(self, covered: Judgement) -> bool:
+        """Whether what is at stake is nothing that flush coverage judges: names and sizes, or what lanes stored."""
+        if self.program.expect is Expect.LOSS:
+            racing = any(isinstance(op, ops.Lane) for op in self.program.ops)
+            return racing or metadata_at_stake(self.states[-1])
+        return any(True for _ in _marked(self.program)) and not covered.judged_bytes
+
+    def _cut(self, cut: Cut, seed: int) -> Lost:
+        crashed = self.crashed(cut.images(seed))
+        violations = crashed.judgement.violations
+        warnings: tuple[Violation, ...] = ()
+        if self.program.expect is Expect.KEPT:
+            warnings = self.warned(cut, violations)
+            violations = self.traced(cut, violations)
+        return Lost(replace(crashed.judgement, violations=violations), warnings, crashed.images, crashed.consoles)
+
+    def _named(self, lost: Lost, traced: Traced) -> Lost:
+        """With those who forgot it."""
+        found = culprit.name(self.program, lost.judgement.violations, traced, self.states)
+        return replace(lost, judgement=replace(lost.judgement, violations=found))
 
     def crashed(self, crashes: Iterable[CrashImage]) -> Crashed:
         """Recover and judge each image."""
@@ -109,6 +162,12 @@ def kernel_violations(image: str, complaints: Iterable[Complaint], unsound: str 
     told = [(Kind.KERNEL, f"{complaint.trouble}: {complaint.line}") for complaint in complaints]
     told += [(Kind.FSCK, unsound)] if unsound else []
     return tuple(Violation(kind, "", "", image, (), 0, "silence", text) for kind, text in told)
+
+
+def _within(violation: Violation, others: tuple[Violation, ...]) -> bool:
+    """Whether all its bytes are among those of other violations of that file."""
+    wrong = [span for other in others if other.path == violation.path for span in other.ranges]
+    return all(any(a <= low and high <= b for a, b in wrong) for low, high in violation.ranges)
 
 
 def _shown(violation: Violation, others: tuple[Violation, ...]) -> bool:

@@ -5,25 +5,26 @@ from dataclasses import dataclass, replace
 from harness.deadline import now
 from harness.errors import DaxcheckError, InfraError
 from harness.model import device, oracle
-from harness.model.device import Device
-from harness.model.ops import Entry, ExpectMapped
-from harness.model.program import Expect, Program, describe
+from harness.model.engine import Engine
+from harness.model.ops import Entry, ExpectMapped, Plant
+from harness.model.program import Program, describe
 from harness.model.program import format as format_program
 from harness.model.refusal import Refusals, judge_death, judge_refusals
 from harness.model.result import CellResult, Outcome, decide
 from harness.model.state import NOTHING, State
 from harness.model.verdict import LIVE, Judgement
-from harness.model.violation import Violation
+from harness.target.base import Execution, Target
 from harness.target.case import Case, kernel_violations
 from harness.target.filesystem import FileSystem
-from harness.target.guest import Execution, GuestTarget
 from harness.target.session import Ran
 from harness.target.timing import Split
-from harness.target.tracking import faults
+from harness.target.watch import faults
 
 TRIES = 2
 """Runs of a cell whose infrastructure fails: one in a hundred TCG guests hangs, whatever its kernel."""
 NO_CUT = "the power was not cut, so nothing was put to the test: end the Program with cut_power"
+NEEDS_CUT = "needs a power cut: flush coverage judges what was stored, and no store here was promised to last"
+NO_FENCES = "no_fence makes no difference here: only the plugin engine sees fences"
 NO_FILE = "nothing was judged: the Program makes no file that must survive"
 
 
@@ -35,14 +36,18 @@ class Judged:
     console: str = ""
 
 
-def judge_cell(target: GuestTarget, scenario: str, program: Program, system: FileSystem, seed: int) -> Judged:
+def unjudged(target: Target, scenario: str, program: Program, system: FileSystem, seed: int) -> CellResult:
+    """The result of a cell of which nothing is known yet: an ERROR."""
+    return CellResult(
+        scenario, target.name, target.release, system.label, Outcome.ERROR, 0.0, device=target.device,
+        engine=target.engine, program=format_program(program), seed=seed, qemu=target.qemu, plugin=target.plugin,
+    )  # fmt: skip
+
+
+def judge_cell(target: Target, scenario: str, program: Program, system: FileSystem, seed: int) -> Judged:
     """Run and judge one cell. Infrastructure failures are tried again, then become an ERROR: never a verdict."""
     start = now()
-    blank = CellResult(
-        scenario, target.name, target.kernel.release, system.label, Outcome.ERROR, 0.0,
-        device=target.device, program=format_program(program), seed=seed, qemu=target.plan.qemu.version,
-        plugin=target.plugin,
-    )  # fmt: skip
+    blank = unjudged(target, scenario, program, system, seed)
     for _ in range(TRIES):
         split = Split()
         try:
@@ -57,10 +62,12 @@ def judge_cell(target: GuestTarget, scenario: str, program: Program, system: Fil
     return replace(judged, result=replace(judged.result, seconds=now() - start, timings=split.seconds))
 
 
-def _run(target: GuestTarget, program: Program, system: FileSystem, split: Split, blank: CellResult) -> Judged:
+def _run(target: Target, program: Program, system: FileSystem, split: Split, blank: CellResult) -> Judged:
     domain = device.TRAITS[target.device].domain
     foreseen = oracle.run(program, domain=domain) or (NOTHING,)
-    spared = device.spared(program, foreseen[-1], target.device)
+    spared = target.spared(program) or device.spared(program, foreseen[-1], target.device)
+    if Plant.NO_FENCE in faults(program) and target.engine is not Engine.PLUGIN:
+        spared = spared or NO_FENCES
     if spared:
         return Judged(replace(blank, outcome=Outcome.SKIP, error=spared))
     with target.execute(program, system, split, blank.seed) as execution:
@@ -69,37 +76,33 @@ def _run(target: GuestTarget, program: Program, system: FileSystem, split: Split
         states = oracle.run(program, results, domain, system.journal)
         refusals = _refusals(program, states, ran)
         known = refusals.violations + kernel_violations(LIVE, execution.complaints, execution.unsound)
-        unfit = _unfit(program, execution, refusals, target.device, system)
-        if ran is None or cut is None or unfit:
+        spoilt = unfit(program, execution, refusals, target, system)
+        if ran is None or cut is None or spoilt:
             # What the kernel said and answered stands; data proves nothing where an op did not do its part.
-            outcome, error = (Outcome.FAIL, "") if known else unfit or (Outcome.ERROR, NO_CUT)
+            outcome, error = (Outcome.FAIL, "") if known else spoilt or (Outcome.ERROR, NO_CUT)
             return Judged(replace(blank, outcome=outcome, violations=known, error=error), execution.console)
         final = oracle.at_cut(program, results, domain, system.journal, ran.files)
         case = Case(target, program, system, split, states, final)
         live = case.live(ran) + Judgement(violations=known)
         try:
-            crashed = case.crashed(cut.images(blank.seed))
-            violations = crashed.judgement.violations
-            warnings: tuple[Violation, ...] = ()
-            if program.expect is Expect.KEPT:
-                warnings = case.warned(cut, violations)
-                violations = case.traced(cut, violations)
+            lost = case.lost(cut, ran.traced, blank.seed)
         except InfraError:
             if not live.violations:
                 raise
             # What was wrong before the cut stands, whatever becomes of the recovery.
             return Judged(replace(blank, outcome=Outcome.FAIL, violations=live.violations), execution.console)
         unpersisted = cut.unpersisted_lines
-    total = live + crashed.judgement
-    outcome = decide(program.expect, total.judged_bytes, violations, total.unjudged)
+    if lost.speechless and not live.violations:
+        return Judged(replace(blank, outcome=Outcome.SKIP, error=NEEDS_CUT), execution.console)
+    total = live + lost.judgement
+    outcome = decide(program.expect, total.judged_bytes, lost.judgement.violations, total.unjudged)
     outcome = Outcome.FAIL if live.violations else outcome
     result = replace(
-        blank, outcome=outcome, judged_bytes=total.judged_bytes,
-        images=crashed.images, unpersisted_lines=unpersisted, violations=live.violations + violations,
-        warnings=warnings,
+        blank, outcome=outcome, judged_bytes=total.judged_bytes, images=lost.images, unpersisted_lines=unpersisted,
+        violations=total.violations, warnings=lost.warnings,
         error="; ".join(total.unjudged) or NO_FILE if outcome is Outcome.ERROR else "",
     )  # fmt: skip
-    return Judged(result, execution.console + crashed.consoles)
+    return Judged(result, execution.console + lost.consoles)
 
 
 def _refusals(program: Program, states: tuple[State, ...], ran: Ran | None) -> Refusals:
@@ -110,14 +113,14 @@ def _refusals(program: Program, states: tuple[State, ...], ran: Ran | None) -> R
     return refusals + judge_death(program, states, ran.signal_op, ran.signal) if ran.signal else refusals
 
 
-def _unfit(
-    program: Program, execution: Execution, refusals: Refusals, kind: Device, system: FileSystem
+def unfit(
+    program: Program, execution: Execution, refusals: Refusals, target: Target, system: FileSystem
 ) -> tuple[Outcome, str] | None:
     """Why the data of a run proves nothing: the hardware, a precondition, an op that failed or was killed."""
     attached, ran = execution.attached, execution.ran
     if attached is None or ran is None:
         return None
-    unlike = device.unlike(kind, faults(program), attached.write_cache, attached.persistence_domain)
+    unlike = target.unlike(faults(program), attached)
     if unlike:
         return Outcome.ERROR, unlike
     for result in ran.results:

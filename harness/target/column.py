@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from harness.agent.layout import LAYOUTS
 from harness.kernel.kernel import Kernel
 from harness.model.device import Device
+from harness.model.engine import Engine
 from harness.model.units import PMD
 from harness.target import filesystem
 from harness.target.filesystem import FileSystem, NoFormat
@@ -23,9 +24,11 @@ class Column:
     skip: str = ""
     turn: int = 1
     device: Device = Device.NVDIMM
+    engine: Engine = Engine.PLUGIN
 
     def __str__(self) -> str:
         device = f"-{self.device}" if self.device is not Device.NVDIMM else ""
+        device += f"-{self.engine}" if self.engine is not Engine.PLUGIN else ""
         return f"{self.kernel.release}-{self.system.label}{device}" + (f"~{self.turn}" if self.turn > 1 else "")
 
 
@@ -48,16 +51,17 @@ class Wanted:
 
 def columns(
     kernels: Sequence[Kernel], systems: Sequence[FileSystem], wanted: Wanted, repeat: int = 1,
-    devices: Sequence[Device] = (Device.NVDIMM,),
+    devices: Sequence[Device] = (Device.NVDIMM,), engines: Sequence[Engine] = (Engine.PLUGIN,),
 ) -> list[Column]:  # fmt: skip
     """The columns of one scenario; a file system that has nothing of what is wanted gets one that says so."""
     chosen: dict[FileSystem, str] = {}
     for system in systems:
         chosen |= _chosen(system, wanted)
     return [
-        Column(kernel, system, skip or _unfit(system, device), turn, device)
+        Column(kernel, system, skip or _unfit(system, device), turn, device, engine)
         for kernel in kernels
         for device in devices
+        for engine in engines
         for system, skip in chosen.items()
         for turn in range(1, repeat + 1)
     ]

@@ -1,15 +1,17 @@
-"""The cut: what one traced run says of the media at the moment the power failed, and at earlier ones."""
+"""The cut, by each engine: what one run says of the media at the moment the power failed, and at earlier ones."""
 
 import contextlib
 from collections.abc import Iterator
 
+from harness.errors import InfraError
+from harness.media.flushes import FlushLog
 from harness.media.image import STRICT, CrashImage, dirty_lines, images, persisted
 from harness.media.log import PersistLog, PersistLogError
 from harness.memfile import MemFile
 
 
-class Cut:
-    """The moment the power failed: what was persisted, what the caches held, and the log up to there.
+class LoggedCut:
+    """A Cut by the plugin's log up to there.
 
     Where caches survive a cut the media are what memory was, and nothing is known of earlier moments: not `dated`.
     """
@@ -62,3 +64,50 @@ class Cut:
     def close(self) -> None:
         for file in (self._media, self._live):
             file.close()
+
+
+class FlushedCut:
+    """A Cut by what the kernel was seen to flush; it knows of no fences. Where caches survive it is not dated."""
+
+    def __init__(self, live: MemFile, log: FlushLog, *, keeps_caches: bool) -> None:
+        self._live = live
+        self._log = log
+        self.dated = not keeps_caches
+        self._media = live.copy("media") if keeps_caches else log.persisted()
+        self._dirty = dirty_lines(self._media, live)
+
+    @property
+    def unpersisted_lines(self) -> int:
+        return int(self._dirty.size)
+
+    def images(self, seed: int) -> Iterator[CrashImage]:
+        return images(self._media, self._live, self._dirty, seed)
+
+    def after(self, index: int, *, strict: bool = False) -> CrashImage:
+        return CrashImage(f"after op {index}", self._log.persisted(index))
+
+    def strict(self, index: int) -> CrashImage | None:
+        return None
+
+    def close(self) -> None:
+        for file in (self._media, self._live):
+            file.close()
+
+
+class Uncut:
+    """The end of a run whose media nobody kept: there is nothing to recover."""
+
+    dated = False
+    unpersisted_lines = 0
+
+    def images(self, seed: int) -> Iterator[CrashImage]:
+        return iter(())
+
+    def after(self, index: int, *, strict: bool = False) -> CrashImage:
+        raise InfraError(f"no image after op {index}: the media were not kept")
+
+    def strict(self, index: int) -> CrashImage | None:
+        return None
+
+    def close(self) -> None:
+        """There is nothing to close."""

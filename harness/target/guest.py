@@ -1,71 +1,28 @@
-"""The QEMU target: runs a Program in a tracked guest, cuts its power, recovers crash images in a fresh guest."""
+"""The QEMU target: runs a Program in a watched guest, cuts its power, recovers crash images in a fresh guest."""
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from harness.errors import GuestDied, GuestHang, InfraError
 from harness.kernel.kernel import Kernel
 from harness.media import golden
 from harness.media.image import CrashImage
 from harness.memfile import MemFile
+from harness.model import device
 from harness.model.device import Device
-from harness.model.observation import FileView
+from harness.model.engine import Engine
 from harness.model.ops import Plant
 from harness.model.program import Program
-from harness.target import fsck
-from harness.target.cut import Cut
+from harness.target import fsck, steps
+from harness.target.base import Execution, OnCut, Recovery, Say
 from harness.target.filesystem import FileSystem
-from harness.target.session import Attached, Piece, Ran, Session
+from harness.target.session import Attached, Piece, Session
 from harness.target.timing import Split
-from harness.target.tracking import Media, Tracker, faults
+from harness.target.watch import Media, Tracker
 from harness.vm import snapshot
-from harness.vm.console import Complaint
-from harness.vm.guest import AgentError, Guest, Nvdimm
+from harness.vm.guest import Guest, Nvdimm
 from harness.vm.machine import Plan
-
-Say = Callable[[str], None]
-OnCut = Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Recovery:
-    """What a fresh guest found on one crash image.
-
-    `failure` says why it could not be mounted or read; `unsound` is what fsck said of it once it was unmounted.
-    """
-
-    image: str
-    files: tuple[FileView, ...] = ()
-    complaints: tuple[Complaint, ...] = ()
-    console: str = ""
-    failure: str = ""
-    unsound: str = ""
-
-
-@dataclass(slots=True)
-class Execution:
-    """One run of a Program up to its cut. `ran` and `cut` are None when the guest's kernel died before.
-
-    `unsound` is what fsck said after all files had been removed and the file system was unmounted.
-    """
-
-    attached: Attached | None = None
-    ran: Ran | None = None
-    cut: Cut | None = None
-    unsound: str = ""
-    complaints: tuple[Complaint, ...] = ()
-    console: str = ""
-
-
-def _is_verdict(error: InfraError, guest: Guest) -> bool:
-    """Whether a guest failed by its kernel's doing: it died, hung or failed a command, and said why on its console.
-
-    An oops kills the process that ran into it and leaves what that held, so that the umount fails with EBUSY.
-    """
-    return isinstance(error, GuestDied | GuestHang | AgentError) and bool(guest.complaints())
 
 
 class GuestTarget:
@@ -73,23 +30,39 @@ class GuestTarget:
 
     name = "qemu"
 
-    def __init__(self, kernel: Kernel, plan: Plan, plugin: Path, say: Say) -> None:
+    def __init__(self, kernel: Kernel, plan: Plan, tracker: Tracker, say: Say) -> None:
         self.kernel = kernel
-        self.plan = plan
-        self._plugin = plugin
+        self.plan = dataclasses.replace(plan, append=f"{plan.append} {tracker.append}".strip())
         self._say = say
-        self._tracker = Tracker(plugin, plan.hardware)
+        self._tracker = tracker
         self._pieces: dict[FileSystem, tuple[Piece, ...]] = {}
 
     @property
+    def engine(self) -> Engine:
+        return self._tracker.engine
+
+    @property
+    def release(self) -> str:
+        return self.kernel.release
+
+    @property
+    def qemu(self) -> str:
+        return self.plan.qemu.version
+
+    @property
     def plugin(self) -> str:
-        """Which build of the persistence plugin tracks the guest."""
-        return self._plugin.parent.name[:12]
+        return self._tracker.build
 
     @property
     def device(self) -> Device:
         """The device that the guest's file system lies on."""
         return self.plan.hardware.device
+
+    def unlike(self, planted: Collection[Plant], attached: Attached) -> str:
+        return device.unlike(self.device, planted, attached.write_cache, attached.persistence_domain)
+
+    def spared(self, program: Program) -> str:
+        return ""
 
     def plan_for(self, system: FileSystem) -> Plan:
         """How a guest is started that has the NVDIMMs of the file system's layout."""
@@ -106,17 +79,16 @@ class GuestTarget:
             execution = Execution()
             with split.step("restore"):
                 guest = stack.enter_context(self._tracked(program, system, Media(base, medium)))
-            log = stack.enter_context(self._tracker.open())
-            origin = guest.nvdimm().base
+            watch = stack.enter_context(self._tracker.watch(program, Media(base, medium), guest.nvdimm()))
 
             def on_cut() -> None:
                 with split.step("cut"), guest.paused():
-                    self._tracker.check(log, program)
-                    live, keeps_caches = medium.copy("live"), self._tracker.keeps_caches
-                    execution.cut = Cut(base, live, log, origin, keeps_caches=keeps_caches)
-                    stack.callback(execution.cut.close)
+                    cut = execution.cut = watch.cut()
+                    stack.callback(cut.close)
 
-            self._run(guest, Session(guest, system), program, seed, split, execution, on_cut)
+            self._run(guest, Session(guest, system, watch.flushes), program, seed, split, execution, on_cut)
+            if execution.attached is not None:
+                self._pieces[system] = execution.attached.pieces
             guest.close()
             yield execution
 
@@ -130,25 +102,10 @@ class GuestTarget:
         execution: Execution,
         on_cut: OnCut,
     ) -> None:
-        try:
-            with split.step("attach"):
-                execution.attached = session.attach(write_cache=Plant.WRITE_CACHE_OFF not in faults(program))
-                self._pieces[session.system] = execution.attached.pieces
-            with split.step("ops"):
-                execution.ran = session.run(program, seed, on_cut)
-            with split.step("evict"):
-                session.evict(program.names())
-            with split.step("umount"):
-                session.detach()
-            with split.step("fsck"):
-                execution.unsound = fsck.check(session.system, guest.machine.nvdimm, execution.attached.pieces)
-        except InfraError as error:
-            error.console = guest.console.text()
-            if not _is_verdict(error, guest):
-                raise
-        finally:
-            execution.complaints = tuple(guest.complaints())
-            execution.console = guest.console.text()
+        def check(attached: Attached) -> str:
+            return fsck.check(session.system, guest.machine.nvdimm, attached.pieces)
+
+        steps.run(session, program, seed, split, execution, on_cut, check)
 
     def recover(
         self, crashes: Iterable[CrashImage], system: FileSystem, paths: tuple[str, ...], split: Split
@@ -170,20 +127,10 @@ class GuestTarget:
                 yield recovery
 
     def _recover(self, guest: Guest, session: Session, image: str, paths: tuple[str, ...]) -> Recovery:
-        files: tuple[FileView, ...] = ()
-        failure = unsound = ""
-        try:
-            attached = session.attach()
-            files = session.observe(paths)
-            session.detach()
-            unsound = self._fsck(session.system, guest.machine.nvdimm, attached)
-        except InfraError as error:
-            # A system call that failed is the kernel's answer; any other failure of the agent is its own.
-            answered = isinstance(error, AgentError) and bool(error.errno)
-            if not answered and not _is_verdict(error, guest):
-                raise
-            failure = str(error)
-        return Recovery(image, files, tuple(guest.complaints()), guest.console.text(), failure, unsound)
+        def check(attached: Attached) -> str:
+            return self._fsck(session.system, guest.machine.nvdimm, attached)
+
+        return steps.recover(session, image, paths, check)
 
     def _fsck(self, system: FileSystem, medium: MemFile, attached: Attached) -> str:
         """What the file system's checker complains about after recovery and a clean unmount."""
@@ -204,7 +151,7 @@ class GuestTarget:
         return golden.load(key, plan.hardware.nvdimm, make)
 
     def _tracked(self, program: Program, system: FileSystem, media: Media) -> Guest:
-        def track(ram: Path, nvdimm: Nvdimm) -> snapshot.Tracking:
-            return self._tracker.track(program, media, ram, nvdimm)
+        def track(ram: Path, nvdimm: Nvdimm) -> snapshot.Tracking | None:
+            return self._tracker.tracking(program, media, ram, nvdimm)
 
         return snapshot.start(self.plan_for(system), media.live, self._say, track)

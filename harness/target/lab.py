@@ -6,20 +6,22 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from harness.errors import DaxcheckError, Refused
 from harness.kernel import cache, config, source
 from harness.kernel.kernel import Kernel
 from harness.model.device import Device
+from harness.model.engine import Engine
 from harness.model.program import Program
-from harness.model.program import format as format_program
-from harness.model.result import CellResult, Outcome
+from harness.model.result import Outcome
 from harness.target import provision
-from harness.target.cell import Judged, judge_cell
+from harness.target.base import Say
+from harness.target.cell import Judged, judge_cell, unjudged
 from harness.target.column import Column, Wanted, columns
 from harness.target.filesystem import FileSystem
-from harness.target.guest import GuestTarget, Say
-from harness.vm.machine import Qemu
+from harness.target.guest import GuestTarget
+from harness.vm.machine import Accel, Qemu
 
 ANYTHING = Wanted()
 
@@ -38,34 +40,64 @@ def _distinct(kernel: Kernel) -> Kernel:
     return replace(kernel, release=f"{kernel.release}-{kernel.digest[:8]}")
 
 
-class Lab:
+class Lab(Protocol):
+    """What a session runs cells on."""
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """The kernels under test."""
+
+    def columns(self, wanted: Wanted = ANYTHING, repeat: int = 1) -> list[Column]:
+        """The columns of the matrix for a scenario that wants this."""
+
+    def prepare(self) -> None:
+        """Do now, once, what many workers would all do first. Raises DaxcheckError."""
+
+    def run(self, scenario: str, program: Program, column: Column) -> Judged:
+        """Run one cell and judge it; infrastructure failures become ERROR outcomes."""
+
+    def close(self) -> None:
+        """Give up what is held."""
+
+
+class GuestLab:
     """Owns one target per kernel, made when first asked for."""
 
     def __init__(
         self, kernels: Sequence[Kernel], systems: Sequence[FileSystem], qemu: Qemu, seed: int, say: Say,
-        devices: Sequence[Device] = (Device.NVDIMM,),
+        devices: Sequence[Device] = (Device.NVDIMM,), engines: Sequence[Engine] = (Engine.PLUGIN,),
+        speed: Accel = Accel.TCG,
     ) -> None:  # fmt: skip
         releases = Counter(kernel.release for kernel in kernels)
         self.kernels = tuple(kernel if releases[kernel.release] == 1 else _distinct(kernel) for kernel in kernels)
         self.systems = tuple(systems)
         self.devices = tuple(devices)
+        self.engines = tuple(engines)
         self.seed = seed
+        self._speed = speed
         self._qemu = qemu
         self._say = say
-        self._targets: dict[tuple[str, Device], GuestTarget] = {}
-        self._refusals: dict[tuple[str, Device, FileSystem], str] = {}
+        self._targets: dict[tuple[str, Device, Engine], GuestTarget] = {}
+        self._refusals: dict[tuple[str, Device, Engine, FileSystem], str] = {}
 
     def columns(self, wanted: Wanted = ANYTHING, repeat: int = 1) -> list[Column]:
         """The columns of the matrix for a scenario that wants this."""
-        return columns(self.kernels, self.systems, wanted, repeat, self.devices)
+        return columns(self.kernels, self.systems, wanted, repeat, self.devices, self.engines)
 
-    def target(self, kernel: Kernel, device: Device = Device.NVDIMM) -> GuestTarget:
-        """The target that runs Programs on this kernel and device. Raises SetupError, UsageError, InfraError."""
-        key = (kernel.digest, device)
+    def target(
+        self, kernel: Kernel, device: Device = Device.NVDIMM, engine: Engine = Engine.PLUGIN
+    ) -> GuestTarget:
+        """The target that runs Programs on this kernel and device, watched by the engine.
+
+        Raises SetupError, UsageError, InfraError.
+        """
+        key = (kernel.digest, device, engine)
         if key not in self._targets:
             say = self._say
             name = kernel.release if device is Device.NVDIMM else f"{kernel.release} {device}"
-            self._targets[key] = provision.target(kernel, self._qemu, lambda text: say(f"{name}: {text}"), device)
+            self._targets[key] = provision.target(
+                kernel, self._qemu, lambda text: say(f"{name}: {text}"), device, engine, self._speed
+            )
         return self._targets[key]
 
     def prepare(self) -> None:
@@ -79,23 +111,23 @@ class Lab:
         for column in self.columns():
             with contextlib.suppress(Refused):
                 if not column.skip:
-                    self.target(column.kernel, column.device).golden(column.system).close()
+                    self.target(column.kernel, column.device, column.engine).golden(column.system).close()
 
     def run(self, scenario: str, program: Program, column: Column) -> Judged:
         """Run one cell and judge it; infrastructure failures become ERROR outcomes."""
-        target = self.target(column.kernel, column.device)
+        target = self.target(column.kernel, column.device, column.engine)
         skip = column.skip or self._refusal(target, column.system)
         if not skip:
             return judge_cell(target, scenario, program, column.system, self.seed)
-        return Judged(CellResult(
-            scenario, target.name, column.kernel.release, column.system.label, Outcome.SKIP, 0.0,
-            device=column.device, program=format_program(program), seed=self.seed, qemu=self._qemu.version,
-            plugin=target.plugin, error=skip,
-        ))  # fmt: skip
+        blank = unjudged(target, scenario, program, column.system, self.seed)
+        return Judged(replace(blank, outcome=Outcome.SKIP, error=skip))
+
+    def close(self) -> None:
+        """Guests end with the cells that they are for."""
 
     def _refusal(self, target: GuestTarget, system: FileSystem) -> str:
         """Why the kernel does not take this format; empty when it does. Any other failure is the cell's to tell."""
-        key = (target.kernel.digest, target.device, system)
+        key = (target.kernel.digest, target.device, target.engine, system)
         if key not in self._refusals:
             try:
                 target.golden(system).close()

@@ -1,11 +1,17 @@
 """From a kernel to a target that runs Programs on it: initramfs, plugin, machine."""
 
+from harness.errors import SetupError
 from harness.kernel import modules
 from harness.kernel.kernel import Kernel
 from harness.model.device import Device
-from harness.target.guest import GuestTarget, Say
-from harness.vm import initramfs, plugin
-from harness.vm.machine import Hardware, Plan, Qemu
+from harness.model.engine import Engine
+from harness.target.base import Say
+from harness.target.flushing import TraceTracker
+from harness.target.guest import GuestTarget
+from harness.target.tracking import PluginTracker
+from harness.target.watch import Tracker
+from harness.vm import accel, initramfs, plugin
+from harness.vm.machine import Accel, Hardware, Plan, Qemu
 
 
 def plan(kernel: Kernel, qemu: Qemu, hardware: Hardware | None = None) -> Plan:
@@ -15,6 +21,31 @@ def plan(kernel: Kernel, qemu: Qemu, hardware: Hardware | None = None) -> Plan:
     return Plan(qemu, hardware or Hardware(), kernel.image, initramfs.build(kernel))
 
 
-def target(kernel: Kernel, qemu: Qemu, say: Say, device: Device = Device.NVDIMM) -> GuestTarget:
-    """A target for the kernel; what it needs is built on first use and cached. Raises SetupError, UsageError."""
-    return GuestTarget(kernel, plan(kernel, qemu, Hardware(device=device)), plugin.build(qemu.path), say)
+def target(
+    kernel: Kernel, qemu: Qemu, say: Say, device: Device = Device.NVDIMM, engine: Engine = Engine.PLUGIN,
+    speed: Accel = Accel.TCG,
+) -> GuestTarget:  # fmt: skip
+    """A target for the kernel, under KVM if that is wanted and works.
+
+    What it needs is built on first use and cached. Raises SetupError, UsageError.
+    """
+    hardware = Hardware(device=device)
+    chosen = accel.choose(speed, plan(kernel, qemu, hardware), say)
+    return GuestTarget(kernel, chosen, tracker(qemu, hardware, engine), say)
+
+
+def tracker(qemu: Qemu, hardware: Hardware, engine: Engine) -> Tracker:
+    """What watches the runs of guests. Raises SetupError when QEMU cannot load the plugin."""
+    if engine is Engine.PLUGIN:
+        return PluginTracker(plugin.build(qemu.path), hardware)
+    return TraceTracker(hardware, engine)
+
+
+def strongest(qemu: Qemu, say: Say) -> Engine:
+    """The strongest engine that this QEMU can serve."""
+    try:
+        plugin.build(qemu.path)
+    except SetupError as error:
+        say(f"no plugin, so the kernel's own tracing tells what it flushes (--engine trace): {error}")
+        return Engine.TRACE
+    return Engine.PLUGIN

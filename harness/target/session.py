@@ -2,17 +2,20 @@
 
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
-from harness.errors import ChannelError, GuestDied, GuestHang, Refused, SetupError
-from harness.model import wire
+from harness.errors import ChannelError, GuestDied, GuestHang, InfraError, Refused, SetupError
+from harness.model import traced, wire
 from harness.model.frame import Message
 from harness.model.observation import FileView, OpResult
 from harness.model.program import Program, describe
 from harness.model.program import format as format_program
+from harness.model.traced import NOTHING_TRACED, Flushed, Traced
 from harness.model.units import PAGE
 from harness.target.filesystem import FileSystem
-from harness.vm.guest import AgentError, Guest
+from harness.target.peer import Peer
+from harness.vm.guest import AgentError
 
 FORMAT_SECONDS = 300.0
 """Seconds mkfs may take before the guest counts as hung."""
@@ -23,6 +26,17 @@ _REFUSALS = (errno.EINVAL, errno.EOPNOTSUPP)
 
 Piece = tuple[int, int]
 """Where a part of the file system lies: the offset on the medium and the length, in bytes."""
+
+
+class Flushes(Protocol):
+    """Takes the agent's account of what is flushed."""
+
+    def begin(self) -> None:
+        """The account begins: what memory holds now counts as persisted. No op has started yet."""
+
+    def take(self, flushed: Flushed) -> Flushed:
+        """An op has returned that flushed this, and the next one waits; gives back what counts of it."""
+
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +50,26 @@ class Attached:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What became of a Program: results by op, the files as they read while the power was on, a fatal signal."""
+    """What became of a Program: results by op, the files as they read while the power was on, a fatal signal, and what
+    the kernel's tracing told of it."""
 
     results: tuple[OpResult, ...]
     files: tuple[FileView, ...]
     signal: int = 0
     signal_op: int = -1
+    traced: Traced = NOTHING_TRACED
 
 
 class Session:
-    """A guest and the file system on its NVDIMM. Methods raise AgentError, GuestHang, GuestDied, ChannelError."""
+    """An agent and the file system that it works on. Methods raise AgentError, GuestHang, GuestDied, ChannelError.
 
-    def __init__(self, guest: Guest, system: FileSystem) -> None:
+    With `flushes` a run is traced: they are told what each op flushed.
+    """
+
+    def __init__(self, guest: Peer, system: FileSystem, flushes: Flushes | None = None) -> None:
         self.guest = guest
         self.system = system
+        self._flushes = flushes
 
     def attach(self, *, make: bool = False, write_cache: bool = True) -> Attached:
         """Bind the NVDIMMs in fsdax mode, lay them out, format them when `make`, and mount with DAX.
@@ -71,26 +91,52 @@ class Session:
                 raise kind(f"a fresh {system.label} cannot be mounted with DAX: {error}") from error
             raise
         domain = str(answer.get("persistence_domain", ""))[:64]
-        return Attached(_number(answer, "write_cache"), domain, _pieces(answer, self.guest.machine.nvdimm.size))
+        return Attached(_number(answer, "write_cache"), domain, _pieces(answer, self.guest.medium_size))
 
-    def run(self, program: Program, seed: int, on_cut: Callable[[], None]) -> Ran:
-        """Run the Program; `on_cut` is called while the guest waits at CutPower. `seed` varies how lanes race."""
+    def run(
+        self, program: Program, seed: int, on_cut: Callable[[], None], at_cut: Callable[[Ran], None] | None = None
+    ) -> Ran:
+        """Run the Program; `on_cut` is called while the guest waits at CutPower. `seed` varies how lanes race.
+
+        `at_cut` is called right before it with what has become of the Program by then; nothing was read back yet.
+        """
         reached = 0
+        flushed: list[Flushed] = []
 
         def on_event(message: Message) -> None:
             nonlocal reached
-            if message["event"] == "op":
-                reached = min(max(reached, _number(message, "index")), len(program.ops) - 1)
-            if message["event"] == "cut":
-                on_cut()
-                self.guest.send({"do": "go"})
+            match message["event"]:
+                case "op":
+                    reached = min(max(reached, _number(message, "index")), len(program.ops) - 1)
+                case "begin" if self._flushes is not None:
+                    self._flushes.begin()
+                    self.guest.send({"do": "go"})
+                case "flushed":
+                    flushed.append(self._flushed(message))
+                    self.guest.send({"do": "go"})
+                case "cut":
+                    if at_cut is not None:
+                        at_cut(ran_from_wire({**message, "files": [], "signal": None}, program))
+                    on_cut()
+                    self.guest.send({"do": "go"})
 
+        text, tracing = format_program(program), self._flushes is not None
         try:
-            answer = self.guest.call("run", on_event=on_event, program=format_program(program), seed=seed)
+            answer = self.guest.call("run", on_event=on_event, program=text, seed=seed, flushes=tracing)
         except (GuestHang, GuestDied) as error:
             where = f"; it was at op {reached}: {describe(program.ops[reached])}" if program.ops else ""
             raise type(error)(f"{error}{where}") from error
-        return ran_from_wire(answer, program)
+        ran = ran_from_wire(answer, program)
+        if tracing and ran.traced.lost:
+            raise InfraError(f"the flush trace is not whole: {ran.traced.lost}")
+        return replace(ran, traced=replace(ran.traced, flushed=tuple(flushed)))
+
+    def _flushed(self, message: Message) -> Flushed:
+        try:
+            found = traced.flushed_from_wire({name: message.get(name) for name in ("index", "ranges")})
+        except ValueError as error:
+            raise ChannelError(f"the agent's account of flushes is malformed: {error}") from error
+        return self._flushes.take(found) if self._flushes else found
 
     def observe(self, paths: tuple[str, ...]) -> tuple[FileView, ...]:
         """Read the files back by three views."""
@@ -119,17 +165,18 @@ def ran_from_wire(answer: Message, program: Program) -> Ran:
     try:
         results = wire.op_results_from_wire(answer.get("results"))
         files = wire.file_views_from_wire(answer.get("files"))
+        trace = traced.from_wire(answer)
     except ValueError as error:
         raise ChannelError(f"the agent's answer to run is malformed: {error}") from error
     told, ops = [result.index for result in results], len(program.ops)
     if signal is None and told != list(range(ops)):
         raise ChannelError(f"the agent told of {len(told)} ops of a Program of {ops}")
     if signal is None:
-        return Ran(results, files)
+        return Ran(results, files, traced=trace)
     number, index = _number(signal, "signal"), _number(signal, "index")
     if number <= 0 or not 0 <= index < ops or any(one >= ops for one in told):
         raise ChannelError(f"the agent told of signal {number} at op {index} of a Program of {ops}")
-    return Ran(results, files, number, index)
+    return Ran(results, files, number, index, trace)
 
 
 def _pieces(answer: Message, size: int) -> tuple[Piece, ...]:

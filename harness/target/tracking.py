@@ -1,5 +1,7 @@
-"""How a run is tracked: which plugin arguments make the log tell what is durable on which device."""
+"""The plugin engine: which plugin arguments make the log tell what is durable on which device."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,8 +9,12 @@ from harness.errors import QemuError
 from harness.media.log import PersistLog, PersistLogError, log_bytes
 from harness.memfile import MemFile
 from harness.model.device import TRAITS, Device
-from harness.model.ops import Plant, Planted
+from harness.model.engine import Engine
+from harness.model.ops import Plant
 from harness.model.program import Program
+from harness.target.base import Cut
+from harness.target.cut import LoggedCut
+from harness.target.watch import Media, Watch, faults
 from harness.vm import plugin as persistence
 from harness.vm import snapshot
 from harness.vm.guest import Nvdimm
@@ -18,21 +24,11 @@ LOG_RECORDS = 4 << 20
 """Records of a run's PersistLog (sparse memory): some 250 MiB of persisted lines."""
 
 
-@dataclass(frozen=True, slots=True)
-class Media:
-    """The two files of a run: `base`, what was on the media at first, and `live`, the memory that the guest uses."""
+class PluginTracker:
+    """Owns the persist log of one target's runs, one after the other, on one device."""
 
-    base: MemFile
-    live: MemFile
-
-
-def faults(program: Program) -> dict[Plant, Planted]:
-    """The faults that a Program plants."""
-    return {op.plant: op for op in program.ops if isinstance(op, Planted)}
-
-
-class Tracker:
-    """Owns the log of one target's runs, one after the other, on one device."""
+    engine = Engine.PLUGIN
+    append = ""
 
     def __init__(self, plugin: Path, hardware: Hardware) -> None:
         self.plugin = plugin
@@ -40,7 +36,7 @@ class Tracker:
         # One for all runs: the kernel takes longer to find fresh pages than the plugin to fill them.
         self._log = MemFile("persist-log", log_bytes(LOG_RECORDS))
 
-    def track(self, program: Program, media: Media, ram: Path, nvdimm: Nvdimm) -> snapshot.Tracking:
+    def tracking(self, program: Program, media: Media, ram: Path, nvdimm: Nvdimm) -> snapshot.Tracking:
         """A fresh log, and how QEMU is told to fill it. Raises QemuError."""
         PersistLog.create(self._log.fd, LOG_RECORDS).close()
         planted = faults(program)
@@ -61,6 +57,15 @@ class Tracker:
         )  # fmt: skip
         return snapshot.Tracking(argument, (self._log.fd, media.base.fd), str(self.plugin))
 
+    @property
+    def build(self) -> str:
+        return self.plugin.parent.name[:12]
+
+    @contextlib.contextmanager
+    def watch(self, program: Program, media: Media, nvdimm: Nvdimm) -> Iterator[Watch]:
+        with self.open() as log:
+            yield _LogWatch(self, log, program, media, nvdimm)
+
     def open(self) -> PersistLog:
         """The log of the present run."""
         return PersistLog.open(self._log.fd)
@@ -78,3 +83,18 @@ class Tracker:
     def keeps_caches(self) -> bool:
         """Whether a power failure takes no store of this device."""
         return TRAITS[self._hardware.device].keeps_caches
+
+
+@dataclass(frozen=True, slots=True)
+class _LogWatch:
+    tracker: PluginTracker
+    log: PersistLog
+    program: Program
+    media: Media
+    nvdimm: Nvdimm
+    flushes: None = None
+
+    def cut(self) -> Cut:
+        self.tracker.check(self.log, self.program)
+        keeps, live = self.tracker.keeps_caches, self.media.live.copy("live")
+        return LoggedCut(self.media.base, live, self.log, self.nvdimm.base, keeps_caches=keeps)

@@ -11,8 +11,9 @@ from harness.model import contents
 from harness.model.program import Program
 from harness.model.recorder import Recorder
 from harness.model.units import PAGE, PMD
+from harness.target.base import Recovery
 from harness.target.filesystem import FileSystem
-from harness.target.guest import GuestTarget, Recovery
+from harness.target.guest import GuestTarget
 from harness.target.timing import Split
 
 Alter = Callable[[MemFile], None]
@@ -22,7 +23,7 @@ class AlteredTarget(GuestTarget):
     """A target whose media change by themselves while the power is off."""
 
     def __init__(self, target: GuestTarget, alter: Alter) -> None:
-        super().__init__(target.kernel, target.plan, target._plugin, target._say)
+        super().__init__(target.kernel, target.plan, target._tracker, target._say)
         self._alter = alter
 
     def recover(

@@ -11,9 +11,10 @@ from harness.model.result import Outcome
 from harness.model.units import PAGE
 from harness.model.violation import Kind
 from harness.target import filesystem
+from harness.target.base import Recovery
 from harness.target.cell import judge_cell
 from harness.target.filesystem import FileSystem
-from harness.target.guest import GuestTarget, Recovery
+from harness.target.guest import GuestTarget
 from harness.target.session import Attached
 from harness.target.timing import Split
 
@@ -32,7 +33,7 @@ class DamagedTarget(GuestTarget):
 
 
 def damaging(target: GuestTarget, damage: Damage | None) -> DamagedTarget:
-    damaged = DamagedTarget(target.kernel, target.plan, target._plugin, target._say)
+    damaged = DamagedTarget(target.kernel, target.plan, target._tracker, target._say)
     damaged.damage = damage or (lambda medium, start: None)
     return damaged
 

@@ -14,12 +14,14 @@ from harness.model.recorder import Recorder
 from harness.model.result import CellResult, Outcome
 from harness.model.units import PAGE, PMD
 from harness.target import filesystem, tracking
+from harness.target.base import Recovery
 from harness.target.cell import judge_cell
 from harness.target.filesystem import FileSystem
-from harness.target.guest import GuestTarget, Recovery
+from harness.target.guest import GuestTarget
 from harness.target.session import Attached, Session
 from harness.target.timing import Split
-from harness.target.tracking import Media
+from harness.target.tracking import PluginTracker
+from harness.target.watch import Media
 from harness.vm import snapshot
 from harness.vm.guest import Guest
 
@@ -31,7 +33,7 @@ def judged(target: GuestTarget, program: Program) -> CellResult:
 
 
 def like(target: GuestTarget, kind: type[GuestTarget]) -> GuestTarget:
-    return kind(target.kernel, target.plan, target._plugin, target._say)
+    return kind(target.kernel, target.plan, target._tracker, target._say)
 
 
 def an_error(result: CellResult, *words: str) -> None:
@@ -44,6 +46,7 @@ class Untracked(GuestTarget):
     """Its guests run without the plugin, so its log stays empty."""
 
     def _tracked(self, program: Program, system: FileSystem, media: Media) -> Guest:
+        assert isinstance(self._tracker, PluginTracker)
         PersistLog.create(self._tracker._log.fd, tracking.LOG_RECORDS).close()
         return snapshot.start(self.plan_for(system), media.live, self._say)
 

@@ -15,7 +15,8 @@ from harness.media.log import PersistLog
 from harness.model.program import Program, format
 from harness.model.recorder import Recorder
 from harness.model.units import PMD
-from harness.target.guest import Execution, GuestTarget, OnCut
+from harness.target.base import Execution, OnCut
+from harness.target.guest import GuestTarget
 from harness.target.session import Session
 from harness.target.timing import Split
 from harness.vm import initramfs, interpreter, plugin
@@ -91,7 +92,7 @@ class MeddledTarget(GuestTarget):
     """A target that tells `heard` each event of a running Program after it has acted on it."""
 
     def __init__(self, target: GuestTarget, heard: Callable[[Guest, dict[str, Any]], None], seconds: float) -> None:
-        super().__init__(target.kernel, target.plan, target._plugin, target._say)
+        super().__init__(target.kernel, target.plan, target._tracker, target._say)
         self._heard = heard
         self._seconds = seconds
         self.pids: list[int] = []
@@ -107,7 +108,7 @@ class MeddledTarget(GuestTarget):
         on_cut: OnCut,
     ) -> None:
         self.pids.append(guest.machine.pid)
-        session.guest = Eavesdropper(guest, "run", self._heard, self._seconds)  # type: ignore[assignment]
+        session.guest = Eavesdropper(guest, "run", self._heard, self._seconds)
         super()._run(guest, session, program, seed, split, execution, on_cut)
 
 

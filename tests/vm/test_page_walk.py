@@ -9,7 +9,8 @@ from harness.model.units import LINE, PAGE, PMD
 from harness.target import filesystem
 from harness.target.guest import GuestTarget
 from harness.target.session import Session
-from harness.target.tracking import Media
+from harness.target.tracking import PluginTracker
+from harness.target.watch import Media
 
 BEGIN, END = 1 << 32, (1 << 32) + 1
 """The markers that harness.agent.translate puts around its flushes."""
@@ -20,12 +21,13 @@ PAGES = 3 * PMD // PAGE + 5
 def test_the_walk_agrees_with_pagemap(target_6_12: GuestTarget, fs: str) -> None:
     """Each line flushed through PMD and PTE mappings is recorded, in order and with its bytes, at the physical
     address that /proc/self/pagemap gives for it, and no other line is."""
-    system = filesystem.find(fs)
+    system, tracker = filesystem.find(fs), target_6_12._tracker
+    assert isinstance(tracker, PluginTracker)
     with (
         target_6_12.golden(system) as base,
         base.copy("walked") as medium,
         target_6_12._tracked(Program(()), system, Media(base, medium)) as guest,
-        target_6_12._tracker.open() as log,
+        tracker.open() as log,
     ):
         session = Session(guest, system)
         session.attach()

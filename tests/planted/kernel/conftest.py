@@ -134,17 +134,18 @@ def assembled(code: str, name: str, symbols: Symbols) -> tuple[int, bytes]:
 class PatchedSession(Session):
     """Patches its guest's kernel as soon as the file system is mounted."""
 
-    def __init__(self, session: Session, patch: Callable[[Guest], None], impatient: bool) -> None:
-        super().__init__(session.guest, session.system)
+    def __init__(self, guest: Guest, session: Session, patch: Callable[[Guest], None], impatient: bool) -> None:
+        super().__init__(guest, session.system)
+        self._machine = guest
         self._patch = patch
         self._impatient = impatient
 
     def attach(self, **settings: Any) -> Attached:
         if self._impatient:
-            run_in(self.guest, SHORTEN)
+            run_in(self._machine, SHORTEN)
             self.detach()
         attached = super().attach(**settings)
-        self._patch(self.guest)
+        self._patch(self._machine)
         return attached
 
 
@@ -157,7 +158,7 @@ class PatchedTarget(GuestTarget):
     def __init__(
         self, target: GuestTarget, symbols: Callable[[int], Symbols], faults: Faults, recovery: bool, impatient: bool
     ) -> None:
-        super().__init__(target.kernel, target.plan, target._plugin, target._say)
+        super().__init__(target.kernel, target.plan, target._tracker, target._say)
         self._symbols = symbols
         self._faults = faults
         self._recovery = recovery
@@ -165,7 +166,7 @@ class PatchedTarget(GuestTarget):
 
     def _run(self, guest: Guest, session: Session, *rest: Any) -> None:
         if not self._recovery:
-            session = PatchedSession(session, self._patch, self._impatient)
+            session = PatchedSession(guest, session, self._patch, self._impatient)
         super()._run(guest, session, *rest)
 
     def _recover(self, guest: Guest, *rest: Any) -> Any:

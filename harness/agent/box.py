@@ -1,0 +1,108 @@
+"""The agent on a machine with real pmem: a process of its own, started by the harness, that answers over a socket.
+
+All that it mounts is in a mount namespace that ends with it. It opens no device by name: the one under test is a
+descriptor that it inherits, which somebody else has checked.
+"""
+
+import os
+import signal
+import sys
+from dataclasses import replace
+
+from harness.agent import device, drops, mounts, probes, serve, syscalls, trace
+from harness.agent.channel import Channel, Closed
+from harness.agent.cpu import Cpu
+from harness.agent.flushes import FlushTrace
+from harness.agent.medium import Medium
+from harness.agent.pmem import Pmem, read, without_write_cache, write
+from harness.agent.serve import Agent, Attached
+from harness.agent.witness import Traces
+from harness.errors import SetupError
+from harness.model.frame import Message
+
+
+class BoxAgent(Agent):
+    """The Agent whose device is the pmem disk `disk`, its first `medium.size` bytes, open at `fd`."""
+
+    def __init__(self, cpu: Cpu, traces: Traces, untraced: str, disk: str, fd: int, medium: Medium) -> None:
+        super().__init__(cpu, traces, [], untraced)
+        self._disk = disk
+        self._source = f"/proc/self/fd/{fd}"
+        self._medium = medium
+        self._write_cache = ""
+
+    def do(self, channel: Channel, command: Message) -> Message:
+        match command["do"]:
+            case "attach":
+                return self._attach(command["fs"], command["options"], command.get("format") is not None,
+                                    command.get("write_cache", True))  # fmt: skip
+            case "detach":
+                return self._detach()
+            case "translate" | "shell":
+                raise ValueError(f"{command['do']} is for guests")
+            case _:
+                return super().do(channel, command)
+
+    def _attach(self, fs: str, options: str, new: bool, write_cache: bool) -> Message:
+        """Mount what lies on the device, with FS_XFLAG_DAX for the root of a `new` file system that wants that."""
+        pmem = self._pmem()
+        if not write_cache:
+            self._write_cache = str(pmem.write_cache)
+            pmem = without_write_cache(pmem)
+        try:
+            device.mount(self._source, fs, options, new)
+        except OSError:
+            self._restore()
+            raise
+        self._attached = Attached(mounts.found(device.ROOT, options), self._medium)
+        return {
+            "device": pmem.name, "pieces": [list(piece) for piece in self._medium.pieces],
+            "write_cache": pmem.write_cache, "persistence_domain": pmem.persistence_domain, "seconds": {},
+        }  # fmt: skip
+
+    def _detach(self) -> Message:
+        if os.path.ismount(device.ROOT):
+            syscalls.umount(device.ROOT)
+        self._restore()
+        return {"seconds": {}}
+
+    def _restore(self) -> None:
+        if self._write_cache:
+            write(f"/sys/block/{self._disk}/dax/write_cache", self._write_cache)
+            self._write_cache = ""
+
+    def _pmem(self) -> Pmem:
+        disk = f"/sys/block/{self._disk}"
+        region = os.path.realpath(f"{disk}/device")
+        while region != "/" and not os.path.basename(region).startswith("region"):
+            region = os.path.dirname(region)
+        domain = f"{region}/persistence_domain"
+        return Pmem(
+            self._disk, 0, self._medium.size, int(read(f"{disk}/dax/write_cache")),
+            read(domain) if os.path.exists(domain) else "",
+        )  # fmt: skip
+
+
+def main() -> None:
+    """Serve until the harness closes its end. Arguments: socket, descriptor of the device, its disk, where it starts in
+    physical memory, bytes of it to use, and whether its host makes it durable."""
+    sock, fd, origin, size, by_host = (int(sys.argv[place]) for place in (1, 2, 4, 5, 6))
+    syscalls.die_with_parent(signal.SIGKILL)
+    syscalls.private_mounts()
+    medium, untraced = Medium(origin, size, ((0, size),), bool(by_host)), ""
+    traces = Traces(trace.available(), drops.available())
+    try:
+        traces = replace(traces, flushes=FlushTrace())
+    except (OSError, SetupError) as error:
+        untraced = str(error)
+    agent = BoxAgent(Cpu(), traces, untraced, sys.argv[3], fd, medium)
+    try:
+        serve.serve(Channel(sock, sock), agent, lambda: None)
+    except Closed:
+        pass
+    finally:
+        probes.remove_all()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""What every target has in common: Programs run on it, its power is cut, and images are recovered on it.
+
+Its agent interprets Programs where the device is; all else happens here, in the harness.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.media.image import CrashImage
+from harness.model.device import Device
+from harness.model.engine import Engine
+from harness.model.observation import FileView
+from harness.model.ops import Plant
+from harness.model.program import Program
+from harness.target.filesystem import FileSystem
+from harness.target.session import Attached, Ran
+from harness.target.timing import Split
+from harness.vm.console import Complaint
+
+Say = Callable[[str], None]
+OnCut = Callable[[], None]
+
+
+class Cut(Protocol):
+    """The moment the power failed: what was persisted, and what the caches held.
+
+    `dated`: images of earlier moments can be had.
+    """
+
+    dated: bool
+
+    @property
+    def unpersisted_lines(self) -> int:
+        """Cache lines of the medium in which memory and media differ."""
+
+    def images(self, seed: int) -> Iterator[CrashImage]:
+        """The crash images of this cut; none if the engine makes none."""
+
+    def after(self, index: int, *, strict: bool = False) -> CrashImage:
+        """The pessimistic image of a dated cut right after op `index`."""
+
+    def strict(self, index: int) -> CrashImage | None:
+        """The pessimistic image of a cut right after op `index` when only explicit fences complete flushes; None when
+        that is the same, or cannot be told."""
+
+    def close(self) -> None:
+        """Give the media up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What was found on one crash image.
+
+    `failure` says why it could not be mounted or read; `unsound` is what fsck said of it once it was unmounted.
+    """
+
+    image: str
+    files: tuple[FileView, ...] = ()
+    complaints: tuple[Complaint, ...] = ()
+    console: str = ""
+    failure: str = ""
+    unsound: str = ""
+
+
+@dataclass(slots=True)
+class Execution:
+    """One run of a Program up to its cut. `ran` and `cut` are None when the kernel died before.
+
+    `unsound` is what fsck said after all files had been removed and the file system was unmounted.
+    """
+
+    attached: Attached | None = None
+    ran: Ran | None = None
+    cut: Cut | None = None
+    unsound: str = ""
+    complaints: tuple[Complaint, ...] = ()
+    console: str = ""
+
+
+class Target(Protocol):
+    """Where Programs run. Methods raise InfraError for what is no verdict on the kernel."""
+
+    name: str
+
+    @property
+    def engine(self) -> Engine:
+        """What tells what is durable."""
+
+    @property
+    def release(self) -> str:
+        """The kernel under test."""
+
+    @property
+    def device(self) -> Device:
+        """What the file system lies on."""
+
+    def unlike(self, planted: Collection[Plant], attached: Attached) -> str:
+        """Why the kernel does not see the device as it must, with these faults planted; empty if it does."""
+
+    def spared(self, program: Program) -> str:
+        """Why the Program is not to run here at all; empty if it may."""
+
+    @property
+    def qemu(self) -> str:
+        """The version of QEMU; empty where there is none."""
+
+    @property
+    def plugin(self) -> str:
+        """The build of the persistence plugin; empty where there is none."""
+
+    def execute(
+        self, program: Program, system: FileSystem, split: Split, seed: int = 1
+    ) -> AbstractContextManager[Execution]:
+        """Run the Program, its lanes racing as `seed` says; the Execution's cut is valid inside the context."""
+
+    def recover(
+        self, crashes: Iterable[CrashImage], system: FileSystem, paths: tuple[str, ...], split: Split
+    ) -> Iterator[Recovery]:
+        """Mount, reread and unmount each image; closes the images."""

@@ -1,0 +1,241 @@
+"""The target that is this machine: Programs run on a pmem device that the user has given up, beside the harness.
+
+There is no plugin here: the kernel's own tracing says what was flushed. The power is cut by putting what was persisted
+on the device and mounting that, so the file system is small, whatever the size of the device.
+"""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Callable, Collection, Iterable, Iterator
+from types import TracebackType
+from typing import Self
+
+from harness.errors import InfraError, SetupError
+from harness.media.flushes import FlushLog
+from harness.media.image import CrashImage
+from harness.memfile import MemFile
+from harness.model import ops
+from harness.model.device import TRAITS, Device
+from harness.model.engine import Engine
+from harness.model.ops import Advice, Plant
+from harness.model.program import Program
+from harness.target import fsck, mkfs, signature, steps
+from harness.target.base import Execution, Recovery, Say
+from harness.target.boxagent import BoxAgent
+from harness.target.claim import Claim
+from harness.target.deedbook import Deedbook
+from harness.target.deeds import WRITEBACK, Erased, Sysctl, Tracing, WriteCache
+from harness.target.discover import Kind, PmemDevice
+from harness.target.disk import Disk
+from harness.target.filesystem import FileSystem
+from harness.target.flushing import CoverageWatch, FlushWatch, ignored
+from harness.target.permit import Permit
+from harness.target.session import Attached, Ran, Session
+from harness.target.timing import Split
+from harness.target.watch import Watch, faults
+from harness.vm.console import Complaint
+
+OWNED = 384 << 20
+"""Bytes of the device that hold the file system: as many as a guest's NVDIMM has."""
+AtCut = Callable[[str, Attached, Ran, tuple[Complaint, ...]], None]
+"""Told at a cut: the UUID of the file system, the device, what became of the ops, what the kernel complained about."""
+_POISON = (Advice.HWPOISON, Advice.SOFT_OFFLINE)
+_RAMDISK = (ops.DirectStore, ops.DirectLoad)
+
+
+def kind_of(device: PmemDevice) -> Device:
+    """What of a store survives on it."""
+    if device.kind is Kind.NVDIMM:
+        return Device.EADR if device.persistence_domain == TRAITS[Device.EADR].persistence_domain else Device.NVDIMM
+    return Device.VIRTIO_PMEM if device.kind is Kind.VIRTIO else Device.MEMMAP
+
+
+class LocalTarget:
+    """Runs Programs on one device of this machine; a context manager. Methods raise InfraError."""
+
+    name = "local"
+    qemu = ""
+    plugin = ""
+
+    def __init__(self, permit: Permit, engine: Engine, say: Say) -> None:
+        self.engine = engine
+        self.release = os.uname().release
+        self.device = kind_of(permit.device)
+        self._permit = permit
+        self._say = say
+        self._golden: dict[FileSystem, MemFile] = {}
+        self._agent: BoxAgent | None = None
+        self._broken = ""
+
+    def __enter__(self) -> Self:
+        """Claim the device. Raises UsageError when it may not be erased after all, SetupError."""
+        device = self._permit.device
+        if not device.write_cache and self.device is not Device.EADR:
+            raise SetupError(f"{device.path}: dax/write_cache is 0, so the kernel flushes nothing: write 1 to it")
+        with contextlib.ExitStack() as stack:
+            self._deeds = stack.enter_context(Deedbook())
+            self._claim = stack.enter_context(Claim(self._permit, OWNED))
+            self._disk = stack.enter_context(Disk(self._claim))
+            self._deeds.record(Erased(device.name))
+            stack.enter_context(self._deeds.during(Tracing()))
+            stack.callback(self._drop_agent)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        for image in self._golden.values():
+            image.close()
+        self._stack.close()
+
+    def unlike(self, planted: Collection[Plant], attached: Attached) -> str:
+        """The kernel must say the same as when the device was looked at."""
+        found = self._permit.device
+        wanted = 0 if Plant.WRITE_CACHE_OFF in planted else int(bool(found.write_cache))
+        if attached.write_cache != wanted:
+            return f"dax/write_cache is {attached.write_cache}, not {wanted}: a cut proves nothing"
+        if attached.persistence_domain != found.persistence_domain:
+            return f"persistence_domain is {attached.persistence_domain}, not {found.persistence_domain}"
+        return ""
+
+    def spared(self, program: Program) -> str:
+        """What would harm the machine, or need a device that nobody named."""
+        if any(isinstance(op, ops.Madvise) and op.advice in _POISON for op in program.ops):
+            return "it poisons memory, which this machine would then lack until it is booted again: guests run it"
+        if any(isinstance(op, _RAMDISK) for op in program.ops):
+            return "it needs a RAM disk of its own: guests have one"
+        return ""
+
+    @contextlib.contextmanager
+    def execute(self, program: Program, system: FileSystem, split: Split, seed: int = 1) -> Iterator[Execution]:
+        """Run the Program; the Execution's cut is valid inside the context."""
+        with contextlib.ExitStack() as stack:
+            with split.step("golden"):
+                base = self.golden(system)
+                self._disk.put(base)
+            agent = self._started()
+            watch = stack.enter_context(self._watch(program))
+            execution = Execution()
+
+            def on_cut() -> None:
+                with split.step("cut"):
+                    cut = execution.cut = watch.cut()
+                    stack.callback(cut.close)
+
+            if Plant.WRITE_CACHE_OFF in faults(program):
+                stack.enter_context(self._deeds.during(WriteCache.of(self._permit.device.name)))
+            session = Session(agent, system, watch.flushes)
+            with self._trusted():
+                steps.run(session, program, seed, split, execution, on_cut, lambda _: self._check(system))
+            yield execution
+
+    def recover(
+        self, crashes: Iterable[CrashImage], system: FileSystem, paths: tuple[str, ...], split: Split
+    ) -> Iterator[Recovery]:
+        """Put each image on the device, mount, reread and unmount it; closes the images."""
+        for crash in crashes:
+            with crash.media, split.step("recover"):
+                if not system.journal:
+                    fsck.repair(system, crash.media, self._pieces)
+                self._disk.put(crash.media)
+                with self._trusted():
+                    session = Session(self._started(), system)
+                    recovery = steps.recover(session, crash.name, paths, lambda _: self._check(system))
+            if recovery.complaints or recovery.failure:
+                self._drop_agent()
+            yield recovery
+
+    def until_cut(self, program: Program, system: FileSystem, seed: int, at_cut: AtCut) -> None:
+        """Run the Program up to its cut and call `at_cut` there, with all mappings in place; end it after that.
+
+        Nothing is read back, and nothing is copied: reading would push what the CPU caches hold onto the medium. Nor
+        does the kernel write back by itself what nobody synced, however long the cut takes to come.
+        """
+        writeback = Sysctl.of(WRITEBACK)
+        self._disk.put(self.golden(system))
+        ours = [found.uuid for found in signature.read(self._claim.source, (self._claim.fileno(),)) if found.ours]
+        agent = self._started()
+        try:
+            with self._deeds.during(writeback):
+                writeback.set("0")
+                session = Session(agent, system)
+                attached = session.attach()
+                session.run(
+                    program, seed, lambda: None, lambda ran: at_cut(ours[0], attached, ran, tuple(agent.complaints()))
+                )
+        finally:
+            self._drop_agent()
+
+    def left(self, name: str) -> MemFile:
+        """What lies on the unmounted device; owned by the caller."""
+        media = self._disk.dump(name)
+        self._disk.seen(media)
+        return media
+
+    def golden(self, system: FileSystem) -> MemFile:
+        """The medium with a fresh file system, kept by the target. Raises Refused when the kernel does not take it."""
+        if system not in self._golden:
+            self._say(f"formatting {system.label}")
+            with contextlib.ExitStack() as stack:
+                blank = stack.enter_context(MemFile("golden", OWNED))
+                mkfs.make(system, blank, uuid.uuid4())
+                self._disk.put(blank)
+                with self._trusted():
+                    session = Session(self._started(), system)
+                    session.attach(make=True)
+                    session.detach()
+                self._golden[system] = self.left("golden")
+        return self._golden[system]
+
+    @property
+    def _pieces(self) -> tuple[tuple[int, int], ...]:
+        return ((0, OWNED),)
+
+    @contextlib.contextmanager
+    def _watch(self, program: Program) -> Iterator[Watch]:
+        if self.engine is Engine.COVERAGE:
+            yield CoverageWatch(ignored(program))
+            return
+        keeps = TRAITS[self.device].keeps_caches
+        with FlushLog() as log:
+            yield FlushWatch(log, self._disk, lambda: self._disk.dump("live"), keeps, ignored(program))
+
+    def _check(self, system: FileSystem) -> str:
+        with self._disk.dump("fsck") as medium:
+            self._disk.seen(medium)
+            return fsck.check(system, medium, self._pieces)
+
+    def _started(self) -> BoxAgent:
+        """The agent; a new one when there is none any more. Raises InfraError once the kernel has oopsed."""
+        if self._broken:
+            raise InfraError(f"this machine's kernel is broken since an earlier cell, boot it again: {self._broken}")
+        if self._agent is None:
+            agent = BoxAgent(self._claim, self._permit.device, self._deeds.environment)
+            if untraced := agent.features.get("untraced"):
+                agent.close()
+                raise SetupError(f"this kernel's flushes cannot be traced, so nothing can be judged: {untraced}")
+            if not agent.features.get("fault_trace") and not agent.features.get("pagemap_scan"):
+                self._say("the kernel tells nothing of DAX faults: scenarios that ask for PMD mappings will be ERROR")
+            self._agent = agent
+        self._disk.forget()
+        return self._agent
+
+    @contextlib.contextmanager
+    def _trusted(self) -> Iterator[None]:
+        """What leaves this with an error leaves an agent in a state that nobody knows: it is ended, with its mounts."""
+        try:
+            yield
+        except InfraError:
+            self._drop_agent()
+            raise
+        if self._agent is not None and self._agent.complaints():
+            self._drop_agent()
+
+    def _drop_agent(self) -> None:
+        agent, self._agent = self._agent, None
+        self._disk.forget()
+        if agent is not None:
+            self._broken = self._broken or agent.broken()
+            agent.close()
+
+

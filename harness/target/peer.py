@@ -1,0 +1,38 @@
+"""An agent as the harness sees it, wherever it runs: in a guest, or beside us."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from harness.errors import GuestDied, GuestHang, InfraError
+from harness.model.frame import Message
+from harness.vm.console import Complaint
+from harness.vm.guest import ANSWER, AgentError
+
+
+class Peer(Protocol):
+    """An agent that answers; Guest is one."""
+
+    @property
+    def medium_size(self) -> int:
+        """Bytes of the medium that the agent works on."""
+
+    def call(self, do: str, seconds: float = ANSWER, on_event: Callable[[Message], None] | None = None,
+             **arguments: Any) -> Message:  # fmt: skip
+        """Send a command; what the agent answers. Raises AgentError, GuestHang, GuestDied, ChannelError."""
+
+    def send(self, message: Message) -> None:
+        """Send a message that needs no answer of its own."""
+
+    def complaints(self) -> list[Complaint]:
+        """What its kernel has complained about."""
+
+    def said(self) -> str:
+        """All that its kernel has said."""
+
+
+def is_verdict(error: InfraError, peer: Peer) -> bool:
+    """Whether an agent failed by its kernel's doing: it died, hung or failed a command, and the kernel said why.
+
+    An oops kills the process that ran into it and leaves what that held, so that the umount fails with EBUSY.
+    """
+    return isinstance(error, GuestDied | GuestHang | AgentError) and bool(peer.complaints())

@@ -1,0 +1,94 @@
+"""The engines that rest on the kernel's tracing reach the plugin's verdicts, and turn red by planted faults."""
+
+from collections.abc import Callable
+
+import pytest
+
+from harness.kernel.kernel import Kernel
+from harness.model.engine import Engine
+from harness.model.ops import Plant
+from harness.model.program import Program
+from harness.model.recorder import Recorder
+from harness.model.result import CellResult, Outcome
+from harness.model.units import PAGE, PMD
+from harness.model.violation import Kind
+from harness.target import filesystem, provision
+from harness.target.cell import judge_cell
+from harness.vm.machine import Qemu
+
+Scenario = Callable[[str, str], Program]
+TRACING = (Engine.TRACE, Engine.COVERAGE)
+
+
+@pytest.fixture(scope="module")
+def judged(qemu: Qemu) -> Callable[[Kernel, Engine, str, Program], CellResult]:
+    """Judges a Program on a kernel by an engine; one target per kernel and engine."""
+    made = {}
+
+    def judge(kernel: Kernel, engine: Engine, fs: str, program: Program) -> CellResult:
+        key = (kernel.digest, engine)
+        if key not in made:
+            made[key] = provision.target(kernel, qemu, print, engine=engine)
+        result = judge_cell(made[key], "cell", program, filesystem.find(fs), 1).result
+        assert result.engine is engine
+        return result
+
+    return judge
+
+
+@pytest.mark.parametrize("engine", TRACING)
+@pytest.mark.parametrize("fs", ["ext4", "xfs"])
+def test_a_promise_kept(
+    kernel_6_1: Kernel, judged: Callable[..., CellResult], scenario: Scenario, engine: Engine, fs: str
+) -> None:
+    """6.1 flushes the whole PMD before it punches, and either engine says so."""
+    result = judged(kernel_6_1, engine, fs, scenario("test_punch_hole", "test_page_inside_dirty_pmd"))
+    assert result.outcome is Outcome.PASS, result.why
+    assert bool(result.images) == (engine is Engine.TRACE)
+
+
+@pytest.mark.parametrize("engine", TRACING)
+def test_a_promise_broken(
+    kernel_6_12: Kernel, judged: Callable[..., CellResult], scenario: Scenario, engine: Engine
+) -> None:
+    """6.12 on ext4 drops the dirty PMD: 511 pages, the same msync and the same culprit as by the plugin."""
+    program = scenario("test_punch_hole", "test_page_inside_dirty_pmd")
+    found = [judged(kernel_6_12, one, "ext4", program) for one in (engine, Engine.PLUGIN)]
+    told = []
+    for result in found:
+        assert result.outcome is Outcome.FAIL, result.why
+        loss = max(result.violations, key=lambda one: one.bytes)
+        told.append((loss.path, loss.op, loss.ranges, loss.bytes, loss.culprit))
+    assert told[0] == told[1]
+    assert told[0][3] == 511 * PAGE and "ext4_punch_hole" in told[0][4]
+
+
+@pytest.mark.parametrize("engine", TRACING)
+@pytest.mark.parametrize(
+    "control",
+    ["must_lose_store_pmd", "must_lose_ignored_flushes", "must_lose_write_cache_off", "must_lose_async_msync"],
+)
+def test_a_control_loses(
+    kernel_6_1: Kernel, judged: Callable[..., CellResult], scenario: Scenario, engine: Engine, control: str
+) -> None:
+    """What nothing flushed, a flush that the hardware ignored, a kernel that believes in no cache: each is seen."""
+    result = judged(kernel_6_1, engine, "xfs", scenario("test_controls", f"test_{control}"))
+    assert result.outcome is Outcome.XFAIL, result.why
+    if engine is Engine.COVERAGE:
+        assert {violation.kind for violation in result.violations} == {Kind.UNFLUSHED}
+
+
+def test_names_need_a_cut(kernel_6_1: Kernel, judged: Callable[..., CellResult], scenario: Scenario) -> None:
+    """Flush coverage judges what was stored: of a name it says nothing, and so does the verdict."""
+    result = judged(kernel_6_1, Engine.COVERAGE, "xfs", scenario("test_controls", "test_must_lose_rename"))
+    assert result.outcome is Outcome.SKIP and "needs a power cut" in result.error
+
+
+def test_a_lying_fence_is_for_the_plugin(kernel_6_1: Kernel, judged: Callable[..., CellResult]) -> None:
+    """Tracing sees no fence, so a planted one that lies is not run."""
+    dax = Recorder()
+    dax.plant(Plant.NO_FENCE, 0, PMD)
+    dax.create("data", size=PMD)
+    dax.cut_power()
+    result = judged(kernel_6_1, Engine.TRACE, "xfs", dax.program())
+    assert result.outcome is Outcome.SKIP and "only the plugin engine sees fences" in result.error
