@@ -85,7 +85,7 @@ class Account:
             if skipped:
                 lost = lost or f"the end of a flush by thread {thread} was missed"
             if flush is not None and (span := self._span(flush, int(left or 0), medium)):
-                found.append(span)
+                found += medium.heard(span) if flush[0] in (WRITE_BACK, HOST) else [span]
         if sum(map(len, self._pending.values())) > PENDING_LIMIT:
             lost = lost or f"more than {PENDING_LIMIT} flushes do not end"
         return found, lost

@@ -21,6 +21,7 @@ class Medium:
     """Physical memory [origin, origin+size), and the pieces of it that are the file system's device, in its order.
 
     `by_host`: a store is durable once the host has answered a flush request, and by no instruction (virtio-pmem).
+    `deaf`: bytes that ignore being flushed, a planted fault; stores past the caches do reach them.
     All of it has struct pages, and so is in the kernel's direct map: no device without them takes a file system with
     DAX (fs_dax_get_by_bdev() asks for QUEUE_FLAG_DAX, which pmem sets by PFN_MAP; DAX_PGMAP of later kernels).
     """
@@ -29,6 +30,12 @@ class Medium:
     size: int
     pieces: tuple[Piece, ...]
     by_host: bool = False
+    deaf: Range = (0, 0)
+
+    def heard(self, span: Range) -> list[Range]:
+        """What of a flushed range is not deaf to that."""
+        pieces = (span[0], min(span[1], self.deaf[0])), (max(span[0], self.deaf[1]), span[1])
+        return [piece for piece in pieces if piece[0] < piece[1]] if self.deaf[0] < self.deaf[1] else [span]
 
     def clipped(self, start: int, end: int) -> Range | None:
         """Physical [start, end) in bytes of the medium; None when nothing of it is there."""

@@ -17,6 +17,9 @@ from harness.agent.witness import Traces
 from harness.errors import ChannelError, InfraError, SetupError
 from harness.model import program
 from harness.model.frame import Message
+from harness.model.ops import Plant, Planted
+from harness.model.program import Program
+from harness.model.traced import Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +96,21 @@ class Agent:
             if event["event"] in ("begin", "cut", "flushed") and (answer := channel.receive()) != {"do": "go"}:
                 raise ChannelError(f"at {event['event']} the host said {answer!r:.100}, not go")
 
-        answer = run.run(self._cpu, self._watched_by(flushes), place, wanted, int(seed), on_event)
+        answer = run.run(self._cpu, self._watched_by(flushes, _deaf(wanted)), place, wanted, int(seed), on_event)
         if not place.mounted:
             place.mount()
         return {**answer, **self._observe(wanted.names())}
 
-    def _watched_by(self, flushes: bool) -> Traces:
-        """The traces of a run. Raises OSError, SetupError where flushes cannot be traced."""
+    def _watched_by(self, flushes: bool, deaf: Range) -> Traces:
+        """The traces of a run on a medium that is `deaf` to flushes of that range.
+
+        Raises OSError, SetupError where flushes cannot be traced.
+        """
         if not flushes:
             return replace(self._traces, flushes=None)
         if self._traces.flushes is None:
             self._traces = replace(self._traces, flushes=FlushTrace())
-        traces = replace(self._traces, medium=self._found().medium)
+        traces = replace(self._traces, medium=replace(self._found().medium, deaf=deaf))
         if traces.flushes is not None and traces.medium is not None and not traces.flushes.covers(traces.medium):
             raise SetupError("no kprobe on virtio_pmem_flush: the host's flushes of this device cannot be traced")
         return traces
@@ -127,6 +133,12 @@ class Agent:
         if self._attached is None:
             raise InfraError("no file system is there: attach first")
         return self._attached
+
+
+def _deaf(wanted: Program) -> Range:
+    """The bytes of the medium whose flushes the Program has ignored."""
+    planted = (op for op in wanted.ops if isinstance(op, Planted) and op.plant is Plant.IGNORE_FLUSH)
+    return next(((op.start, op.end) for op in planted), (0, 0))
 
 
 def serve(channel: Channel, agent: Agent, after: Callable[[], None]) -> NoReturn:

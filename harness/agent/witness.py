@@ -107,7 +107,8 @@ class Witness:
     def _note_flushes(
         self, index: int, done: Iterable[Op], handles: Handles, flushes: FlushTrace, medium: Medium
     ) -> None:
-        own = [] if medium.by_host else [line for op in done for line in self._flushed(op, handles, medium)]
+        touched = [] if medium.by_host else [line for op in done for line in self._flushed(op, handles, medium)]
+        own = [piece for line in touched for piece in medium.heard(line)]
         ranges, lost = flushes.read(medium)
         if lost:
             self._lose(lost)

@@ -9,13 +9,12 @@ from harness.media.flushes import FlushLog, Live, LiveFile
 from harness.memfile import MemFile
 from harness.model.device import TRAITS
 from harness.model.engine import Engine
-from harness.model.ops import Plant
 from harness.model.program import Program
-from harness.model.traced import Flushed, Range
+from harness.model.traced import Flushed
 from harness.target.base import Cut
 from harness.target.cut import FlushedCut, Uncut
 from harness.target.session import Flushes
-from harness.target.watch import Media, Watch, faults
+from harness.target.watch import Media, Watch
 from harness.vm.guest import Nvdimm
 from harness.vm.machine import Hardware
 
@@ -36,37 +35,20 @@ class TraceTracker:
     @contextlib.contextmanager
     def watch(self, program: Program, media: Media, nvdimm: Nvdimm) -> Iterator[Watch]:
         if self.engine is Engine.COVERAGE:
-            yield CoverageWatch(ignored(program))
+            yield CoverageWatch()
             return
         with FlushLog() as log:
-            yield FlushWatch(log, LiveFile(media.live), lambda: media.live.copy("live"), self._keeps_caches,
-                             ignored(program))  # fmt: skip
-
-
-def ignored(program: Program) -> Range:
-    """The bytes of the medium of which a planted fault ignores the flushes."""
-    plant = faults(program).get(Plant.IGNORE_FLUSH)
-    return (plant.start, plant.end) if plant else (0, 0)
-
-
-def heeded(flushed: Flushed, ignored: Range) -> Flushed:
-    """What is left of the account of an op's flushes without those of the `ignored` bytes."""
-    pieces = [
-        (low, high) for start, end in flushed.ranges
-        for low, high in ((start, min(end, ignored[0])), (max(start, ignored[1]), end)) if low < high
-    ]  # fmt: skip
-    return Flushed(flushed.index, tuple(pieces)) if ignored[0] < ignored[1] else flushed
+            yield FlushWatch(log, LiveFile(media.live), lambda: media.live.copy("live"), self._keeps_caches)
 
 
 @dataclass(frozen=True, slots=True)
 class FlushWatch:
-    """Keeps what each op flushes of `live`, but of `ignored`; `copy` makes a private copy of all that is live."""
+    """Keeps what each op flushes of `live`; `copy` makes a private copy of all that is live."""
 
     log: FlushLog
     live: Live
     copy: Callable[[], MemFile]
     keeps_caches: bool
-    ignored: Range = (0, 0)
 
     @property
     def flushes(self) -> Flushes:
@@ -75,20 +57,15 @@ class FlushWatch:
     def begin(self) -> None:
         self.log.begin(self.copy())
 
-    def take(self, flushed: Flushed) -> Flushed:
-        taken = heeded(flushed, self.ignored)
-        self.log.add(taken, self.live)
-        return taken
+    def take(self, flushed: Flushed) -> None:
+        self.log.add(flushed, self.live)
 
     def cut(self) -> Cut:
         return FlushedCut(self.copy(), self.log, keeps_caches=self.keeps_caches)
 
 
-@dataclass(frozen=True, slots=True)
 class CoverageWatch:
     """Has the agent tell what is flushed, and keeps no media."""
-
-    ignored: Range = (0, 0)
 
     @property
     def flushes(self) -> Flushes:
@@ -97,8 +74,8 @@ class CoverageWatch:
     def begin(self) -> None:
         """There are no media to begin with."""
 
-    def take(self, flushed: Flushed) -> Flushed:
-        return heeded(flushed, self.ignored)
+    def take(self, flushed: Flushed) -> None:
+        """The session gathers the account itself."""
 
     def cut(self) -> Cut:
         return Uncut()

@@ -29,7 +29,7 @@ from harness.target.deeds import WRITEBACK, Erased, Sysctl, Tracing, WriteCache
 from harness.target.discover import Kind, PmemDevice
 from harness.target.disk import Disk
 from harness.target.filesystem import FileSystem
-from harness.target.flushing import CoverageWatch, FlushWatch, ignored
+from harness.target.flushing import CoverageWatch, FlushWatch
 from harness.target.permit import Permit
 from harness.target.session import Attached, Ran, Session
 from harness.target.timing import Split
@@ -114,7 +114,7 @@ class LocalTarget:
                 base = self.golden(system)
                 self._disk.put(base)
             agent = self._started()
-            watch = stack.enter_context(self._watch(program))
+            watch = stack.enter_context(self._watch())
             execution = Execution()
 
             def on_cut() -> None:
@@ -192,13 +192,13 @@ class LocalTarget:
         return ((0, OWNED),)
 
     @contextlib.contextmanager
-    def _watch(self, program: Program) -> Iterator[Watch]:
+    def _watch(self) -> Iterator[Watch]:
         if self.engine is Engine.COVERAGE:
-            yield CoverageWatch(ignored(program))
+            yield CoverageWatch()
             return
         keeps = TRAITS[self.device].keeps_caches
         with FlushLog() as log:
-            yield FlushWatch(log, self._disk, lambda: self._disk.dump("live"), keeps, ignored(program))
+            yield FlushWatch(log, self._disk, lambda: self._disk.dump("live"), keeps)
 
     def _check(self, system: FileSystem) -> str:
         with self._disk.dump("fsck") as medium:

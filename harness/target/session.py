@@ -34,8 +34,8 @@ class Flushes(Protocol):
     def begin(self) -> None:
         """The account begins: what memory holds now counts as persisted. No op has started yet."""
 
-    def take(self, flushed: Flushed) -> Flushed:
-        """An op has returned that flushed this, and the next one waits; gives back what counts of it."""
+    def take(self, flushed: Flushed) -> None:
+        """An op has returned that flushed this, and the next one waits."""
 
 
 
@@ -136,7 +136,9 @@ class Session:
             found = traced.flushed_from_wire({name: message.get(name) for name in ("index", "ranges")})
         except ValueError as error:
             raise ChannelError(f"the agent's account of flushes is malformed: {error}") from error
-        return self._flushes.take(found) if self._flushes else found
+        if self._flushes is not None:
+            self._flushes.take(found)
+        return found
 
     def observe(self, paths: tuple[str, ...]) -> tuple[FileView, ...]:
         """Read the files back by three views."""

@@ -1,8 +1,11 @@
 """Trace text becomes ranges of the medium: what ended, what it reached, and whether anything is missing."""
 
 import struct
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.agent import kcore
 from harness.agent.flushes import COPY, HOST, PENDING_LIMIT, STORE, WRITE_BACK, Account, reach
@@ -152,3 +155,21 @@ def test_the_direct_map_is_that_of_memory() -> None:
     assert kcore.of_segments(table + segment(1, BASE + 0x1000, 0x1000)) == BASE
     with pytest.raises(OSError, match="no memory"):
         kcore.of_segments(table)
+
+
+@given(
+    st.tuples(st.integers(0, 64), st.integers(1, 64)), st.tuples(st.integers(0, 64), st.integers(0, 64)).map(sorted)
+)
+def test_a_deaf_range_hears_no_flush(flushed: tuple[int, int], deaf: list[int]) -> None:
+    """A planted fault takes exactly its bytes out of what is written back."""
+    start, end = flushed[0], sum(flushed)
+    medium = replace(MEDIUM, deaf=(deaf[0], deaf[1]))
+    heard = {byte for low, high in medium.heard((start, end)) for byte in range(low, high)}
+    assert heard == set(range(start, end)) - set(range(*deaf))
+
+
+def test_stores_past_the_caches_reach_a_deaf_range() -> None:
+    """Only what asks the caches is ignored: a store past them does not."""
+    medium = replace(MEDIUM, deaf=(0, MEDIUM.size))
+    assert take(begin(WRITE_BACK, 0, 64) + end(WRITE_BACK), medium) == ([], "")
+    assert take(begin(STORE, 0, 64) + end(STORE), medium) == ([(0, 64)], "")

@@ -12,7 +12,6 @@ from harness.media.flushes import FlushLog, LiveFile
 from harness.memfile import MemFile
 from harness.model.traced import Flushed
 from harness.model.units import PAGE
-from harness.target.flushing import heeded
 
 SIZE = 4 * PAGE
 spans = st.tuples(st.integers(0, SIZE - 1), st.integers(1, SIZE)).map(lambda pair: (pair[0], min(sum(pair), SIZE)))
@@ -64,15 +63,3 @@ def test_a_flush_outside_the_medium_is_refused(live: MemFile) -> None:
         log.begin(live.copy("base"))
         with pytest.raises(InfraError, match="of a medium of"):
             log.add(Flushed(0, ((0, SIZE + 1),)), LiveFile(live))
-
-
-@given(st.lists(spans, max_size=4).map(sorted), spans)
-def test_ignored_flushes_are_none(ranges: list[tuple[int, int]], ignored: tuple[int, int]) -> None:
-    """A planted fault takes exactly its bytes out of what was flushed."""
-
-    def covered(found: tuple[tuple[int, int], ...]) -> set[int]:
-        return {byte for low, high in found for byte in range(low, high)}
-
-    left = covered(heeded(Flushed(1, tuple(ranges)), ignored).ranges)
-    assert left == covered(tuple(ranges)) - set(range(*ignored))
-    assert heeded(Flushed(1, tuple(ranges)), (0, 0)) == Flushed(1, tuple(ranges))
