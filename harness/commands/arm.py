@@ -1,0 +1,248 @@
+"""`daxcheck arm`: bring this machine to the moment before its own power is cut, with what the verdict needs put away.
+
+What a real cut is. IPMI 2.0, 28.3 Chassis Control: `power off` and `power cycle` deassert POWERGOOD without telling the
+system; so does a switched outlet, or the plug. Whatever was in the CPU caches is gone, and what had reached the memory
+controller is not, if the firmware declares it (ADR: ACPI 6.5, 5.2.25.9, platform capabilities, bit 1 "on power loss").
+
+What is none. reboot, poweroff, sysrq-o and `chassis power soft` are orderly: file systems are synced first. A reset
+(button, `chassis power reset`, sysrq-b, watchdog) takes no power away. RESET invalidates the processor's caches (Intel
+SDM volume 3, Initialization Overview), but firmware may have them written back before; and the capability above says
+nothing of resets, so that what still was in the write queues may go too. INIT, and so kexec, a crash kernel and taking
+processors offline, leaves the caches as they are (ibid.), if the kernel does not itself do WBINVD (stop_this_cpu,
+mwait_play_dead): all will reach the medium. So a loss after a reset is not yet the kernel's, and a pass proves nothing.
+
+From the last op on as little as possible is done: every line that is touched may push out one that was not flushed, and
+then a kernel that forgot it gets away. Deep idle states write caches back too, so they are forbidden meanwhile.
+"""
+
+import argparse
+import contextlib
+import os
+import platform
+import shlex
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+from harness.commands import recording
+from harness.commands.recording import Recorded
+from harness.commands.suite import SCENARIOS
+from harness.deadline import Deadline, DeadlineExpired, poll
+from harness.errors import InfraError, Refused, UsageError
+from harness.kernel.kernel import Kernel
+from harness.model import device as devices
+from harness.model import ops, oracle
+from harness.model.device import TRAITS
+from harness.model.engine import Engine
+from harness.model.refusal import judge_refusals
+from harness.model.result import Outcome
+from harness.target import dimms, discover, dossier, filesystem, permit, refuge
+from harness.target.base import Execution
+from harness.target.cell import NO_CUT, unfit
+from harness.target.column import columns
+from harness.target.discover import Kind, PmemDevice
+from harness.target.dossier import Dossier, Phase
+from harness.target.filesystem import FileSystem
+from harness.target.local import LocalTarget, kind_of
+from harness.target.session import Attached, Ran
+from harness.vm.console import Complaint
+
+COMMAND = 300.0
+"""Seconds that --power may take to return, if it does."""
+ALIVE = 120.0
+"""Seconds from its return until this machine, if it still runs, counts as one whose power was not cut."""
+LATENCY = Path("/dev/cpu_dma_latency")
+"""Who holds this open with a number of microseconds in it bounds the depth of idle states (pm_qos_interface.rst)."""
+
+VIRTUAL = "this is a virtual machine: to end it takes nothing from the host's caches, so that all will be kept"
+ARMED = """\
+armed: {scenario} on {path}, {fs}, {kernel}. All ops are done; {folder} holds what the verdict needs.
+Take this machine's power away now, in a way that it has no part in, and give it back:
+  ipmitool -I lanplus -H BMC -U USER -f FILE chassis power cycle
+  labgrid-client -p PLACE power cycle
+  a switched outlet (PDU), or the plug
+No reboot, poweroff, kexec or sysrq, no reset by button, BMC or watchdog: they sync, or leave the caches to firmware.
+After the boot: daxcheck judge {folder}
+Ctrl-C disarms."""
+
+
+def main(options: argparse.Namespace) -> int:
+    """Arm, and stay so until the power goes. Raises UsageError, SetupError, InfraError; never returns otherwise."""
+    recorded = recording.record(options.scenario, SCENARIOS)
+    system = _system(recorded, options.fs)
+    power = _command(options.power)
+    allowed = permit.check(options.target, options.erase, options.erase_signature)
+    _refuse(recorded, allowed.device)
+    folder = _folder(options.state, allowed.device)
+    if " hypervisor" in Path("/proc/cpuinfo").read_text():
+        _say(VIRTUAL)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_told_to_end())
+        target = LocalTarget(allowed, Engine.POWER, _say)
+        if spared := target.spared(recorded.program):
+            raise UsageError(f"{recorded.scenario}: {spared}")
+        stack.enter_context(target)
+        target.golden(system)
+        blank = Dossier(
+            Phase.ARMING, recorded.scenario, recorded.program, system.label, options.seed, target.release,
+            dossier.boot_id(), target.device, allowed.device.name, allowed.device.size,
+            types=tuple(sorted(allowed.types)), dirty=dimms.counts(dimms.below(allowed.device.region)),
+        )  # fmt: skip
+        dossier.write(folder, blank)
+        stack.callback(_say, "disarmed: the power was not cut")
+        stack.callback(dossier.write, folder, replace(blank, phase=Phase.DISARMED))
+        stack.enter_context(_awake())
+
+        def at_cut(uuid: str, attached: Attached, ran: Ran, complaints: tuple[Complaint, ...]) -> None:
+            _check(target, recorded, system, attached, ran)
+            dossier.write(folder, replace(
+                blank, phase=Phase.ARMED, uuid=uuid, write_cache=attached.write_cache,
+                persistence_domain=attached.persistence_domain, results=ran.results, traced=ran.traced,
+                complaints=complaints[: dossier.COMPLAINTS],
+            ))  # fmt: skip
+            print(ARMED.format(scenario=recorded.scenario, path=allowed.path, fs=system.label, kernel=target.release,
+                               folder=folder), flush=True)  # fmt: skip
+            _await_cut(power)
+
+        target.until_cut(recorded.program, system, options.seed, at_cut)
+    raise InfraError(f"{recorded.scenario}: the run went on after its cut")
+
+
+def _system(recorded: Recorded, label: str) -> FileSystem:
+    """The one file system to run on. Raises UsageError where the scenario's marks leave none, or several."""
+    system = filesystem.find(label)
+    release = platform.release()
+    kernel = Kernel(release, Path("/"), None, "the running one", release)
+    found = columns((kernel,), (system,), recorded.wanted)
+    if found[0].skip:
+        raise UsageError(f"{recorded.scenario}: {found[0].skip}")
+    labels = {column.system.label: column.system for column in found}
+    chosen = labels.get(label) or (found[0].system if len(labels) == 1 else None)
+    if chosen is None:
+        raise UsageError(f"{recorded.scenario} runs on several formats: name one, --fs {' or --fs '.join(labels)}")
+    if chosen.layout:
+        raise UsageError(f"--fs {chosen.label}: the layout {chosen.layout} is made in guests only")
+    return chosen
+
+
+def _command(text: str) -> list[str]:
+    """The words of --power, its program found. Raises UsageError."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise UsageError(f"--power {text!r}: {error}") from error
+    if words and not shutil.which(words[0]):
+        raise UsageError(f"--power {text!r}: {words[0]} is not found: give the path of a program")
+    return words
+
+
+def _refuse(recorded: Recorded, device: PmemDevice) -> None:
+    """Raises UsageError for what a real cut can tell nothing of."""
+    program, name = recorded.program, recorded.scenario
+    if not program.ops or not isinstance(program.ops[-1], ops.CutPower):
+        raise UsageError(f"{name}: {NO_CUT}")
+    for op in program.ops:
+        if isinstance(op, ops.Planted):
+            raise UsageError(f"{name}: plants a fault ({op.plant}) that real hardware does not have: guests run it")
+    if device.kind is Kind.MEMMAP:
+        raise UsageError(f"--target {device.path}: is ordinary memory (memmap=), which keeps nothing without power")
+    if device.kind is Kind.VIRTIO:
+        raise UsageError(f"--target {device.path}: is a file of the host (virtio-pmem), which keeps all")
+    kind = kind_of(device)
+    if device.persistence_domain != TRAITS[kind].persistence_domain:
+        raise UsageError(
+            f"--target {device.path}: the firmware does not say what survives a power failure (persistence_domain is "
+            f"{device.persistence_domain or 'empty'}), so a loss would prove nothing"
+        )
+    if spared := devices.spared(program, oracle.run(program, domain=TRAITS[kind].domain)[-1], kind):
+        raise UsageError(f"{name}: {spared}")
+    if failed := dimms.failure({}, dimms.below(device.region)):
+        raise UsageError(f"--target {device.path}: {failed}")
+
+
+def _folder(folder: Path, device: PmemDevice) -> Path:
+    """The directory of --state, absolute. Raises UsageError when it is in use, or would not outlive the cut."""
+    folder = folder.absolute()
+    place = folder if folder.exists() else folder.parent
+    if not place.is_dir():
+        raise UsageError(f"--state {folder}: {place} is no directory")
+    if (folder / dossier.STATE).exists() and (phase := dossier.read(folder).phase) in (Phase.ARMED, Phase.JUDGED):
+        what = "is not judged yet" if phase is Phase.ARMED else "was judged"
+        raise UsageError(f"--state {folder}: holds a run that {what}: daxcheck judge {folder}, or name another place")
+    try:
+        reason = refuge.refusal(place, device.name, discover.devices())
+    except OSError as error:
+        raise UsageError(f"--state {folder}: {error.strerror}") from error
+    if reason:
+        raise UsageError(f"--state {folder}: {reason}: name a directory that outlives the power cut")
+    return folder
+
+
+def _check(target: LocalTarget, recorded: Recorded, system: FileSystem, attached: Attached, ran: Ran) -> None:
+    """Raises InfraError, before anybody cuts the power, where that would prove nothing."""
+    program = recorded.program
+    states = oracle.run(program, ran.results, TRAITS[target.device].domain, system.journal)
+    refusals = judge_refusals(program, states, ran.results)
+    if spoilt := unfit(program, Execution(attached, ran), refusals, target, system):
+        raise (InfraError if spoilt[0] is Outcome.ERROR else Refused)(f"{recorded.scenario}: {spoilt[1]}")
+
+
+def _await_cut(power: Sequence[str]) -> NoReturn:
+    """Have the power cut, or wait until somebody does that. Raises InfraError when this machine outlives it."""
+    if not power:
+        while True:
+            signal.pause()
+    try:
+        done = subprocess.run(
+            power, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=COMMAND,
+            check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InfraError(f"--power: {error}") from error
+    said = " ".join(done.stdout.decode(errors="replace").split())[:500]
+    if done.returncode:
+        raise InfraError(f"--power: {power[0]} ended with {done.returncode}: {said}")
+    what = f"--power: {power[0]} returned, and this machine still has power; it said: {said or 'nothing'}"
+    with contextlib.suppress(DeadlineExpired):
+        poll(lambda: None, Deadline(ALIVE), what)
+    raise InfraError(f"{what} (waited {ALIVE:g} s)")
+
+
+@contextlib.contextmanager
+def _awake() -> Iterator[None]:
+    """No idle state in which a core gives its caches up; where the kernel has no such file, it has no such states."""
+    try:
+        fd = os.open(LATENCY, os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        yield
+        return
+    try:
+        os.write(fd, struct.pack("=i", 0))
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def _told_to_end() -> Iterator[None]:
+    """Disarm when a session is closed or a service stopped, too."""
+
+    def leave(number: int, frame: object) -> None:
+        sys.exit(128 + number)
+
+    handlers = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _say(text: str) -> None:
+    print(f"  {text}", flush=True)

@@ -1,0 +1,124 @@
+"""`daxcheck judge`: after the boot that followed a real power cut, reread what is left and judge it.
+
+The first mount recovers the file system and so changes the medium for ever. Therefore the medium is copied before that,
+into the dossier, and every later judging starts from the copy: it can be repeated, also under another kernel.
+"""
+
+import argparse
+import contextlib
+import platform
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness.errors import EXIT_CLEAN, EXIT_INFRA, EXIT_VIOLATION, UsageError
+from harness.memfile import MemFile
+from harness.model.engine import Engine
+from harness.model.result import CellResult, Outcome
+from harness.report import text
+from harness.report.journal import Journal
+from harness.target import dimms, discover, dossier, filesystem, permit
+from harness.target.cell import Judged, judge_cell, unjudged
+from harness.target.discover import PmemDevice
+from harness.target.dossier import Dossier, Phase
+from harness.target.local import OWNED, LocalTarget
+from harness.target.permit import Permit
+from harness.target.postmortem import PowerTarget
+
+KEPT = (
+    "the control kept what nothing protected, so this cut proves nothing: it was none of the power, or the caches had "
+    "been written back before it; until a control loses data here, do not believe a pass"
+)
+"""With a guest that is a fault of the harness. Here eviction is real and nobody's fault, but it was not put to the test
+whether a loss would have shown, so it is no verdict either."""
+_CODES = {Outcome.FAIL: EXIT_VIOLATION, Outcome.ERROR: EXIT_INFRA, Outcome.XPASS: EXIT_INFRA}
+
+
+def main(options: argparse.Namespace) -> int:
+    """Judge one dossier: 0 clean, 1 when a promise was broken, 3 when it could not be judged. Raises UsageError."""
+    folder = options.state
+    told = dossier.read(folder)
+    refuse(told, dossier.boot_id(), folder)
+    device = find(told, discover.devices())
+    present = frozenset(signature.type for signature in device.signatures)
+    allowed = permit.check(device.path, device.path, ",".join(sorted(present & frozenset(told.types))))
+    with contextlib.ExitStack() as stack:
+        journal = Journal(options.results) if options.results else None
+        if journal is not None:
+            stack.callback(journal.close)
+        release = platform.release()
+        if release != told.kernel:
+            _say(f"the ops ran under {told.kernel}, and {release} recovers what they left")
+        judged = _judge(folder, told, allowed, stack)
+        result = replace(judged.result, recovered_by=release)
+        print(text.line(result), *text.losses([result])[1:], sep="\n", flush=True)
+        if journal is not None:
+            journal.add(result, judged.console)
+        if result.outcome is not Outcome.ERROR:
+            dossier.write(folder, replace(told, phase=Phase.JUDGED, outcome=result.outcome, judged_by=release))
+    return _CODES.get(result.outcome, EXIT_CLEAN)
+
+
+def refuse(told: Dossier, boot: str, folder: Path) -> None:
+    """Raises UsageError for a dossier of which nothing can be judged now."""
+    match told.phase:
+        case Phase.ARMING:
+            raise UsageError(f"{folder}: the run had not come to its cut when it ended: daxcheck arm again")
+        case Phase.DISARMED:
+            raise UsageError(f"{folder}: the run was disarmed, and its files were let go of: daxcheck arm again")
+        case Phase.ARMED if told.boot == boot:
+            raise UsageError(f"{folder}: this machine has not been booted since it was armed: cut its power first")
+        case Phase.JUDGED if not (folder / dossier.MEDIUM).exists():
+            raise UsageError(f"{folder / dossier.MEDIUM} is gone, and recovery has changed the medium: arm again")
+        case Phase.JUDGED:
+            _say(f"judged before, under {told.judged_by}: {told.outcome}; judged again from the copy made before that")
+        case _:
+            pass
+
+
+def find(told: Dossier, devices: Sequence[PmemDevice]) -> PmemDevice:
+    """The device that holds the file system of the run, whatever it is called now. Raises UsageError."""
+    found = [device for device in devices if any(one.ours and one.uuid == told.uuid for one in device.signatures)]
+    if not found:
+        unread = "".join(f"; {device.unread}" for device in devices if device.unread)
+        raise UsageError(f"no pmem device here holds the file system {told.uuid} of this run (it was on {told.disk})"
+                         f"{unread}: daxcheck doctor lists them")  # fmt: skip
+    if len(found) > 1:
+        paths = " and ".join(device.path for device in found)
+        raise UsageError(f"{paths} both hold the file system {told.uuid}: one is a copy: wipefs -a that")
+    if found[0].size != told.size:
+        raise UsageError(f"{found[0].path}: has {found[0].size} bytes, and had {told.size} when it was armed")
+    return found[0]
+
+
+def _judge(folder: Path, told: Dossier, allowed: Permit, stack: contextlib.ExitStack) -> Judged:
+    local = stack.enter_context(LocalTarget(allowed, Engine.POWER, _say))
+    medium = stack.enter_context(_medium(folder, local))
+    target = PowerTarget(told, medium, local)
+    system = filesystem.find(told.fs)
+    if failed := dimms.failure(told.dirty, dimms.below(allowed.device.region)):
+        blank = unjudged(target, told.scenario, told.program, system, told.seed)
+        return Judged(replace(blank, error=f"{failed}: what is lost may be lost by the hardware"))
+    judged = judge_cell(target, told.scenario, told.program, system, told.seed)
+    return replace(judged, result=_explained(judged.result))
+
+
+def _explained(result: CellResult) -> CellResult:
+    return replace(result, error=KEPT) if result.outcome is Outcome.XPASS else result
+
+
+def _medium(folder: Path, local: LocalTarget) -> MemFile:
+    """What the cut left; it is copied into the dossier before anything changes it."""
+    medium = dossier.kept(folder, OWNED)
+    if medium is None:
+        medium = local.left("power cut")
+        try:
+            dossier.keep(folder, medium)
+        except UsageError:
+            medium.close()
+            raise
+    return medium
+
+
+def _say(line: str) -> None:
+    print(f"  {line}", flush=True)

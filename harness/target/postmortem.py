@@ -1,0 +1,138 @@
+"""The target that was this machine before its power was cut: what ran is on record, what is left lies on the device."""
+
+import contextlib
+from collections.abc import Collection, Iterable, Iterator
+
+from harness.errors import SetupError
+from harness.media.image import CrashImage
+from harness.memfile import MemFile
+from harness.model import ops
+from harness.model.device import Device
+from harness.model.engine import Engine
+from harness.model.ops import Plant
+from harness.model.program import Program
+from harness.target.base import Execution, Recovery
+from harness.target.dossier import Dossier
+from harness.target.filesystem import FileSystem
+from harness.target.local import LocalTarget
+from harness.target.session import Attached, Ran
+from harness.target.timing import Split
+
+IMAGE = "power cut"
+_SUPERBLOCK = 1024
+"""Where ext4 has it; offsets in it are of struct ext4_super_block (Documentation/filesystems/ext4/super.rst)."""
+_EXT4_MAGIC, _EXT4_VALID, _EXT4_HAS_JOURNAL, _EXT4_RECOVER = 0xEF53, 0x1, 0x4, 0x4
+_QUIETING = (ops.Umount, ops.Remount, ops.Freeze)
+"""Ops after which a file system may rightly be found clean."""
+
+
+class RealCut:
+    """What a cut of the machine's own power left: one image, of one moment. What memory held then nobody knows."""
+
+    def __init__(self, media: MemFile) -> None:
+        self._media = media
+        self.dated = False
+
+    @property
+    def unpersisted_lines(self) -> int:
+        """Nobody counted them."""
+        return 0
+
+    def images(self, seed: int) -> Iterator[CrashImage]:
+        """The one image."""
+        yield CrashImage(IMAGE, self._media.copy(IMAGE))
+
+    def after(self, index: int, *, strict: bool = False) -> CrashImage:
+        raise NotImplementedError("a real cut is of one moment")
+
+    def strict(self, index: int) -> None:
+        return None
+
+    def close(self) -> None:
+        """The media are their owner's."""
+
+
+class PowerTarget:
+    """Gives what a dossier tells for a run, and recovers what `media` holds, the medium after the cut, by `local`."""
+
+    name = "local"
+    engine = Engine.POWER
+    qemu = ""
+    plugin = ""
+
+    def __init__(self, dossier: Dossier, media: MemFile, local: LocalTarget) -> None:
+        self._dossier = dossier
+        self._media = media
+        self._local = local
+
+    @property
+    def release(self) -> str:
+        """The kernel that ran the ops."""
+        return self._dossier.kernel
+
+    @property
+    def device(self) -> Device:
+        return self._dossier.device
+
+    def unlike(self, planted: Collection[Plant], attached: Attached) -> str:
+        """That was seen to before the cut."""
+        return ""
+
+    def spared(self, program: Program) -> str:
+        return ""
+
+    @contextlib.contextmanager
+    def execute(self, program: Program, system: FileSystem, split: Split, seed: int = 1) -> Iterator[Execution]:
+        """What is on record."""
+        told = self._dossier
+        yield Execution(
+            Attached(told.write_cache, told.persistence_domain), Ran(told.results, (), traced=told.traced),
+            RealCut(self._media), complaints=told.complaints,
+        )  # fmt: skip
+
+    def recover(
+        self, crashes: Iterable[CrashImage], system: FileSystem, paths: tuple[str, ...], split: Split
+    ) -> Iterator[Recovery]:
+        """As LocalTarget does. Raises SetupError for a file system that was unmounted before the power was cut: its
+        ops were done, but by then it had been let go of; and where this kernel mounts no such file system at all, which
+        need not be the kernel that made it."""
+        for recovery in self._local.recover(crashes, system, paths, split):
+            if recovery.failure and not recovery.complaints:
+                recovery = self._again(system, paths, split)
+            if clean(self._dossier.program, system, self._media, recovery):
+                raise SetupError(
+                    "the file system had been unmounted before the power was cut: `daxcheck arm` was killed, so there "
+                    "is nothing to judge; arm it again"
+                )
+            yield recovery
+
+    def _again(self, system: FileSystem, paths: tuple[str, ...], split: Split) -> Recovery:
+        """Recover once more, after a fresh file system has been mounted. Raises SetupError when that cannot be."""
+        try:
+            self._local.golden(system)
+        finally:
+            # In any case the device holds again by which it is known, for another judging.
+            crash = CrashImage(IMAGE, self._media.copy(IMAGE))
+            (recovery,) = self._local.recover([crash], system, paths, split)
+        return recovery
+
+
+def clean(program: Program, system: FileSystem, media: MemFile, recovery: Recovery) -> bool:
+    """Whether a file system that should have been mounted at the cut was not; `media` are as the cut left them.
+
+    ext4 says so itself; of xfs the kernel does, as it mounts a log that needs recovery (xlog_recover).
+    """
+    if any(isinstance(op, _QUIETING) for op in program.ops) or recovery.failure:
+        return False
+    if system.name == "xfs":
+        return "Starting recovery" not in recovery.console
+    block = media.array[_SUPERBLOCK : _SUPERBLOCK + 1024].tobytes()
+
+    def field(offset: int, size: int) -> int:
+        return int.from_bytes(block[offset : offset + size], "little")
+
+    if field(0x38, 2) != _EXT4_MAGIC:
+        return False
+    if field(0x5C, 4) & _EXT4_HAS_JOURNAL:
+        return not field(0x60, 4) & _EXT4_RECOVER
+    return bool(field(0x3A, 2) & _EXT4_VALID)
