@@ -8,10 +8,11 @@ But a plain open claims nothing: not that of a virtual machine for its disk, nor
 import contextlib
 import os
 import re
-import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from harness.agent import syscalls
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _BACKINGS = (
@@ -85,14 +86,33 @@ def _swaps(proc: Path) -> Iterator[Use]:
 
 
 def _openers(proc: Path) -> Iterator[Use]:
+    """Of open files, by whatever name they were opened, and of mappings, which outlive their descriptor (mmap(2))."""
+    known: dict[str, int] = {}
     for process in _processes(proc):
         if process.name == str(os.getpid()):
             continue
-        with contextlib.suppress(OSError):
-            for entry in (process / "fd").iterdir():
-                path = str(entry.readlink())
-                if path.startswith("/dev/") and (number := _number(str(entry))):
-                    yield Use(number, path, f"{_read(process / 'comm').strip()} (process {process.name})")
+        for number in (*_opened(process), *_mapped(process, known)):
+            yield Use(number, "", f"{_read(process / 'comm').strip()} (process {process.name})")
+
+
+def _opened(process: Path) -> Iterator[int]:
+    with contextlib.suppress(OSError):
+        for entry in (process / "fd").iterdir():
+            if number := _number(str(entry)):
+                yield number
+
+
+def _mapped(process: Path, known: dict[str, int]) -> Iterator[int]:
+    """`known` keeps what was found out of a file, by its device, inode and path: most are mapped by many processes."""
+    for line in _read(process / "maps").splitlines():
+        words = line.split(maxsplit=3)
+        if len(words) < 4 or " /" not in (file := words[3]):
+            continue
+        if file not in known:
+            name = "-".join(f"{int(address, 16):x}" for address in words[0].split("-"))
+            known[file] = _number(f"{process}/map_files/{name}")
+        if known[file]:
+            yield known[file]
 
 
 def _backings(sysfs: Path) -> Iterator[Use]:
@@ -103,16 +123,15 @@ def _backings(sysfs: Path) -> Iterator[Use]:
 
 
 def _processes(proc: Path) -> list[Path]:
-    return [path for path in proc.iterdir() if path.name.isdigit()]
+    return sorted((path for path in proc.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
 
 
 def _number(path: str) -> int:
-    """The number of the block device at `path`, through symbolic links; 0 when it is none."""
+    """The number of the block device at `path`; 0 when it is none, or cannot be looked at."""
     try:
-        status = Path(path).stat()
-    except (OSError, ValueError):
+        return syscalls.block_device(path)
+    except OSError:
         return 0
-    return status.st_rdev if stat.S_ISBLK(status.st_mode) else 0
 
 
 def plain(text: str) -> str:

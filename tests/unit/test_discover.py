@@ -1,6 +1,7 @@
 """Laws of harness.target.discover and inuse, on trees that look like sysfs and /proc of Linux 6.1 to 7.3."""
 
 import os
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -214,6 +215,22 @@ def test_drivers_that_claim_nothing(machine: Machine) -> None:
     machine.put(machine.sysfs / "block/loop3/loop", backing_file="/dev/pmem0")
     machine.put(machine.sysfs / "kernel/config/nvmet/subsystems/nqn/namespaces/2", device_path="/dev/pmem0")
     assert machine.device().users == ("backing file of loop device loop3", "NVMe target nqn")
+
+
+def test_programs_that_use_it_by_any_name(machine: Machine, tmp_path: Path) -> None:
+    """One has another device node of it open, the other has it mapped and its descriptor closed."""
+    node = tmp_path / "node"
+    try:
+        os.mknod(node, stat.S_IFBLK | 0o600, os.makedev(259, 0))
+    except PermissionError:
+        pytest.skip("no device node can be made here")
+    machine.fsdax()
+    (machine.process(7) / "fd/3").symlink_to(node)
+    maps = machine.put(machine.process(8), maps="7f00-7f01 rw-s 00000000 00:05 9    /dev/a b\n") / "map_files"
+    maps.mkdir()
+    (maps / "7f00-7f01").symlink_to(node)
+    machine.process(9).joinpath("fd/3").symlink_to("socket:[1]")
+    assert machine.device().users == ("qemu (process 7)", "qemu (process 8)")
 
 
 def test_unreadable_signatures_are_not_none(machine: Machine) -> None:
