@@ -15,11 +15,13 @@ Daxcheck = Any
 NUMBER = (int, float)
 KEYS: dict[str, Any] = {
     "schema": int, "scenario": str, "target": str, "kernel": str, "fs": str, "outcome": str, "seconds": NUMBER,
-    "device": str, "judged_bytes": int, "images": int, "unpersisted_lines": int, "violations": list, "warnings": list,
-    "program": str, "seed": int, "qemu": str, "plugin": str, "error": str, "timings": dict,
+    "device": str, "engine": str, "judged_bytes": int, "images": int, "unpersisted_lines": int, "violations": list,
+    "warnings": list, "program": str, "seed": int, "qemu": str, "plugin": str, "recovered_by": str, "error": str,
+    "timings": dict,
 }  # fmt: skip
 VIOLATION: dict[str, Any] = {
     "kind": str, "path": str, "op": str, "image": str, "ranges": list, "bytes": int, "expected": str, "found": str,
+    "culprit": str,
 }  # fmt: skip
 KINDS = {str(kind) for kind in Kind}
 STEPS = {"golden", "restore", "attach", "ops", "cut", "evict", "umount", "fsck", "recover"}
