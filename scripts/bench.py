@@ -13,9 +13,10 @@ from harness.model.recorder import Recorder
 from harness.model.units import PAGE, PMD
 from harness.target import filesystem, lab
 from harness.target.cell import judge_cell
-from harness.target.guest import LOG_RECORDS, GuestTarget
+from harness.target.guest import GuestTarget
 from harness.target.provision import target as make_target
 from harness.target.session import Session
+from harness.target.tracking import LOG_RECORDS
 from harness.vm import plugin, snapshot
 from harness.vm.machine import Ram, find_qemu
 
@@ -80,9 +81,9 @@ class Bench:
             with snapshot.restore(self.plan, self.snapshot, nvdimm, tracking) as guest:
                 session = Session(guest, system)
                 session.attach()
-                session.run(workload("warm", align), lambda: None)
+                session.run(workload("warm", align), 1, lambda: None)
                 start = now()
-                session.run(workload("measured", align), lambda: None)
+                session.run(workload("measured", align), 1, lambda: None)
                 elapsed = now() - start
             log.check()
             return elapsed

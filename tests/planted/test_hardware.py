@@ -15,6 +15,7 @@ from harness.model.units import LINE, PAGE, PMD
 from harness.model.violation import Kind
 from harness.target import filesystem
 from harness.target.cell import judge_cell
+from harness.target.cut import LoggedCut
 from harness.target.guest import GuestTarget
 from harness.target.timing import Split
 
@@ -55,7 +56,7 @@ def test_a_device_that_ignores_some_flushes(
     of them ever reached the media; every other byte is judged right."""
     system = filesystem.find("ext4")
     with target_6_1.execute(program(0, 0, 2), system, Split()) as execution:
-        assert execution.cut is not None
+        assert isinstance(execution.cut, LoggedCut)
         start = place(execution.cut._live, 2, 1, first)
     result = judge_cell(target_6_1, "hard of hearing", program(start, start + last - first, 2), system, 1).result
     assert result.outcome is Outcome.FAIL, result.why
@@ -89,7 +90,7 @@ def test_the_media_hold_what_was_flushed(target_6_1: GuestTarget, place: Place) 
     dax.cut_power()
     with target_6_1.execute(dax.program(), filesystem.find("ext4"), Split()) as execution:
         cut = execution.cut
-        assert cut is not None
+        assert isinstance(cut, LoggedCut)
         start = place(cut._live, 2, 1, PAGE)
         media, live = (bytes(file.array[start : start + 3 * PAGE]) for file in (cut._media, cut._live))
         assert media == contents.pattern(1, 1, 0, PAGE, 4 * PAGE)

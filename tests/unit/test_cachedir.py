@@ -49,8 +49,13 @@ def write(room: Path) -> None:
 def test_made_once_then_found(home: Path) -> None:
     """An entry is made by the first who asks and found by all others; nothing temporary stays."""
     made = []
+
+    def make(room: Path) -> None:
+        made.append(room)
+        write(room)
+
     for _ in range(3):
-        path = cachedir.directory("area", "key", lambda room: (made.append(room), write(room))[1])
+        path = cachedir.directory("area", "key", make)
     assert path == home / "area" / "key"
     assert (path / "deep" / "file").read_text() == "contents"
     assert len(made) == 1
@@ -62,7 +67,10 @@ def test_the_longest_unused_go(home: Path) -> None:
     """An area that is bounded keeps what was asked for last, and makes the others anew when they are wanted again."""
 
     def ask(key: str) -> Path:
-        return cachedir.directory("area", key, lambda room: (room / "file").write_text(key) and None, keep=2)
+        def make(room: Path) -> None:
+            (room / "file").write_text(key)
+
+        return cachedir.directory("area", key, make, keep=2)
 
     for age, key in enumerate(("one", "two")):
         os.utime(ask(key), ns=(age, age))

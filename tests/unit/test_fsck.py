@@ -22,7 +22,7 @@ TWO = ((8 * MIB, SIZE // 2), (200 * MIB, SIZE // 2))
 
 
 def contents(medium: MemFile) -> list[tuple[int, int, bytes]]:
-    return [(low, high, hashlib.sha256(medium.array[low:high]).digest()) for low, high in medium.extents()]
+    return [(low, high, hashlib.sha256(medium.array[low:high].data).digest()) for low, high in medium.extents()]
 
 
 @pytest.fixture(params=["ext4", "xfs", "ext4:nojournal", "xfs:reflink+rmapbt"])

@@ -46,7 +46,8 @@ KERNEL = Kernel("6.12.1-test", Path("vmlinuz"), None, "test", "0" * 64)
 
 def members(path: Path) -> dict[str, tuple[int, bytes]]:
     """(mode, data) by name of a newc archive that is known to be well-formed (see test_cpio)."""
-    data, at, found = path.read_bytes(), 0, {}
+    found: dict[str, tuple[int, bytes]] = {}
+    data, at = path.read_bytes(), 0
     while True:
         mode, size, length = (int(data[at + 6 + 8 * i : at + 14 + 8 * i], 16) for i in (1, 6, 11))
         name = data[at + 110 : at + 109 + length].decode()

@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def cell(outcome: Outcome = Outcome.PASS, scenario: str = "test_x.py::test_y") -> CellResult:
-    return CellResult(scenario, "qemu", "6.1.0", "ext4", outcome, 1.5, 4096, program="daxcheck program 1\ncut_power\n")
+    text = "daxcheck program 1\ncut_power\n"
+    return CellResult(scenario, "qemu", "6.1.0", "ext4", outcome, 1.5, judged_bytes=4096, program=text)
 
 
 def lines(path: Path) -> list[dict[str, object]]:

@@ -36,7 +36,7 @@ def field_values(field: "dataclasses.Field[Any]") -> st.SearchStrategy[Any]:
     return st.sampled_from((0, 1, 100, PAGE, 2 * PAGE, PMD)) | st.integers(0, PMD)
 
 
-ANY_OP = st.sampled_from(sorted(VERBS.values(), key=lambda kind: kind.__name__)).flatmap(
+ANY_OP: st.SearchStrategy[Op] = st.sampled_from(sorted(VERBS.values(), key=lambda kind: kind.__name__)).flatmap(
     lambda kind: st.builds(kind, **{field.name: field_values(field) for field in dataclasses.fields(kind)})
 )
 BEGIN: tuple[Op, ...] = (ops.Create("f", "data"), Mmap("m", "f", 0, 2 * PMD))
@@ -45,7 +45,7 @@ BEGIN: tuple[Op, ...] = (ops.Create("f", "data"), Mmap("m", "f", 0, 2 * PMD))
 @st.composite
 def programs(draw: st.DrawFn) -> Program:
     """Any valid Program: of ops drawn at will, those that are valid after the ones before."""
-    found = list(draw(st.sampled_from(((), BEGIN))))
+    found: list[Op] = list(draw(st.sampled_from(((), BEGIN))))
     for op in draw(st.lists(ANY_OP, max_size=20)):
         with suppress(ProgramError):
             Program((*found, op))

@@ -35,7 +35,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "grown": lambda ram: os.truncate(ram, SIZE + 1),
     "data in a hole": lambda ram: write_at(ram, 40 * PAGE),
     "data gone": lambda ram: write_at(ram, 0, b"\0" * PAGE),
-    "data moved": lambda ram: (write_at(ram, 0, b"\0" * PAGE), write_at(ram, PAGE, b"x" * PAGE)),
+    "data moved": lambda ram: write_at(ram, 0, b"\0" * PAGE + b"x" * PAGE),
 }
 
 

@@ -45,6 +45,11 @@ def session(target_6_1: GuestTarget) -> Iterator[Session]:
         yield Session(guest, EXT4)
 
 
+def its_guest(session: Session) -> Guest:
+    assert isinstance(session.guest, Guest)
+    return session.guest
+
+
 def one_line(text: str) -> bool:
     return "\n" not in text and bool(text)
 
@@ -69,7 +74,7 @@ def test_a_line_of_the_console_is_seen(session: Session, in_guest: InGuest) -> N
     """What the guest's kernel prints reaches the complaints: a WARNING does, a mount's announcement does not."""
     in_guest(session, "pass")
     session.detach()
-    assert "mounted filesystem" in session.guest.console.text()
+    assert "mounted filesystem" in its_guest(session).console.text()
     assert session.guest.complaints() == []
     line = "WARNING: CPU: 0 PID: 1 at fs/dax.c:380 dax_insert_entry+0x2a4/0x2f0"
     in_guest(session, f"open('/dev/kmsg', 'w').write('<4>{line}')")
@@ -88,7 +93,7 @@ def test_a_flood_of_the_console_is_bounded(session: Session, in_guest: InGuest) 
 
 def test_a_stopped_guest_is_a_hang(session: Session) -> None:
     """A guest whose vCPUs stand still does not answer: GuestHang at the deadline, and the guest can be ended."""
-    session.guest.monitor.execute("stop")
+    its_guest(session).monitor.execute("stop")
     with pytest.raises(GuestHang) as caught:
         session.guest.call("hello", SHORT)
     assert "silent during hello" in str(caught.value) and one_line(str(caught.value))
@@ -98,12 +103,12 @@ def test_an_agent_that_never_answers_is_a_hang(session: Session, in_guest: InGue
     """An agent that is stuck in a command is a GuestHang although its kernel and QEMU are well."""
     with pytest.raises(GuestHang) as caught:
         in_guest(session, "import os; os.read(os.pipe()[0], 1)", SHORT)
-    assert "silent during attach" in str(caught.value) and session.guest.machine.running
+    assert "silent during attach" in str(caught.value) and its_guest(session).machine.running
 
 
 def test_a_killed_qemu_is_no_word_of_the_kernel(session: Session) -> None:
     """kill -9 of QEMU is GuestDied that names the signal; the kernel is not blamed."""
-    os.kill(session.guest.machine.pid, signal.SIGKILL)
+    os.kill(its_guest(session).machine.pid, signal.SIGKILL)
     with pytest.raises(GuestDied) as caught:
         session.attach()
     assert "SIGKILL" in str(caught.value) and one_line(str(caught.value))
@@ -118,7 +123,7 @@ def test_a_panic_during_the_ops_fails_the_cell(
 
     def attach_and_plan_a_crash(self: Session, **settings: Any) -> object:
         attached = attach(self, **settings)
-        if "persist" not in self.guest.machine.plan.plugin:
+        if "persist" not in its_guest(self).machine.plan.plugin:
             return attached
         self.detach()
         in_guest(self, CRASH_LATER)

@@ -15,6 +15,7 @@ from harness.model.units import LINE, PAGE, PMD
 from harness.model.violation import Kind
 from harness.target import filesystem, provision
 from harness.target.cell import judge_cell
+from harness.target.cut import LoggedCut
 from harness.target.guest import GuestTarget
 from harness.target.timing import Split
 from harness.vm.machine import Qemu
@@ -119,7 +120,7 @@ def test_the_media_of_virtio_pmem_are_those_of_the_last_flush(on: On) -> None:
     stores = [index for index, op in enumerate(program.ops) if type(op).__name__ == "Store"]
     with on(Device.VIRTIO_PMEM).execute(program, filesystem.find("ext4"), Split()) as execution:
         cut = execution.cut
-        assert cut is not None and cut.dated
+        assert isinstance(cut, LoggedCut) and cut.dated
         start = bytes(cut._live.array).index(second)
         assert bytes(cut._media.array[start : start + len(first)]) == first
         assert cut.unpersisted_lines == 3 * PAGE // LINE

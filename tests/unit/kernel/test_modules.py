@@ -80,8 +80,8 @@ def test_packed_modules(tmp_path: Path, make_module: Callable[..., bytes], suffi
         zstd = shutil.which("zstd") or pytest.skip("zstd is not installed")
         path.write_bytes(subprocess.run([zstd, "-c"], input=data, capture_output=True, check=True).stdout)
     else:
-        pack: Callable[[bytes], bytes] = {"": bytes, ".xz": lzma.compress, ".gz": gzip.compress}[suffix]
-        path.write_bytes(pack(data))
+        packed = {"": data, ".xz": lzma.compress(data), ".gz": gzip.compress(data)}
+        path.write_bytes(packed[suffix])
     assert modinfo.read(path) == data
     fields = modinfo.fields(data, "name")
     assert fields["depends"] == ("a,b",)
