@@ -30,8 +30,8 @@ UNSEEN = "is claimed: by a mount or a program that cannot be seen from here"
 class Attempt:
     """What is asked for, and words of the refusal.
 
-    `before`, `checked` and `claimed` are Python that runs in the box, among the functions of BURGLARY: before all, when
-    the device has passed the check, and when it is held. What they do is undone after the attempt.
+    `before`, `checked` and `claimed` are steps, which are Python among the functions of burglary: before all, when the
+    device has passed the check, and when it is held.
     """
 
     name: str
@@ -60,7 +60,7 @@ NAMES = (
     called("another node", "is another name of /dev/pmem0", "/dev/mine", "node('/dev/mine', 'pmem0')"),
     called("a file", "is a regular file", "/dev/mine", "sh('truncate -s 800M /dev/mine', 'rm /dev/mine')"),
     called("a character device", "is a character device", "/dev/null"),
-    Attempt("name on a loop device", "is a loop device, not", "loop('/run/file'); away(); node(P, 'loop0')"),
+    Attempt("name on a loop device", "is a loop device, not", "loop('/run/file'); away(); node(PMEM, 'loop0')"),
 )  # fmt: skip
 USES = (
     Attempt("mounted", "is mounted at /mnt/a: unmount it", "mkfs(); mount()", types="ext4"),
@@ -71,7 +71,7 @@ USES = (
     Attempt("journal of a mounted ext4", UNSEEN, "journal()", types="jbd"),
     Attempt("swap", "is in use as swap on /dev/pmem0", "swap()", types="swap"),
     Attempt("held by dm", "is held by dm-0", "join()"),
-    Attempt("backs a loop device", "is in use: backing file of loop device loop0", "loop(P)"),
+    Attempt("backs a loop device", "is in use: backing file of loop device loop0", "loop(PMEM)"),
     Attempt("open", "is in use: sleep (process", "hold('exec 3<>/dev/pmem0')"),
     Attempt("open by another name", "is in use: sleep (process",
             "node('/run/mine', 'pmem0'); hold('exec 3<>/run/mine')"),
@@ -92,7 +92,7 @@ RACES = (
     Attempt("checked, then its name is a link", "has changed since it was checked: Too many levels of symbolic links",
             checked="away(); sh('ln -s pmem1 /dev/pmem0')"),
     Attempt("checked, then its name is another's", "is not the device any more that was checked",
-            checked="away(); node(P, 'pmem1')"),
+            checked="away(); node(PMEM, 'pmem1')"),
     Attempt("held, then made ext4", "carries ext4", claimed="mkfs()"),
     Attempt("held, then mounted", "is claimed: /mnt/a", "mkfs()", types="ext4", claimed="mount()"),
 )  # fmt: skip
@@ -102,7 +102,7 @@ VARIANTS = (
     Attempt("unreadable", "its signatures cannot be read", "mkfs(); nobody()", types="ext4"),
     Attempt("checked, then taken by dm", "is claimed: dm-0", checked="join()"),
     called("a device made of it", "is a device-mapper device, not persistent memory", "/dev/dm-0", "join()"),
-    Attempt("name on another pmem", "is another name of /dev/pmem1", "away(); node(P, 'pmem1')"),
+    Attempt("name on another pmem", "is another name of /dev/pmem1", "away(); node(PMEM, 'pmem1')"),
     Attempt("name bound to another pmem", "is another name of /dev/pmem1",
             "sh('mount --bind /dev/pmem1 /dev/pmem0', 'umount /dev/pmem0')"),
     Attempt("partition mounted", "is mounted at /mnt/a", "partition(); mkfs('/dev/pmem0p1'); mount('/dev/pmem0p1')"),
@@ -127,166 +127,10 @@ ATTEMPTS = (*NAMES, *USES, *CONTENTS, *RACES)
 CONTROLS = (
     Attempt("nothing in the way", ""),
     Attempt("ext4, named", "", "mkfs()", types="ext4"),
-    Attempt("held, then its name is another's", "", claimed="away(); node(P, 'pmem1')"),
+    Attempt("held, then its name is another's", "", claimed="away(); node(PMEM, 'pmem1')"),
     Attempt("nothing in the way at last", ""),
 )
 
-COMMON = """\
-import contextlib, fcntl, glob, json, mmap, os, signal, subprocess, sys
-from harness.agent import layout, mapper, probes, syscalls, tracefs
-from harness.deadline import Deadline, DeadlineExpired, poll
-from harness.errors import UsageError
-from harness.target import claim, deedbook, permit
-from harness.target.deeds import Erased, Tracing, WriteCache
-
-P = "/dev/pmem0"
-
-def free():
-    # True when nothing claims the device.
-    try:
-        os.close(os.open(P, os.O_RDONLY | os.O_EXCL))
-    except OSError:
-        return None
-    return True
-
-"""
-BURGLARY = """\
-PFN = "/sys/bus/nd/drivers/nd_pmem"
-TABLE = bytes((0, 0, 2, 0, 0x83, 0, 0, 0, 0, 8, 0, 0, 0, 16, 0, 0)) + bytes(48) + b"\\x55\\xaa"
-claim.LOCK_WAIT = permit.SETTLE = 0.5
-undo = contextlib.ExitStack()
-
-def sh(command, back=""):
-    done = subprocess.run(["sh", "-ec", command], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{command}: {done.stderr.strip()}")
-    if back:
-        undo.callback(sh, back)
-
-def hold(command, *prefix):
-    script = f"{command}; echo ready; exec sleep 1000"
-    process = subprocess.Popen([*prefix, "sh", "-ec", script], stdout=subprocess.PIPE)
-    undo.callback(process.wait)
-    undo.callback(process.kill)
-    if process.stdout.readline() != b"ready\\n":
-        raise RuntimeError(f"{command} fails")
-
-def hold_mapped():
-    fd = os.open(P, os.O_RDWR)
-    address = syscalls.mmap(0, 4096, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, fd, 0)
-    os.close(fd)
-    pid = os.fork()
-    if not pid:
-        signal.pause()
-    syscalls.munmap(address, 4096)
-    undo.callback(os.waitpid, pid, 0)
-    undo.callback(os.kill, pid, signal.SIGKILL)
-
-def mkfs(path=P, label="home", more=""):
-    # Nothing is left for a mount to write later, which would look as if daxcheck had.
-    sh(f"mkfs.ext4 -q -F -b 4096 -E lazy_itable_init=0,lazy_journal_init=0 {more} -L {label} {path} 32m")
-
-def mount(path=P):
-    sh(f"mount {path} /mnt/a", "umount /mnt/a")
-
-def mount_elsewhere():
-    hold("mount /dev/pmem0 /mnt/a", "unshare", "-m")
-
-def mount_lazily():
-    hold("mount /dev/pmem0 /mnt/a; exec 3>/mnt/a/file; umount -l /mnt/a")
-
-def journal():
-    sh("mke2fs -q -F -b 4096 -O journal_dev /dev/pmem0 8192")
-    mkfs("/dev/pmem1", more="-J device=/dev/pmem0")
-    mount("/dev/pmem1")
-
-def swap():
-    sh("mkswap /dev/pmem0; swapon /dev/pmem0", "swapoff /dev/pmem0")
-
-def join():
-    undo.callback(mapper.remove)
-    mapper.join([(P, 64 << 20)])
-
-def partition():
-    layout._add_partition(P, 2 << 20, 64 << 20)
-    undo.callback(sh, "partx -d /dev/pmem0")
-
-def loop(path):
-    sh(f"modprobe loop; truncate -s 800M /run/file; losetup /dev/loop0 {path}", "losetup -d /dev/loop0")
-
-def node(path, name):
-    sh(f"mknod {path} b $(tr : ' ' </sys/block/{name}/dev)", f"rm {path}")
-
-def away():
-    sh("mv /dev/pmem0 /dev/away", "mv /dev/away /dev/pmem0")
-
-def lock():
-    fcntl.flock(undo.enter_context(open(P)), fcntl.LOCK_SH)
-
-def freeze():
-    sh("blockdev --setro /dev/pmem0", "blockdev --setrw /dev/pmem0")
-
-def unbind():
-    undo.callback(poll, lambda: os.path.exists(P) or None, Deadline(30), "pmem0 does not come back")
-    sh(f"echo pfn0.0 >{PFN}/unbind", f"echo pfn0.0 >{PFN}/bind")
-
-def put(data, offset=0, path=P):
-    with open(path, "r+b") as file:
-        file.seek(offset)
-        file.write(data)
-
-def nobody():
-    undo.callback(os.seteuid, 0)
-    os.seteuid(65534)
-
-def written():
-    # Sectors by disk: the kernel counts no I/O of pmem unless it is told to.
-    os.sync()
-    for path in glob.glob("/sys/block/*/queue/iostats"):
-        with contextlib.suppress(OSError), open(path, "w") as file:
-            file.write("1")
-    return {path.split("/")[3]: int(open(path).read().split()[6]) for path in glob.glob("/sys/block/*/stat")}
-
-def attempt(target, erase, types, checked, claimed, **words):
-    total, last = {}, written()
-    def count():
-        for name, sectors in written().items():
-            if sectors != last.get(name, 0):
-                total[name] = total.get(name, 0) + sectors - last.get(name, 0)
-    def meanwhile(step):
-        nonlocal last
-        if step:
-            count()
-            exec(step, globals())
-            last = written()
-    try:
-        allowed = permit.check(target, erase, types)
-        meanwhile(checked)
-        with claim.Claim(allowed, 64 << 20) as held:
-            meanwhile(claimed)
-            with held.writing() as writer:
-                writer.write(0, bytes(4096))
-        said = "written"
-    except UsageError as error:
-        said = f"refused: {error}"
-    count()
-    return said, total
-
-sh("mkdir -p /mnt/a")
-for wanted in json.loads(sys.argv[1]):
-    name, before = wanted.pop("name"), wanted.pop("before")
-    put(bytes(64 << 10))
-    put(bytes(64 << 10), path="/dev/pmem1")
-    try:
-        with undo:
-            exec(before)
-            said, total = attempt(**wanted)
-    except Exception as error:
-        said, total = repr(error), {}
-    poll(free, Deadline(30), f"{name}: what it did is not undone")
-    print(json.dumps([name, said, total]), flush=True)
-"""
-"""Takes attempts as JSON; says of each what came of it, and how many sectors of which disk daxcheck has written."""
 COMMANDS = (
     ("--target /dev/pmem0 --erase /dev/pmem0", "say --erase-signature ext4"),
     ("--target /dev/pmem1 --erase /dev/pmem1 --erase-signature ext4", "is mounted at /mnt/b: unmount it"),
@@ -299,38 +143,6 @@ mkdir -p /mnt/b && ln -s pmem0 /dev/mine
 mkfs.ext4 -q -F /dev/pmem0 && mkfs.ext4 -q -F /dev/pmem1 && mount /dev/pmem1 /mnt/b
 """
 
-KILLED_RUN = """\
-subprocess.run(["sh", "-ec", "mkdir -p /mnt/a; mkfs.ext4 -q -F /dev/pmem0"], check=True)
-if os.fork() == 0:
-    book = deedbook.Deedbook().__enter__()
-    book.record(Erased("pmem0"))
-    book.record(Tracing())
-    probes.define([probes.Probe("daxcheck_x", "vfs_fsync_range")])
-    instance = tracefs.Instance("daxcheck_test", 64)
-    instance.write("events/daxcheck/daxcheck_x/enable", "1")
-    book.record(WriteCache.of("pmem0"))
-    open("/sys/block/pmem0/dax/write_cache", "w").write("0")
-    agent = subprocess.Popen(
-        ["unshare", "-m", "sh", "-ec", "mount -o dax /dev/pmem0 /mnt/a; echo ready; exec sleep 1000"],
-        stdout=subprocess.PIPE, env={**os.environ, **book.environment}, start_new_session=True,
-    )
-    agent.stdout.readline()
-    os.kill(os.getpid(), signal.SIGKILL)
-os.wait()
-"""
-"""A run that is killed while it traces and its agent has the device mounted, in a namespace of its own."""
-LEFT = """\
-left = [*probes.defined(), *tracefs.instances(), *(record.path for record in deedbook.records()[0])]
-if open("/sys/block/pmem0/dax/write_cache").read() != "1\\n":
-    left.append("write_cache")
-try:
-    poll(free, Deadline(2), "pmem0 is held")
-except DeadlineExpired:
-    left.append("mount")
-print(*left)
-"""
-"""Says what of it can still be seen."""
-
 
 @pytest.fixture(scope="module")
 def box(kernel_6_12: Kernel, qemu: Qemu) -> Iterator[Replica]:
@@ -338,9 +150,9 @@ def box(kernel_6_12: Kernel, qemu: Qemu) -> Iterator[Replica]:
         yield replica
 
 
-def python(box: Replica, source: str, *arguments: str) -> str:
-    """What Python source says that runs in the box, in the interpreter of these tests."""
-    return box.check(f"{sys.executable} - {shlex.join(arguments)} <<'END'\n{COMMON}{source}END")
+def python(box: Replica, module: str, *arguments: str) -> str:
+    """What a module of these tests says that runs in the box."""
+    return box.check(shlex.join([sys.executable, "-m", f"tests.vm.{module}", *arguments]))
 
 
 @pytest.fixture(scope="module")
@@ -349,7 +161,7 @@ def attempted(box: Replica, request: pytest.FixtureRequest) -> dict[str, Any]:
     tested = " ".join(item.name for item in request.session.items)
     first, *others = CONTROLS
     rows = [asdict(row) for row in (first, *ATTEMPTS, *VARIANTS, *others) if f"[{row.name}]" in tested]
-    told = [json.loads(line) for line in python(box, BURGLARY, json.dumps(rows)).splitlines()]
+    told = [json.loads(line) for line in python(box, "burglary", json.dumps(rows)).splitlines()]
     return {name: (said, sectors) for name, said, sectors in told}
 
 
@@ -391,9 +203,9 @@ def test_the_command_line_refuses_in_one_line(scene: Replica, arguments: str, wo
 
 def test_cleanup_after_a_killed_run(box: Replica) -> None:
     """All that it left goes: the agent and its mount, the probes, the instance, write_cache, the journal."""
-    python(box, KILLED_RUN)
-    left = python(box, LEFT).split()
+    python(box, "killed_run")
+    left = python(box, "killed_run", "left").split()
     assert {"daxcheck_x", "daxcheck_test", "write_cache", "mount"} < set(left) and len(left) == 5
     said = box.check("daxcheck cleanup")
     assert "write_cache is 1 again" in said and "killed" in said
-    assert python(box, LEFT).split() == []
+    assert python(box, "killed_run", "left").split() == []
