@@ -48,9 +48,9 @@ class Box(Replica):
 
     def arm(self, words: str) -> str:
         """What `daxcheck arm` said by the time that it was armed; it stays so."""
-        self.check(f"({ARM} {words} >{KEEP}/out 2>&1 &)")
-        wait = f"until grep -q 'Ctrl-C disarms' {KEEP}/out || ! pgrep -f 'daxcheck.*arm' >/dev/null; do sleep 0.5; done"
-        said = self.check(f"{wait}; cat {KEEP}/out")
+        self.check(f"({{ {ARM} {words}; echo ended: $?; }} >{KEEP}/out 2>&1 &)")
+        until = f"grep -q -e 'Ctrl-C disarms' -e '^ended: ' {KEEP}/out"
+        said = self.check(f"until {until}; do sleep 0.5; done; cat {KEEP}/out")
         assert "armed: " in said, said
         return said
 
