@@ -77,7 +77,8 @@ class History:
         self._callers: dict[str, tuple[str, ...]] = {}
 
     def take(self, text: str) -> tuple[list[Drop], bool]:
-        """The drops that these lines tell of, each once, neighbours joined, and whether some were lost."""
+        """The drops that these lines tell of, each once, neighbours joined, DROP_LIMIT at most, and whether the buffer
+        overran."""
         found: dict[Drop, None] = {}
         events, lost = parse(text)
         for event in events:
@@ -94,7 +95,7 @@ class History:
                 del found[last]
                 drop = replace(drop, start=last.start)
             found.setdefault(drop)
-        return list(found)[:DROP_LIMIT], lost or len(found) > DROP_LIMIT
+        return list(found)[:DROP_LIMIT], lost
 
     def _drop(self, event: _Event) -> Drop:
         """With whole PMDs at both ends, where the entry there is one."""

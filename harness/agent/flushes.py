@@ -13,13 +13,13 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from harness.agent import kcore, probes, tracefs
+from harness.agent import kcore, probes, syscalls, tracefs
 from harness.agent.medium import Medium, merged, whole_lines
-from harness.agent.probes import Probe
+from harness.agent.probes import Probe, Profile
 from harness.agent.tracefs import Instance
 from harness.errors import SetupError
 from harness.model.traced import RANGE_LIMIT, Range
-from harness.model.units import LINE
+from harness.model.units import LINE, PAGE
 
 INSTANCE = f"{tracefs.PREFIX}_flushes"
 BUFFER_KB = 1024
@@ -59,11 +59,12 @@ def _probes() -> list[Probe]:
 
 
 class Account:
-    """Makes ranges out of trace lines; keeps what has begun and not ended. `base` is where the direct map starts."""
+    """Makes ranges out of trace lines; keeps what has begun and not ended, by thread. `base` is where the direct map
+    starts."""
 
     def __init__(self, base: int) -> None:
         self._base = base
-        self._pending: dict[str, list[Flush]] = {}
+        self._begun: dict[str, list[Flush]] = {}
 
     def take(self, text: str, medium: Medium) -> tuple[list[Range], str]:
         """The ranges of the medium whose flush has ended in these lines, and in words what is missing among them."""
@@ -79,34 +80,38 @@ class Account:
                 continue
             thread, name, address, size, left = event.groups()
             if not name.endswith(_RETURN):
-                self._begin(thread, (name, int(address or "0", 16), int(size or 0)))
+                missed = self._begin(thread, (name, int(address or "0", 16), int(size or 0)))
+                lost = lost or missed
                 continue
-            flush, skipped = self._end(thread, name.removesuffix(_RETURN))
-            if skipped:
-                lost = lost or f"the end of a flush by thread {thread} was missed"
+            flush, missed = self._end(thread, name.removesuffix(_RETURN))
+            lost = lost or missed
             if flush is not None and (span := self._span(flush, int(left or 0), medium)):
                 found += medium.heard(span) if flush[0] in (WRITE_BACK, HOST) else [span]
-        if sum(map(len, self._pending.values())) > PENDING_LIMIT:
+        if sum(map(len, self._begun.values())) > PENDING_LIMIT:
             lost = lost or f"more than {PENDING_LIMIT} flushes do not end"
         return found, lost
 
-    def _begin(self, thread: str, flush: Flush) -> None:
-        self._pending.setdefault(thread, []).append(flush)
+    def _begin(self, thread: str, flush: Flush) -> str:
+        """Note the flush; in words what was missed: no flush contains one of its own kind."""
+        begun = self._begun.setdefault(thread, [])
+        missed = any(other[0] == flush[0] for other in begun)
+        begun.append(flush)
+        return f"the end of a flush by thread {thread} was missed" if missed else ""
 
-    def _end(self, thread: str, name: str) -> tuple[Flush | None, bool]:
-        """The flush of that kind that the thread began last, and whether one within it had no end.
+    def _end(self, thread: str, name: str) -> tuple[Flush | None, str]:
+        """The flush of that kind that the thread began last, and in words what was missed.
 
-        A copy can fault on its source, and the fault can flush. One that began before the trace was on is not known.
+        A copy can fault on its source, and the fault can flush. What a thread does first may be to end one that it
+        began before the trace was on, which counts for nothing.
         """
-        begun = self._pending.get(thread, [])
-        for depth in range(len(begun) - 1, -1, -1):
-            if begun[depth][0] == name:
-                flush, skipped = begun[depth], depth < len(begun) - 1
-                del begun[depth:]
-                if not begun:
-                    self._pending.pop(thread, None)
-                return flush, skipped
-        return None, False
+        known = thread in self._begun
+        begun = self._begun.setdefault(thread, [])
+        depth = next((depth for depth in reversed(range(len(begun))) if begun[depth][0] == name), None)
+        if depth is None:
+            return None, f"the beginning of a flush by thread {thread} was missed" if known else ""
+        flush, skipped = begun[depth], depth < len(begun) - 1
+        del begun[depth:]
+        return flush, f"the end of a flush by thread {thread} was missed" if skipped else ""
 
     def _span(self, flush: Flush, left: int, medium: Medium) -> Range | None:
         name, address, size = flush
@@ -141,8 +146,9 @@ class FlushTrace:
     def __init__(self, buffer_kb: int = BUFFER_KB) -> None:
         self._instance = Instance(INSTANCE, buffer_kb)
         self._probes: list[Probe] = []
-        self._missed = 0
+        self._hits = self._missed = 0
         try:
+            check_populate()
             self._base = kcore.direct_map()
             self._account = Account(self._base)
             self._probes = probes.define(_probes())
@@ -169,7 +175,7 @@ class FlushTrace:
     def on(self) -> Iterator[None]:
         """Record flushes within."""
         self._account = Account(self._base)
-        self._missed = self._misses()
+        self._missed = self._profile().missed
         with self._instance.on():
             yield
 
@@ -185,12 +191,13 @@ class FlushTrace:
         return ranges, lost
 
     def missed(self) -> str:
-        """In words, whether a probe was passed unrecorded since on(); empty when none was. Raises OSError."""
-        count = self._misses() - self._missed
-        return f"{count} flushes went by unrecorded (kprobe_profile)" if count else ""
+        """In words, why the run since on() was not watched; empty when it was. To be asked once. Raises OSError."""
+        before, now = Profile(self._hits, self._missed), self._profile()
+        self._hits = now.hits
+        return unwatched(before, now)
 
-    def _misses(self) -> int:
-        return probes.missed(probe.name for probe in self._probes)
+    def _profile(self) -> Profile:
+        return probes.profile(probe.name for probe in self._probes)
 
     def close(self) -> None:
         """Remove instance and probes."""
@@ -203,6 +210,31 @@ class FlushTrace:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def unwatched(before: Profile, now: Profile) -> str:
+    """In words, what makes a run's trace worthless that the trace does not tell itself; empty when nothing does.
+
+    `before` are the hits when the run before it ended, and the misses when it began.
+    """
+    if now.missed > before.missed:
+        return f"{now.missed - before.missed} flushes went by unrecorded (kprobe_profile)"
+    # A mount and files that are made flush metadata, whatever else does. Probes that are off are still defined.
+    if now.hits == before.hits:
+        return "no probe was passed: set kernel.ftrace_enabled, and kprobes/enabled of debugfs, to 1"
+    return ""
+
+
+def check_populate() -> None:
+    """Raise SetupError unless faults can be taken before a store, apart from it (Witness.prepare; Linux 5.14)."""
+    flags = syscalls.MAP_PRIVATE | syscalls.MAP_ANONYMOUS
+    address = syscalls.mmap(0, PAGE, syscalls.PROT_READ | syscalls.PROT_WRITE, flags, -1, 0)
+    try:
+        syscalls.madvise(address, PAGE, syscalls.MADV_POPULATE_WRITE)
+    except OSError as error:
+        raise SetupError("no MADV_POPULATE_WRITE: flushes of faults cannot be told from those of stores") from error
+    finally:
+        syscalls.munmap(address, PAGE)
 
 
 def _both(name: str, names: set[str]) -> bool:

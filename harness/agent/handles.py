@@ -24,12 +24,14 @@ class OpenFile:
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """A mapping of `length` bytes of a file from `offset` on, at `address`; whole pages."""
+    """A mapping of `length` bytes of a file from `offset` on, at `address`; whole pages. What is stored to a `private`
+    one goes to copies that are no part of the file."""
 
     address: int
     file: OpenFile
     offset: int
     length: int
+    private: bool = False
 
     def place(self, start: int, end: int) -> tuple[int, int]:
         """The addresses at which file offsets [start, end) are mapped here; an empty range if they are not."""

@@ -76,7 +76,7 @@ class Interpreter:
                 group.append((index, op))
                 continue
             started(index)
-            done = [*(op for _, op in group), op]
+            done = [op for _, op in group]
             if isinstance(op, ops.Join):
                 yield from self._group(index, group, started)
                 group = []
@@ -84,6 +84,8 @@ class Interpreter:
             result = OpResult(index) if isinstance(op, ops.Join) else self._one(index, op, expected)
             self._note_faults(index, op)
             self._handles.cpu.mark(index + 1)
+            if not result.errno:
+                done.append(op)
             self._witness.look(index, done, self._handles)
             yield result
             before = op

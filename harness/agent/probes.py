@@ -30,6 +30,14 @@ class Probe:
         return f"{'r' if self.at_return else 'p'}:{GROUP}/{self.name} {self.function} {self.fetch}".rstrip()
 
 
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How often events were passed, and how often one was not recorded (a kretprobe also when too many were in it)."""
+
+    hits: int = 0
+    missed: int = 0
+
+
 def define(probes: Iterable[Probe]) -> list[Probe]:
     """Define those of the probes that the kernel takes, in place of any that a killed run has left under the names.
 
@@ -62,12 +70,13 @@ def defined() -> set[str]:
     return {name for group, _, name in events if group == GROUP}
 
 
-def missed(names: Iterable[str]) -> int:
-    """How often one of the events was passed without being recorded, since it was defined. Raises OSError."""
+def profile(names: Iterable[str]) -> Profile:
+    """What has become of all these events since they were defined. Raises OSError."""
     wanted = set(names)
     with open(PROFILE) as file:
         rows = [line.split() for line in file.read().splitlines()]
-    return sum(int(row[2]) for row in rows if len(row) == 3 and row[0] in wanted and row[2].isdigit())
+    counts = [(int(row[1]), int(row[2])) for row in rows if len(row) == 3 and row[0] in wanted]
+    return Profile(sum(hits for hits, _ in counts), sum(missed for _, missed in counts))
 
 
 def remove_all() -> None:

@@ -64,7 +64,6 @@ def run(
         child = stack.enter_context(Child(work, leader=True))
         try:
             while "end" not in (message := child.receive()):
-                index = message.get("index", index)
                 _gather(answer, message)
                 match message.get("event"):
                     case "observe":
@@ -77,6 +76,7 @@ def run(
                         on_event(message)
                         child.send({"do": "go"})
                     case "op":
+                        index = message["index"]
                         on_event(message)
         except ChildDied as error:
             if not error.signal:

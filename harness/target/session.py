@@ -19,6 +19,8 @@ from harness.vm.guest import AgentError
 
 FORMAT_SECONDS = 300.0
 """Seconds mkfs may take before the guest counts as hung."""
+FLUSHED_LIMIT = 1 << 20
+"""Flushed ranges believed of one run."""
 PIECES = 16
 """Parts of the medium that a file system may lie on."""
 _REFUSALS = (errno.EINVAL, errno.EOPNOTSUPP)
@@ -35,8 +37,7 @@ class Flushes(Protocol):
         """The account begins: what memory holds now counts as persisted. No op has started yet."""
 
     def take(self, flushed: Flushed) -> None:
-        """An op has returned that flushed this, and the next one waits."""
-
+        """An op has returned, or is about to store, and this was flushed; what the agent does next waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,41 @@ class Ran:
     signal: int = 0
     signal_op: int = -1
     traced: Traced = NOTHING_TRACED
+
+
+class _Account:
+    """The agent's account of one run's flushes, as far as it can be one: another would pass for what was persisted."""
+
+    def __init__(self, flushes: Flushes) -> None:
+        self.flushed: list[Flushed] = []
+        self._flushes = flushes
+        self._begun = False
+        self._ranges = 0
+
+    def check_begun(self) -> None:
+        """Raise ChannelError unless the account has begun."""
+        if not self._begun:
+            raise ChannelError("the agent gave no account of flushes from the first op on")
+
+    def take(self, message: Message, reached: int) -> None:
+        """Take an event; op `reached` was begun last. Raises ChannelError, or what the Flushes raise."""
+        if message["event"] == "begin":
+            if self._begun or reached:
+                raise ChannelError("the agent began its account of flushes late, or anew")
+            self._begun = True
+            self._flushes.begin()
+            return
+        self.check_begun()
+        try:
+            found = traced.flushed_from_wire({name: message.get(name) for name in ("index", "ranges")})
+        except ValueError as error:
+            raise ChannelError(f"the agent's account of flushes is malformed: {error}") from error
+        self._ranges += len(found.ranges)
+        # What faults have flushed before an op counts for the one before it (agent.witness).
+        if not reached - 1 <= found.index <= reached or self._ranges > FLUSHED_LIMIT:
+            raise ChannelError(f"the agent told of {self._ranges} flushes up to op {found.index}, at op {reached}")
+        self._flushes.take(found)
+        self.flushed.append(found)
 
 
 class Session:
@@ -100,45 +136,38 @@ class Session:
 
         `at_cut` is called right before it with what has become of the Program by then; nothing was read back yet.
         """
+        account = None if self._flushes is None else _Account(self._flushes)
         reached = 0
-        flushed: list[Flushed] = []
 
         def on_event(message: Message) -> None:
             nonlocal reached
             match message["event"]:
                 case "op":
                     reached = min(max(reached, _number(message, "index")), len(program.ops) - 1)
-                case "begin" if self._flushes is not None:
-                    self._flushes.begin()
-                    self.guest.send({"do": "go"})
-                case "flushed":
-                    flushed.append(self._flushed(message))
+                case "begin" | "flushed" if account is not None:
+                    account.take(message, reached)
                     self.guest.send({"do": "go"})
                 case "cut":
+                    if account is not None:
+                        account.check_begun()
                     if at_cut is not None:
                         at_cut(ran_from_wire({**message, "files": [], "signal": None}, program))
                     on_cut()
                     self.guest.send({"do": "go"})
 
-        text, tracing = format_program(program), self._flushes is not None
+        text, tracing = format_program(program), account is not None
         try:
             answer = self.guest.call("run", on_event=on_event, program=text, seed=seed, flushes=tracing)
         except (GuestHang, GuestDied) as error:
             where = f"; it was at op {reached}: {describe(program.ops[reached])}" if program.ops else ""
             raise type(error)(f"{error}{where}") from error
         ran = ran_from_wire(answer, program)
-        if tracing and ran.traced.lost:
+        if account is None:
+            return ran
+        account.check_begun()
+        if ran.traced.lost:
             raise InfraError(f"the flush trace is not whole: {ran.traced.lost}")
-        return replace(ran, traced=replace(ran.traced, flushed=tuple(flushed)))
-
-    def _flushed(self, message: Message) -> Flushed:
-        try:
-            found = traced.flushed_from_wire({name: message.get(name) for name in ("index", "ranges")})
-        except ValueError as error:
-            raise ChannelError(f"the agent's account of flushes is malformed: {error}") from error
-        if self._flushes is not None:
-            self._flushes.take(found)
-        return found
+        return replace(ran, traced=replace(ran.traced, flushed=tuple(account.flushed)))
 
     def observe(self, paths: tuple[str, ...]) -> tuple[FileView, ...]:
         """Read the files back by three views."""

@@ -2,14 +2,16 @@
 
 import struct
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.agent import kcore
-from harness.agent.flushes import COPY, HOST, PENDING_LIMIT, STORE, WRITE_BACK, Account, reach
+from harness.agent import kcore, probes
+from harness.agent.flushes import COPY, HOST, PENDING_LIMIT, STORE, WRITE_BACK, Account, reach, unwatched
 from harness.agent.medium import Medium, lines, merged
+from harness.agent.probes import Profile
 from harness.model.traced import Range
 
 BASE = 0xFFFF_8E80_0000_0000
@@ -62,8 +64,35 @@ def test_a_fault_within_a_copy() -> None:
 
 
 def test_an_end_without_a_beginning_is_not_ours() -> None:
-    """What was going on when the trace was turned on is not known, and counts for nothing."""
+    """What was going on when the trace was turned on is not known, and counts for nothing. It is the first that is
+    told of a thread: later on, a beginning was lost or told too late, and a flush with it."""
     assert take(end(STORE)) == ([], "")
+    account = Account(BASE)
+    assert account.take(end(STORE) + begin(STORE, 0, 64) + end(STORE), MEDIUM) == ([(0, 64)], "")
+    assert "the beginning" in account.take(end(STORE) + begin(STORE, 4096, 4096), MEDIUM)[1]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        (Profile(9, 2), Profile(12, 2), ""),
+        (Profile(9, 2), Profile(12, 3), "1 flushes went by"),
+        (Profile(9, 0), Profile(9, 0), "no probe was passed"),
+    ],
+)
+def test_a_run_that_no_probe_watched_is_told(before: Profile, now: Profile, words: str) -> None:
+    """With kernel.ftrace_enabled at 0 probes can be defined and never hit: all that is flushed would seem lost."""
+    assert unwatched(before, now).startswith(words)
+    assert bool(unwatched(before, now)) == bool(words)
+
+
+def test_the_profile_adds_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hits and misses of our events, and of no others."""
+    path = tmp_path / "kprobe_profile"
+    path.write_text("  daxcheck_wb      5     0\n  daxcheck_wb_done     4   1\n  myprobe   7   7\n")
+    monkeypatch.setattr(probes, "PROFILE", str(path))
+    assert probes.profile(["daxcheck_wb", "daxcheck_wb_done"]) == Profile(9, 1)
+    assert probes.profile([]) == Profile(0, 0)
 
 
 def test_other_memory_is_left_out() -> None:
@@ -88,7 +117,10 @@ def test_virtio_pmem_is_flushed_by_its_host() -> None:
         ("whatever this is\n", "not understood"),
         (f"{head(90)}daxcheck_wb: (arch_wb_cache_pmem+0x4/0x150) addr=(fault) size=64\n", "not understood"),
         (begin(COPY, 0, 64) + begin(STORE, 64, 64) + end(COPY, 0), "was missed"),
-        (begin(STORE, 0, 64) * (PENDING_LIMIT + 1), "do not end"),
+        (begin(STORE, 0, 64) + begin(STORE, 64, 64) + end(STORE), "was missed"),
+        (begin(STORE, 0, 64) + end(STORE) + end(STORE), "was missed"),
+        (end(STORE) + end(STORE), "was missed"),
+        ("".join(begin(STORE, 0, 64, thread=100 + n) for n in range(PENDING_LIMIT + 1)), "do not end"),
     ],
 )
 def test_what_is_missing_is_told(text: str, words: str) -> None:

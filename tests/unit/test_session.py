@@ -1,14 +1,20 @@
 """What an agent answers is believed only if it tells of all that it was asked to do."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from harness.errors import ChannelError
+from harness.errors import ChannelError, InfraError
 from harness.model import wire
+from harness.model.frame import Message
 from harness.model.observation import OpResult
 from harness.model.program import parse
-from harness.target.session import ran_from_wire
+from harness.model.traced import Flushed
+from harness.target import filesystem
+from harness.target.session import Ran, Session, ran_from_wire
+from harness.vm.console import Complaint
 
 PROGRAM = parse("daxcheck program 1\ncreate f data\npwrite f 0 8\nexpect_errno EINVAL\nftruncate f 1\n")
 
@@ -36,3 +42,91 @@ def test_a_signal_nowhere_is_refused(signal: int, index: int) -> None:
     """A guest cannot make the host look at an op that there is not."""
     with pytest.raises(ChannelError, match="of a Program of 4"):
         ran_from_wire(answer(0, signal={"signal": signal, "index": index}), PROGRAM)
+
+
+@dataclass
+class Agent:
+    """A Peer that tells of the run in these events."""
+
+    events: list[Message]
+    lost: str = ""
+    medium_size: int = 1 << 20
+    sent: list[Message] = field(default_factory=list)
+
+    def call(self, do: str, seconds: float = 1.0, on_event: Callable[[Message], None] | None = None,
+             **arguments: Any) -> Message:  # fmt: skip
+        assert do == "run" and on_event is not None
+        for event in self.events:
+            on_event(event)
+        return {**answer(0, 1, 2, 3), "lost": self.lost}
+
+    def send(self, message: Message) -> None:
+        self.sent.append(message)
+
+    def complaints(self) -> list[Complaint]:
+        return []
+
+    def said(self) -> str:
+        return ""
+
+
+class Taken(list[str | Flushed]):
+    """Flushes that only keeps what it was told."""
+
+    def begin(self) -> None:
+        self.append("begin")
+
+    def take(self, flushed: Flushed) -> None:
+        self.append(flushed)
+
+
+BEGIN: Message = {"event": "begin"}
+CUT: Message = {"event": "cut"}
+
+
+def op(index: int) -> Message:
+    return {"event": "op", "index": index}
+
+
+def flushed(index: int) -> Message:
+    return {"event": "flushed", "index": index, "ranges": [[0, 64]]}
+
+
+def run(*events: Message, lost: str = "") -> tuple[Ran, Taken]:
+    taken, agent = Taken(), Agent(list(events), lost)
+    ran = Session(agent, filesystem.find("ext4"), taken).run(PROGRAM, 1, lambda: None)
+    assert len(agent.sent) == len([event for event in events if event["event"] != "op"])
+    return ran, taken
+
+
+def test_an_account_of_flushes_is_taken() -> None:
+    """In the order of the ops; what the faults before an op have flushed counts for the one before it."""
+    ran, taken = run(BEGIN, op(0), flushed(0), op(1), flushed(0), flushed(1), op(2), op(3), flushed(3), CUT)
+    assert [one.index for one in ran.traced.flushed] == [0, 0, 1, 3]
+    assert taken == ["begin", *ran.traced.flushed]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [op(0), CUT],
+        [op(0), flushed(0)],
+        [BEGIN, op(0), flushed(0), BEGIN],
+        [op(0), op(1), BEGIN],
+        [BEGIN, op(0), op(1), op(2), flushed(0)],
+        [BEGIN, op(0), flushed(1)],
+        [BEGIN, op(0), {**flushed(0), "ranges": [[64, 64]]}],
+        [],
+    ],
+)
+def test_an_account_that_cannot_be_is_refused(events: list[Message]) -> None:
+    """One that does not begin with the run, that begins again (all would count as persisted), that tells of a flush in
+    an op long past or yet to come, or of no ranges: none of them is a verdict."""
+    with pytest.raises(ChannelError, match=r"account of flushes|told of"):
+        run(*events)
+
+
+def test_a_trace_with_a_gap_is_no_verdict() -> None:
+    """What the agent missed is told with its words."""
+    with pytest.raises(InfraError, match="not whole: 3 flushes went by"):
+        run(BEGIN, lost="3 flushes went by")

@@ -1,5 +1,6 @@
 """The ops on mappings."""
 
+from dataclasses import replace
 from typing import assert_never
 
 from harness.agent import memory, syscalls
@@ -71,7 +72,7 @@ def do(handles: Handles, index: int, op: MappingOp) -> tuple[Segment, ...]:
 def _mmap(handles: Handles, index: int, op: ops.Mmap) -> None:
     file = handles.file(op.fd)
     address = syscalls.mmap_aligned(op.length, _READ_WRITE, SHARINGS[op.sharing], file.fd, op.offset, op.align)
-    map = handles.maps[op.map] = Mapped(address, file, op.offset, _pages(op.length))
+    map = handles.maps[op.map] = Mapped(address, file, op.offset, _pages(op.length), op.sharing is Sharing.PRIVATE)
     handles.levels.forget(address, address + map.length, index)
 
 
@@ -79,9 +80,9 @@ def _mremap(handles: Handles, index: int, name: str, offset: int, new: str) -> N
     map = handles.map(name)
     old, length = map.address + offset, map.length - offset
     address = syscalls.mremap_moved(old, length)
-    handles.maps[new] = Mapped(address, map.file, map.offset + offset, length)
+    handles.maps[new] = replace(map, address=address, offset=map.offset + offset, length=length)
     if offset:
-        handles.maps[name] = Mapped(map.address, map.file, map.offset, offset)
+        handles.maps[name] = replace(map, length=offset)
     else:
         del handles.maps[name]
     handles.levels.move(old, address, length, index)
