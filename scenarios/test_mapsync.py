@@ -6,7 +6,7 @@ The write fault must have made the blocks, and a size that covers them, durable 
 
 import pytest
 
-from harness.model.ops import Entry, Mode, Sharing
+from harness.model.ops import Advice, Entry, Mode, Sharing
 from harness.model.recorder import File, Mapping, Recorder
 from harness.model.units import PAGE, PMD
 
@@ -27,6 +27,16 @@ def test_store_and_flush_pte(dax: Recorder, file: File) -> None:
     mapping.store(16 * PAGE, 32 * PAGE)
     mapping.expect_mapped(Entry.PTE, 16 * PAGE, 32 * PAGE)
     mapping.flush(16 * PAGE, 32 * PAGE)
+    dax.cut_power()
+
+
+def test_flush_of_an_entry_that_went(dax: Recorder, file: File) -> None:
+    """A store is durable once it is flushed, though its entry went in between: the flush faults as a load does."""
+    mapping = file.mmap(sharing=Sharing.SYNC)
+    mapping.store(0, PMD)
+    mapping.expect_mapped(Entry.PMD, 0, PMD)
+    mapping.madvise(0, PMD, Advice.DONTNEED)
+    mapping.flush(0, PMD)
     dax.cut_power()
 
 
