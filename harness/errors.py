@@ -27,7 +27,7 @@ class SetupError(DaxcheckError):
 
 
 class Refused(SetupError):
-    """The kernel under test does not take a format or layout that another may: its cells are SKIP, with this text."""
+    """The kernel under test, or this mkfs, does not take a format or layout that another may: its cells are SKIP."""
 
 
 class InfraError(DaxcheckError):

@@ -291,6 +291,7 @@ def test_copy_of_dirty_range(dax: Recorder) -> None:
     dax.cut_power()
 
 
+@pytest.mark.formats("exchange")
 def test_exchange_of_dirty_ranges(dax: Recorder) -> None:
     """Two ranges that are dirty in both files change places with their stores; fsync of both makes that durable."""
     source, mapping = durable_file(dax)

@@ -62,6 +62,8 @@ class FileSystem:
         return _make(self.name, (*self.words, *words.split("+")))
 
 
+UNKNOWN = "unknown option"
+"""What mkfs.xfs says of an option that only a newer one has."""
 _LAYOUTS = {word: Word("layout", {}, layout=word) for word in LAYOUTS if word}
 _TOOLS = {"ext4": ("mkfs.ext4", "-q", "-F", "-b", "4096"), "xfs": ("mkfs.xfs", "-q", "-f")}
 _BASE: dict[str, Options] = {
@@ -90,6 +92,7 @@ _WORDS: dict[str, dict[str, Word]] = {
     "xfs": {
         "reflink": Word("reflink", {("-m", "reflink"): "1"}),
         "rmapbt": Word("rmapbt", {("-m", "rmapbt"): "1"}),
+        "exchange": Word("exchange", {("-i", "exchange"): "1"}),  # xfsprogs 6.10, Linux 6.10
         # The hint is in blocks and inherited from the root directory. Without a stripe it aligns extents in the file
         # but not on the medium (xfs_bmap_btalloc), so that a PMD entry is a matter of luck.
         "extsize": Word(

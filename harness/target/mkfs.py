@@ -5,9 +5,9 @@ import shutil
 import subprocess
 from uuid import UUID
 
-from harness.errors import InfraError, SetupError
+from harness.errors import InfraError, Refused, SetupError
 from harness.memfile import MemFile
-from harness.target.filesystem import FileSystem
+from harness.target.filesystem import UNKNOWN, FileSystem
 from harness.target.signature import LABEL, UUID_PREFIX
 
 SECONDS = 120.0
@@ -24,7 +24,7 @@ _MARKS = {
 def make(system: FileSystem, medium: MemFile, number: UUID) -> None:
     """Format the medium, with the label and the UUID by which daxcheck knows its own.
 
-    Raises SetupError when the tool is missing, InfraError when it fails.
+    Raises SetupError when the tool is missing, Refused when it is too old for a word, InfraError when it fails.
     """
     name, *options = system.mkfs[:-1]
     tool = shutil.which(name) or shutil.which(name, path=_PATH)
@@ -42,4 +42,5 @@ def make(system: FileSystem, medium: MemFile, number: UUID) -> None:
         raise InfraError(f"{name} did not end within {SECONDS:g} s") from error
     if done.returncode:
         words = " ".join(done.stdout.decode(errors="replace").split())[:SAID]
-        raise InfraError(f"{name} ended with {done.returncode}: {words}")
+        kind = Refused if system.words and UNKNOWN in words else InfraError
+        raise kind(f"{name} ended with {done.returncode}: {words}")

@@ -13,7 +13,7 @@ from harness.model.program import Program, describe
 from harness.model.program import format as format_program
 from harness.model.traced import NOTHING_TRACED, Flushed, Traced
 from harness.model.units import PAGE
-from harness.target.filesystem import FileSystem
+from harness.target.filesystem import UNKNOWN, FileSystem
 from harness.target.peer import Peer
 from harness.vm.guest import AgentError
 
@@ -123,7 +123,8 @@ class Session:
             )  # fmt: skip
         except AgentError as error:
             if make:
-                kind = Refused if system.words and error.errno in _REFUSALS else SetupError
+                refused = system.words and (error.errno in _REFUSALS or UNKNOWN in str(error))
+                kind = Refused if refused else SetupError
                 raise kind(f"a fresh {system.label} cannot be mounted with DAX: {error}") from error
             raise
         domain = str(answer.get("persistence_domain", ""))[:64]

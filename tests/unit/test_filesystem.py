@@ -8,7 +8,7 @@ from harness.target import filesystem
 from harness.target.filesystem import NoFormat
 
 EXT4 = ("writeback", "nojournal", "noextents", "inode")
-XFS = ("reflink", "rmapbt", "extsize", "inode")
+XFS = ("reflink", "rmapbt", "exchange", "extsize", "inode")
 LABELS = [
     "ext4", "xfs", *(f"ext4:{word}" for word in EXT4), *(f"xfs:{word}" for word in XFS),
     *(f"{name}:{word}" for name in ("ext4", "xfs") for word in LAYOUTS if word), "xfs:reflink+rmapbt+linear",
