@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.errors import UsageError
+from harness.model.allowed import ZEROES
 from harness.model.domain import PersistenceDomain
 from harness.model.ops import Plant, Planted
 from harness.model.program import Expect, Program
@@ -68,7 +69,7 @@ def spared(program: Program, last: State, device: Device) -> str:
     """Why a run on this device proves nothing about the Program; empty if it does.
 
     A fault that makes no difference is one reason. Another: a control that must lose data loses only what was in the
-    CPU caches, since all names and sizes are durable in `last`, the state that it ends in.
+    CPU caches, since all names, sizes and holes are durable in `last`, the state that it ends in.
     """
     traits = TRAITS[device]
     for op in program.ops:
@@ -95,6 +96,8 @@ def unlike(device: Device, planted: Collection[Plant], write_cache: int, domain:
 
 
 def metadata_at_stake(state: State) -> bool:
-    """Names and sizes wait in the file system's own memory, which no device keeps."""
-    sizes = any(file.sizes != file.now for file in state.files.values())
-    return sizes or any(name.durable != {name.current} for name in state.names.values())
+    """Names, sizes and holes wait in the file system's own memory, which no device keeps."""
+    files = state.files.values()
+    sizes = any(file.sizes != file.now for file in files)
+    holes = any(byte.current == ZEROES != byte.durable for file in files for _, _, byte in file.contents.runs())
+    return sizes or holes or any(name.durable != {name.current} for name in state.names.values())

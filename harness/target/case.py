@@ -81,7 +81,7 @@ class Case:
         return self._named(replace(lost, judgement=judgement), traced)
 
     def _unseen(self, covered: Judgement) -> bool:
-        """Whether what is at stake is nothing that flush coverage judges: names and sizes, or what lanes stored."""
+        """Whether what is at stake is nothing that flush coverage judges: names, sizes, holes, or what lanes stored."""
         if self.program.expect is Expect.LOSS:
             racing = any(isinstance(op, ops.Lane) for op in self.program.ops)
             return racing or metadata_at_stake(self.states[-1])

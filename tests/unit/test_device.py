@@ -32,6 +32,13 @@ def unsynced_name(dax: Recorder) -> None:
     dax.rename("data", "moved")
 
 
+def unsynced_hole(dax: Recorder) -> None:
+    file = dax.create("data", size=PMD)
+    file.pwrite(0, PMD)
+    file.fsync()
+    file.punch_hole(0, PMD)
+
+
 @pytest.mark.parametrize("device", Device)
 def test_what_must_be_kept_runs_on_every_device(device: Device) -> None:
     """A Program that is no control proves something wherever it runs."""
@@ -50,7 +57,7 @@ def test_stores_are_lost_only_where_caches_are(device: Device) -> None:
 
 
 @pytest.mark.parametrize("device", Device)
-@pytest.mark.parametrize("record", [unsynced_size, unsynced_name])
+@pytest.mark.parametrize("record", [unsynced_size, unsynced_name, unsynced_hole])
 def test_metadata_is_lost_everywhere(device: Device, record: object) -> None:
     """What waits in the journal's memory no device keeps."""
     dax = Recorder()
