@@ -22,10 +22,13 @@ from harness.model.frame import Message
 
 
 class BoxAgent(Agent):
-    """The Agent whose device is the pmem disk `disk`, its first `medium.size` bytes, open at `fd`."""
+    """The Agent whose device is the pmem disk `disk`, its first `medium.size` bytes, open at `fd`. Mounts at `root`."""
 
-    def __init__(self, cpu: Cpu, traces: Traces, untraced: str, disk: str, fd: int, medium: Medium) -> None:
+    def __init__(
+        self, cpu: Cpu, traces: Traces, untraced: str, root: str, disk: str, fd: int, medium: Medium
+    ) -> None:
         super().__init__(cpu, traces, [], untraced)
+        self._root = root
         self._disk = disk
         self._source = f"/proc/self/fd/{fd}"
         self._medium = medium
@@ -50,19 +53,19 @@ class BoxAgent(Agent):
             self._write_cache = str(pmem.write_cache)
             pmem = without_write_cache(pmem)
         try:
-            device.mount(self._source, fs, options, new)
+            device.mount(self._source, fs, options, new, self._root)
         except OSError:
             self._restore()
             raise
-        self._attached = Attached(mounts.found(device.ROOT, options), self._medium)
+        self._attached = Attached(mounts.found(self._root, options), self._medium)
         return {
             "device": pmem.name, "pieces": [list(piece) for piece in self._medium.pieces],
             "write_cache": pmem.write_cache, "persistence_domain": pmem.persistence_domain, "seconds": {},
         }  # fmt: skip
 
     def _detach(self) -> Message:
-        if os.path.ismount(device.ROOT):
-            syscalls.umount(device.ROOT)
+        if os.path.ismount(self._root):
+            syscalls.umount(self._root)
         self._restore()
         return {"seconds": {}}
 
@@ -88,14 +91,14 @@ def main() -> None:
     physical memory, bytes of it to use, and whether its host makes it durable."""
     sock, fd, origin, size, by_host = (int(sys.argv[place]) for place in (1, 2, 4, 5, 6))
     syscalls.die_with_parent(signal.SIGKILL)
-    syscalls.private_mounts()
+    root = mounts.own_root()
     medium, untraced = Medium(origin, size, ((0, size),), bool(by_host)), ""
     traces = Traces(trace.available(), drops.available())
     try:
         traces = replace(traces, flushes=FlushTrace())
     except (OSError, SetupError) as error:
         untraced = str(error)
-    agent = BoxAgent(Cpu(), traces, untraced, sys.argv[3], fd, medium)
+    agent = BoxAgent(Cpu(), traces, untraced, root, sys.argv[3], fd, medium)
     try:
         serve.serve(Channel(sock, sock), agent, lambda: None)
     except Closed:

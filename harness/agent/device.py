@@ -99,14 +99,14 @@ def detach() -> Message:
     return {"seconds": watch.seconds}
 
 
-def mount(source: str, fs: str, options: str, new: bool) -> None:
-    """Mount at ROOT; the root directory of a `new` file system gets FS_XFLAG_DAX if it is to be DAX by that.
+def mount(source: str, fs: str, options: str, new: bool, root: str = ROOT) -> None:
+    """Mount at `root`; the root directory of a `new` file system gets FS_XFLAG_DAX if it is to be DAX by that.
 
     Raises OSError that names the missing option or repeats what the kernel said.
     """
-    os.makedirs(ROOT, exist_ok=True)
+    os.makedirs(root, exist_ok=True)
     try:
-        syscalls.mount(source, ROOT, fs, options)
+        syscalls.mount(source, root, fs, options)
     except OSError as error:
         number = error.errno or errno.EIO
         if not features.has_file_system(fs):
@@ -116,7 +116,7 @@ def mount(source: str, fs: str, options: str, new: bool) -> None:
         words = "".join(said[-1:]).partition("] ")[2]  # <level>[seconds] words
         raise OSError(number, f"{error.strerror}: {words[:SAID]}") from error
     if new and BY_INODE in options.split(","):
-        _set_dax(ROOT)
+        _set_dax(root)
 
 
 def _set_dax(path: str) -> None:

@@ -11,6 +11,8 @@ FILLER = ".filler"
 """What Fill leaves in the root directory: no file of any Program, whose names cannot begin with a dot."""
 DROP_CACHES = "/proc/sys/vm/drop_caches"
 _PIECES = (256 << 20, 32 << 20, 4 << 20, 512 << 10, 64 << 10, PAGE)
+_HIDDEN = "/run/daxcheck"
+"""What only daxcheck has files in: nobody's checkout, virtual environment or disk lies there."""
 _FLAGS = {"ro": syscalls.MS_RDONLY, "rw": 0}
 """Options that mount(2) takes as flags; every other goes to the file system."""
 
@@ -127,10 +129,25 @@ class Directory:
         os.close(self._fd)
 
 
+def own_root() -> str:
+    """A directory to mount at, in a mount namespace that this process has for its own from now on (see private_mounts).
+
+    It lies in an empty file system that cannot be written to: whatever is done there while nothing is mounted reaches
+    no file of the machine. Raises OSError.
+    """
+    syscalls.private_mounts()
+    os.makedirs(_HIDDEN, 0o700, exist_ok=True)
+    syscalls.mount("daxcheck", _HIDDEN, "tmpfs")
+    root = os.path.join(_HIDDEN, "mnt")
+    os.mkdir(root)
+    syscalls.mount("daxcheck", _HIDDEN, "tmpfs", "", syscalls.MS_REMOUNT | syscalls.MS_RDONLY)
+    return root
+
+
 def found(root: str, options: str) -> Place:
     """The Place of what is mounted at `root` now; a plain directory when nothing is."""
     with open("/proc/self/mounts") as file:
-        for line in file.read().splitlines():
+        for line in reversed(file.read().splitlines()):  # the last one lies on top
             source, target, fs, *_ = line.split()
             if target == root:
                 return Place(root, source, fs, options)

@@ -123,7 +123,10 @@ class Agent:
         return {"instances": tracefs.instances(), "probes": sorted(probes.defined())}
 
     def _observe(self, paths: Sequence[str]) -> Message:
-        return {"files": observe_all(self._cpu, device.root(), paths)}
+        place = self._place()
+        if not place.mounted:
+            raise InfraError(f"nothing is mounted at {place.root}: attach first")
+        return {"files": observe_all(self._cpu, place.root, paths)}
 
     def _place(self) -> Place:
         return self._found().place

@@ -175,6 +175,8 @@ def _folder(folder: Path, device: PmemDevice) -> Path:
     if (folder / dossier.STATE).exists() and (phase := dossier.read(folder).phase) in (Phase.ARMED, Phase.JUDGED):
         what = "is not judged yet" if phase is Phase.ARMED else "was judged"
         raise UsageError(f"--state {folder}: holds a run that {what}: daxcheck judge {folder}, or name another place")
+    if (folder / dossier.MEDIUM).exists():
+        raise UsageError(f"--state {folder}: holds {dossier.MEDIUM}, what another cut left: name another place")
     try:
         reason = refuge.refusal(place, device.name, discover.devices())
     except OSError as error:

@@ -1,5 +1,6 @@
 """`daxcheck cleanup`: undo what a run on a real device left behind when it was killed."""
 
+import contextlib
 import os
 
 from harness.errors import EXIT_CLEAN, EXIT_INFRA
@@ -7,7 +8,10 @@ from harness.target import deedbook, repair
 
 
 def main() -> int:
-    """Undo all that dead runs of this user left; 3 when something stays, each step and each failure on a line."""
+    """Undo all that dead runs of this user left; 3 when something stays, each step and each failure on a line.
+
+    Raises UsageError while a run is at work, which a restored setting would disturb.
+    """
     records, complaints = deedbook.records()
     for complaint in complaints:
         _say(complaint)
@@ -15,7 +19,8 @@ def main() -> int:
         _say(f"{deedbook.RUN} is root's: for runs of root, run daxcheck cleanup as root")
     if not records and not complaints:
         _say("nothing to do: no run has left anything")
-    done = [repair.repair(record, _say) for record in records]
+    with deedbook.turn() if records else contextlib.nullcontext():
+        done = [repair.repair(record, _say) for record in records]
     return EXIT_CLEAN if all(done) and not complaints else EXIT_INFRA
 
 

@@ -19,6 +19,8 @@ from harness.target.discover import Kind, PmemDevice
 from harness.vm.caller import Caller
 from harness.vm.console import Complaint, Console, Trouble, blamed
 
+AGENT = (sys.executable, "-P", "-m", "harness.agent.box")
+"""The program, to be run by root in any directory: no module of that directory is taken for one of ours (-P)."""
 START = 300.0
 """Seconds for the agent's first answer."""
 LOG_LIMIT = 8 << 20
@@ -76,7 +78,7 @@ class BoxAgent(Caller):
             words = (its.fileno(), claim.fileno(), device.name, device.start or 0, claim.owned, by_host)
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "harness.agent.box", *map(str, words)],
+                    [*AGENT, *map(str, words)],
                     pass_fds=(its.fileno(), claim.fileno()), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE, start_new_session=True,
                     env={**os.environ, **environment, "PYTHONPATH": str(Path(harness.__file__).resolve().parents[1])},

@@ -5,6 +5,8 @@ number and start time, and the boot and the PID namespace in which these mean an
 """
 
 import contextlib
+import errno
+import fcntl
 import json
 import os
 import stat
@@ -16,7 +18,8 @@ from types import TracebackType
 from typing import Self
 
 from harness import cachedir
-from harness.errors import InfraError, SetupError
+from harness.deadline import Deadline, DeadlineExpired, poll
+from harness.errors import DaxcheckError, InfraError, SetupError, UsageError
 from harness.target import deeds
 from harness.target.deeds import Deed
 from harness.target.discover import PROC
@@ -24,8 +27,10 @@ from harness.target.discover import PROC
 RUN = Path("/run/daxcheck")
 MARK = "DAXCHECK_RUN"
 """The environment variable by which the processes of a run are known."""
-LIMIT = 1 << 20
-"""Bytes of a journal that are read."""
+ENDING = 2.0
+"""Seconds for a run that has just been killed to be gone."""
+LIMIT = 1 << 26
+"""Bytes of the longest journal that is read: of some 800,000 cells that each change a setting."""
 _BOOT = "sys/kernel/random/boot_id"
 
 
@@ -119,9 +124,38 @@ class Deedbook:
         finally:
             try:
                 deed.undo()
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, DaxcheckError) as error:
                 raise InfraError(f"{deed} is not undone ({error}): run daxcheck cleanup") from error
             self.undone(number)
+
+
+@contextlib.contextmanager
+def turn(folder: Path | None = None) -> Iterator[None]:
+    """No other run, and no cleanup, is at work on this machine within: all share its tracing and its settings.
+
+    Raises UsageError when one is, SetupError. The lock ends with this process, however it ends.
+    """
+    place = _private(folder) if folder else _default()
+    with _explained(place):
+        fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        poll(lambda: _locked(fd), Deadline(ENDING), f"{place} stays locked")
+    except DeadlineExpired as error:
+        os.close(fd)
+        raise UsageError("another daxcheck is at work on a device of this machine: end it, or wait for it") from error
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+def leftovers(folder: Path | None = None) -> tuple[Record, ...]:
+    """The journals of this boot that tell of deeds to be undone. With `turn` held, their runs are dead."""
+    boot = Owner.myself().boot
+    return tuple(
+        record for record in records(folder)[0]
+        if record.owner.boot == boot and not all(isinstance(deed, deeds.Erased) for _, deed in record.left)
+    )  # fmt: skip
 
 
 def records(folder: Path | None = None) -> tuple[tuple[Record, ...], tuple[str, ...]]:
@@ -151,7 +185,7 @@ def note_undone(record: Record, number: int) -> None:
     """Put on record that a deed of a dead run has been undone. Raises OSError."""
     fd = os.open(record.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        os.ftruncate(fd, os.pread(fd, LIMIT, 0).rfind(b"\n") + 1)
+        os.ftruncate(fd, _text(fd).rfind(b"\n") + 1)
         _append(fd, {"undone": number})
     finally:
         os.close(fd)
@@ -163,7 +197,7 @@ def _read(path: Path) -> Record:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
             raise ValueError("others may have written it")
-        text = os.read(fd, LIMIT)
+        text = _text(fd)
     finally:
         os.close(fd)
     # A last line without its end is of a deed that was not begun.
@@ -180,6 +214,22 @@ def _read(path: Path) -> Record:
             number = int(line.pop("number"))
             left[number] = deeds.from_json(line)
     return Record(path, owner, str(head["mark"]), tuple(sorted(left.items(), reverse=True)))
+
+
+def _text(fd: int) -> bytes:
+    """All of a journal. Raises ValueError for one that is too long: what is left out would count as never done."""
+    text = os.pread(fd, LIMIT + 1, 0)
+    if len(text) > LIMIT:
+        raise ValueError(f"it is longer than {LIMIT} bytes")
+    return text
+
+
+def _locked(fd: int) -> bool | None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
+    return True
 
 
 def _default() -> Path:
@@ -200,9 +250,12 @@ def _private(folder: Path) -> Path:
 
 
 def _append(fd: int, entry: dict[str, object]) -> None:
+    """Write a line, whole or not at all: what comes after half a one could not be read. Raises OSError."""
     line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+    before = os.fstat(fd).st_size
     if os.write(fd, line) != len(line):
-        raise OSError(28, "no space left")
+        os.ftruncate(fd, before)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.fsync(fd)
 
 

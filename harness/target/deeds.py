@@ -4,12 +4,15 @@
 Mounts are none of it: they live in a private mount namespace, which dies with its last process.
 """
 
+import errno
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
+from harness.target import signature
 from harness.target.discover import PROC, SYSFS
 
 WRITEBACK = "vm/dirty_writeback_centisecs"
@@ -30,31 +33,67 @@ class Erased:
     disk: str
 
     def undo(self) -> str:
-        return f"/dev/{self.disk} was erased, as it was told to be: what it holds is daxcheck's"
+        return f"/dev/{self.disk} was erased, as it was told to be: nothing brings back what it held"
 
 
 @dataclass(frozen=True, slots=True)
 class WriteCache:
-    """The dax/write_cache of a disk was changed (does the kernel flush?); `old` is what it was."""
+    """The dax/write_cache of a disk was changed (does the kernel flush?); `old` is what it was.
+
+    `sequence` is the number of that disk, which no other has in this boot (sysfs-block, diskseq, since 5.15; else
+    empty): one that is bound anew, perhaps under the name of another, has a write_cache that nobody changed.
+    """
 
     name: ClassVar[str] = "write_cache"
     disk: str
     old: str
+    sequence: str = ""
 
     @classmethod
     def of(cls, disk: str) -> Self:
         """As it is now. Raises OSError."""
-        return cls(disk, _write_cache(disk).read_text().strip())
+        return cls(disk, _write_cache(disk).read_text().strip(), _sequence(disk))
 
     def undo(self) -> str:
         """Raises OSError, ValueError."""
         path = _write_cache(self.disk)
         if self.old not in ("0", "1"):
             raise ValueError(f"write_cache was never {self.old!r}")
-        if not path.exists():
+        if not path.exists() or _sequence(self.disk) != self.sequence:
             return f"/dev/{self.disk} is gone, and its write_cache with it"
         path.write_text(self.old)
         return f"/dev/{self.disk}: write_cache is {self.old} again"
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """The file system `fs` of that UUID, on a disk, is frozen for a while; its superblock then outlives its mounts."""
+
+    name: ClassVar[str] = "frozen"
+    disk: str
+    fs: str
+    uuid: str
+
+    def undo(self) -> str:
+        """Nothing is done to a file system that is not daxcheck's own. Raises OSError, ValueError, DaxcheckError."""
+        # Only here, since few runs freeze.
+        from harness.agent import thaw
+
+        path = _path(self.disk)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return f"{path} is gone, and what was frozen with it"
+        try:
+            source = f"/proc/self/fd/{fd}"
+            if not _claimed(source):
+                return f"{path} holds nothing frozen"
+            found = [(one.type, one.uuid) for one in signature.read(source, (fd,)) if one.ours]
+            if (self.fs, self.uuid) not in found:
+                return f"{path} holds another file system by now: left alone"
+            return f"{path}: {self.fs} is {'thawed' if thaw.thaw(source, self.fs) else 'not frozen'}"
+        finally:
+            os.close(fd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +136,8 @@ class Tracing:
         return "daxcheck's trace instances and probes are removed"
 
 
-Deed = Erased | WriteCache | Sysctl | Tracing
-_DEEDS: tuple[type[Deed], ...] = (Erased, WriteCache, Sysctl, Tracing)
+Deed = Erased | WriteCache | Frozen | Sysctl | Tracing
+_DEEDS: tuple[type[Deed], ...] = (Erased, WriteCache, Frozen, Sysctl, Tracing)
 
 
 def to_json(deed: Deed) -> dict[str, str]:
@@ -115,10 +154,30 @@ def from_json(entry: Mapping[str, object]) -> Deed:
     raise ValueError(f"no deed: {str(dict(entry))[:200]}")
 
 
-def _write_cache(disk: str) -> Path:
+def _path(disk: str) -> str:
     if not _DISK.fullmatch(disk):
         raise ValueError(f"{disk!r} is no pmem device")
-    return SYSFS / "block" / disk / "dax/write_cache"
+    return f"/dev/{disk}"
+
+
+def _write_cache(disk: str) -> Path:
+    return SYSFS / "block" / Path(_path(disk)).name / "dax/write_cache"
+
+
+def _sequence(disk: str) -> str:
+    path = SYSFS / "block" / disk / "diskseq"
+    return path.read_text().strip() if path.exists() else ""
+
+
+def _claimed(path: str) -> bool:
+    """Whether a mount, or whoever else, has the device for itself. Raises OSError."""
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return True
+    return False
 
 
 def _sysctl(key: str) -> Path:

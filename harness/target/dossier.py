@@ -103,8 +103,12 @@ class Dossier:
         results = wire.op_results_from_wire(found["results"])
         if any(result.index >= len(program.ops) for result in results):
             raise ValueError("results: of more ops than the program has")
+        phase = Phase(_text(found, "phase"))
+        told = [result.index for result in results]
+        if phase in (Phase.ARMED, Phase.JUDGED) and told != list(range(len(program.ops))):
+            raise ValueError(f"results: of {len(results)} ops, and at its cut all {len(program.ops)} were done")
         return cls(
-            phase=Phase(_text(found, "phase")), program=program, results=results, traced=traced.from_wire(found),
+            phase=phase, program=program, results=results, traced=traced.from_wire(found),
             seed=checked.integer("seed", found["seed"], -(1 << 62), 1 << 62), device=Device(_text(found, "device")),
             size=checked.integer("size", found["size"], 1, checked.OFFSET_LIMIT << 10),
             types=checked.array("types", found["types"], 64, lambda one: checked.text("type", one, NAME_LIMIT)),

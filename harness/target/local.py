@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
-from harness.errors import InfraError, SetupError
+from harness.errors import InfraError, SetupError, UsageError
 from harness.media.flushes import FlushLog
 from harness.media.image import CrashImage
 from harness.memfile import MemFile
@@ -20,18 +20,18 @@ from harness.model.device import TRAITS, Device
 from harness.model.engine import Engine
 from harness.model.ops import Advice, Plant
 from harness.model.program import Program
-from harness.target import fsck, mkfs, signature, steps
+from harness.target import deedbook, fsck, mkfs, steps
 from harness.target.base import Execution, Recovery, Say
 from harness.target.boxagent import BoxAgent
 from harness.target.claim import Claim
 from harness.target.deedbook import Deedbook
-from harness.target.deeds import WRITEBACK, Erased, Sysctl, Tracing, WriteCache
+from harness.target.deeds import WRITEBACK, Erased, Frozen, Sysctl, Tracing, WriteCache
 from harness.target.discover import Kind, PmemDevice
 from harness.target.disk import Disk
 from harness.target.filesystem import FileSystem
 from harness.target.flushing import CoverageWatch, FlushWatch
 from harness.target.permit import Permit
-from harness.target.session import Attached, Ran, Session
+from harness.target.session import Attached, Flushes, Ran, Session
 from harness.target.timing import Split
 from harness.target.watch import Watch, faults
 from harness.vm.console import Complaint
@@ -49,6 +49,19 @@ def kind_of(device: PmemDevice) -> Device:
     if device.kind is Kind.NVDIMM:
         return Device.EADR if device.persistence_domain == TRAITS[Device.EADR].persistence_domain else Device.NVDIMM
     return Device.VIRTIO_PMEM if device.kind is Kind.VIRTIO else Device.MEMMAP
+
+
+class _Session(Session):
+    """Touches no file before it is known that what was mounted is what daxcheck has put on the device."""
+
+    def __init__(self, guest: BoxAgent, system: FileSystem, claim: Claim, flushes: Flushes | None = None) -> None:
+        super().__init__(guest, system, flushes)
+        self._claim = claim
+
+    def attach(self, *, make: bool = False, write_cache: bool = True) -> Attached:
+        attached = super().attach(make=make, write_cache=write_cache)
+        self._claim.vouch()
+        return attached
 
 
 class LocalTarget:
@@ -69,11 +82,15 @@ class LocalTarget:
         self._broken = ""
 
     def __enter__(self) -> Self:
-        """Claim the device. Raises UsageError when it may not be erased after all, SetupError."""
+        """Claim the device, as the only run on this machine. Raises UsageError when it may not be erased after all, or
+        a killed run has left what must be undone before, SetupError."""
         device = self._permit.device
         if not device.write_cache and self.device is not Device.EADR:
             raise SetupError(f"{device.path}: dax/write_cache is 0, so the kernel flushes nothing: write 1 to it")
         with contextlib.ExitStack() as stack:
+            stack.enter_context(deedbook.turn())
+            if left := deedbook.leftovers():
+                raise UsageError(f"{left[0].path}: its run was killed, and has left its marks: run daxcheck cleanup")
             self._deeds = stack.enter_context(Deedbook())
             self._claim = stack.enter_context(Claim(self._permit, OWNED))
             self._disk = stack.enter_context(Disk(self._claim))
@@ -84,8 +101,8 @@ class LocalTarget:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        for image in self._golden.values():
-            image.close()
+        while self._golden:
+            self._golden.popitem()[1].close()
         self._stack.close()
 
     def unlike(self, planted: Collection[Plant], attached: Attached) -> str:
@@ -124,8 +141,8 @@ class LocalTarget:
 
             if Plant.WRITE_CACHE_OFF in faults(program):
                 stack.enter_context(self._deeds.during(WriteCache.of(self._permit.device.name)))
-            session = Session(agent, system, watch.flushes)
-            with self._trusted():
+            session = _Session(agent, system, self._claim, watch.flushes)
+            with self._thawed(program, system), self._trusted():
                 steps.run(session, program, seed, split, execution, on_cut, lambda _: self._check(system))
             yield execution
 
@@ -139,7 +156,7 @@ class LocalTarget:
                     fsck.repair(system, crash.media, self._pieces)
                 self._disk.put(crash.media)
                 with self._trusted():
-                    session = Session(self._started(), system)
+                    session = _Session(self._started(), system, self._claim)
                     recovery = steps.recover(session, crash.name, paths, lambda _: self._check(system))
             if recovery.complaints or recovery.failure:
                 self._drop_agent()
@@ -153,18 +170,19 @@ class LocalTarget:
         """
         writeback = Sysctl.of(WRITEBACK)
         self._disk.put(self.golden(system))
-        ours = [found.uuid for found in signature.read(self._claim.source, (self._claim.fileno(),)) if found.ours]
+        uuid = self._claim.vouch()
         agent = self._started()
-        try:
-            with self._deeds.during(writeback):
-                writeback.set("0")
-                session = Session(agent, system)
-                attached = session.attach()
-                session.run(
-                    program, seed, lambda: None, lambda ran: at_cut(ours[0], attached, ran, tuple(agent.complaints()))
-                )
-        finally:
-            self._drop_agent()
+        with self._thawed(program, system):
+            try:
+                with self._deeds.during(writeback):
+                    writeback.set("0")
+                    session = _Session(agent, system, self._claim)
+                    attached = session.attach()
+                    session.run(
+                        program, seed, lambda: None, lambda ran: at_cut(uuid, attached, ran, tuple(agent.complaints()))
+                    )
+            finally:
+                self._drop_agent()
 
     def left(self, name: str) -> MemFile:
         """What lies on the unmounted device; owned by the caller."""
@@ -181,11 +199,20 @@ class LocalTarget:
                 mkfs.make(system, blank, uuid.uuid4())
                 self._disk.put(blank)
                 with self._trusted():
-                    session = Session(self._started(), system)
+                    session = _Session(self._started(), system, self._claim)
                     session.attach(make=True)
                     session.detach()
                 self._golden[system] = self.left("golden")
         return self._golden[system]
+
+    @contextlib.contextmanager
+    def _thawed(self, program: Program, system: FileSystem) -> Iterator[None]:
+        """What the Program freezes does not stay so, whatever becomes of the agent."""
+        with contextlib.ExitStack() as stack:
+            if any(isinstance(op, ops.Freeze) for op in program.ops):
+                frozen = Frozen(self._permit.device.name, system.name, self._claim.vouch())
+                stack.enter_context(self._deeds.during(frozen))
+            yield
 
     @property
     def _pieces(self) -> tuple[tuple[int, int], ...]:

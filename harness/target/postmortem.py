@@ -23,7 +23,7 @@ _SUPERBLOCK = 1024
 """Where ext4 has it; offsets in it are of struct ext4_super_block (Documentation/filesystems/ext4/super.rst)."""
 _EXT4_MAGIC, _EXT4_VALID, _EXT4_HAS_JOURNAL, _EXT4_RECOVER = 0xEF53, 0x1, 0x4, 0x4
 _QUIETING = (ops.Umount, ops.Remount, ops.Freeze)
-"""Ops after which a file system may rightly be found clean."""
+"""Ops after which xfs may rightly be found clean: what is done after them need not have come to its log."""
 
 
 class RealCut:
@@ -99,7 +99,7 @@ class PowerTarget:
         for recovery in self._local.recover(crashes, system, paths, split):
             if recovery.failure and not recovery.complaints:
                 recovery = self._again(system, paths, split)
-            if clean(self._dossier.program, system, self._media, recovery):
+            if clean(self._dossier, system, self._media, recovery):
                 raise SetupError(
                     "the file system had been unmounted before the power was cut: `daxcheck arm` was killed, so there "
                     "is nothing to judge; arm it again"
@@ -117,15 +117,17 @@ class PowerTarget:
         return recovery
 
 
-def clean(program: Program, system: FileSystem, media: MemFile, recovery: Recovery) -> bool:
+def clean(told: Dossier, system: FileSystem, media: MemFile, recovery: Recovery) -> bool:
     """Whether a file system that should have been mounted at the cut was not; `media` are as the cut left them.
 
-    ext4 says so itself; of xfs the kernel does, as it mounts a log that needs recovery (xlog_recover).
+    ext4 says so itself, from each mount, remount and thaw on (ext4_setup_super, ext4_unfreeze); of xfs the kernel does,
+    as it mounts a log that needs recovery (xlog_recover).
     """
-    if any(isinstance(op, _QUIETING) for op in program.ops) or recovery.failure:
+    if recovery.failure or _at_rest(told):
         return False
     if system.name == "xfs":
-        return "Starting recovery" not in recovery.console
+        quieted = any(isinstance(op, _QUIETING) for op in told.program.ops)
+        return not quieted and "Starting recovery" not in recovery.console
     block = media.array[_SUPERBLOCK : _SUPERBLOCK + 1024].tobytes()
 
     def field(offset: int, size: int) -> int:
@@ -136,3 +138,20 @@ def clean(program: Program, system: FileSystem, media: MemFile, recovery: Recove
     if field(0x5C, 4) & _EXT4_HAS_JOURNAL:
         return not field(0x60, 4) & _EXT4_RECOVER
     return bool(field(0x3A, 2) & _EXT4_VALID)
+
+
+def _at_rest(told: Dossier) -> bool:
+    """Whether the Program itself left the file system frozen or read-only at the cut; none leaves it unmounted."""
+    rest = False
+    for op, result in zip(told.program.ops, told.results, strict=False):
+        match op:
+            case _ if result.errno:
+                pass
+            case ops.Freeze() | ops.Thaw():
+                rest = isinstance(op, ops.Freeze)
+            case ops.Remount(options):
+                words = options.split(",")
+                rest = "ro" in words or (rest and "rw" not in words)
+            case _:
+                pass
+    return rest

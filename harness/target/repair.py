@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable
 
 from harness.deadline import Deadline
-from harness.errors import InfraError
+from harness.errors import DaxcheckError
 from harness.target import deedbook
 from harness.target.deedbook import MARK, Owner, Record
 from harness.target.discover import PROC
@@ -39,7 +39,7 @@ def repair(record: Record, say: Say) -> bool:
         try:
             said = deed.undo()
             deedbook.note_undone(record, number)
-        except (OSError, ValueError, InfraError) as error:
+        except (OSError, ValueError, DaxcheckError) as error:
             say(f"{name}: FAILED to undo: {deed}: {error}")
             done = False
         else:

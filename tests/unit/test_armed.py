@@ -206,6 +206,20 @@ def test_memory_is_no_place_for_a_dossier() -> None:
         arm._folder(Path("/dev/shm/daxcheck-no-such-state"), PMEM)
 
 
+def test_what_another_cut_left_is_not_judged_for_this_one(tmp_path: Path) -> None:
+    """The copy of a medium says not of which run it is: without its dossier it is in the way, and is not removed."""
+    (tmp_path / "medium.img").touch()
+    with pytest.raises(UsageError, match=r"holds medium\.img, what another cut left"):
+        arm._folder(tmp_path, PMEM)
+    assert (tmp_path / "medium.img").exists()
+
+
+def done(*lines: str) -> Dossier:
+    """Of a Program whose ops all succeeded."""
+    program = parse("\n".join(("daxcheck program 1", *lines, "")))
+    return replace(TOLD, program=program, results=tuple(OpResult(index) for index in range(len(program.ops))))
+
+
 @pytest.mark.skipif(not shutil.which("mkfs.ext4", path="/usr/sbin:/sbin:/usr/bin"), reason="no mkfs.ext4")
 @pytest.mark.parametrize(("label", "offset"), [("ext4", 0x60), ("ext4:nojournal", 0x3A)])
 def test_ext4_says_that_it_was_unmounted(label: str, offset: int) -> None:
@@ -213,15 +227,20 @@ def test_ext4_says_that_it_was_unmounted(label: str, offset: int) -> None:
     system = filesystem.find(label)
     with MemFile("medium", 64 * MIB) as medium:
         tool, *options = system.mkfs[:-1]
-        words = [str(shutil.which(tool, path="/usr/sbin:/sbin:/usr/bin")), *options, str(medium.path)]
-        subprocess.run(words, check=True, pass_fds=(medium.fd,), capture_output=True)
-        assert postmortem.clean(PROGRAM, system, medium, Recovery("x"))
-        again = parse("daxcheck program 1\ncreate f data\nclose f\numount\nmount\ncut_power\n")
-        assert not postmortem.clean(again, system, medium, Recovery("x"))
-        assert not postmortem.clean(PROGRAM, system, medium, Recovery("x", failure="no mount"))
+        argv = [str(shutil.which(tool, path="/usr/sbin:/sbin:/usr/bin")), *options, str(medium.path)]
+        subprocess.run(argv, check=True, pass_fds=(medium.fd,), capture_output=True)
+        assert postmortem.clean(TOLD, system, medium, Recovery("x"))
+        assert not postmortem.clean(TOLD, system, medium, Recovery("x", failure="no mount"))
+        for words, killed in ("umount,mount", True), ("freeze", False), ("freeze,thaw", True), ("remount ro", False), (
+            "remount ro,remount rw", True), ("remount dax=always", True):  # fmt: skip
+            told = done("create f data", "close f", *words.split(","), "cut_power")
+            assert postmortem.clean(told, system, medium, Recovery("x")) is killed, words
+        refused = done("create f data", "expect_errno EBUSY", "remount ro", "cut_power")
+        refused = replace(refused, results=(*refused.results[:2], OpResult(2, errno=16), OpResult(3)))
+        assert postmortem.clean(refused, system, medium, Recovery("x"))
         # What a mount does: set needs_recovery, or clear EXT4_VALID_FS (ext4_load_journal, ext4_setup_super).
         medium.array[1024 + offset] ^= 4 if offset == 0x60 else 1
-        assert not postmortem.clean(PROGRAM, system, medium, Recovery("x"))
+        assert not postmortem.clean(TOLD, system, medium, Recovery("x"))
 
 
 def test_the_kernel_says_that_xfs_was_unmounted() -> None:
@@ -230,7 +249,7 @@ def test_the_kernel_says_that_xfs_was_unmounted() -> None:
         for words, expected in (("XFS (pmem0): Starting recovery (logdev: internal)", False),
                                 ("XFS (pmem0): Ending clean mount", True)):  # fmt: skip
             recovery = Recovery("x", console=words)
-            assert postmortem.clean(PROGRAM, filesystem.find("xfs"), medium, recovery) is expected
+            assert postmortem.clean(TOLD, filesystem.find("xfs"), medium, recovery) is expected
 
 
 def test_one_scenario_is_recorded() -> None:

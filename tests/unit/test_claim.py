@@ -247,6 +247,18 @@ def test_a_named_file_system_is_given_up(disk: Disk) -> None:
             raise AssertionError
 
 
+def test_what_somebody_puts_there_before_the_mount_is_seen(disk: Disk) -> None:
+    """Between writing and mounting nobody claims the device: no file of a stranger's file system is touched."""
+    with disk.claim() as held:
+        with pytest.raises(InfraError, match="carries nothing instead"):
+            held.vouch()
+        disk.format(LABEL, OURS)
+        assert held.vouch() == OURS
+        disk.format("home")
+        with pytest.raises(InfraError, match=r"carries ext4 \(label home"):
+            held.vouch()
+
+
 @pytest.mark.parametrize(
     ("facts", "said"),
     [

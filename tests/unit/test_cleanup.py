@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from harness.deadline import Deadline, poll
 from harness.errors import InfraError, SetupError
 from harness.target import deedbook, deeds, repair
 from harness.target.deedbook import MARK, Deedbook, Owner, Record
-from harness.target.deeds import Deed, Erased, Sysctl, Tracing, WriteCache
+from harness.target.deeds import Deed, Erased, Frozen, Sysctl, Tracing, WriteCache
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -142,7 +143,7 @@ def test_a_killed_run_is_put_right(sysfs: Path, folder: Path, start: Callable[[]
     assert done and deedbook.started(child) is None
     assert [line.partition(": ")[2] for line in said] == [
         f"process {child} killed", "kernel/hung_task_timeout_secs is 120 again", "/dev/pmem0: write_cache is 1 again",
-        "/dev/pmem0 was erased, as it was told to be: what it holds is daxcheck's", "its journal is removed",
+        "/dev/pmem0 was erased, as it was told to be: nothing brings back what it held", "its journal is removed",
     ]  # fmt: skip
     assert (sysfs / "block/pmem0/dax/write_cache").read_text() == "1"
     assert deedbook.records(folder) == ((), ())
@@ -225,6 +226,52 @@ def test_a_device_that_is_gone(sysfs: Path, folder: Path) -> None:
     assert done and "/dev/pmem7 is gone" in said[0]
 
 
+def test_a_name_that_another_device_has_by_now(sysfs: Path, folder: Path) -> None:
+    """Bound anew in the same boot it is another disk, whose settings nobody changed, whatever its name."""
+    (sysfs / "block/pmem0/diskseq").write_text("7\n")
+    deed = WriteCache.of("pmem0")
+    (sysfs / "block/pmem0/diskseq").write_text("8\n")
+    (sysfs / "block/pmem0/dax/write_cache").write_text("0")
+    done, said = cleaned(dead(folder, deed))
+    assert done and "is gone" in said[0] and (sysfs / "block/pmem0/dax/write_cache").read_text() == "0"
+
+
+def test_what_was_frozen_is_gone(folder: Path) -> None:
+    """A disk that is not there any more holds nothing."""
+    done, said = cleaned(dead(folder, Frozen("pmem987654", "ext4", "x")))
+    assert done and "/dev/pmem987654 is gone" in said[0]
+
+
+@pytest.fixture
+def little_room() -> Iterator[Callable[[Path, int], None]]:
+    """Lets a file grow by no more than that, so that a write to it comes to an end early, as on a full disk."""
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield lambda path, more: resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + more, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_tears_no_journal(folder: Path, little_room: Callable[[Path, int], None]) -> None:
+    """Of a deed for which there is no room nothing stays: it is not done, and all others can still be read."""
+    with Deedbook(folder) as book:
+        book.record(WriteCache("pmem0", "1"))
+        little_room(book.path, 10)
+        with pytest.raises(SetupError, match="make room"):
+            book.record(Sysctl("kernel/hung_task_timeout_secs", "120"))
+        little_room(book.path, 1000)
+        number = book.record(Tracing())
+        assert [deed for _, deed in only(folder).left] == [Tracing(), WriteCache("pmem0", "1")]
+        book.undone(number)
+
+
+def test_a_journal_that_is_too_long_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not read in part: what is left out would count as never done, or as never undone."""
+    record = dead(folder, WriteCache("pmem0", "1"))
+    monkeypatch.setattr(deedbook, "LIMIT", record.path.stat().st_size - 1)
+    records, (complaint,) = deedbook.records(folder)
+    assert records == () and "is longer than" in complaint
+
+
 def test_half_a_line_is_no_deed(folder: Path) -> None:
     """A run killed while it wrote had not done what it was about to write; later lines still come whole."""
     record = dead(folder, Erased("pmem0"), WriteCache("pmem0", "1"))
@@ -248,7 +295,13 @@ def test_what_is_no_deed(entry: dict[str, object]) -> None:
         deeds.from_json(entry)
 
 
-@pytest.mark.parametrize("deed", [Erased("pmem0"), WriteCache("pmem1.2", "0"), Sysctl("kernel/x", "-1"), Tracing()])
+@pytest.mark.parametrize(
+    "deed",
+    [
+        Erased("pmem0"), WriteCache("pmem1.2", "0", "7"), Sysctl("kernel/x", "-1"), Tracing(),
+        Frozen("pmem0", "xfs", "x"),
+    ],
+)  # fmt: skip
 def test_deeds_survive_the_file(deed: Deed) -> None:
     """Read back as they were."""
     assert deeds.from_json(json.loads(json.dumps(deeds.to_json(deed)))) == deed
@@ -257,7 +310,7 @@ def test_deeds_survive_the_file(deed: Deed) -> None:
 @pytest.mark.parametrize(
     "deed",
     [
-        WriteCache("../../etc", "1"), WriteCache("sda", "1"), WriteCache("pmem0", "rm"),
+        Frozen("../sda", "ext4", "x"), WriteCache("../../etc", "1"), WriteCache("sda", "1"), WriteCache("pmem0", "rm"),
         Sysctl("kernel/core_pattern", "1"), Sysctl("../../etc/passwd", "1"),
         Sysctl("kernel/hung_task_timeout_secs", "120\nx"),
     ],

@@ -90,6 +90,8 @@ FOREIGN = {
     "program": damaged(program="rm -rf /"),
     "huge program": damaged(program="daxcheck program 1\n" + "#" * (1 << 21)),
     "result of no op": damaged(results=[{**json.loads(damaged())["results"][0], "index": 99}]),
+    "results of no cut": damaged(results=json.loads(damaged())["results"][:-1]),
+    "no results": damaged(results=[]),
     "results out of order": damaged(results=json.loads(damaged())["results"][::-1]),
     "size": damaged(size=-1),
     "huge size": damaged(size=10**5000 if sys.get_int_max_str_digits() == 0 else 1 << 70),

@@ -1,0 +1,32 @@
+"""Thaws a file system that a killed process has left frozen.
+
+A frozen superblock outlives its last mount (freeze_super() of fs/super.c holds it active), and with it its claim of the
+device: no mount is to be seen, and nobody can have the device again. To mount the device finds that superblock again.
+"""
+
+import errno
+
+from harness.agent import mounts, syscalls
+from harness.agent.channel import Channel
+from harness.agent.child import Child
+from harness.agent.mounts import Place
+
+
+def thaw(source: str, fs: str) -> bool:
+    """Mount what `source` holds out of sight, thaw it, unmount it; whether it was frozen. Raises InfraError."""
+    with Child(lambda channel: _thaw(channel, source, fs)) as child:
+        return bool(child.receive()["frozen"])
+
+
+def _thaw(channel: Channel, source: str, fs: str) -> None:
+    place = Place(mounts.own_root(), source, fs)
+    place.mount()
+    try:
+        place.thaw()
+        frozen = True
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        frozen = False
+    syscalls.umount(place.root)
+    channel.send({"frozen": frozen})
