@@ -27,7 +27,9 @@ from harness.vm import snapshot
 from harness.vm.machine import Qemu, find_qemu
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMAND = (sys.executable, "-c", "import sys; from harness.cli import main; sys.exit(main())")
+AT_A_TERMINAL = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+"""A shell without job control starts background commands with SIGINT ignored, and so all that these start."""
+COMMAND = (sys.executable, "-c", f"{AT_A_TERMINAL}; import sys; from harness.cli import main; sys.exit(main())")
 GENEROUS = 600.0
 """Seconds before a command counts as hung."""
 MARK = "DAXCHECK_TEST_MARK"
