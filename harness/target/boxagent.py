@@ -23,6 +23,8 @@ AGENT = (sys.executable, "-P", "-m", "harness.agent.box")
 """The program, to be run by root in any directory: no module of that directory is taken for one of ours (-P)."""
 START = 300.0
 """Seconds for the agent's first answer."""
+DYING = 300.0
+"""Seconds for a killed agent to be gone: unmounting writes what is dirty."""
 LOG_LIMIT = 8 << 20
 """Bytes of kernel log kept of one agent's life."""
 RECORD = 8192
@@ -70,6 +72,8 @@ class BoxAgent(Caller):
 
     def __init__(self, claim: Claim, device: PmemDevice, environment: Mapping[str, str]) -> None:
         self.device = device
+        self.stuck = ""
+        """Why it lives on although it was ended; empty if it does not."""
         with contextlib.ExitStack() as stack:
             self.log = KernelLog()
             stack.callback(self.log.close)
@@ -106,7 +110,10 @@ class BoxAgent(Caller):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
-        self._process.wait()
+        try:
+            self._process.wait(DYING)
+        except subprocess.TimeoutExpired:
+            self.stuck = f"the agent, process {self._process.pid}, was killed and does not die: it hangs in the kernel"
         if self._process.stderr is not None:
             self._process.stderr.close()
 

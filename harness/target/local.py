@@ -128,8 +128,7 @@ class LocalTarget:
         """Run the Program; the Execution's cut is valid inside the context."""
         with contextlib.ExitStack() as stack:
             with split.step("golden"):
-                base = self.golden(system)
-                self._disk.put(base)
+                self._put(self.golden(system))
             agent = self._started()
             watch = stack.enter_context(self._watch())
             execution = Execution()
@@ -154,7 +153,7 @@ class LocalTarget:
             with crash.media, split.step("recover"):
                 if not system.journal:
                     fsck.repair(system, crash.media, self._pieces)
-                self._disk.put(crash.media)
+                self._put(crash.media)
                 with self._trusted():
                     session = _Session(self._started(), system, self._claim)
                     recovery = steps.recover(session, crash.name, paths, lambda _: self._check(system))
@@ -169,7 +168,7 @@ class LocalTarget:
         does the kernel write back by itself what nobody synced, however long the cut takes to come.
         """
         writeback = Sysctl.of(WRITEBACK)
-        self._disk.put(self.golden(system))
+        self._put(self.golden(system))
         uuid = self._claim.vouch()
         agent = self._started()
         with self._thawed(program, system):
@@ -197,7 +196,7 @@ class LocalTarget:
             with contextlib.ExitStack() as stack:
                 blank = stack.enter_context(MemFile("golden", OWNED))
                 mkfs.make(system, blank, uuid.uuid4())
-                self._disk.put(blank)
+                self._put(blank)
                 with self._trusted():
                     session = _Session(self._started(), system, self._claim)
                     session.attach(make=True)
@@ -232,10 +231,14 @@ class LocalTarget:
             self._disk.seen(medium)
             return fsck.check(system, medium, self._pieces)
 
-    def _started(self) -> BoxAgent:
-        """The agent; a new one when there is none any more. Raises InfraError once the kernel has oopsed."""
+    def _put(self, medium: MemFile) -> None:
+        """Have the device hold this. Raises InfraError once the kernel has oopsed, or does not let an agent die."""
         if self._broken:
             raise InfraError(f"this machine's kernel is broken since an earlier cell, boot it again: {self._broken}")
+        self._disk.put(medium)
+
+    def _started(self) -> BoxAgent:
+        """The agent; a new one when there is none any more."""
         if self._agent is None:
             agent = BoxAgent(self._claim, self._permit.device, self._deeds.environment)
             if untraced := agent.features.get("untraced"):
@@ -262,7 +265,8 @@ class LocalTarget:
         agent, self._agent = self._agent, None
         self._disk.forget()
         if agent is not None:
-            self._broken = self._broken or agent.broken()
+            oops = agent.broken()
             agent.close()
+            self._broken = self._broken or oops or agent.stuck
 
 

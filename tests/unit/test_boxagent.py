@@ -1,0 +1,76 @@
+"""Laws of harness.target.boxagent: an agent that the kernel does not let die is waited for within bounds, and told."""
+
+import subprocess
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.errors import InfraError
+from harness.memfile import MemFile
+from harness.model.engine import Engine
+from harness.target.boxagent import BoxAgent
+from harness.target.discover import Kind, Mode, PmemDevice
+from harness.target.local import LocalTarget
+from harness.target.permit import Permit
+
+DEVICE = PmemDevice(
+    "pmem0", 66304, 1 << 30, Kind.NVDIMM, Mode.FSDAX, "region0", "namespace0.0", 2 << 20, 4 << 30, 0,
+    "memory_controller", True, True, False, 0,
+)  # fmt: skip
+NO_PROCESS = 1 << 30
+"""Above every pid_max (PID_MAX_LIMIT, linux/threads.h)."""
+
+
+class Undying:
+    """As Popen of a process that sleeps uninterruptibly."""
+
+    pid = NO_PROCESS
+    stderr = None
+
+    def kill(self) -> None:
+        """In vain."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        assert timeout is not None, "waited for without a bound"
+        raise subprocess.TimeoutExpired("agent", timeout)
+
+
+def agent(process: Any) -> BoxAgent:
+    """One that was started, with that process."""
+    found = BoxAgent.__new__(BoxAgent)
+    found.stuck = ""
+    found._process = process
+    return found
+
+
+def test_one_that_dies() -> None:
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as process:
+        ended = agent(process)
+        ended._end()
+        assert ended.stuck == "" and process.returncode
+
+
+def test_one_that_does_not_die() -> None:
+    stuck = agent(Undying())
+    stuck._end()
+    assert f"process {NO_PROCESS}, was killed and does not die" in stuck.stuck
+
+
+@pytest.mark.parametrize("trouble", ["oops", "stuck"])
+def test_nothing_is_put_beside_it(trouble: str) -> None:
+    """What it has mounted may still be written by it; and an oops has broken the kernel for every later cell."""
+    target = LocalTarget(Permit(DEVICE, frozenset()), Engine.TRACE, lambda text: None)
+    put: list[MemFile] = []
+    disk: Any = SimpleNamespace(put=put.append, forget=lambda: None)
+    said = dict.fromkeys(("oops", "stuck"), "") | {trouble: "it hangs"}
+    broken = SimpleNamespace(broken=lambda: said["oops"], close=lambda: None, stuck=said["stuck"])
+    target._disk = disk
+    with MemFile("medium", 4096) as medium:
+        target._put(medium)
+        assert put == [medium]
+        target._agent = broken  # type: ignore[assignment]
+        target._drop_agent()
+        with pytest.raises(InfraError, match="boot it again: it hangs"):
+            target._put(medium)
+    assert put == [medium]
