@@ -2,6 +2,8 @@
 
 The trace cannot tell a dirty entry from a clean one. But bytes that were stored and then found lost were dirty until
 somebody dropped their entry: the first drop after the store, and not after the promise, is the one that forgot them.
+Unless an earlier promise of the same bytes had been kept: then the entry was clean, and they were lost in another way,
+such as a copy for copy-on-write that is never flushed.
 """
 
 import re
@@ -77,8 +79,9 @@ def _promise(violation: Violation) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where lost bytes were: in file `file`, from op `first` to op `last`."""
+    """Where lost bytes were, and what they read as there: in file `file`, from op `first` to op `last`."""
 
+    stamp: Stamp
     file: int
     start: int
     end: int
@@ -152,20 +155,29 @@ class _Blame:
         moved = [index for index in range(first, last + 1) if _moves(self._program.ops[index])]
         copied = [index for index in range(first, last + 1) if isinstance(self._program.ops[index], _COPYING)]
         if (stamp.file, stamp.shift) == (file, 0):
-            yield _Place(file, start, end, first, last)
+            yield _Place(stamp, file, start, end, first, last)
             return
-        yield _Place(file, start, end, min(moved + copied, default=first), last)
+        yield _Place(stamp, file, start, end, min(moved + copied, default=first), last)
         if moved:
-            yield _Place(stamp.file, start - stamp.shift, end - stamp.shift, first, moved[-1])
+            origin = Stamp(stamp.seq, stamp.file, 0)
+            yield _Place(origin, stamp.file, start - stamp.shift, end - stamp.shift, first, moved[-1])
 
     def _hits(self, drop: Dropped, places: Iterable[_Place]) -> _Place | None:
-        """The first of the places that the dropped entry covered."""
+        """The first of the places that the dropped entry covered, and of which it may have been dirty."""
         for place in places:
             if place.first <= drop.index <= place.last and self._is_of(drop, place.file):
-                start, end = self._entry(drop, place.file)
-                if start < place.end and place.start < end:
+                low, high = self._entry(drop, place.file)
+                start, end = max(low, place.start), min(high, place.end)
+                if start < end and not self._kept(place, start, end, drop.index):
                     return place
         return None
+
+    def _kept(self, place: _Place, start: int, end: int, index: int) -> bool:
+        """Whether bytes [start, end) of a place had been promised before op `index`. That promise was kept, or the
+        violation would name it (Case.lost tries every promise in turn)."""
+        before = self._moments[index][0] - 1
+        file = self._states[before].files.get(place.file) if before >= 0 else None
+        return file is not None and all(byte.durable == {place.stamp} for *_, byte in file.contents.runs(start, end))
 
     def _is_of(self, drop: Dropped, file: int) -> bool:
         """Whether the entry was one of the file's; by the op if the kernel does not tell the inode."""

@@ -192,6 +192,24 @@ def test_a_copy_is_forgotten_where_it_is() -> None:
     assert named(text, violation, dropped(6, 0, PAGE)).startswith("dirty entry [0..4K) ")
 
 
+def test_what_an_earlier_promise_kept_was_not_forgotten() -> None:
+    """An entry that a sync has cleaned is dropped without harm: a copy of its bytes that is lost was not flushed."""
+    text = (
+        "daxcheck program 1\ncreate f data\nfallocate f allocate 0 4M\nmmap m f 0 4M\nstore m 0 4M\nmsync m 0 4M\n"
+        "create g clone\nfsync g\nfsyncdir\nclone_file g f\nfsync g\npwrite g 65000 100\nfsync g\ncut_power\n"
+    )
+    naming = Naming(parse(text), "clone", 2)
+
+    def blamed(program: str) -> str:
+        source = naming.sources(frozenset({Stamp(1, 1, 0)}))
+        violation = Violation(Kind.ZERO, "clone", naming.op(11), "", ((61440, 65000),), 3560, source, "zero")
+        return named(program, violation, dropped(8, 0, 1 << 63))
+
+    assert blamed(text) == ""
+    assert blamed(text.replace("msync m 0 4M", "msync m 0 60K")).startswith("dirty entry [0..4M) dropped ")
+    assert blamed(text.replace("msync m 0 4M", "msync m 64K 4032K")).startswith("dirty entry [0..4M) dropped ")
+
+
 def test_a_race_is_one_moment() -> None:
     """Nobody knows in which order lanes ran: a drop in the same race as the store may have come after it."""
     text = (
