@@ -9,8 +9,6 @@ from harness.kernel.kernel import Kernel
 from harness.target.replica import Replica
 from harness.vm.machine import Qemu
 
-pytestmark = pytest.mark.xdist_group("outside")  # one worker, so that all share one box
-
 LEGACY = "memmap=128M!512M"
 """Memory that the kernel calls persistent: /dev/pmem1."""
 RUN = 1800.0

@@ -18,8 +18,6 @@ from harness.kernel.kernel import Kernel
 from harness.target.replica import Replica
 from harness.vm.machine import Qemu
 
-pytestmark = pytest.mark.xdist_group("refusals")  # one worker, so that all share one box
-
 PMEM = "/dev/pmem0"
 LEGACY = "memmap=128M!512M"
 """Memory that the kernel calls persistent: /dev/pmem1."""
