@@ -173,8 +173,8 @@ class _Blame:
         return None
 
     def _kept(self, place: _Place, start: int, end: int, index: int) -> bool:
-        """Whether bytes [start, end) of a place had been promised before op `index`. That promise was kept, or the
-        violation would name it (Case.lost tries every promise in turn)."""
+        """Whether bytes [start, end) of a place had been promised before op `index`: a violation names the first
+        promise that was broken, so that one was kept."""
         before = self._moments[index][0] - 1
         file = self._states[before].files.get(place.file) if before >= 0 else None
         return file is not None and all(byte.durable == {place.stamp} for *_, byte in file.contents.runs(start, end))
