@@ -6,7 +6,7 @@ be tracked as a store of the program's own is.
 
 import pytest
 
-from harness.model.ops import Entry, How
+from harness.model.ops import Access, Entry, How
 from harness.model.recorder import File, Mapping, Recorder
 from harness.model.units import PAGE, PMD
 
@@ -205,4 +205,34 @@ def test_direct_write_against_punch(dax: Recorder, file: File, mapping: Mapping)
         file.punch_hole(4 * PAGE, 4 * PAGE)
     dax.join()
     file.fsync()
+    dax.cut_power()
+
+
+@pytest.mark.quick
+def test_write_of_half_a_buffer(dax: Recorder, mapping: Mapping) -> None:
+    """A write whose buffer faults half-way returns the count of what it wrote: so much is durable, and no more done."""
+    other, _ = durable(dax, "other")
+    mapping.mprotect(PIECE, PIECE, Access.NONE)
+    dax.expect_short(PIECE)
+    other.write_from(0, 2 * PIECE, mapping)
+    other.fsync()
+    dax.cut_power()
+
+
+def test_synced_write_of_half_a_buffer(dax: Recorder, mapping: Mapping) -> None:
+    """A write with O_DSYNC whose buffer faults half-way has on the media what it returns, and the size of that."""
+    other = dax.create("other")
+    mapping.mprotect(PIECE, PIECE, Access.NONE)
+    dax.expect_short(PIECE)
+    other.write_from(0, 2 * PIECE, mapping, how=How.DSYNC)
+    dax.cut_power()
+
+
+def test_read_into_half_a_buffer(dax: Recorder, mapping: Mapping) -> None:
+    """A read whose buffer is a mapping that faults half-way stores the first half, which is durable after msync."""
+    other, _ = durable(dax, "other")
+    mapping.mprotect(PIECE, PIECE, Access.READ)
+    dax.expect_short(PIECE)
+    mapping.read_into(0, 2 * PIECE, other)
+    mapping.msync()
     dax.cut_power()

@@ -44,7 +44,8 @@ class Mapped:
 class Handles:
     """Files, mappings and names; `seqs` and `ids` are the Program's numbers by op, `names` who a path stands for.
 
-    `ramdisk` is the block device that DirectStore and DirectLoad go through.
+    `ramdisk` is the block device that DirectStore and DirectLoad go through. `alone` are the ops that are one system
+    call: it is not repeated for what one left.
     """
 
     cpu: Cpu
@@ -56,6 +57,7 @@ class Handles:
     files: dict[str, OpenFile]
     maps: dict[str, Mapped]
     names: dict[str, int]
+    alone: frozenset[int] = frozenset()
 
     def file(self, fd: str) -> OpenFile:
         """Raises OSError EBADF when the op that was to open it failed."""

@@ -60,7 +60,8 @@ class Interpreter:
         self._blame = blame
         self._faulted = faulted
         self._witness = witness
-        self._handles = Handles(cpu, place, levels, program.seqs(), program.file_ids(), RAMDISK, {}, {}, {})
+        numbers = program.seqs(), program.file_ids()
+        self._handles = Handles(cpu, place, levels, *numbers, RAMDISK, {}, {}, {}, program.alone())
         self._threads = {os.getpid()}
 
     def run(self, started: Callable[[int], None]) -> Iterator[OpResult]:

@@ -5,6 +5,7 @@ from typing import assert_never
 
 from harness.agent.handles import Handles
 from harness.agent.ops import checks, copies, files, mappings, syncs, system
+from harness.agent.transfer import CutShort
 from harness.model import ops
 from harness.model.observation import OpResult
 from harness.model.ops import Op
@@ -15,14 +16,14 @@ def perform(handles: Handles, index: int, op: Op) -> OpResult:
     try:
         return _perform(handles, index, op)
     except OSError as error:
-        return OpResult(index, errno=error.errno or errno.EIO)
+        before = error.done if isinstance(error, CutShort) else 0
+        return OpResult(index, errno=error.errno or errno.EIO, done=before if isinstance(op, ops.CountedOp) else None)
 
 
 def _perform(handles: Handles, index: int, op: Op) -> OpResult:
-    if isinstance(op, ops.FileOp):
-        return OpResult(index, segments=files.do(handles, index, op))
-    if isinstance(op, ops.CopyOp):
-        return OpResult(index, segments=copies.do(handles, index, op))
+    if isinstance(op, ops.FileOp | ops.CopyOp):
+        moved = files.do(handles, index, op) if isinstance(op, ops.FileOp) else copies.do(handles, index, op)
+        return OpResult(index) if moved is None else OpResult(index, segments=moved.segments, done=moved.done)
     if isinstance(op, ops.MappingOp):
         return OpResult(index, segments=mappings.do(handles, index, op))
     if isinstance(op, ops.SyncOp):

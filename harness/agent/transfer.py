@@ -1,13 +1,49 @@
-"""read(2) and write(2) between a file and memory: all of it, by any descriptor that How asks for."""
+"""read(2) and write(2) between a file and memory, by any descriptor that How asks for: repeated for what one call has
+left, or `once`."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from harness.agent import syscalls
+from harness.model.observation import Segment
 from harness.model.ops import How
 
 _SYNCING = {How.DSYNC: syscalls.RWF_DSYNC, How.SYNC: syscalls.RWF_SYNC}
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Bytes that the system calls of an op said they had done, and what a read saw."""
+
+    done: int
+    segments: tuple[Segment, ...] = ()
+
+
+class CutShort(OSError):
+    """A call failed when those before it had done `done` bytes."""
+
+    def __init__(self, error: OSError, done: int) -> None:
+        super().__init__(error.errno, error.strerror)
+        self.done = done
+
+
+def counted(call: Callable[[int], int], length: int, once: bool) -> int:
+    """The bytes of `length` that came of `call`, which is given how many there are and tells how many more it has done.
+
+    It is called again until all are done or it does none, as at the end of a file; `once` is once. Raises CutShort.
+    """
+    done = 0
+    while done < length:
+        try:
+            more = call(done)
+        except OSError as error:
+            raise CutShort(error, done) from error
+        done += more
+        if once or not more:
+            break
+    return done
 
 
 @contextmanager
@@ -24,22 +60,18 @@ def _descriptor(fd: int, how: How) -> Iterator[int]:
         os.close(direct)
 
 
-def write(fd: int, how: How, address: int, length: int, offset: int) -> None:
-    """Write `length` bytes from memory at file offset `offset`; a short write is continued. Raises OSError."""
+def write(fd: int, how: How, address: int, length: int, offset: int, once: bool = False) -> int:
+    """Write from memory to file offset `offset`; how many of the `length` bytes. Raises OSError, CutShort."""
+    flags = _SYNCING.get(how, 0)
     with _descriptor(fd, how) as opened:
-        done = 0
-        while done < length:
-            rest = length - done
-            done += syscalls.pwrite_from(opened, address + done, rest, offset + done, _SYNCING.get(how, 0))
+        return counted(
+            lambda done: syscalls.pwrite_from(opened, address + done, length - done, offset + done, flags), length, once
+        )
 
 
-def read(fd: int, how: How, address: int, length: int, offset: int) -> int:
-    """Read into memory up to `length` bytes; how many there were before the end of the file. Raises OSError."""
+def read(fd: int, how: How, address: int, length: int, offset: int, once: bool = False) -> int:
+    """Read into memory; how many of the `length` bytes there were. Raises OSError, CutShort."""
     with _descriptor(fd, how) as opened:
-        done = 0
-        while done < length:
-            got = syscalls.pread_into(opened, address + done, length - done, offset + done)
-            if got == 0:
-                break
-            done += got
-        return done
+        return counted(
+            lambda done: syscalls.pread_into(opened, address + done, length - done, offset + done), length, once
+        )

@@ -1,6 +1,7 @@
 """How much an op did, by what it returned."""
 
 import errno
+from dataclasses import replace
 from enum import Enum, auto
 
 from harness.model import ops
@@ -18,7 +19,8 @@ _PIECEMEAL = (
     ops.Fallocate, ops.Ftruncate, ops.Pwrite, ops.CloneFile, ops.Clone, ops.Dedupe, ops.CopyFileRange,
     ops.ExchangeRange, ops.Swapext, ops.ReadInto, ops.WriteFrom, ops.DirectStore, ops.Madvise,
 )  # fmt: skip
-"""Ops whose documents do not say that they are done as a whole or not at all (write(2), read(2): short counts)."""
+"""Ops whose documents do not say that a system call of theirs is done as a whole or not at all. After an errno of a
+write(2) with O_DIRECT "partial data may be written" (NOTES), and nothing says what the buffer of a read(2) holds."""
 
 
 class Effect(Enum):
@@ -41,4 +43,33 @@ def effect(op: Op, result: OpResult | None, again: bool = False) -> Effect:
         return Effect.PART
     if result.signal or result.errno in REFUSALS or not isinstance(op, _PIECEMEAL):
         return Effect.NONE
+    if result.done is not None and _all_or_count(op):
+        return Effect.NONE
     return Effect.PART
+
+
+def came(op: Op, result: OpResult | None, foreseen: Op | None, again: bool = False) -> Op | None:
+    """The op as far as its system calls said that they came: itself, one of fewer bytes, or None for nothing.
+
+    What a count does not tell is `effect`'s: of an op that failed, what its last call may have done besides. `foreseen`
+    is the op before. Without an expectation an op that succeeded is taken as whole, whatever it says: that a read or a
+    copy ended before the end of the file is for the verdict (see refusal).
+    """
+    single = isinstance(foreseen, ops.ExpectErrno | ops.ExpectShort)
+    if isinstance(op, ops.CountedOp) and not again:
+        count = result.done if result is not None and (result.errno or single) else None
+        if result is None and isinstance(foreseen, ops.ExpectShort):
+            count = foreseen.count
+        if count is not None:
+            return replace(op, length=min(count, op.length)) if count else None
+    return op if effect(op, result, again) is Effect.DONE else None
+
+
+def _all_or_count(op: Op) -> bool:
+    """Whether an errno means that this system call wrote nothing: else it returns the count of what it wrote.
+
+    POSIX write(): where there is room for a part, "only as many bytes as there is room for shall be written", and it is
+    the next write that "would give a failure return"; the same after a signal. write(2), NOTES, excepts O_DIRECT; a
+    write with O_SYNC or O_DSYNC may have written and failed to sync (open(2)).
+    """
+    return isinstance(op, ops.Pwrite | ops.WriteFrom) and op.how is ops.How.PLAIN

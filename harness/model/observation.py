@@ -108,7 +108,9 @@ class FileView:
 @dataclass(frozen=True, slots=True)
 class OpResult:
     """What op `index` did: errno (0 = success), the segments a load or pread saw, a precondition that did not hold,
-    the signal that an access which was expected to end in one did end in (0 = none), the files that Observe saw.
+    the signal that an access which was expected to end in one did end in (0 = none), the files that Observe saw, and
+    `done`: how many bytes, from its first on, the system calls of a CountedOp said they had done, also before one
+    failed (None: not told, as of all other ops).
 
     Segments count from the start of the file, also those of a load. Of a lane's op that ran several times it is the
     last run that counts, except that a failure or an unmet precondition of any run stands.
@@ -120,3 +122,4 @@ class OpResult:
     unmet: str = ""
     signal: int = 0
     files: tuple[FileView, ...] = ()
+    done: int | None = None

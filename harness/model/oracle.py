@@ -10,7 +10,7 @@ from typing import assert_never
 
 from harness.model import ops
 from harness.model.domain import PersistenceDomain
-from harness.model.effect import Effect, effect
+from harness.model.effect import Effect, came, effect
 from harness.model.evidence import seen, told
 from harness.model.observation import FileView, OpResult
 from harness.model.ops import Op
@@ -28,9 +28,10 @@ def run(
     """The state after each op; the last is the one at the cut. Results that are not given are taken to be success.
 
     An op that was refused changed nothing and promised nothing, and an op on a name that it was to define does nothing
-    either; one that failed half-way may have changed all, nothing, or a part. The state after an op of a lane is what
-    that lane may see in its last run, good for judging what it read; the state after the join is the next to cut at.
-    Where a race, or an op that failed half-way, leaves several contents, a later read shows which of them it is.
+    either; one that failed half-way may have changed all, nothing, or a part, but surely what it said it had done. The
+    state after an op of a lane is what that lane may see in its last run, good for judging what it read; the state
+    after the join is the next to cut at. Where a race, or an op that failed half-way, leaves several contents, a later
+    read shows which of them it is.
     """
     machine = _Machine(program, {result.index: result for result in results}, Step(0, domain=domain, journal=journal))
     states: list[State] = []
@@ -83,15 +84,17 @@ class _Machine:
         """The state after op `index`; `again`: its result may be that of another of its runs."""
         op = self._ops[index]
         step = replace(self._setting, index=index, seq=self._seqs.get(index, 0), file=self._ids.get(index, 0))
-        match effect(op, self._results.get(index), again):
+        foreseen = self._ops[index - 1] if index else None
+        result = self._results.get(index)
+        done = came(op, result, foreseen, again)
+        after = state if done is None else apply(state, step, done)
+        match effect(op, result, again):
             case Effect.NONE:
-                return state
+                return after
             case Effect.PART:
-                return state.either(apply(state, step, op))
+                return after.either(apply(state, step, op))
             case Effect.DONE:
-                after = apply(state, step, op)
-        elsewhere = index > 0 and isinstance(self._ops[index - 1], ops.ExpectSignal)
-        return _in_another_process(state, after) if elsewhere else after
+                return _in_another_process(state, after) if isinstance(foreseen, ops.ExpectSignal) else after
 
 
 def _in_another_process(before: State, after: State) -> State:
@@ -126,9 +129,9 @@ def apply(state: State, step: Step, op: Op) -> State:
             return state  # proc(5) drop_caches: only what is clean goes, "a non-destructive operation"
         case ops.Lane() | ops.Barrier() | ops.Join():
             return state  # lanes.run
-        case ops.ExpectMapped() | ops.ExpectDax() | ops.ExpectErrno() | ops.ExpectSignal() | ops.Observe():
+        case ops.ExpectMapped() | ops.ExpectDax() | ops.ExpectErrno() | ops.ExpectShort() | ops.ExpectSignal():
             return state
-        case ops.Planted() | ops.CutPower():
+        case ops.Observe() | ops.Planted() | ops.CutPower():
             return state
         case _:
             assert_never(op)

@@ -85,6 +85,7 @@ VERBS: dict[str, type[Op]] = {
     "expect_mapped": ops.ExpectMapped,
     "expect_dax": ops.ExpectDax,
     "expect_errno": ops.ExpectErrno,
+    "expect_short": ops.ExpectShort,
     "expect_signal": ops.ExpectSignal,
     "observe": ops.Observe,
     "plant": ops.Planted,
@@ -122,6 +123,11 @@ class Program:
     def file_ids(self) -> dict[int, int]:
         """Index of each Create -> the `file` of the stamps in that file, from 1."""
         return dict(_ordinals(self, (Create,)))
+
+    def alone(self) -> frozenset[int]:
+        """Indices of the ops that are one system call, since an expectation of what that returns stands before."""
+        foreseen = (ops.ExpectErrno, ops.ExpectShort)
+        return frozenset(index + 1 for index, op in enumerate(self.ops) if isinstance(op, foreseen))
 
     def paths(self) -> tuple[str, ...]:
         """What each file of the Program was called when it was made, in the order of their ids."""

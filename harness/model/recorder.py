@@ -127,8 +127,12 @@ class Recorder:
         self.record(ops.Join())
 
     def expect_errno(self, *errnos: str) -> None:
-        """The next op must be refused with one of these (EINVAL, ...), and change nothing."""
+        """The next op must be refused as a whole with one of these (EINVAL, ...)."""
         self.record(ops.ExpectErrno("|".join(errnos)))
+
+    def expect_short(self, count: int) -> None:
+        """The next op must return that it did `count` bytes, fewer than its length; it is not gone on with."""
+        self.record(ops.ExpectShort(count))
 
     def expect_signal(self, signal: Signal = Signal.SIGBUS) -> None:
         """The next op, which touches one page at most, must end in this signal, and change nothing."""

@@ -12,6 +12,7 @@ from harness.model.observation import OpResult
 from harness.model.ops import Op, Signal
 from harness.model.program import Program
 from harness.model.state import NOTHING, State
+from harness.model.units import size_text
 from harness.model.verdict import LIVE
 from harness.model.violation import Kind, Violation
 
@@ -76,10 +77,12 @@ def _judge(program: Program, states: Sequence[State], result: OpResult) -> Refus
     index = result.index
     before = states[index - 1] if index else NOTHING
     foreseen = program.ops[index - 1] if index else None
-    found = errno.errorcode.get(result.errno, str(result.errno)) if result.errno else "success"
+    found = _found(program.ops[index], result)
     match foreseen:
         case ops.ExpectErrno(names) if not result.errno:
             return Refusals((_violation(program, index, before, Kind.ERRNO, names.replace("|", " or "), found),))
+        case ops.ExpectShort(count):
+            return _counted(program, index, before, result, count)
         case ops.ExpectErrno(names) if result.errno in (getattr(errno, name) for name in names.split("|")):
             return Refusals()
         case ops.ExpectErrno(names):
@@ -89,8 +92,52 @@ def _judge(program: Program, states: Sequence[State], result: OpResult) -> Refus
             return Refusals((_violation(program, index, before, Kind.SIGNAL, signal, shown),))
         case _ if result.errno:
             return _failed(program, index, before, result.errno, "success", found)
+        case _ if result.done is not None and result.done < _least(before, program.ops[index]):
+            return Refusals((_violation(program, index, before, Kind.ERRNO, "success", found),))
         case _:
             return Refusals()
+
+
+def _found(op: Op, result: OpResult) -> str:
+    """What became of the op: EINVAL; success; 4K of 64K."""
+    if result.errno:
+        return errno.errorcode.get(result.errno, str(result.errno))
+    return "success" if result.done is None else _part(op, result.done)
+
+
+def _part(op: Op, count: int) -> str:
+    length = getattr(op, "length", count)
+    return "success" if count == length else f"{size_text(count)} of {size_text(length)}"
+
+
+def _counted(program: Program, index: int, before: State, result: OpResult, count: int) -> Refusals:
+    """The op was to come short. EFAULT is then no lack of the Program's: so much of the buffer can be accessed."""
+    op = program.ops[index]
+    expected, found = _part(op, count), _found(op, result)
+    if result.errno and result.errno != errno.EFAULT:
+        return _failed(program, index, before, result.errno, expected, found)
+    if result.errno or result.done is not None:
+        wrong = bool(result.errno) or result.done != count
+        return Refusals((_violation(program, index, before, Kind.ERRNO, expected, found),)) if wrong else Refusals()
+    return Refusals(faults=(f"{Naming(program, '', 0).op(index)}: the agent told no count",))
+
+
+def _least(before: State, op: Op) -> int:
+    """Bytes that an op surely does when its calls are repeated until one does none.
+
+    write(2), NOTES: after a partial write another call "will either transfer further bytes or may result in an error".
+    read(2) and copy_file_range(2) return 0 at the end of the file, and not before.
+    """
+    match op:
+        case ops.Pwrite() | ops.WriteFrom():
+            return op.length
+        case ops.Pread(fd, start, length) | ops.ReadInto(_, _, length, fd, start):
+            source = before.fds.get(fd)
+        case ops.CopyFileRange(_, _, length, fd, start):
+            source = before.fds.get(fd)
+        case _:
+            return 0
+    return 0 if source is None or _poisoned(before) else min(length, before.files[source].shortest - start)
 
 
 def _failed(program: Program, index: int, before: State, number: int, expected: str, found: str) -> Refusals:

@@ -28,6 +28,7 @@ STORES = (ops.Store, ops.Pwrite, ops.DirectStore)
 _OPTIONS = re.compile(r"[a-z0-9_=,]{1,64}")
 _ERRNOS = frozenset(name for name in vars(errno) if name.startswith("E"))
 _NEVER_REFUSED = (*ops.LaneOp.__args__, *ops.CheckOp.__args__)
+_COUNTED = "a pwrite, pread, copy_file_range, dedupe, read_into, write_from, direct_store or direct_load"
 _MAY_SIGNAL = (ops.Store, ops.Load, ops.Madvise)
 
 
@@ -77,6 +78,10 @@ class _Checker:
         match self._expected:
             case ops.ExpectErrno() if isinstance(op, _NEVER_REFUSED):
                 raise ProgramError("no kernel can refuse this op: expect_errno stands right before the op it is about")
+            case ops.ExpectShort() if not isinstance(op, ops.CountedOp):
+                raise ProgramError(f"this op returns no count: expect_short stands right before {_COUNTED}")
+            case ops.ExpectShort(count) if isinstance(op, ops.CountedOp) and count >= op.length:
+                raise ProgramError(f"{count} is not fewer than {op.length} bytes: expect_short names a part of the op")
             case ops.ExpectSignal() if not isinstance(op, _MAY_SIGNAL):
                 raise ProgramError("only a store, load or madvise may end in a signal: it follows expect_signal")
             case ops.ExpectSignal() if isinstance(op, _MAY_SIGNAL):
@@ -157,6 +162,8 @@ def _used(scope: Scope, op: Op) -> None:
                 raise ProgramError(f"errno {unknown[0][:40]!r} is unknown: write names such as EINVAL|EOPNOTSUPP")
         case ops.Ftruncate(_, size) if not 0 <= size <= SIZE_LIMIT:
             raise ProgramError(f"size {size} is not within 0..{size_text(SIZE_LIMIT)}")
+        case ops.ExpectShort(count) if not 0 <= count < SIZE_LIMIT:
+            raise ProgramError(f"count {count} is not within 0..{size_text(SIZE_LIMIT)}")
         case ops.Planted(_, start, end):
             within(start, end - start, DEVICE_LIMIT)
         case _:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from harness.model.compare import compare
+from harness.model.effect import came
 from harness.model.filestate import FileState
 from harness.model.judgement import Judgement
 from harness.model.naming import Naming
@@ -43,7 +44,9 @@ def judge_reads(program: Program, states: Sequence[State], results: Iterable[OpR
             continue
         before = states[index - 1] if index else NOTHING
         if isinstance(op, Load | Pread | DirectLoad):
-            total += _judge_read(program, before, index, op, result)
+            read = came(op, result, program.ops[index - 1] if index else None)
+            if isinstance(read, Load | Pread | DirectLoad):
+                total += _judge_read(program, before, index, read, result)
         elif isinstance(op, Observe):
             name = Naming(program, "", 0).op(index)
             total += judge(program, before, result.files if result else (), LIVE, "current", name)

@@ -105,6 +105,7 @@ def to_wire(value: Source | Segment | Difference | Extent | Allocation | FileVie
                 "unmet": value.unmet,
                 "signal": value.signal,
                 "files": [to_wire(view) for view in value.files],
+                "done": value.done,
             }
 
 
@@ -178,7 +179,7 @@ def allocation_from_wire(value: object) -> Allocation:
 
 def op_result_from_wire(value: object) -> OpResult:
     """The result of one op. That its segments cover what the op was to read is for the verdict to see."""
-    fields = fields_of(value, ("index", "errno", "segments", "unmet", "signal", "files"))
+    fields = fields_of(value, ("index", "errno", "segments", "unmet", "signal", "files", "done"))
     return OpResult(
         integer("index", fields["index"], 0, OP_LIMIT),
         integer("errno", fields["errno"], 0, ERRNO_LIMIT),
@@ -186,6 +187,7 @@ def op_result_from_wire(value: object) -> OpResult:
         text("unmet", fields["unmet"], TEXT_LIMIT),
         integer("signal", fields["signal"], 0, SIGNAL_LIMIT),
         file_views_from_wire(fields["files"]),
+        None if fields["done"] is None else integer("done", fields["done"], 0, OFFSET_LIMIT),
     )
 
 

@@ -28,7 +28,7 @@ from harness.target.dimms import COUNT_LIMIT
 from harness.target.discover import PROC
 from harness.vm.console import Complaint, Trouble
 
-SCHEMA = 1
+SCHEMA = 2
 STATE, MEDIUM = "dossier.json", "medium.img"
 LIMIT = 2 * ANSWER_LIMIT + PROGRAM_LIMIT
 """Bytes of the longest dossier.json that is read."""

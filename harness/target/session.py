@@ -9,6 +9,7 @@ from harness.errors import ChannelError, GuestDied, GuestHang, InfraError, Refus
 from harness.model import traced, wire
 from harness.model.frame import Message
 from harness.model.observation import FileView, OpResult
+from harness.model.ops import CountedOp
 from harness.model.program import Program, describe
 from harness.model.program import format as format_program
 from harness.model.traced import NOTHING_TRACED, Flushed, Traced
@@ -201,6 +202,10 @@ def ran_from_wire(answer: Message, program: Program) -> Ran:
     except ValueError as error:
         raise ChannelError(f"the agent's answer to run is malformed: {error}") from error
     told, ops = [result.index for result in results], len(program.ops)
+    for result in results:
+        done, op = result.done, program.ops[result.index] if result.index < ops else None
+        if done is not None and not (isinstance(op, CountedOp) and done <= op.length):
+            raise ChannelError(f"the agent told of {done} bytes done by op {result.index} of a Program of {ops}")
     if signal is None and told != list(range(ops)):
         raise ChannelError(f"the agent told of {len(told)} ops of a Program of {ops}")
     if signal is None:

@@ -65,6 +65,8 @@ join
 mlock m 0 4K
 munmap m
 ftruncate f 8K
+expect_short 4K
+pread f 4K 8K
 """
 REFUSED = """expect_errno EOPNOTSUPP|EINVAL|EXDEV|ENOTTY
 clone_file c f

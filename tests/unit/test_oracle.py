@@ -96,6 +96,8 @@ link old data
 unlink old
 expect_errno EINVAL
 fallocate f collapse_range 0 100
+expect_short 100
+pwrite f 0 4K
 mmap x f 0 4K
 expect_signal SIGBUS
 store x 0 8

@@ -108,6 +108,8 @@ def record_file(file: File, other: File) -> None:
     file.exchange_range(0, PAGE, other)
     file.dax.expect_errno("EINVAL", "EOPNOTSUPP")
     file.swapext(other)
+    file.dax.expect_short(PAGE)
+    file.copy_range(0, 2 * PAGE, other)
     file.fsync()
     file.fdatasync()
     file.sync_file_range(0, PAGE, Wait.WRITE_AND_WAIT)

@@ -34,6 +34,8 @@ exchange_range g 0 64K f 0
 copy_file_range g 1M 1M f 0
 read_into m 0 8K g 4M how=direct
 write_from g 5M 8K m 0
+expect_short 4K
+pread g 8188K 8K
 direct_store m 0 64K
 direct_load m 0 64K
 pwrite f 2M 4K how=dsync

@@ -17,7 +17,9 @@ def unmet(handles: Handles, op: CheckOp) -> str:
         case ops.ExpectDax(fd, dax):
             on = syscalls.is_dax(handles.file(fd).fd)
             return "" if on is (dax is Switch.ON) else f"the file is {'mapped' if on else 'not mapped'} by DAX"
-        case ops.ExpectErrno() | ops.ExpectSignal() | ops.Observe() | ops.Planted() | ops.CutPower():
-            return ""  # of the next op's result, and of those who own the hardware or the files as a whole
+        case ops.ExpectErrno() | ops.ExpectShort() | ops.ExpectSignal():
+            return ""  # of the next op's result
+        case ops.Observe() | ops.Planted() | ops.CutPower():
+            return ""  # of those who own the hardware or the files as a whole
         case _:
             assert_never(op)

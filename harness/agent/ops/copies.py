@@ -9,13 +9,14 @@ from typing import assert_never
 from harness.agent import ioctls, memory, transfer
 from harness.agent.handles import Handles, OpenFile
 from harness.agent.memory import Memory, Scratch
+from harness.agent.transfer import Moved
 from harness.model import contents, ops
-from harness.model.observation import Segment
 from harness.model.ops import CopyOp, How
 
 
-def do(handles: Handles, index: int, op: CopyOp) -> tuple[Segment, ...]:
-    """Do the op; what a direct load saw. Raises OSError."""
+def do(handles: Handles, index: int, op: CopyOp) -> Moved | None:
+    """Do the op; what came of it if it is a CountedOp. Raises OSError, CutShort."""
+    once = index in handles.alone
     match op:
         case ops.CloneFile(fd, source):
             ioctls.clone(*_unmapped(handles, index, fd, source))
@@ -23,9 +24,9 @@ def do(handles: Handles, index: int, op: CopyOp) -> tuple[Segment, ...]:
             into, out = _unmapped(handles, index, fd, source)
             ioctls.clone_range(into, offset, length, out, source_offset)
         case ops.Dedupe():
-            _dedupe(handles, index, op)
+            return Moved(_dedupe(handles, index, op, once))
         case ops.CopyFileRange():
-            _copy_file_range(handles, index, op)
+            return Moved(_copy_file_range(handles, index, op, once))
         case ops.ExchangeRange(fd, offset, length, other, other_offset):
             into, out = _unmapped(handles, index, fd, other)
             ioctls.exchange_range(into, offset, length, out, other_offset)
@@ -33,18 +34,18 @@ def do(handles: Handles, index: int, op: CopyOp) -> tuple[Segment, ...]:
             ioctls.swapext(*_unmapped(handles, index, fd, other))
         case ops.ReadInto(name, offset, length, fd, source_offset, how):
             address = handles.map_at(name, offset)
-            transfer.read(handles.file(fd).fd, how, address, length, source_offset)
+            return Moved(transfer.read(handles.file(fd).fd, how, address, length, source_offset, once))
         case ops.WriteFrom(fd, offset, length, name, source_offset, how):
             file = handles.file(fd)
             handles.unmaps(index, file, offset, offset + length)  # as with Pwrite
-            transfer.write(file.fd, how, handles.map_at(name, source_offset), length, offset)
+            return Moved(transfer.write(file.fd, how, handles.map_at(name, source_offset), length, offset, once))
         case ops.DirectStore():
-            _direct_store(handles, index, op)
+            return Moved(_direct_store(handles, index, op, once))
         case ops.DirectLoad():
-            return _direct_load(handles, op)
+            return _direct_load(handles, op, once)
         case _:
             assert_never(op)
-    return ()
+    return None
 
 
 def _unmapped(handles: Handles, index: int, *names: str) -> tuple[int, int]:
@@ -56,27 +57,26 @@ def _unmapped(handles: Handles, index: int, *names: str) -> tuple[int, int]:
     return files[0].fd, files[1].fd
 
 
-def _dedupe(handles: Handles, index: int, op: ops.Dedupe) -> None:
-    """In pieces, since one call need not share all; ranges that differ are no failure."""
+def _dedupe(handles: Handles, index: int, op: ops.Dedupe, once: bool) -> int:
+    """Ranges that differ are no failure: then nothing is shared."""
     into, out = _unmapped(handles, index, op.fd, op.source)
-    done = 0
-    while done < op.length:
+
+    def more(done: int) -> int:
         offsets = op.offset + done, op.source_offset + done
         same, shared = ioctls.dedupe_range(into, offsets[0], op.length - done, out, offsets[1])
-        if not same or shared == 0:
-            break
-        done += shared
+        return shared if same else 0
+
+    return transfer.counted(more, op.length, once)
 
 
-def _copy_file_range(handles: Handles, index: int, op: ops.CopyFileRange) -> None:
-    """In pieces, until all is copied or the source ends."""
+def _copy_file_range(handles: Handles, index: int, op: ops.CopyFileRange, once: bool) -> int:
+    """None is copied where the source ends."""
     into, out = _unmapped(handles, index, op.fd, op.source)
-    done = 0
-    while done < op.length:
-        copied = os.copy_file_range(out, into, op.length - done, op.source_offset + done, op.offset + done)
-        if copied == 0:
-            break
-        done += copied
+
+    def more(done: int) -> int:
+        return os.copy_file_range(out, into, op.length - done, op.source_offset + done, op.offset + done)
+
+    return transfer.counted(more, op.length, once)
 
 
 @contextmanager
@@ -92,25 +92,29 @@ def _ramdisk(handles: Handles) -> Iterator[int]:
         os.close(fd)
 
 
-def _direct_store(handles: Handles, index: int, op: ops.DirectStore) -> None:
+def _direct_store(handles: Handles, index: int, op: ops.DirectStore, once: bool) -> int:
     map = handles.map(op.map)
     with _ramdisk(handles) as disk, Scratch(op.length) as scratch:
         start = map.offset + op.offset
         memory.store(handles.cpu, scratch.address, start, op.length, handles.seqs[index], map.file.id)
         transfer.write(disk, How.PLAIN, scratch.address, scratch.length, 0)
-        _whole(transfer.read(disk, How.PLAIN, map.address + op.offset, op.length, 0), op.length)
+        done = transfer.read(disk, How.PLAIN, map.address + op.offset, op.length, 0, once)
+    return done if once else _whole(done, op.length)
 
 
-def _direct_load(handles: Handles, op: ops.DirectLoad) -> tuple[Segment, ...]:
+def _direct_load(handles: Handles, op: ops.DirectLoad, once: bool) -> Moved:
     map = handles.map(op.map)
     with _ramdisk(handles) as disk, Scratch(op.length) as scratch:
-        transfer.write(disk, How.PLAIN, map.address + op.offset, op.length, 0)
-        _whole(transfer.read(disk, How.PLAIN, scratch.address, op.length, 0), op.length)
+        done = transfer.write(disk, How.PLAIN, map.address + op.offset, op.length, 0, once)
+        if done == 0:
+            return Moved(0)
+        _whole(transfer.read(disk, How.PLAIN, scratch.address, done, 0), done)
         start = map.offset + op.offset
-        return contents.decode(Memory(handles.cpu, scratch.address, start), start, start + op.length)[0]
+        return Moved(done, contents.decode(Memory(handles.cpu, scratch.address, start), start, start + done)[0])
 
 
-def _whole(got: int, wanted: int) -> None:
+def _whole(got: int, wanted: int) -> int:
     """A disk has no end of file inside what was written to it."""
     if got != wanted:
         raise OSError(errno.EIO, f"the other disk gave {got} of {wanted} bytes")
+    return got

@@ -6,8 +6,8 @@ from typing import assert_never
 from harness.agent import ioctls, memory, syscalls, transfer
 from harness.agent.handles import Handles, OpenFile
 from harness.agent.memory import Memory, Scratch
+from harness.agent.transfer import Moved
 from harness.model import contents, ops
-from harness.model.observation import Segment
 from harness.model.ops import FileOp, Mode, Switch
 
 MODES = {
@@ -23,8 +23,8 @@ MODES = {
 _NEW_FILE = 0o644
 
 
-def do(handles: Handles, index: int, op: FileOp) -> tuple[Segment, ...]:
-    """Do the op; what a pread saw. Raises OSError."""
+def do(handles: Handles, index: int, op: FileOp) -> Moved | None:
+    """Do the op; what came of it if it is a CountedOp. Raises OSError, CutShort."""
     match op:
         case ops.Create(fd, path):
             handles.files[fd] = _open(handles, path, os.O_CREAT | os.O_EXCL, handles.ids[index])
@@ -50,33 +50,35 @@ def do(handles: Handles, index: int, op: FileOp) -> tuple[Segment, ...]:
             handles.unmaps(index, handles.file(fd))
             os.ftruncate(handles.file(fd).fd, size)
         case ops.Pwrite():
-            _pwrite(handles, index, op)
+            return _pwrite(handles, index, op)
         case ops.Pread():
-            return _pread(handles, op)
+            return _pread(handles, index, op)
         case ops.SetDax(fd, dax):
             ioctls.set_dax(handles.file(fd).fd, dax is Switch.ON)
         case _:
             assert_never(op)
-    return ()
+    return None
 
 
 def _open(handles: Handles, path: str, flags: int, id: int) -> OpenFile:
     return OpenFile(os.open(handles.path(path), os.O_RDWR | os.O_CLOEXEC | flags, _NEW_FILE), id)
 
 
-def _pwrite(handles: Handles, index: int, op: ops.Pwrite) -> None:
+def _pwrite(handles: Handles, index: int, op: ops.Pwrite) -> Moved:
     file = handles.file(op.fd)
     with Scratch(op.length) as scratch:
         memory.store(handles.cpu, scratch.address, op.offset, op.length, handles.seqs[index], file.id)
         # A write that allocates makes fs/dax.c invalidate what is mapped there (dax_iomap_iter).
         handles.unmaps(index, file, op.offset, op.offset + op.length)
-        transfer.write(file.fd, op.how, scratch.address, op.length, op.offset)
+        once = index in handles.alone
+        return Moved(transfer.write(file.fd, op.how, scratch.address, op.length, op.offset, once))
 
 
-def _pread(handles: Handles, op: ops.Pread) -> tuple[Segment, ...]:
+def _pread(handles: Handles, index: int, op: ops.Pread) -> Moved:
     with Scratch(op.length) as scratch:
-        done = transfer.read(handles.file(op.fd).fd, op.how, scratch.address, op.length, op.offset)
+        once = index in handles.alone
+        done = transfer.read(handles.file(op.fd).fd, op.how, scratch.address, op.length, op.offset, once)
         if done == 0:
-            return ()
+            return Moved(0)
         view = Memory(handles.cpu, scratch.address, op.offset)
-        return contents.decode(view, op.offset, op.offset + done)[0]
+        return Moved(done, contents.decode(view, op.offset, op.offset + done)[0])

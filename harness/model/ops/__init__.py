@@ -11,6 +11,7 @@ from harness.model.ops.checks import (
     ExpectDax,
     ExpectErrno,
     ExpectMapped,
+    ExpectShort,
     ExpectSignal,
     Observe,
     Plant,
@@ -82,14 +83,16 @@ MappingOp = Mmap | Munmap | Mremap | Mprotect | Mlock | Madvise | Store | Load |
 SyncOp = Msync | Fsync | Fdatasync | Fsyncdir | SyncFileRange | Syncfs | Sync
 SystemOp = Freeze | Thaw | Remount | Umount | Mount | DropCaches | Fill | Unfill
 LaneOp = Lane | Barrier | Join
-CheckOp = ExpectMapped | ExpectDax | ExpectErrno | ExpectSignal | Observe | Planted | CutPower
+CheckOp = ExpectMapped | ExpectDax | ExpectErrno | ExpectShort | ExpectSignal | Observe | Planted | CutPower
+CountedOp = Pwrite | Pread | CopyFileRange | Dedupe | ReadInto | WriteFrom | DirectStore | DirectLoad
+"""Ops whose system calls say how many bytes, from the first on, they have done."""
 Op = FileOp | CopyOp | MappingOp | SyncOp | SystemOp | LaneOp | CheckOp
 
 __all__ = [
-    "Access", "Advice", "Barrier", "CheckOp", "Clone", "CloneFile", "Close", "CopyFileRange", "CopyOp", "Create",
-    "CutPower", "Dedupe", "DirectLoad", "DirectStore", "DropCaches", "Entry", "ExchangeRange", "ExpectDax",
-    "ExpectErrno", "ExpectMapped", "ExpectSignal", "Fallocate", "Fdatasync", "FileOp", "Fill", "Flush", "Freeze",
-    "Fsync", "Fsyncdir", "Ftruncate", "How", "Join", "Lane", "LaneOp", "Link", "Load", "Madvise",
+    "Access", "Advice", "Barrier", "CheckOp", "Clone", "CloneFile", "Close", "CopyFileRange", "CopyOp", "CountedOp",
+    "Create", "CutPower", "Dedupe", "DirectLoad", "DirectStore", "DropCaches", "Entry", "ExchangeRange", "ExpectDax",
+    "ExpectErrno", "ExpectMapped", "ExpectShort", "ExpectSignal", "Fallocate", "Fdatasync", "FileOp", "Fill", "Flush",
+    "Freeze", "Fsync", "Fsyncdir", "Ftruncate", "How", "Join", "Lane", "LaneOp", "Link", "Load", "Madvise",
     "MappingOp", "Mlock", "Mmap", "Mode", "Mount", "Mprotect", "Mremap", "Msync", "MsyncFlag", "Munmap", "Observe",
     "Op", "Open", "Plant", "Planted", "Pread", "Pwrite", "ReadInto", "Remount", "Rename", "SetDax", "Sharing",
     "Signal", "Store", "Swapext", "Switch", "Sync", "SyncFileRange", "SyncOp", "Syncfs", "SystemOp", "Thaw", "Umount",

@@ -48,9 +48,25 @@ class ExpectDax:
 
 @dataclass(frozen=True, slots=True)
 class ExpectErrno:
-    """The next op must be refused, with one of `errnos` (EINVAL, or EINVAL|EOPNOTSUPP), and change nothing."""
+    """The next op must be refused as a whole, with one of `errnos` (EINVAL, or EINVAL|EOPNOTSUPP).
+
+    It is one system call then, which is not repeated for what is left. A write, read or copy that was done in part
+    returns the count of that part (write(2): "a successful write() may transfer fewer than count bytes"), which is no
+    refusal. What a call that was refused may have changed all the same, harness.model.effect says by its document.
+    """
 
     errnos: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectShort:
+    """The next op, one system call that returns a count, must return COUNT bytes, fewer than its length.
+
+    Its first COUNT bytes are then done and the rest is untouched: write(2), read(2) and copy_file_range(2), RETURN
+    VALUE, call the count that of the bytes written, read and copied.
+    """
+
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
