@@ -72,7 +72,7 @@ def test_ptes_evicted_then_pmd(dax: Recorder, file: File) -> None:
     again.expect_mapped(Entry.PMD, 0, file.size)
     again.store(PMD, PMD)
     again.expect_mapped(Entry.PMD, PMD, PMD)
-    again.msync()
+    again.msync(PMD, PMD)
     dax.cut_power()
 
 

@@ -59,8 +59,8 @@ def test_buffered_store_before_flag(dax: Recorder) -> None:
     file.set_dax(Switch.ON)
     file = reopened(dax, file)
     file.expect_dax()
-    dax.observe()
     file.fsync()
+    dax.observe()
     dax.cut_power()
 
 
@@ -100,8 +100,8 @@ def test_flag_set_while_mapped(dax: Recorder) -> None:
     file.set_dax(Switch.ON)
     mapping.store(8 * PAGE, 16 * PAGE)
     file.pwrite(64 * PAGE, PAGE)
-    dax.observe()
     file.fsync()
+    dax.observe()
     dax.cut_power()
 
 

@@ -70,6 +70,6 @@ def test_soft_offline_refused(dax: Recorder) -> None:
     file, mapping = dirty_file(dax)
     dax.expect_errno("EINVAL", "EIO", "EOPNOTSUPP", "EBUSY")
     mapping.madvise(BAD, PAGE, Advice.SOFT_OFFLINE)
-    mapping.load(0, PMD)
     file.fsync()
+    mapping.load(0, PMD)
     dax.cut_power()

@@ -82,9 +82,9 @@ def test_store_through_old_mapping(dax: Recorder) -> None:
     clone = dax.create("clone")
     clone.clone_from(source)
     mapping.store(16 * PAGE, PAGE)
-    dax.observe()
     source.fsync()
     clone.fsync()
+    dax.observe()
     dax.cut_power()
 
 
@@ -179,7 +179,6 @@ def test_pwrite_into_shared_page_of_dirty_pmd(dax: Recorder) -> None:
     """A write that copies the one shared page of a PMD leaves the dirty pages beside it known as dirty."""
     source, mapping = partly_shared(dax)
     source.pwrite(16 * PAGE + 1000, 100)
-    mapping.store(16 * PAGE + 2000, 100)
     mapping.msync()
     dax.cut_power()
 
@@ -237,8 +236,8 @@ def test_clone_over_dirty_pages(dax: Recorder) -> None:
     mapping.store(0, PMD)
     mapping.expect_mapped(Entry.PMD, 0, PMD)
     clone.clone_range(16 * PAGE, 8 * PAGE, source, 32 * PAGE)
-    dax.observe()
     mapping.msync()
+    dax.observe()
     dax.cut_power()
 
 
@@ -248,8 +247,8 @@ def test_clone_within_one_file(dax: Recorder) -> None:
     mapping.store(PMD, PMD)
     mapping.expect_mapped(Entry.PMD, PMD, PMD)
     source.clone_range(0, 8 * PAGE, source, PMD + 8 * PAGE)
-    dax.observe()
     mapping.msync()
+    dax.observe()
     dax.cut_power()
 
 
@@ -273,8 +272,8 @@ def test_dedupe_of_other_contents(dax: Recorder) -> None:
     other, _ = durable_file(dax, "other")
     mapping.store(0, 64 * PAGE)
     other.dedupe(0, 64 * PAGE, source)
-    dax.observe()
     source.fsync()
+    dax.observe()
     dax.cut_power()
 
 
@@ -286,8 +285,8 @@ def test_copy_of_dirty_range(dax: Recorder) -> None:
     mapping.expect_mapped(Entry.PMD, 0, PMD)
     target.copy_range(16 * PAGE, 16 * PAGE, source)
     target.copy_range(PMD + 1000, 3 * PAGE, source, 488)
-    dax.observe()
     target.fsync()
+    dax.observe()
     dax.cut_power()
 
 
@@ -299,9 +298,9 @@ def test_exchange_of_dirty_ranges(dax: Recorder) -> None:
     mapping.store(0, 16 * PAGE)
     more.store(0, 32 * PAGE)
     source.exchange_range(0, 64 * PAGE, other)
-    dax.observe()
     source.fsync()
     other.fsync()
+    dax.observe()
     dax.cut_power()
 
 
@@ -314,9 +313,9 @@ def test_swap_of_dirty_files(dax: Recorder) -> None:
     mapping.munmap()
     more.munmap()
     source.swapext(other)
-    dax.observe()
     source.fsync()
     other.fsync()
+    dax.observe()
     dax.cut_power()
 
 
@@ -339,7 +338,7 @@ def test_store_after_each_of_several_clones(dax: Recorder) -> None:
         clone.clone_from(source)
         clones.append(clone)
         mapping.store(turn * 8 * PAGE, 16 * PAGE)
-    dax.observe()
     for file in (source, *clones):
         file.fsync()
+    dax.observe()
     dax.cut_power()

@@ -52,10 +52,10 @@ def test_munmap_and_map_again(dax: Recorder, file: File, mapping: Mapping) -> No
     mapping.expect_mapped(Entry.PMD, 0, PMD)
     mapping.munmap()
     again = file.mmap()
-    again.load(0, PMD)
-    again.store(16 * PAGE, PAGE)
-    again.expect_mapped(Entry.PMD, 0, PMD)
+    again.store(PMD + 16 * PAGE, PAGE)
+    again.expect_mapped(Entry.PMD, PMD, PMD)
     again.msync()
+    again.load(0, 2 * PMD)
     dax.cut_power()
 
 
@@ -67,8 +67,8 @@ def test_close_drops_nothing(dax: Recorder, file: File, mapping: Mapping) -> Non
     file.close()
     dax.drop_caches()
     again = dax.open("data", size=file.size)
-    again.mmap().load()
     again.fsync()
+    again.mmap().load()
     dax.cut_power()
 
 
@@ -181,14 +181,14 @@ def test_nohugepage_falls_back(dax: Recorder, file: File, mapping: Mapping) -> N
 
 
 def test_mprotect_read_and_write_again(dax: Recorder, file: File, mapping: Mapping) -> None:
-    """A dirty PMD made read-only is durable at fsync, and so is what is stored when it is writable again."""
-    mapping.store(0, PMD)
-    mapping.expect_mapped(Entry.PMD, 0, PMD)
+    """Dirty PMDs made read-only are durable at fsync, and so is what is stored when they are writable again."""
+    mapping.store(0, 2 * PMD)
+    mapping.expect_mapped(Entry.PMD, 0, 2 * PMD)
     mapping.mprotect(0, 4 * PMD, Access.READ)
     file.fsync()
     mapping.mprotect(0, 4 * PMD, Access.WRITE)
-    mapping.store(16 * PAGE, 2 * PAGE)
-    mapping.expect_mapped(Entry.PMD, 0, PMD)
+    mapping.store(PMD + 16 * PAGE, 2 * PAGE)
+    mapping.expect_mapped(Entry.PMD, PMD, PMD)
     file.fsync()
     dax.cut_power()
 
@@ -207,13 +207,14 @@ def test_mprotect_ptes_read_and_write_again(dax: Recorder, file: File, small: Ma
 
 def test_mprotect_inside_dirty_pmd(dax: Recorder, file: File, mapping: Mapping) -> None:
     """Taking the rights of one page in a dirty PMD splits its mapping, not its dirtiness: all is durable."""
-    mapping.store(0, PMD)
-    mapping.expect_mapped(Entry.PMD, 0, PMD)
+    mapping.store(0, 2 * PMD)
+    mapping.expect_mapped(Entry.PMD, 0, 2 * PMD)
     mapping.mprotect(16 * PAGE, PAGE, Access.NONE)
+    mapping.mprotect(PMD + 16 * PAGE, PAGE, Access.NONE)
+    file.fsync()
+    mapping.store(PMD + 17 * PAGE, PAGE)
     file.fsync()
     mapping.load(0, 16 * PAGE)
-    mapping.store(17 * PAGE, PAGE)
-    file.fsync()
     dax.cut_power()
 
 

@@ -107,12 +107,11 @@ def test_stores_after_collapse(dax: Recorder, file: File, mapping: Mapping) -> N
     mapping.store(PMD, PMD)
     mapping.expect_mapped(Entry.PMD, PMD, PMD)
     file.collapse_range(16 * PAGE, PAGE)
-    mapping.load(0, 3 * PMD)
     mapping.store(PMD - 4 * PAGE, 8 * PAGE)
     mapping.expect_mapped(Entry.PTE, PMD - 4 * PAGE, 8 * PAGE)
-    mapping.load(0, 3 * PMD)
     mapping.msync(0, 3 * PMD)
     file.fsync()
+    mapping.load(0, 3 * PMD)
     dax.cut_power()
 
 
@@ -121,12 +120,11 @@ def test_stores_after_insert(dax: Recorder, file: File, mapping: Mapping) -> Non
     mapping.store(PMD, PMD)
     mapping.expect_mapped(Entry.PMD, PMD, PMD)
     file.insert_range(PMD + 16 * PAGE, PMD)
-    mapping.load()
     mapping.store(PMD + 20 * PAGE, 2 * PAGE)
     mapping.store(2 * PMD + 20 * PAGE, 2 * PAGE)
-    mapping.load()
     mapping.msync()
     file.fsync()
+    mapping.load()
     dax.cut_power()
 
 

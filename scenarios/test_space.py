@@ -136,7 +136,7 @@ def test_copy_on_write_without_space(dax: Recorder) -> None:
     dax.fill()
     dax.expect_signal(Signal.SIGBUS)
     mapping.store(16 * PAGE, PAGE)
+    file.fsync()
     mapping.load()
     dax.observe()
-    file.fsync()
     dax.cut_power()

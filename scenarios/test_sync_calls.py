@@ -89,7 +89,6 @@ def test_msync_of_one_page_in_pmd(dax: Recorder) -> None:
     """msync of one page of a dirty PMD makes that page durable, and leaves the rest known as dirty to a later fsync."""
     file, mapping = dirty(dax)
     mapping.msync(100 * PAGE, PAGE)
-    mapping.store(100 * PAGE, 2 * PAGE)
     file.fsync()
     dax.cut_power()
 
@@ -145,7 +144,9 @@ def test_sync_file_range_then_fsync(dax: Recorder) -> None:
 def test_waiting_sync_file_range_then_fsync(dax: Recorder) -> None:
     """sync_file_range that waits is no promise either, and a store after it is tracked again."""
     file, mapping = dirty(dax)
-    file.sync_file_range(0, PMD, Wait.WRITE_AND_WAIT)
+    mapping.store(PMD, PMD)
+    mapping.expect_mapped(Entry.PMD, PMD, PMD)
+    file.sync_file_range(0, 2 * PMD, Wait.WRITE_AND_WAIT)
     mapping.store(PAGE, PAGE)
     file.fsync()
     dax.cut_power()
