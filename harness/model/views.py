@@ -55,7 +55,7 @@ class Judge:
         found = (
             (
                 (
-                    _kind(naming, mismatch),
+                    _kind(naming, mismatch, self.which),
                     self.op or naming.op(mismatch.expected.promised_by),
                     naming.sources(mismatch.expected.sources),
                     _found(naming, mismatch),
@@ -120,8 +120,9 @@ class Judge:
         return f"{difference.view}: {self.naming.source(difference.source)}"
 
 
-def _kind(naming: Naming, mismatch: Mismatch) -> Kind:
-    if mismatch.torn:
+def _kind(naming: Naming, mismatch: Mismatch, which: Which) -> Kind:
+    # Only a cut tears a line. What is read with the power on comes from the caches, and is wrong by what it shows.
+    if mismatch.torn and which == "durable":
         return Kind.TORN
     if isinstance(mismatch.found, Zero):
         return Kind.ZERO

@@ -161,6 +161,19 @@ def test_a_control_must_lose() -> None:
 STORED = (*FILE[:1], Ftruncate("f", PAGE), Fsyncdir(), Mmap("m", "f", 0, PAGE), Store("m", 0, PAGE), Fsync("f"))
 
 
+def test_only_a_cut_tears() -> None:
+    """Lines that a live read shows in part as they were before are stale, or zero, or foreign, by what they show."""
+    ops = (*FILE[:1], Pwrite("f", 0, PAGE), Pwrite("f", 0, PAGE), Pread("f", 0, PAGE))
+    old, new = Stamp(1, 1), Stamp(2, 1)
+    for wrong, kind in ((old, "stale"), (ZERO, "zero"), (Stamp(9, 1), "foreign")):
+        segments = (Segment(0, LINE + 8, new), Segment(LINE + 8, LINE + 24, wrong), Segment(LINE + 24, PAGE, new))
+        found = judge_reads(Program(ops), run(Program(ops)), [OpResult(3, segments=segments, done=PAGE)])
+        assert [(one.kind, one.ranges) for one in found.violations] == [(kind, ((LINE + 8, LINE + 24),))]
+    torn = built((LINE + 8, new), (LINE + 24, old), (PAGE, new))
+    seen = judge(Program(ops), run(Program(ops))[-1], [view(torn)], "live", "current")
+    assert [one.kind for one in seen.violations] == ["stale"]
+
+
 def test_kinds() -> None:
     """Zeroes are zero; resurfaced data stale; a part of a line torn; what never was there, or nobody wrote, foreign."""
     op, want = "op 5: fsync f", "store 1 (op 4)"
