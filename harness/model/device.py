@@ -54,6 +54,12 @@ TRAITS = {
     # No firmware speaks for it; the kernel flushes as for an NVDIMM (nd_region_register of drivers/nvdimm/e820.c).
     Device.MEMMAP: Traits(1, "", frozenset(Plant)),
 }
+_DOMAINS = {
+    "": "of no persistence domain",
+    PersistenceDomain.MEMORY_CONTROLLER: "of the memory controller alone",
+    PersistenceDomain.CPU_CACHE: "of the CPU caches too",
+}
+"""What the kernel may say in persistence_domain, the least first, and what that stands for."""
 EMULATED = (Device.NVDIMM, Device.EADR, Device.VIRTIO_PMEM)
 """What a guest can be given."""
 
@@ -93,6 +99,26 @@ def unlike(device: Device, planted: Collection[Plant], write_cache: int, domain:
         wrong = f"persistence_domain is {domain or 'not told'}, not {traits.persistence_domain or 'untold'}"
         return f"{wrong} as on {device}: a cut proves nothing"
     return ""
+
+
+def claimed(device: Device, planted: Collection[Plant], write_cache: int, domain: str) -> tuple[str, str]:
+    """What the kernel says in sysfs of a device of ours that promises more than the device keeps, by the name of the
+    file, and what the firmware says of it; empty texts if nothing does.
+
+    ACPI 6.5, 5.2.25.9: only bit 0 of the platform capabilities says that the CPU caches are flushed on power loss, and
+    bit 1 that the memory controller is. What the device was built without, the kernel makes up: by write_cache 0 it
+    leaves out its own flushes (dax_flush, fs/dax.c), by persistence_domain it tells programs to (sysfs-bus-nvdimm). A
+    kernel that says less than there is breaks no promise; what it does then is not known (see unlike).
+    """
+    traits = TRAITS[device]
+    truth = f"{device}, whose firmware tells {_DOMAINS[traits.persistence_domain]}"
+    off = traits.write_cache and not write_cache and Plant.WRITE_CACHE_OFF in traits.faults
+    if off and Plant.WRITE_CACHE_OFF not in planted:
+        return "/sys/block/pmem*/dax/write_cache says 0: CPU caches survive a power failure", truth
+    known = list(_DOMAINS)
+    if domain in known and known.index(domain) > known.index(traits.persistence_domain):
+        return f"/sys/bus/nd/devices/region*/persistence_domain says {domain}", truth
+    return "", ""
 
 
 def metadata_at_stake(state: State) -> bool:

@@ -12,7 +12,7 @@ class Kind(StrEnum):
     never flushed (see coverage); bytes, or files, that belong elsewhere or nowhere; views that differ; a size or a
     missing file; a name that should be gone, or one of two that should be there; holes or blocks that do not suit the
     contents; a failed recovery; a complaint of the checker of the file system, or of the kernel; an errno or a signal,
-    or the lack of one."""
+    or the lack of one; what the kernel says of the device."""
 
     STALE = "stale"
     ZERO = "zero"
@@ -28,13 +28,14 @@ class Kind(StrEnum):
     KERNEL = "kernel"
     ERRNO = "errno"
     SIGNAL = "signal"
+    DEVICE = "device"
 
 
 LOSSES = frozenset({Kind.STALE, Kind.ZERO, Kind.TORN, Kind.UNFLUSHED, Kind.SIZE, Kind.NAME})
 """What a cut that nothing protects from is expected to do. The other kinds are wrong even then."""
 
 
-_OF_ALL = frozenset({Kind.RECOVERY, Kind.FSCK, Kind.KERNEL})
+_OF_ALL = frozenset({Kind.RECOVERY, Kind.FSCK, Kind.KERNEL, Kind.DEVICE})
 """What is wrong with the system as a whole."""
 GONE = "gone"
 """Expected of a name that must not be there."""
@@ -126,6 +127,8 @@ def _broken(violation: Violation) -> str:
             return f"{violation.path} has lost its name: {violation.expected} is not there"
         case Kind.FOREIGN if violation.expected == NO_FILE:
             return f"{violation.path} is there, which no op made"
+        case Kind.DEVICE:
+            return f"{violation.found}, and the device is {violation.expected}"
         case Kind.RECOVERY | Kind.FSCK | Kind.KERNEL | Kind.ERRNO | Kind.SIGNAL:
             return f"{violation.path}: {violation.found}" if violation.path else violation.found
         case Kind.STALE if violation.expected == "zero":

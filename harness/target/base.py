@@ -99,6 +99,9 @@ class Target(Protocol):
     def unlike(self, planted: Collection[Plant], attached: Attached) -> str:
         """Why the kernel does not see the device as it must, with these faults planted; empty if it does."""
 
+    def claimed(self, planted: Collection[Plant], attached: Attached) -> tuple[str, str]:
+        """What the kernel promises of the device beyond what that keeps, and what that is; empty texts if nothing."""
+
     def spared(self, program: Program) -> str:
         """Why the Program is not to run here at all; empty if it may."""
 

@@ -13,6 +13,7 @@ from harness.model.refusal import Refusals, judge_death, judge_refusals
 from harness.model.result import CellResult, Outcome, decide
 from harness.model.state import NOTHING, State
 from harness.model.verdict import LIVE, Judgement
+from harness.model.violation import Kind, Violation
 from harness.target.base import Execution, Target
 from harness.target.case import Case, kernel_violations
 from harness.target.filesystem import FileSystem
@@ -76,6 +77,7 @@ def _run(target: Target, program: Program, system: FileSystem, split: Split, bla
         states = oracle.run(program, results, domain, system.journal)
         refusals = _refusals(program, states, ran)
         known = refusals.violations + kernel_violations(LIVE, execution.complaints, execution.unsound)
+        known += _claims(target, program, execution)
         spoilt = unfit(program, execution, refusals, target, system)
         if ran is None or cut is None or spoilt:
             # What the kernel said and answered stands; data proves nothing where an op did not do its part.
@@ -111,6 +113,14 @@ def _refusals(program: Program, states: tuple[State, ...], ran: Ran | None) -> R
         return Refusals()
     refusals = judge_refusals(program, states, ran.results)
     return refusals + judge_death(program, states, ran.signal_op, ran.signal) if ran.signal else refusals
+
+
+def _claims(target: Target, program: Program, execution: Execution) -> tuple[Violation, ...]:
+    """The kernel promises of the device what that does not keep. Data proves nothing then: see Target.unlike."""
+    if execution.attached is None:
+        return ()
+    found, truth = target.claimed(faults(program), execution.attached)
+    return (Violation(Kind.DEVICE, "", "", LIVE, (), 0, truth, found),) if found else ()
 
 
 def unfit(

@@ -61,6 +61,9 @@ class GuestTarget:
     def unlike(self, planted: Collection[Plant], attached: Attached) -> str:
         return device.unlike(self.device, planted, attached.write_cache, attached.persistence_domain)
 
+    def claimed(self, planted: Collection[Plant], attached: Attached) -> tuple[str, str]:
+        return device.claimed(self.device, planted, attached.write_cache, attached.persistence_domain)
+
     def spared(self, program: Program) -> str:
         return ""
 

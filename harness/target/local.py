@@ -115,6 +115,10 @@ class LocalTarget:
             return f"persistence_domain is {attached.persistence_domain}, not {found.persistence_domain}"
         return ""
 
+    def claimed(self, planted: Collection[Plant], attached: Attached) -> tuple[str, str]:
+        """Nobody but the kernel says what a real device keeps."""
+        return "", ""
+
     def spared(self, program: Program) -> str:
         """What would harm the machine, or need a device that nobody named."""
         if any(isinstance(op, ops.Madvise) and op.advice in _POISON for op in program.ops):

@@ -78,6 +78,9 @@ class PowerTarget:
         """That was seen to before the cut."""
         return ""
 
+    def claimed(self, planted: Collection[Plant], attached: Attached) -> tuple[str, str]:
+        return "", ""
+
     def spared(self, program: Program) -> str:
         return ""
 

@@ -4,7 +4,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.model import oracle
-from harness.model.device import EMULATED, TRAITS, Device, find, spared, unlike
+from harness.model.device import EMULATED, TRAITS, Device, claimed, find, spared, unlike
 from harness.model.domain import PersistenceDomain
 from harness.model.ops import Plant
 from harness.model.recorder import Recorder
@@ -100,6 +100,29 @@ def test_the_cache_is_off_only_where_that_is_planted() -> None:
         for value in (0, 1):
             said = unlike(Device.NVDIMM, planted, value, "memory_controller")
             assert (said == "") == (value != bool(planted))
+
+
+@pytest.mark.parametrize("device", EMULATED)
+@pytest.mark.parametrize("write_cache", [0, 1])
+@pytest.mark.parametrize("domain", ["", "memory_controller", "cpu_cache", "unknown"])
+def test_a_kernel_must_not_promise_more(device: Device, write_cache: int, domain: str) -> None:
+    """What it says beyond the firmware is a broken promise, told by its file; what it says less, or what no flush
+    depends on, is a reason not to judge. Whoever breaks a promise is not judged by data either."""
+    said, truth = claimed(device, (), write_cache, domain)
+    wrong = ""
+    if device is Device.NVDIMM and write_cache == 0:
+        wrong = "dax/write_cache says 0"
+    elif domain == "cpu_cache" and device is not Device.EADR:
+        wrong = "persistence_domain says cpu_cache"
+    elif (device, domain) == (Device.VIRTIO_PMEM, "memory_controller"):
+        wrong = "persistence_domain says memory_controller"
+    assert wrong in said and bool(wrong) == bool(said) == bool(truth)
+    assert unlike(device, (), write_cache, domain) or not said
+
+
+def test_a_planted_claim_is_ours() -> None:
+    """That the kernel was told to flush nothing is no promise of its own."""
+    assert claimed(Device.NVDIMM, (Plant.WRITE_CACHE_OFF,), 0, "memory_controller") == ("", "")
 
 
 def test_only_eadr_keeps_caches() -> None:
