@@ -121,7 +121,7 @@ class Reporter:
         if not results:
             return
         terminalreporter.section("daxcheck")
-        told = (*text.losses(results), *text.warnings(results), *text.clock(results))
+        told = (*text.losses(results), *text.warnings(results), *text.remarks(results), *text.clock(results))
         for line in (*text.matrix(results), "", text.LEGEND, *told):
             terminalreporter.write_line(line)
         if self.journal is not None:

@@ -14,15 +14,19 @@ Finding = tuple[tuple[Kind, str, str, str], tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Bytes compared, what was wrong, and what could not be looked at although it should have been."""
+    """Bytes compared, what was wrong, what could not be looked at although it should have been, and what is told but
+    held against nobody (`remarks`)."""
 
     judged_bytes: int = 0
     violations: tuple[Violation, ...] = ()
     unjudged: tuple[str, ...] = ()
+    remarks: tuple[Violation, ...] = ()
 
     def __add__(self, other: "Judgement") -> "Judgement":
-        violations = self.violations + other.violations
-        return Judgement(self.judged_bytes + other.judged_bytes, violations, self.unjudged + other.unjudged)
+        return Judgement(
+            self.judged_bytes + other.judged_bytes, self.violations + other.violations,
+            self.unjudged + other.unjudged, self.remarks + other.remarks,
+        )  # fmt: skip
 
 
 def gathered(path: str, image: str, found: Iterable[Finding]) -> tuple[Violation, ...]:

@@ -31,8 +31,8 @@ class CellResult:
     """One scenario on one kernel, file system and device. The fields are those of results.jsonl, in its order.
 
     `timings` splits `seconds` by phase; `unpersisted_lines` counts the cache lines dirty at the cut. `warnings` are
-    what is lost as well if only explicit fences complete flushes; they do not change the outcome. `recovered_by` is the
-    kernel that booted after a real power cut, empty for any other.
+    what is lost as well if only explicit fences complete flushes, `remarks` what no document allows and none forbids;
+    they do not change the outcome. `recovered_by` is the kernel that booted after a real cut, empty for any other.
     """
 
     scenario: str
@@ -48,6 +48,7 @@ class CellResult:
     unpersisted_lines: int = 0
     violations: tuple[Violation, ...] = ()
     warnings: tuple[Violation, ...] = ()
+    remarks: tuple[Violation, ...] = ()
     program: str = ""
     seed: int = 0
     qemu: str = ""
@@ -66,11 +67,17 @@ class CellResult:
         """What only the strict verdict holds against it, in one line; empty without any."""
         return sentence(self.warnings)
 
+    @property
+    def remark(self) -> str:
+        """What is told and held against nobody, in one line; empty without any."""
+        return sentence(self.remarks)
+
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "CellResult":
         """The result that `to_json` gave this object for."""
         fields = {name: item for name, item in value.items() if name != "schema"}
-        found = {name: tuple(Violation(**one) for one in fields.get(name, ())) for name in ("violations", "warnings")}
+        lists = ("violations", "warnings", "remarks")
+        found = {name: tuple(Violation(**one) for one in fields.get(name, ())) for name in lists}
         kinds = {"outcome": Outcome(fields["outcome"]), "device": Device(fields.get("device", Device.NVDIMM)),
                  "engine": Engine(fields.get("engine", Engine.PLUGIN))}
         return cls(**{**fields, **found, **kinds})

@@ -39,6 +39,8 @@ _OF_ALL = frozenset({Kind.RECOVERY, Kind.FSCK, Kind.KERNEL, Kind.DEVICE})
 """What is wrong with the system as a whole."""
 GONE = "gone"
 """Expected of a name that must not be there."""
+ZERO_PAST_END = "zero past the end"
+"""Expected of what a mapping shows behind the end of its file."""
 NO_FILE = "no file of the program"
 """Expected of a name that no op made."""
 
@@ -143,6 +145,8 @@ def _broken(violation: Violation) -> str:
             what = "were not flushed"
         case Kind.FOREIGN:
             what = "hold foreign data"
+        case Kind.INCOHERENT if violation.expected == ZERO_PAST_END:
+            what = f"past the end show {violation.found}"
         case Kind.INCOHERENT:
             what = "read differently by another view"
         case Kind.ALLOCATION:

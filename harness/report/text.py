@@ -20,6 +20,8 @@ LEGEND = (
 )
 _WARNED = "*"
 """Behind the sign of a cell that has warnings."""
+_REMARKED = "+"
+"""Behind the sign of a cell that has remarks."""
 _COVERED = "~"
 """Behind the sign of a cell whose verdict rests on flush coverage alone."""
 _CULPRITS = 3
@@ -40,6 +42,7 @@ def line(result: CellResult) -> str:
     head = f"{_sign(result):5} {result.kernel} {_medium(result):4} {short(result.scenario)} ({took})"
     said = [result.why, *_blamed(map(without_stack, culprits(_lost(result))))]
     said += [f"without a fence: {result.warning}"] if result.warnings else []
+    said += [f"stored past the end, and moved: {result.remark}"] if result.remarks else []
     why = "; ".join(filter(None, said))
     return f"{head}: {why}" if why else head
 
@@ -81,6 +84,15 @@ def warnings(results: Sequence[CellResult]) -> list[str]:
     return [head, *(f"{_place(r)}: {r.warning}{_since(r.warnings)}" for r in warned)]
 
 
+def remarks(results: Sequence[CellResult]) -> list[str]:
+    """How many cells have remarks, and each in words."""
+    remarked = [r for r in results if r.remarks]
+    if not remarked:
+        return []
+    head = f"{_REMARKED} {len(remarked)} of {len(results)} cells: bytes stored past the end have moved (see README)"
+    return [head, *(f"{_place(r)}: {r.remark}" for r in remarked)]
+
+
 def clock(results: Sequence[CellResult]) -> list[str]:
     """Where the time of each kernel's and file system's cells went: a line each, its steps by their share."""
     columns: dict[str, list[CellResult]] = {}
@@ -107,7 +119,7 @@ def _sign(result: CellResult) -> str:
     sign = _SIGN[result.outcome]
     if result.outcome is Outcome.FAIL and not kinds & LOSSES:
         sign = "KERNEL" if Kind.KERNEL in kinds else "WRONG"
-    return sign + _WARNED * bool(result.warnings) + _COVERED * bool(_basis(result))
+    return sign + _WARNED * bool(result.warnings) + _REMARKED * bool(result.remarks) + _COVERED * bool(_basis(result))
 
 
 def _basis(result: CellResult) -> str:

@@ -101,7 +101,7 @@ def _run(target: Target, program: Program, system: FileSystem, split: Split, bla
     outcome = Outcome.FAIL if live.violations else outcome
     result = replace(
         blank, outcome=outcome, judged_bytes=total.judged_bytes, images=lost.images, unpersisted_lines=unpersisted,
-        violations=total.violations, warnings=lost.warnings,
+        violations=total.violations, warnings=lost.warnings, remarks=total.remarks,
         error="; ".join(total.unjudged) or NO_FILE if outcome is Outcome.ERROR else "",
     )  # fmt: skip
     return Judged(result, execution.console + lost.consoles)

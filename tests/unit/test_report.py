@@ -84,6 +84,17 @@ def test_a_warning_is_told_and_counted() -> None:
     assert text.losses([warned]) == [] and text.warnings([cell(Outcome.FAIL)]) == []
 
 
+def test_a_remark_is_told_and_counted() -> None:
+    """A cell with remarks keeps its outcome, has a plus, and says what moved."""
+    remarked = dataclasses.replace(cell(Outcome.PASS), remarks=(LOSS,))
+    assert text.line(remarked).startswith("ok+ ")
+    assert text.line(remarked).endswith(f": stored past the end, and moved: {WORDS}")
+    assert text.matrix([remarked])[-1].split(maxsplit=1)[1] == "ok+"
+    head, told = text.remarks([remarked, cell(Outcome.PASS)])
+    assert head.startswith("+ 1 of 2 cells") and told == f"6.12.95 ext4 a::b: {WORDS}"
+    assert text.losses([remarked]) == text.warnings([remarked]) == text.remarks([cell(Outcome.FAIL)]) == []
+
+
 def test_a_culprit_is_told_in_short_and_in_full() -> None:
     """The line of a FAIL says who forgot what was lost; below its loss at the end the whole stack stands."""
     blamed = dataclasses.replace(LOSS, culprit=CULPRIT + STACK)

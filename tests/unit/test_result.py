@@ -11,8 +11,8 @@ from harness.model.violation import Kind
 
 FIELDS = [
     "schema", "scenario", "target", "kernel", "fs", "outcome", "seconds", "device", "engine", "judged_bytes", "images",
-    "unpersisted_lines", "violations", "warnings", "program", "seed", "qemu", "plugin", "recovered_by", "error",
-    "timings",
+    "unpersisted_lines", "violations", "warnings", "remarks", "program", "seed", "qemu", "plugin", "recovered_by",
+    "error", "timings",
 ]  # fmt: skip
 
 
@@ -65,15 +65,17 @@ def test_json_has_exactly_its_fields() -> None:
 def test_a_line_comes_back_as_it_was() -> None:
     """from_json is the inverse of to_json; a line of a daxcheck that knew neither devices nor warnings is read too."""
     cell = CellResult(
-        "punch", "qemu", "6.12", "ext4", Outcome.PASS, 1.5, Device.EADR, judged_bytes=8, warnings=(lost(),)
+        "punch", "qemu", "6.12", "ext4", Outcome.PASS, 1.5, Device.EADR, judged_bytes=8, warnings=(lost(),),
+        remarks=(lost(),),
     )  # fmt: skip
     line = json.loads(json.dumps(cell.to_json()))
     again = CellResult.from_json(line)
     assert (again.device, again.outcome, again.warning) == (Device.EADR, Outcome.PASS, cell.warning)
+    assert len(again.remarks) == 1 and again.remark == again.warning
     assert again.warning and again.why == ""
-    del line["device"], line["warnings"]
+    del line["device"], line["warnings"], line["remarks"]
     old = CellResult.from_json(line)
-    assert (old.device, old.warnings) == (Device.NVDIMM, ())
+    assert (old.device, old.warnings, old.remarks) == (Device.NVDIMM, (), ())
 
 
 def test_why() -> None:

@@ -161,6 +161,27 @@ def test_a_control_must_lose() -> None:
 STORED = (*FILE[:1], Ftruncate("f", PAGE), Fsyncdir(), Mmap("m", "f", 0, PAGE), Store("m", 0, PAGE), Fsync("f"))
 
 
+def test_what_was_stored_past_the_end_and_moved_is_told() -> None:
+    """Seen past the new end after an insert it is a remark, no violation: mmap(2) excuses, and names no place. Where it
+    was stored nothing is said."""
+    stored = parse(
+        "daxcheck program 1\ncreate f data\nfallocate f allocate 0 8292\nmmap m f 0 12K\nstore m 0 8292\n"
+        "store m 8292 3996\nmunmap m\nfallocate f insert_range 4K 4K\nobserve\ncut_power\n"
+    )
+    state = run(stored)[-1]
+    whole = built((PAGE, Stamp(1, 1)), (2 * PAGE, ZERO), (3 * PAGE + 100, Stamp(1, 1, PAGE)))
+
+    def seen(source: Source) -> Judgement:
+        past = Difference("eof", 3 * PAGE + 104, 4 * PAGE, source)
+        return judge(stored, state, [replace(view(whole), differences=(past,))], "live", "current", "op 7: observe")
+
+    moved = seen(Stamp(2, 1, PAGE))
+    assert moved.violations == () and sentence(moved.remarks) == (
+        "observe: 3992 of 3992 bytes of data[12392..16K) past the end show store 2 (op 4) moved by +4K"
+    )
+    assert seen(Stamp(2, 1)).violations == seen(Stamp(2, 1)).remarks == ()
+
+
 def test_only_a_cut_tears() -> None:
     """Lines that a live read shows in part as they were before are stale, or zero, or foreign, by what they show."""
     ops = (*FILE[:1], Pwrite("f", 0, PAGE), Pwrite("f", 0, PAGE), Pread("f", 0, PAGE))
