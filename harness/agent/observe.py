@@ -7,6 +7,7 @@ there, dirty or not, stays as it is.
 
 import errno
 import os
+import signal
 from collections.abc import Iterable, Iterator
 
 from harness.agent import ioctls, syscalls
@@ -18,7 +19,7 @@ from harness.agent.mounts import FILLER
 from harness.errors import InfraError
 from harness.model import contents, wire
 from harness.model.checked import OFFSET_LIMIT
-from harness.model.observation import Allocation, Difference, Extent, FileView
+from harness.model.observation import END, Allocation, Difference, Extent, FileView
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.validity import SIZE_LIMIT
 
@@ -52,13 +53,19 @@ def observe(cpu: Cpu, root: str, path: str) -> dict[str, object]:
     """The wire form of one file's view; what ends the reading (SIGBUS, EIO) is its `error`."""
 
     def work(channel: Channel) -> None:
-        channel.send({"file": wire.to_wire(view(cpu, root, path))})
+        try:
+            found = view(cpu, root, path)
+        except OSError as error:
+            answer = errno.errorcode.get(error.errno, str(error.errno)) if error.errno else END
+            found = _unread(root, path, f"reading: {error.strerror or error}", answer)
+        channel.send({"file": wire.to_wire(found)})
 
     with Child(work) as child:
         try:
             file = child.receive()["file"]
         except ChildDied as error:
-            file = wire.to_wire(_unread(root, path, f"reading through mmap: {error}"))
+            answer = signal.Signals(error.signal).name if error.signal else ""
+            file = wire.to_wire(_unread(root, path, f"reading through mmap: {error}", answer))
         except InfraError as error:
             file = wire.to_wire(_unread(root, path, str(error)))
     if not isinstance(file, dict):
@@ -135,12 +142,12 @@ def _data(fd: int, size: int) -> list[tuple[int, int]] | None:
     return found if len(found) <= EXTENT_LIMIT else None
 
 
-def _unread(root: str, path: str, text: str) -> FileView:
+def _unread(root: str, path: str, text: str, answer: str = "") -> FileView:
     try:
         size = min(os.lstat(os.path.join(root, path)).st_size, OFFSET_LIMIT)
     except OSError:
         size = None
-    return FileView(path, size, truncated=True, error=text[:400])
+    return FileView(path, size, truncated=True, error=text[:400], answer=answer)
 
 
 def _past_end(mapped: Memory, size: int) -> Iterator[Difference]:
@@ -174,7 +181,7 @@ def _read(name: str, fd: int, address: int, start: int, end: int) -> None:
         wanted = -(-(end - done) // PAGE) * PAGE
         got = syscalls.pread_into(fd, address + done - start, wanted, done)
         if got == 0:
-            raise OSError(0, f"{name} view ended at {done}, {end - done} bytes early")
+            raise OSError(0, f"{name} view ended at {done}, {end - done} bytes early")  # END
         done += got
 
 

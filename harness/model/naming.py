@@ -5,8 +5,11 @@ from collections.abc import Iterable, Sequence
 from harness.model.allowed import Anything, Known
 from harness.model.filestate import Span
 from harness.model.observation import Source, Stamp, Zero
+from harness.model.ops import Advice, Madvise, Planted
 from harness.model.program import Program, describe
 from harness.model.units import size_text
+
+_POISON = (Advice.HWPOISON, Advice.SOFT_OFFLINE)
 
 
 class Naming:
@@ -18,6 +21,12 @@ class Naming:
         self._id = file
         self._stores = {seq: index for index, seq in program.seqs().items()}
         self._paths = dict(enumerate(program.paths(), start=1))
+
+    @property
+    def unhealthy(self) -> bool:
+        """Whether the Program makes memory fail, or has a fault planted in the hardware: that may show in any file."""
+        poison = (isinstance(op, Madvise) and op.advice in _POISON for op in self._program.ops)
+        return any(poison) or any(isinstance(op, Planted) for op in self._program.ops)
 
     def own(self, source: Source) -> bool:
         """Whether the source is a store to this file, at the place where it was stored."""

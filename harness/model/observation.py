@@ -88,12 +88,17 @@ class Allocation:
     extents: tuple[Extent, ...] = ()
 
 
+END = "end of file"
+"""The answer of a read that returned 0 before the end of the file."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileView:
     """One file as read back: `size` in bytes (None: no such file), a fresh mmap's contents, where others differ.
 
-    `error` says what ended the reading early (a SIGBUS, an errno); then `truncated` is set too. `allocation` is None
-    when it was not asked for, or could not be told.
+    `error` says what ended the reading early; then `truncated` is set too. `answer` is what the kernel gave for it: a
+    signal (SIGBUS), an errno (EIO), END for a read that ended before the file; empty when it was none of these.
+    `allocation` is None when it was not asked for, or could not be told.
     """
 
     path: str
@@ -103,6 +108,7 @@ class FileView:
     truncated: bool = False
     error: str = ""
     allocation: Allocation | None = None
+    answer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

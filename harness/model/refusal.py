@@ -150,7 +150,7 @@ def _failed(program: Program, index: int, before: State, number: int, expected: 
         return Refusals(unsupported=(name,))  # madvise(2): also when the kernel was built without the advice
     if number in _OF_POISON and (_poisoned(before) or _poisons(op)):
         return Refusals()
-    if number not in _BROKEN:
+    if number not in _BROKEN and not _contradicts(before, op, number):
         return Refusals(faults=(name,))
     if number == errno.EROFS and any(isinstance(other, ops.Remount) for other in program.ops):
         return Refusals(faults=(name,))
@@ -158,6 +158,27 @@ def _failed(program: Program, index: int, before: State, number: int, expected: 
         # read(2): a buffer that cannot be accessed. In a race the file may just have ended before it.
         return Refusals() if _in_lane(program, index) else Refusals(faults=(name,))
     return Refusals((_violation(program, index, before, Kind.ERRNO, expected, found),))
+
+
+def _contradicts(before: State, op: Op, number: int) -> bool:
+    """Whether the errno says that what is there is not, or the other way round, by the documents of the call (ERRORS).
+
+    The first failure of a run only is judged (judge_refusals): what is not open here is so for another reason.
+    """
+    if number == errno.EBADF:
+        fds = [getattr(op, name) for name in ("fd", "source", "other") if hasattr(op, name)]
+        maps = [op.map] if hasattr(op, "map") and not isinstance(op, ops.Mmap) else []
+        return bool(fds) and all(fd in before.fds for fd in fds) and all(name in before.maps for name in maps)
+    match op:
+        case ops.Open(_, path) | ops.Rename(path, _) | ops.Unlink(path):
+            return number == errno.ENOENT and before.name(path).current is not None
+        case ops.Link(path, to):
+            missing = number == errno.ENOENT and before.name(path).current is not None
+            return missing or (number == errno.EEXIST and before.name(to).current is None)
+        case ops.Create(_, path):
+            return number == errno.EEXIST and before.name(path).current is None
+        case _:
+            return False
 
 
 def _violation(program: Program, index: int, before: State, kind: Kind, expected: str, found: str) -> Violation:

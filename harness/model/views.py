@@ -11,8 +11,11 @@ from harness.model.extents import Extents
 from harness.model.filestate import FileState, Span
 from harness.model.judgement import Judgement, gathered
 from harness.model.naming import Naming
-from harness.model.observation import Difference, FileView, Raw, Source, Stamp, Zero
+from harness.model.observation import END, Difference, FileView, Raw, Source, Stamp, Zero
 from harness.model.violation import ZERO_PAST_END, Kind, Violation
+
+_UNSOUND = frozenset({"SIGBUS", "EIO", "EUCLEAN", "EBADMSG", END})
+"""What ends the reading of a file by the kernel's doing alone."""
 
 Which = Literal["durable", "current"]
 """After a cut what is durable counts; with the power on, what is current."""
@@ -34,11 +37,12 @@ class Judge:
         expected = [run for run in self._expected(view.size or 0) if ANYTHING not in run.sources]
         judged, wrong = compare(expected, view.segments)
         unjudged: tuple[str, ...] = ()
-        if (view.truncated or view.error) and not (view.error and self._poisoned()):
+        unreadable = self._unreadable(view)
+        if (view.truncated or view.error) and not unreadable and not (view.error and self._poisoned()):
             reason = view.error or "its contents are in too many pieces"
             seen = sum(segment.end - segment.start for segment in view.segments)
             unjudged = (f"{view.path}: {seen} of {view.size} bytes read: {reason}",)
-        violations = self._size(view) + self.violations(wrong) + self._incoherent(view)
+        violations = self._size(view) + unreadable + self.violations(wrong) + self._incoherent(view)
         violations += allocation.judge(self.naming, self.file, view, self.image, self.which == "durable", self.op)
         return Judgement(judged, violations, unjudged, self._moved(view))
 
@@ -72,6 +76,19 @@ class Judge:
                 yield Expected(low, high, byte.durable, byte.past, byte.promised_by)
             else:
                 yield Expected(low, high, byte.current, byte.past)
+
+    def _unreadable(self, view: FileView) -> tuple[Violation, ...]:
+        """The kernel's answer to the reading of a file that is there, when no sound one gives it on healthy hardware:
+        mmap(2) has SIGBUS past the end alone, read(2) returns 0 at the end alone. A lack of memory is no answer."""
+        if view.answer not in _UNSOUND or self.naming.unhealthy or self._poisoned():
+            return ()
+        path, size = self.naming.path, view.size or 0
+        ranges = ((0, size),) if size else ()
+        if self.which == "durable":
+            return (Violation(Kind.RECOVERY, path, "", self.image, ranges, size, "mounts and reads", view.error),)
+        kind = Kind.SIGNAL if view.answer.startswith("SIG") else Kind.ERRNO
+        op = f"{self.op.partition(':')[0] or self.image}: reading {path}"
+        return (Violation(kind, path, op, self.image, ranges, size, "success", view.answer),)
 
     def _poisoned(self) -> bool:
         return ANYTHING in frozenset().union(*(run.sources for run in self._expected(self.file.longest)))

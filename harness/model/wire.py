@@ -41,6 +41,7 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 PATH_LIMIT = 255
 TEXT_LIMIT = 4096
+ANSWER_LIMIT = 32
 ERRNO_LIMIT = 4095
 OP_LIMIT = 10_000
 SIGNAL_LIMIT = 64
@@ -48,6 +49,7 @@ FILE_LIMIT = 512
 RANGE_LIMIT = 1 << 14
 """Ranges of one kind in an Allocation: who has more sends no Allocation."""
 VIEWS = ("read", "direct", "eof")
+_VIEW_FIELDS = ("path", "size", "segments", "differences", "truncated", "error", "allocation", "answer")
 EXTENT_FLAGS = {
     "last": 0x1,
     "unknown": 0x2,
@@ -96,6 +98,7 @@ def to_wire(value: Source | Segment | Difference | Extent | Allocation | FileVie
                 "truncated": value.truncated,
                 "error": value.error,
                 "allocation": to_wire(value.allocation),
+                "answer": value.answer,
             }
         case OpResult():
             return {
@@ -143,7 +146,7 @@ def segment_from_wire(value: object) -> Segment:
 
 def file_view_from_wire(value: object) -> FileView:
     """A view of one file whose segments are contiguous from 0 and end at its size, or earlier if truncated."""
-    fields = fields_of(value, ("path", "size", "segments", "differences", "truncated", "error", "allocation"))
+    fields = fields_of(value, _VIEW_FIELDS)
     path = text("path", fields["path"], PATH_LIMIT)
     if not path:
         raise ValueError("path: it is empty")
@@ -164,7 +167,10 @@ def file_view_from_wire(value: object) -> FileView:
     allocation = None if fields["allocation"] is None else allocation_from_wire(fields["allocation"])
     if size is None and allocation is not None:
         raise ValueError(f"allocation: of file {path!r}, which is not there")
-    return FileView(path, size, segments, differences, truncated, error, allocation)
+    answer = text("answer", fields["answer"], ANSWER_LIMIT)
+    if answer and not error:
+        raise ValueError(f"answer: {shown(answer)} to no error")
+    return FileView(path, size, segments, differences, truncated, error, allocation, answer)
 
 
 def allocation_from_wire(value: object) -> Allocation:

@@ -6,7 +6,8 @@ from harness.deadline import now
 from harness.errors import DaxcheckError, InfraError
 from harness.model import device, oracle
 from harness.model.engine import Engine
-from harness.model.ops import Entry, ExpectMapped, Plant
+from harness.model.naming import Naming
+from harness.model.ops import Entry, ExpectDax, ExpectMapped, Plant, Switch
 from harness.model.program import Program, describe
 from harness.model.program import format as format_program
 from harness.model.refusal import Refusals, judge_death, judge_refusals
@@ -76,8 +77,9 @@ def _run(target: Target, program: Program, system: FileSystem, split: Split, bla
         results = ran.results if ran else ()
         states = oracle.run(program, results, domain, system.journal)
         refusals = _refusals(program, states, ran)
-        known = refusals.violations + kernel_violations(LIVE, execution.complaints, execution.unsound)
-        known += _claims(target, program, execution)
+        known = _claims(target, program, execution) + refusals.violations
+        known += kernel_violations(LIVE, execution.complaints, execution.unsound)
+        known += _promised(program, execution, system)
         spoilt = unfit(program, execution, refusals, target, system)
         if ran is None or cut is None or spoilt:
             # What the kernel said and answered stands; data proves nothing where an op did not do its part.
@@ -121,6 +123,18 @@ def _claims(target: Target, program: Program, execution: Execution) -> tuple[Vio
         return ()
     found, truth = target.claimed(faults(program), execution.attached)
     return (Violation(Kind.DEVICE, "", "", LIVE, (), 0, truth, found),) if found else ()
+
+
+def _promised(program: Program, execution: Execution, system: FileSystem) -> tuple[Violation, ...]:
+    """Preconditions that a document promises. Of PMD entries none does; of STATX_ATTR_DAX one: with -o dax=always, for
+    which "-o dax is an alias", the mode is "always set ... regardless of FS_XFLAG_DAX" (filesystems/dax.rst)."""
+    if not {"dax", "dax=always"} & set(system.mount.split(",")):
+        return ()
+    return tuple(
+        Violation(Kind.ERRNO, "", Naming(program, "", 0).op(one.index), LIVE, (), 0, "so by -o dax=always", one.unmet)
+        for one in (execution.ran.results if execution.ran else ())
+        if one.unmet and isinstance(op := program.ops[one.index], ExpectDax) and op.dax is Switch.ON
+    )
 
 
 def unfit(

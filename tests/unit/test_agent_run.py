@@ -2,12 +2,13 @@
 
 import errno
 import os
+import signal
 import typing
 from pathlib import Path
 
 import pytest
 
-from harness.agent import interpreter, observe, run
+from harness.agent import interpreter, observe, run, syscalls
 from harness.agent.cpu import Cpu
 from harness.agent.memory import Scratch
 from harness.agent.mounts import Place
@@ -247,3 +248,27 @@ def test_views_that_differ_are_told_by_line(tmp_path: Path, name: str) -> None:
     line = (PAGE + 64, PAGE + 192)
     tail = (5 * PAGE + 64, size)
     assert [(d.view, d.start, d.end, d.source) for d in found] == [(name, *line, Zero()), (name, *tail, Zero())]
+
+
+def test_what_ended_a_reading_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal, an errno, or a read that ended early, by the name that the host knows it by; an agent's own failure is
+    no answer of the kernel's."""
+    (tmp_path / "data").write_bytes(bytes(PAGE))
+
+    def dying(*_: object) -> FileView:
+        os.kill(os.getpid(), signal.SIGBUS)
+        raise AssertionError
+
+    def failing(*_: object) -> FileView:
+        raise OSError(errno.EIO, "pread: Input/output error")
+
+    def wrong(*_: object) -> FileView:
+        raise ValueError("a mistake")
+
+    for fault, answer in ((dying, "SIGBUS"), (failing, "EIO"), (wrong, "")):
+        with monkeypatch.context() as patch:
+            patch.setattr(observe, "view", fault)
+            found = look(tmp_path, "data")
+        assert found.truncated and found.error and found.answer == answer
+    monkeypatch.setattr(syscalls, "pread_into", lambda *_: 0)
+    assert look(tmp_path, "data").answer == "end of file"

@@ -63,7 +63,7 @@ def test_an_op_that_a_kernel_lacks_is_no_verdict(number: int) -> None:
     assert last("madvise m 0 4K hwpoison\n", errno.EINVAL).unsupported
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.ENOMEM, errno.EINVAL, errno.EBADF, errno.ENOENT, errno.ENODEV])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.ENOMEM, errno.EINVAL, errno.EPERM, errno.ENOENT, errno.ENODEV])
 def test_other_errnos_prove_nothing(number: int) -> None:
     """A lack of memory or space, or a fault of the Program, is an error and no verdict."""
     result = last("pwrite f 0 8\n", number)
@@ -77,6 +77,27 @@ def test_a_sound_kernel_does_not_say_so(number: int) -> None:
     result = last("fsync f\n", number)
     assert told(result) == [f"fsync f: {errno.errorcode[number]}, not success"]
     assert result.violations[0].path == "data"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("open g data\n", errno.ENOENT), ("rename data b\n", errno.ENOENT), ("unlink data\n", errno.ENOENT),
+     ("link data b\n", errno.ENOENT), ("link data b\n", errno.EEXIST), ("create g b\n", errno.EEXIST),
+     ("fsync f\n", errno.EBADF), ("pwrite f 0 8\n", errno.EBADF), ("msync m 0 4K\nfsync f\n", errno.EBADF)],
+)  # fmt: skip
+def test_what_is_there_cannot_be_missing(text: str, number: int) -> None:
+    """ENOENT of a name that stands for a file, EEXIST of one that does not, EBADF of a descriptor that is open."""
+    assert told(last(text, number))[0].endswith(f": {errno.errorcode[number]}, not success")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("create g b\nunlink b\nfsync f\n", errno.ENOENT), ("create g b\n", errno.ENOENT), ("msync m 0 4K\n", errno.EBADF),
+     ("open g data\n", errno.EEXIST)],
+)  # fmt: skip
+def test_what_no_state_contradicts_proves_nothing(text: str, number: int) -> None:
+    """Other calls, other names, and calls without a descriptor."""
+    assert last(text, number).faults and not last(text, number).violations
 
 
 def test_only_the_first_failure_counts() -> None:

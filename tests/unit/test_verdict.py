@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,8 @@ from harness.model.ops import (
     Mode,
     Msync,
     Op,
+    Plant,
+    Planted,
     Pread,
     Pwrite,
     Store,
@@ -313,6 +316,23 @@ def test_what_was_not_read_is_not_judged() -> None:
     stranger = judge(program, state, [view(built((PAGE, OLD))), FileView("other", 0)], "x")
     assert summary(stranger) == [("foreign", "", (), "no file of the program", "0 long")]
     assert sentence(stranger.violations) == "other is there, which no op made"
+
+
+@pytest.mark.parametrize("answer", ["SIGBUS", "EIO", "EUCLEAN", "EBADMSG", "end of file"])
+def test_a_file_that_the_kernel_does_not_let_be_read_is_wrong(answer: str) -> None:
+    """A file that is there can be read, after a cut and before; a lack of memory, or an agent that failed, is an error,
+    and so is all where memory fails or the hardware lies."""
+    program = Program(STORED)
+    state = at_cut(program)
+    cut = FileView("data", PAGE, (Segment(0, 8, OLD),), truncated=True, error="reading: no", answer=answer)
+    (wrong,) = judge(program, state, [cut], "x").violations
+    assert (wrong.kind, sentence([wrong])) == (Kind.RECOVERY, "data: reading: no")
+    (wrong,) = judge(program, state, [cut], "live", "current", "op 7: observe").violations
+    assert sentence([wrong]) == f"reading data: {answer}, not success" and wrong.op.startswith("op 7: ")
+    for other in (replace(cut, answer=""), replace(cut, answer="ENOMEM")):
+        assert judge(program, state, [other], "x").violations == () != judge(program, state, [other], "x").unjudged
+    lying = Program((Planted(Plant.IGNORE_FLUSH, 0, PMD), *STORED))
+    assert judge(lying, at_cut(lying), [cut], "x").unjudged
 
 
 def test_reads_are_judged() -> None:
