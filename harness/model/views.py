@@ -136,7 +136,7 @@ class Judge:
         promised zeroes: it is no violation. Nobody is promised the bytes either: a program that sees them should know.
         """
         found = (
-            ((Kind.INCOHERENT, self.op, ZERO_PAST_END, self.naming.source(one.source)), (one.start, one.end))
+            ((Kind.INCOHERENT, "", ZERO_PAST_END, self.naming.source(one.source)), (one.start, one.end))
             for one in view.differences
             if one.view == "eof" and isinstance(one.source, Stamp) and not self.naming.own(one.source)
             if self.which == "current" and self._excused(one)

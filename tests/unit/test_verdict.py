@@ -180,7 +180,7 @@ def test_what_was_stored_past_the_end_and_moved_is_told() -> None:
 
     moved = seen(Stamp(2, 1, PAGE))
     assert moved.violations == () and sentence(moved.remarks) == (
-        "observe: 3992 of 3992 bytes of data[12392..16K) past the end show store 2 (op 4) moved by +4K"
+        "3992 of 3992 bytes of data[12392..16K) past the end show store 2 (op 4) moved by +4K"
     )
     assert seen(Stamp(2, 1)).violations == seen(Stamp(2, 1)).remarks == ()
 
