@@ -165,7 +165,7 @@ class Claim:
 
     def _unused(self) -> bool | None:
         device = self._find()
-        return None if device and device.users else True
+        return None if device and (device.users or device.unseen) else True
 
     def _check_signatures(self, now: Sequence[Signature]) -> None:
         if reason := permit.refusal(replace(self._permit.device, signatures=tuple(now)), self._wanted(now)):

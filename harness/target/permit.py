@@ -17,6 +17,8 @@ from harness.target.discover import SYSFS, Kind, Mode, PmemDevice
 
 SETTLE = 5.0
 """Seconds for programs that look at a device in passing, as udevd does after each change, to let go of it."""
+TOLD = 3
+"""Places that could not be looked at, of those that a refusal names."""
 Survey = Callable[[], Sequence[PmemDevice]]
 
 _KINDS = (
@@ -48,7 +50,11 @@ def check(target: str, erase: str, types: str = "", survey: Survey = discover.de
     Raises UsageError with the reason and what to do. Nothing is written, and a device is opened for reading at most.
     """
     _named(target, erase)
-    return of(target, _node(target), types, survey, sysfs)
+    number = _node(target)
+    if os.geteuid():
+        # Also where its group may open it (disk, in most distributions): such a user does not see who else has it open.
+        raise UsageError(f"--target {target}: only root sees who else uses it: run as root (sudo)")
+    return of(target, number, types, survey, sysfs)
 
 
 def of(path: str, number: int, types: str, survey: Survey, sysfs: Path = SYSFS) -> Permit:
@@ -62,7 +68,7 @@ def of(path: str, number: int, types: str, survey: Survey, sysfs: Path = SYSFS) 
 
 def refusal(device: PmemDevice, types: frozenset[str]) -> str:
     """Why a device with these facts may not be erased when the user named signatures of `types`; empty if it may."""
-    return _in_use(device) or _unfit(device) or _signed(device, types)
+    return _in_use(device) or _unseen(device) or _unfit(device) or _signed(device, types)
 
 
 def _in_use(device: PmemDevice) -> str:
@@ -78,6 +84,13 @@ def _in_use(device: PmemDevice) -> str:
         # Even where none is in use: what they hold would be lost unseen, and nobody named it.
         return f"has partitions ({_list(device.partitions)}): remove them first (wipefs -a {device.path}, partprobe)"
     return ""
+
+
+def _unseen(device: PmemDevice) -> str:
+    if not device.unseen:
+        return ""
+    more = f", and {len(device.unseen) - TOLD} more" if len(device.unseen) > TOLD else ""
+    return f"may be in use where this cannot be seen: {'; '.join(device.unseen[:TOLD])}{more}"
 
 
 def _unfit(device: PmemDevice) -> str:
@@ -144,7 +157,7 @@ def _settled(path: str, number: int, survey: Survey, sysfs: Path) -> PmemDevice:
 
     def look() -> PmemDevice | None:
         device = _identified(path, number, survey(), sysfs)
-        return None if device.users else device
+        return None if device.users or device.unseen else device
 
     with contextlib.suppress(DeadlineExpired):
         return poll(look, Deadline(SETTLE), f"{path} stays in use")

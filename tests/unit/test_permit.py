@@ -6,6 +6,8 @@ The rules take facts as data; names are real files, and /dev nodes of this machi
 import os
 import re
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +41,8 @@ USES = {
     "partitions": ({"partitions": ("pmem0p1", "pmem0p2")}, "has partitions (pmem0p1, pmem0p2)"),
     "loop": ({"users": ("backing file of loop device loop3",)}, "backing file of loop device loop3"),
     "open": ({"users": ("qemu-system-x86 (process 77)",)}, "qemu-system-x86 (process 77)"),
+    "unseen": ({"unseen": ("only root sees it",)}, "may be in use where this cannot be seen: only root sees it"),
+    "unseen, many": ({"unseen": ("a", "b", "c", "d", "e")}, "seen: a; b; c, and 2 more"),
     "read-only": ({"read_only": True}, "read-only"),
     "volatile": ({"kind": Kind.VOLATILE, "mode": Mode.RAW}, "volatile"),
     "raw": ({"mode": Mode.RAW, "dax": False}, "ndctl create-namespace -f -e namespace0.0 -m fsdax -a 2M"),
@@ -204,6 +208,26 @@ def test_who_stays_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(permit, "SETTLE", 0.05)
     with pytest.raises(UsageError, match="qemu"):
         of(users=("qemu (process 7)",))
+
+
+def test_what_is_not_seen_for_a_moment_is_looked_at_again() -> None:
+    """A descriptor that was just sent is received soon."""
+    unseen = [("1 descriptors that were sent",), ()]
+    found = permit.of("/dev/pmem0", NUMBER, "", lambda: (replace(PMEM, unseen=unseen.pop(0)),))
+    assert found.device.unseen == () and unseen == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another")
+def test_only_root_is_permitted() -> None:
+    """A user whom the group of the node lets open it does not see who else has it open."""
+    code = "import sys; from harness.target import permit; permit.check('/dev/loop0', '/dev/loop0')"
+    if not Path("/dev/loop0").exists():
+        pytest.skip("no block device")
+    done = subprocess.run(
+        ["setpriv", "--reuid=65534", "--regid=6", "--clear-groups", sys.executable, "-c", code], capture_output=True,
+        text=True, cwd=Path(__file__).resolve().parents[2], timeout=60,
+    )  # fmt: skip
+    assert "UsageError: --target /dev/loop0: only root sees who else uses it: run as root" in done.stderr
 
 
 def test_a_device_with_other_marks() -> None:
