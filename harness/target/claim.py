@@ -48,6 +48,7 @@ class Claim:
         self._permit = allowed
         self._survey = survey
         self._fd = -1
+        self._written = False
 
     def __enter__(self) -> Self:
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -60,6 +61,7 @@ class Claim:
             self._lock()
             with self.writing():
                 self._check_again()
+            self._written = False
         except (UsageError, InfraError):
             self.close()
             raise
@@ -91,7 +93,8 @@ class Claim:
         fd = self._open()
         try:
             self._identify(fd)
-            self._check_signatures(signature.read(self.source, (self._fd,)))
+            self._check_signatures(self._contents())
+            self._written = True
             yield (writer := Writer(self.path, fd, self.owned))
             writer.sync()
         finally:
@@ -166,6 +169,11 @@ class Claim:
     def _unused(self) -> bool | None:
         device = self._find()
         return None if device and (device.users or device.unseen) else True
+
+    def _contents(self) -> tuple[Signature, ...]:
+        """What lies on the device. Raw data counts until daxcheck has written there: after that it is its own."""
+        found = signature.read(self.source, (self._fd,))
+        return found if found or self._written else signature.data(self.source)
 
     def _check_signatures(self, now: Sequence[Signature]) -> None:
         if reason := permit.refusal(replace(self._permit.device, signatures=tuple(now)), self._wanted(now)):

@@ -20,7 +20,7 @@ from harness.model.device import TRAITS, Device
 from harness.model.engine import Engine
 from harness.model.ops import Advice, Plant
 from harness.model.program import Program
-from harness.target import deedbook, fsck, mkfs, steps
+from harness.target import deedbook, fsck, mkfs, signature, steps
 from harness.target.base import Execution, Recovery, Say
 from harness.target.boxagent import BoxAgent
 from harness.target.claim import Claim
@@ -36,7 +36,7 @@ from harness.target.timing import Split
 from harness.target.watch import Watch, faults
 from harness.vm.console import Complaint
 
-OWNED = 384 << 20
+OWNED = signature.HEAD
 """Bytes of the device that hold the file system: as many as a guest's NVDIMM has."""
 AtCut = Callable[[str, Attached, Ran, tuple[Complaint, ...]], None]
 """Told at a cut: the UUID of the file system, the device, what became of the ops, what the kernel complained about."""

@@ -7,19 +7,22 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.deadline import Deadline, DeadlineExpired, poll
 from harness.errors import UsageError
-from harness.target import discover
+from harness.target import discover, signature
 from harness.target.discover import SYSFS, Kind, Mode, PmemDevice
+from harness.target.signature import Signature
 
 SETTLE = 5.0
 """Seconds for programs that look at a device in passing, as udevd does after each change, to let go of it."""
 TOLD = 3
 """Places that could not be looked at, of those that a refusal names."""
 Survey = Callable[[], Sequence[PmemDevice]]
+Data = Callable[[str], tuple[Signature, ...]]
+"""What lies on the device at a path that carries no signature. Raises UsageError."""
 
 _KINDS = (
     ("loop", "a loop device"), ("dm-", "a device-mapper device"), ("md", "an MD RAID"), ("zram", "a zram device"),
@@ -54,12 +57,19 @@ def check(target: str, erase: str, types: str = "", survey: Survey = discover.de
     if os.geteuid():
         # Also where its group may open it (disk, in most distributions): such a user does not see who else has it open.
         raise UsageError(f"--target {target}: only root sees who else uses it: run as root (sudo)")
-    return of(target, number, types, survey, sysfs)
+    return of(target, number, types, survey, sysfs, signature.data)
 
 
-def of(path: str, number: int, types: str, survey: Survey, sysfs: Path = SYSFS) -> Permit:
-    """The permit for the block device `number`, whose node is at `path`. Raises UsageError."""
+def of(
+    path: str, number: int, types: str, survey: Survey, sysfs: Path = SYSFS, data: Data | None = None
+) -> Permit:  # fmt: skip
+    """The permit for the block device `number`, whose node is at `path`. Raises UsageError.
+
+    One that carries nothing else is asked by `data` whether it is blank; without that, it counts as blank.
+    """
     device = _settled(path, number, survey, sysfs)
+    if data is not None and not device.signatures and not refusal(device, frozenset()):
+        device = replace(device, signatures=data(path))
     wanted = frozenset(types.split(",")) if types else frozenset()
     if reason := refusal(device, wanted):
         raise UsageError(f"--target {path}: {reason}")
@@ -110,15 +120,17 @@ def _unfit(device: PmemDevice) -> str:
 def _signed(device: PmemDevice, types: frozenset[str]) -> str:
     if device.unread:
         return device.unread
-    members = [signature for signature in device.signatures if signature.member]
-    if members:
+    if members := [one for one in device.signatures if one.member]:
         return f"is part of something larger: {_list(members)}: take it out of there, then wipefs -a {device.path}"
-    found = frozenset(signature.type for signature in device.signatures if not signature.ours)
-    if absent := types - frozenset(signature.type for signature in device.signatures):
+    if possible := [one for one in device.signatures if one.possible_member]:
+        what = f"may be part of something larger: {_list(possible)}"
+        return f"{what}: make sure that it is not, then wipefs -a {device.path}"
+    found = frozenset(one.type for one in device.signatures if not one.ours)
+    if absent := types - frozenset(one.type for one in device.signatures):
         what = _list(device.signatures) or "no signature"
         return f"carries {what}, not {_list(sorted(absent))}: is it the device that you mean?"
     if unnamed := found - types:
-        strange = [signature for signature in device.signatures if signature.type in unnamed]
+        strange = [one for one in device.signatures if one.type in unnamed]
         option = f"--erase-signature {','.join(sorted(found))}"
         return f"carries {_list(strange)}: if that may be lost, say {option}"
     return ""

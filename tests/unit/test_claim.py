@@ -232,6 +232,30 @@ def test_another_file_system_since_the_check(disk: Disk) -> None:
     refused(disk, held, "carries something since it was checked: ext4 .label other")
 
 
+def test_raw_data_since_the_check(disk: Disk) -> None:
+    """Between check and use somebody wrote what wipefs does not know: it is not lost, though the last byte is it."""
+    held = disk.claim()
+    with disk.node.open("r+b") as file:
+        file.seek(SIZE - 1)
+        file.write(b"x")
+    refused(disk, held, "carries data of no known kind")
+
+
+def test_raw_data_before_the_first_write(disk: Disk) -> None:
+    """It counts as long as nothing of daxcheck's lies there, and no longer."""
+    with disk.claim() as held:
+        with disk.node.open("r+b") as file:
+            file.write(b"x")
+        with pytest.raises(UsageError, match="data of no known kind"), held.writing():
+            raise AssertionError
+        with disk.node.open("r+b") as file:
+            file.write(b"\0")
+        with held.writing() as writer:
+            writer.write(PAGE, b"y" * PAGE)
+        with held.writing() as writer:
+            writer.write(PAGE, b"z" * PAGE)
+
+
 def test_a_named_file_system_is_given_up(disk: Disk) -> None:
     """What was named may go, and what daxcheck made instead of it may go any time; a stranger in between may not."""
     disk.format()

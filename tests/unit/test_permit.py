@@ -30,6 +30,7 @@ EXT4 = Signature("ext4", "filesystem", 0x438, "home", "5bcc3f83-a84c-4dd0-b529-f
 XFS = Signature("xfs", "filesystem", 0, "", "0bcc3f83-a84c-4dd0-b529-f184b72eb8ab")
 OURS = Signature("ext4", "filesystem", 0x438, LABEL, f"{UUID_PREFIX}8001-000000000001")
 TABLE = Signature("gpt", "partition-table", 512)
+DATA = Signature("data", "data", 4096)
 LVM = Signature("LVM2_member", "raid", 536)
 
 USES = {
@@ -89,6 +90,16 @@ SIGNED: tuple[tuple[tuple[Signature, ...], str, str], ...] = (
     ((Signature("linux_raid_member", "raid", 4096),), "linux_raid_member", "part of something larger"),
     ((Signature("zfs_member", "filesystem", 4096),), "zfs_member", "part of something larger"),
     ((Signature("bcache", "other", 4096),), "bcache", "part of something larger"),
+    ((Signature("ceph_bluestore", "other", 0),), "ceph_bluestore", "part of something larger"),
+    ((Signature("btrfs", "filesystem", 65600),), "btrfs", "may be part of something larger: btrfs: make sure"),
+    ((Signature("bcachefs", "filesystem", 4120),), "bcachefs", "may be part of something larger"),
+    ((Signature("jbd", "other", 1080),), "jbd", "may be part of something larger"),
+    ((Signature("xfs_external_log", "other", 0),), "xfs_external_log", "may be part of something larger"),
+    ((DATA,), "", "carries data of no known kind (from byte 0x1000 on): if that may be lost, "
+                  "say --erase-signature data"),
+    ((DATA,), "data", ""),
+    ((DATA,), "ext4", "not ext4"),
+    ((), "data", "carries no signature, not data"),
 )  # fmt: skip
 
 
@@ -160,6 +171,22 @@ def of(
 def test_the_right_device() -> None:
     """What is named, idle and blank is permitted, with the facts that it had."""
     assert of() == Permit(PMEM, frozenset())
+
+
+def test_a_device_that_only_looks_blank() -> None:
+    """Where no signature is, the bytes are asked, once all else is well; where one is, it is what must be named."""
+    with pytest.raises(UsageError, match="say --erase-signature data"):
+        permit.of("/dev/pmem0", NUMBER, "", lambda: (PMEM,), data=lambda path: (DATA,))
+    found = permit.of("/dev/pmem0", NUMBER, "data", lambda: (PMEM,), data=lambda path: (DATA,))
+    assert found.device.signatures == (DATA,)
+
+    def unasked(path: str) -> tuple[Signature, ...]:
+        raise AssertionError
+
+    permit.of("/dev/pmem0", NUMBER, "", lambda: (replace(PMEM, signatures=(OURS,)),), data=unasked)
+    permit.of("/dev/pmem0", NUMBER, "ext4", lambda: (replace(PMEM, signatures=(EXT4,)),), data=unasked)
+    with pytest.raises(UsageError, match="is mounted"):
+        permit.of("/dev/pmem0", NUMBER, "", lambda: (replace(PMEM, mounts=("/srv",)),), data=unasked)
 
 
 def test_another_node_of_the_same_device() -> None:
