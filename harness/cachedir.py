@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import place
 from harness.deadline import Deadline, poll
 from harness.errors import InfraError, SetupError
 from harness.sparse import digest
@@ -50,13 +51,20 @@ class _File:
 
 
 def root() -> Path:
-    """The cache directory, made if missing. Raises SetupError when it cannot be."""
+    """The cache directory, made if missing. Raises SetupError when it cannot be, or others could write there: what it
+    holds is loaded into QEMU, booted, and believed."""
     home = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG base directory specification: a relative path is invalid and to be ignored.
     base = Path(home) if home.startswith("/") else Path.home() / ".cache"
     path = base / "daxcheck"
     with _explained(path):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = path.resolve()
+        shared = place.shared(path)
+    if shared:
+        who = "root's" if os.geteuid() == 0 else "yours"
+        remedy = f"point XDG_CACHE_HOME at a directory of {who}" + ", or take sudo without -E" * (os.geteuid() == 0)
+        raise SetupError(f"the cache at {path} is not {who} alone: {shared}: {remedy}")
     return path
 
 
