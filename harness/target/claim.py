@@ -25,7 +25,7 @@ from harness.model.units import PAGE
 from harness.target import discover, permit, signature
 from harness.target.discover import PmemDevice
 from harness.target.permit import Permit, Survey
-from harness.target.signature import Signature
+from harness.target.signature import ARMED, Signature
 
 BLKROGET, BLKGETSIZE64, BLKZEROOUT = 0x125E, 0x80081272, 0x127F  # linux/fs.h
 LOCK_WAIT = 5.0
@@ -176,7 +176,9 @@ class Claim:
         return found if found or self._written else signature.data(self.source)
 
     def _check_signatures(self, now: Sequence[Signature]) -> None:
-        if reason := permit.refusal(replace(self._permit.device, signatures=tuple(now)), self._wanted(now)):
+        armed = self._permit.device.armed if any(found.armed for found in now) else ""
+        device = replace(self._permit.device, signatures=tuple(now), armed=armed)
+        if reason := permit.refusal(device, self._wanted(now)):
             raise self._refused(reason)
         before = self._permit.device.signatures
         if strange := [found for found in now if not found.ours and found not in before]:
@@ -184,7 +186,8 @@ class Claim:
 
     def _wanted(self, now: Sequence[Signature]) -> frozenset[str]:
         """Of the types that the user named those that are still there: what daxcheck wrote has replaced the others."""
-        return self._permit.types & frozenset(found.type for found in now)
+        there = {found.type for found in now} | {ARMED for found in now if found.armed}
+        return self._permit.types & there
 
     def _find(self) -> PmemDevice | None:
         number = self._permit.device.device
@@ -201,7 +204,7 @@ def _asked(fd: int, request: int) -> int:
 
 def _bare(device: PmemDevice | None) -> PmemDevice | None:
     """Without what udevd changes in its own time, and what is read through the descriptor instead."""
-    return device and replace(device, links=(), signatures=(), unread="")
+    return device and replace(device, links=(), signatures=(), unread="", armed="")
 
 
 class Writer:

@@ -59,7 +59,8 @@ class PmemDevice:
     be read. `persistence_domain` is the kernel's word, empty when the firmware says nothing. `write_cache` is whether
     the kernel flushes (dax/write_cache), None where it does not say. `users` hold it in ways that no claim shows.
     `unread` says why the signatures are not known; then there are none here. `unseen` tells what could not be looked
-    at: who uses the device, or its state, is then not known, whatever the other fields say.
+    at: who uses the device, or its state, is then not known, whatever the other fields say. `armed` tells of a run on
+    it that waits for its verdict; only `armed.known` fills it in.
     """
 
     name: str
@@ -86,6 +87,7 @@ class PmemDevice:
     signatures: tuple[Signature, ...] = ()
     unread: str = ""
     unseen: tuple[str, ...] = ()
+    armed: str = ""
 
     @property
     def path(self) -> str:

@@ -183,6 +183,10 @@ class LocalTarget:
             finally:
                 self._drop_agent()
 
+    def identity(self) -> str:
+        """The UUID of the file system that lies on the device."""
+        return self._claim.vouch()
+
     def left(self, name: str) -> MemFile:
         """What lies on the unmounted device; owned by the caller."""
         media = self._disk.dump(name)
@@ -195,7 +199,7 @@ class LocalTarget:
             self._say(f"formatting {system.label}")
             with contextlib.ExitStack() as stack:
                 blank = stack.enter_context(MemFile("golden", OWNED))
-                mkfs.make(system, blank, uuid.uuid4())
+                mkfs.make(system, blank, uuid.uuid4(), armed=self.engine is Engine.POWER)
                 self._put(blank)
                 with self._trusted():
                     session = _Session(self._started(), system, self._claim)

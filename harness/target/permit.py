@@ -12,9 +12,9 @@ from pathlib import Path
 
 from harness.deadline import Deadline, DeadlineExpired, poll
 from harness.errors import UsageError
-from harness.target import discover, signature
+from harness.target import armed, discover, signature
 from harness.target.discover import SYSFS, Kind, Mode, PmemDevice
-from harness.target.signature import Signature
+from harness.target.signature import ARMED, Signature
 
 SETTLE = 5.0
 """Seconds for programs that look at a device in passing, as udevd does after each change, to let go of it."""
@@ -70,6 +70,7 @@ def of(
     device = _settled(path, number, survey, sysfs)
     if data is not None and not device.signatures and not refusal(device, frozenset()):
         device = replace(device, signatures=data(path))
+    device = armed.known(device)
     wanted = frozenset(types.split(",")) if types else frozenset()
     if reason := refusal(device, wanted):
         raise UsageError(f"--target {path}: {reason}")
@@ -120,13 +121,16 @@ def _unfit(device: PmemDevice) -> str:
 def _signed(device: PmemDevice, types: frozenset[str]) -> str:
     if device.unread:
         return device.unread
+    if device.armed and ARMED not in types:
+        return f"holds {device.armed}; if what it tells of a power cut may be lost, say --erase-signature {ARMED}"
     if members := [one for one in device.signatures if one.member]:
         return f"is part of something larger: {_list(members)}: take it out of there, then wipefs -a {device.path}"
     if possible := [one for one in device.signatures if one.possible_member]:
         what = f"may be part of something larger: {_list(possible)}"
         return f"{what}: make sure that it is not, then wipefs -a {device.path}"
     found = frozenset(one.type for one in device.signatures if not one.ours)
-    if absent := types - frozenset(one.type for one in device.signatures):
+    present = frozenset(one.type for one in device.signatures)
+    if absent := types - present - {ARMED for one in device.signatures if one.armed}:
         what = _list(device.signatures) or "no signature"
         return f"carries {what}, not {_list(sorted(absent))}: is it the device that you mean?"
     if unnamed := found - types:

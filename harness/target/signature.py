@@ -31,6 +31,12 @@ HEAD, TAIL = 384 << 20, 1 << 20
 """Bytes at both ends of a device that must be zero if it is to count as blank: all that a run writes, and where the
 superblocks of RAIDs and the copies of partition tables lie."""
 
+ARMED_PREFIX = f"{UUID_PREFIX}f"
+"""How it begins of one that `daxcheck arm` makes. No other has this digit there: it is that of a variant of UUIDs that
+is not in use (RFC 9562, 4.1), and what is not armed has a random UUID's, 8 to b."""
+ARMED = "armed"
+"""What --erase-signature calls a run that waits for its verdict."""
+
 SECONDS = 60.0
 """For wipefs, which reads some MB at both ends of a device."""
 _LIMIT = 1 << 16
@@ -60,6 +66,11 @@ class Signature:
     def ours(self) -> bool:
         """Whether daxcheck made it: a file system with both marks."""
         return self.usage == "filesystem" and self.label == LABEL and self.uuid.startswith(UUID_PREFIX)
+
+    @property
+    def armed(self) -> bool:
+        """Whether `daxcheck arm` made it: it may hold what is left of a real power cut."""
+        return self.ours and self.uuid.startswith(ARMED_PREFIX)
 
     @property
     def member(self) -> bool:

@@ -17,11 +17,11 @@ import pytest
 
 from harness.errors import InfraError, UsageError
 from harness.model.units import PAGE, PMD
-from harness.target import claim, permit, signature
+from harness.target import armed, claim, permit, signature
 from harness.target.claim import Claim, Writer
 from harness.target.discover import Kind, Mode, PmemDevice
 from harness.target.permit import Permit
-from harness.target.signature import LABEL, UUID_PREFIX
+from harness.target.signature import ARMED_PREFIX, LABEL, UUID_PREFIX
 
 MIB = 1 << 20
 SIZE = 48 * MIB
@@ -269,6 +269,23 @@ def test_a_named_file_system_is_given_up(disk: Disk) -> None:
         disk.format("other", "0bcc3f83-a84c-4dd0-b529-f184b72eb8ab")
         with pytest.raises(UsageError, match="label other"), held.writing():
             raise AssertionError
+
+
+def test_an_armed_run_that_may_be_lost(disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it is named, it goes, and what is written instead is no such run, or another."""
+    monkeypatch.setattr(armed, "NOTES", tmp_path / "notes")
+    waits = f"{ARMED_PREFIX}001-000000000001"
+    disk.format(LABEL, waits)
+    with pytest.raises(UsageError, match="say --erase-signature armed"):
+        disk.claim()
+    with disk.claim("armed") as held:
+        for identity in (OURS, f"{ARMED_PREFIX}001-000000000002"):
+            with held.writing() as writer:
+                writer.zero(0, PMD)
+            disk.format(LABEL, identity)
+        with held.writing():
+            pass
+        assert held.vouch() == f"{ARMED_PREFIX}001-000000000002"
 
 
 def test_what_somebody_puts_there_before_the_mount_is_seen(disk: Disk) -> None:

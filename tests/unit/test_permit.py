@@ -14,11 +14,15 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
+from harness.model.device import Device
+from harness.model.observation import OpResult
+from harness.model.program import parse
 from harness.model.units import PMD
-from harness.target import permit
+from harness.target import armed, dossier, permit
 from harness.target.discover import Kind, Mode, PmemDevice
+from harness.target.dossier import Dossier, Phase
 from harness.target.permit import Permit
-from harness.target.signature import LABEL, UUID_PREFIX, Signature
+from harness.target.signature import ARMED_PREFIX, LABEL, UUID_PREFIX, Signature
 
 GIB = 1 << 30
 NUMBER = os.makedev(259, 0)
@@ -28,10 +32,17 @@ PMEM = PmemDevice(
 )  # fmt: skip
 EXT4 = Signature("ext4", "filesystem", 0x438, "home", "5bcc3f83-a84c-4dd0-b529-f184b72eb8ab")
 XFS = Signature("xfs", "filesystem", 0, "", "0bcc3f83-a84c-4dd0-b529-f184b72eb8ab")
+WAITS = Signature("xfs", "filesystem", 0, LABEL, f"{ARMED_PREFIX}001-000000000001")
 OURS = Signature("ext4", "filesystem", 0x438, LABEL, f"{UUID_PREFIX}8001-000000000001")
 TABLE = Signature("gpt", "partition-table", 512)
 DATA = Signature("data", "data", 4096)
 LVM = Signature("LVM2_member", "raid", 536)
+
+PROGRAM = parse("daxcheck program 1\ncreate f data\ncut_power\n")
+TOLD = Dossier(
+    Phase.ARMED, "test_x.py::test_y", PROGRAM, "xfs", 7, "6.12.95", "boot-1", Device.NVDIMM, "pmem0", GIB,
+    results=(OpResult(0), OpResult(1)),
+)  # fmt: skip
 
 USES = {
     "mounted": ({"mounts": ("/srv", "/x in the mount namespace of process 7")}, "mounted at /srv, /x in"),
@@ -99,6 +110,9 @@ SIGNED: tuple[tuple[tuple[Signature, ...], str, str], ...] = (
                   "say --erase-signature data"),
     ((DATA,), "data", ""),
     ((DATA,), "ext4", "not ext4"),
+    ((WAITS,), "", ""),
+    ((WAITS,), "armed", ""),
+    ((OURS,), "armed", "not armed"),
     ((), "data", "carries no signature, not data"),
 )  # fmt: skip
 
@@ -187,6 +201,44 @@ def test_a_device_that_only_looks_blank() -> None:
     permit.of("/dev/pmem0", NUMBER, "ext4", lambda: (replace(PMEM, signatures=(EXT4,)),), data=unasked)
     with pytest.raises(UsageError, match="is mounted"):
         permit.of("/dev/pmem0", NUMBER, "", lambda: (replace(PMEM, mounts=("/srv",)),), data=unasked)
+
+
+STATES: tuple[tuple[Phase | None, bool], ...] = (
+    (Phase.ARMED, True), (None, True), (Phase.ARMING, False), (Phase.DISARMED, False), (Phase.JUDGED, False),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("phase", "refused"), STATES)
+def test_an_armed_run_is_evidence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: Phase | None, refused: bool
+) -> None:
+    """Until it is judged, its device is refused, with where its state is; so it is when nobody knows that."""
+    monkeypatch.setattr(armed, "NOTES", tmp_path / "notes")
+    state = tmp_path / "state"
+    if phase is not None:
+        dossier.write(state, replace(TOLD, phase=phase, uuid=WAITS.uuid if phase is not Phase.ARMING else ""))
+        assert armed.note(WAITS.uuid, state) == ""
+    if not refused:
+        assert of(signatures=(WAITS,)).device.armed == ""
+        return
+    said = f"is not judged yet: daxcheck judge {state};" if phase else "nothing here says where its state is"
+    with pytest.raises(UsageError, match=f"--target /dev/pmem0: holds .*{said}.*say --erase-signature armed"):
+        of(signatures=(WAITS,))
+    with pytest.raises(UsageError, match="holds "):
+        of(signatures=(WAITS, EXT4), types="ext4")
+    assert of(types="armed", signatures=(WAITS,)).types == {"armed"}
+    assert of(types="xfs,armed", signatures=(WAITS,)).types == {"xfs", "armed"}
+
+
+def test_an_armed_run_whose_state_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A note that cannot be read, or a state that is not there now, as on a disk that is not mounted, is no leave."""
+    monkeypatch.setattr(armed, "NOTES", tmp_path / "notes")
+    armed.note(WAITS.uuid, tmp_path / "gone")
+    with pytest.raises(UsageError, match=f"whose state in {tmp_path}/gone cannot be read"):
+        of(signatures=(WAITS,))
+    (tmp_path / f"notes/{WAITS.uuid}.json").write_text("{")
+    with pytest.raises(UsageError, match="cannot be read"):
+        of(signatures=(WAITS,))
 
 
 def test_another_node_of_the_same_device() -> None:

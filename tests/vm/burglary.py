@@ -156,7 +156,7 @@ def hidden(how: str) -> None:
 
 def elsewhere() -> None:
     """Be in another mount namespace than process 1."""
-    undo.callback(os.chdir, os.getcwd())
+    undo.callback(os.chdir, Path.cwd())
     undo.callback(ctypes.CDLL(None).setns, os.open("/proc/self/ns/mnt", os.O_RDONLY), 0)
     syscalls.private_mounts()
 
