@@ -85,16 +85,29 @@ def sent_unaccepted(path: str) -> None:
 
 def registered(path: str) -> None:
     """In the table of an io_uring, and in no other."""
-    syscall = _libc().syscall
-    ring = syscall(_SYS_IO_URING_SETUP, 4, ctypes.create_string_buffer(120))
     fd = os.open(path, os.O_RDWR)
-    if ring < 0 or syscall(_SYS_IO_URING_REGISTER, ring, _IORING_REGISTER_FILES, (ctypes.c_int * 1)(fd), 1):
-        raise RuntimeError(f"io_uring: {os.strerror(ctypes.get_errno())}")
+    _register(fd)
     os.close(fd)
+
+
+def buried(path: str) -> None:
+    """In flight to a socket that is itself in the table of an io_uring alone: no file of /proc tells of it."""
+    ends = socket.socketpair()
+    _register(ends[1].fileno())
+    _kept.append(ends[0])
+    _send(ends[0], path)
+    ends[1].close()
 
 
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
+
+
+def _register(fd: int) -> None:
+    syscall = _libc().syscall
+    ring = syscall(_SYS_IO_URING_SETUP, 4, ctypes.create_string_buffer(120))
+    if ring < 0 or syscall(_SYS_IO_URING_REGISTER, ring, _IORING_REGISTER_FILES, (ctypes.c_int * 1)(fd), 1):
+        raise RuntimeError(f"io_uring: {os.strerror(ctypes.get_errno())}")
 
 
 def _send(to: socket.socket, path: str) -> None:

@@ -23,11 +23,16 @@ from harness.deadline import Deadline, DeadlineExpired, poll
 from harness.errors import InfraError, UsageError
 from harness.model.units import PAGE
 from harness.target import discover, permit, signature
-from harness.target.discover import PmemDevice
+from harness.target.discover import SYSFS, PmemDevice
 from harness.target.permit import Permit, Survey
 from harness.target.signature import ARMED, Signature
 
 BLKROGET, BLKGETSIZE64, BLKZEROOUT = 0x125E, 0x80081272, 0x127F  # linux/fs.h
+REFERENCES = SYSFS / "module/nd_pmem/refcnt"
+"""How often block devices of nd_pmem are open: each open holds its module (blkdev_get_by_dev(), since 6.9 bdev_open(),
+block/bdev.c). A kernel that has the driver built in has no such file, and does not count."""
+OPENS = 2
+"""Opens of daxcheck's own while it looks again."""
 LOCK_WAIT = 5.0
 """Seconds for udevd, which holds its lock only while it looks at the device."""
 PIECE = 1 << 20
@@ -161,6 +166,8 @@ class Claim:
         """All rules of the permit but those of signatures, now that nobody else can claim the device."""
         with contextlib.suppress(DeadlineExpired):
             poll(self._unused, Deadline(permit.SETTLE), f"{self.path} stays in use")
+        if hidden := self._hidden():
+            raise self._refused(hidden)
         now, before = (_bare(device) for device in (self._find(), self._permit.device))
         if now != before:
             reason = permit.refusal(now, frozenset()) if now else "it is gone"
@@ -168,7 +175,20 @@ class Claim:
 
     def _unused(self) -> bool | None:
         device = self._find()
-        return None if device and (device.users or device.unseen) else True
+        return None if self._hidden() or (device and (device.users or device.unseen)) else True
+
+    def _hidden(self) -> str:
+        """Why somebody has the device open, although nobody is seen who does: a descriptor in flight, or a driver that
+        tells nothing of it. Empty where the kernel does not count, or another pmem device is in use, which counts too.
+        """
+        try:
+            count = int(REFERENCES.read_text())
+        except (OSError, ValueError):
+            return ""
+        if count <= OPENS or any(_used(device) for device in self._survey()):
+            return ""
+        what = f"nd_pmem counts {count} opens, of which {OPENS} are daxcheck's"
+        return f"is open where it cannot be seen: {what}: boot the machine, or find out who has it"
 
     def _contents(self) -> tuple[Signature, ...]:
         """What lies on the device. Raw data counts until daxcheck has written there: after that it is its own."""
@@ -200,6 +220,10 @@ class Claim:
 def _asked(fd: int, request: int) -> int:
     """What an ioctl of a block device answers, an int or u64."""
     return int.from_bytes(fcntl.ioctl(fd, request, bytes(8)), "little")
+
+
+def _used(device: PmemDevice) -> bool:
+    return bool(device.mounts or device.swaps or device.holders or device.users)
 
 
 def _bare(device: PmemDevice | None) -> PmemDevice | None:

@@ -203,11 +203,9 @@ def kept(folder: Path, size: int) -> MemFile | None:
 
 @contextlib.contextmanager
 def _opened(folder: Path) -> Iterator[Path]:
-    """A way into the folder, made and durable if missing, which stays the same whatever becomes of its name."""
-    missing = not folder.is_dir()
+    """A way into the folder, made if missing, and durable, which stays the same whatever becomes of its name."""
     with place.opened(folder) as fd:
-        if missing:
-            _sync(folder.absolute().parent)
+        _sync(folder.absolute().parent)
         yield Path(f"/proc/self/fd/{fd}")
 
 

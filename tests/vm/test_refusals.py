@@ -80,6 +80,8 @@ USES = (
     Attempt("open in a thread alone", "is in use: python", "hidden('own_table')"),
     Attempt("open, its main thread ended", "is in use: python", "hidden('no_leader')"),
     Attempt("sent, not received", "cannot be seen: 1 descriptors that were sent to python", "hidden('sent')"),
+    Attempt("sent to a socket that nobody shows", "is open where it cannot be seen: nd_pmem counts 3 opens",
+            "hidden('buried')"),
     Attempt("registered with an io_uring", "is in use: io_uring of python", "hidden('registered')"),
 )  # fmt: skip
 CONTENTS = (
