@@ -135,7 +135,7 @@ def _signed(device: PmemDevice, types: frozenset[str]) -> str:
         return f"carries {what}, not {_list(sorted(absent))}: is it the device that you mean?"
     if unnamed := found - types:
         strange = [one for one in device.signatures if one.type in unnamed]
-        option = f"--erase-signature {','.join(sorted(found))}"
+        option = f"--erase-signature {','.join(sorted(found | types & {ARMED}))}"
         return f"carries {_list(strange)}: if that may be lost, say {option}"
     return ""
 

@@ -41,6 +41,7 @@ SECONDS = 60.0
 """For wipefs, which reads some MB at both ends of a device."""
 _LIMIT = 1 << 16
 _COLUMNS = "OFFSET,LENGTH,USAGE,TYPE,UUID,LABEL"
+_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _PIECE = 4 << 20
 _MEMBERS = frozenset(
     {"zfs_member", "bcache", "drbd", "drbdproxy_datalog", "stratis", "mpath_member", "LVM1_member", "LVM2_member",
@@ -94,11 +95,12 @@ def read(path: Path | str, fds: Sequence[int] = ()) -> tuple[Signature, ...]:
 
     Raises SetupError where there is no wipefs, UsageError where the device cannot be read or wipefs is not understood.
     """
-    tool = shutil.which("wipefs") or shutil.which("wipefs", path="/usr/sbin:/sbin")
+    # The system's own first: PATH may name a directory of another user (sudo -E), and an answer decides what is erased.
+    tool = shutil.which("wipefs", path=_PATH) or shutil.which("wipefs")
     if tool is None:
         raise SetupError("wipefs is missing, which looks for signatures: install the package util-linux")
     argv = [tool, "--no-act", "--json", "--output", _COLUMNS, str(path)]
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+    environment = {"PATH": _PATH, "LC_ALL": "C"}
     try:
         done = subprocess.run(
             argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, env=environment, pass_fds=fds

@@ -228,6 +228,8 @@ def test_an_armed_run_is_evidence(
         of(signatures=(WAITS, EXT4), types="ext4")
     assert of(types="armed", signatures=(WAITS,)).types == {"armed"}
     assert of(types="xfs,armed", signatures=(WAITS,)).types == {"xfs", "armed"}
+    with pytest.raises(UsageError, match="say --erase-signature armed,ext4"):
+        of(types="armed", signatures=(WAITS, EXT4))
 
 
 def test_an_armed_run_whose_state_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

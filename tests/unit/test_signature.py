@@ -229,6 +229,16 @@ def test_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:
         signature.read(tmp_path / "absent")
 
 
+def test_the_tool_is_the_systems(disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program of that name that comes first in PATH and finds nothing is not asked."""
+    make("mkswap", "-q", disk)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/wipefs").write_text("#!/bin/sh\n")
+    (tmp_path / "bin/wipefs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    assert types(disk) == ["swap"]
+
+
 def test_through_a_descriptor(disk: Path) -> None:
     """The child sees the device that is open here, whatever its name means by then."""
     make("mkswap", "-q", disk)
