@@ -58,14 +58,18 @@ def root() -> Path:
     base = Path(home) if home.startswith("/") else Path.home() / ".cache"
     path = base / "daxcheck"
     with _explained(path):
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = path.resolve()
-        shared = place.shared(path)
-    if shared:
-        who = "root's" if os.geteuid() == 0 else "yours"
-        remedy = f"point XDG_CACHE_HOME at a directory of {who}" + ", or take sudo without -E" * (os.geteuid() == 0)
-        raise SetupError(f"the cache at {path} is not {who} alone: {shared}: {remedy}")
+        if shared := place.shared(path):
+            raise SetupError(f"the cache at {path} is not {_whose()[0]} alone: {shared}: {_whose()[1]}")
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
+
+
+def _whose() -> tuple[str, str]:
+    """Whose the cache must be, and what to do where it is not."""
+    if os.geteuid():
+        return "yours", "point XDG_CACHE_HOME at a directory of yours"
+    return "root's", "point XDG_CACHE_HOME at a directory of root's, or take sudo without -E"
 
 
 def directory(area: str, key: str, make: Make, *, hashed: bool = False, keep: int = 0) -> Path:

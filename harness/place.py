@@ -102,13 +102,16 @@ def write(folder: int, name: str, data: bytes) -> None:
 
 
 def shared(path: Path) -> str:
-    """Who else could put something else at `path`, an existing directory; empty when nobody can.
+    """Who else could put something else at `path`, a directory, there or to be made; empty when nobody can.
 
     For root all that it lies in counts, for another user the directory itself: the way to it may be the group's.
     """
     me = os.geteuid()
     for one in (path, *path.parents) if me == 0 else (path,):
-        status = one.stat()
+        try:
+            status = one.stat()
+        except FileNotFoundError:
+            continue
         if status.st_uid not in (0, me) or (one == path and status.st_uid != me):
             return f"{one} belongs to user {status.st_uid}"
         others = status.st_mode & (stat.S_IWOTH | (stat.S_IWGRP if status.st_gid or me else 0))

@@ -58,6 +58,17 @@ def test_the_cache_of_another_user_is_not_believed(home: Path, tmp_path: Path, n
     assert entry.exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has directories of several users")
+def test_nothing_is_made_in_the_cache_of_another(home: Path, tmp_path: Path) -> None:
+    """Before it is refused: the way to it may lead anywhere."""
+    (tmp_path / "cache").symlink_to(tmp_path / "theirs/there")
+    (tmp_path / "theirs").mkdir()
+    os.chown(tmp_path / "theirs", 65534, 65534)
+    with pytest.raises(SetupError, match="theirs belongs to user 65534"):
+        cachedir.root()
+    assert list((tmp_path / "theirs").iterdir()) == []
+
+
 def test_a_cache_that_others_may_write_is_not_believed(home: Path) -> None:
     """Whoever asks."""
     cachedir.root()
