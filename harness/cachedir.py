@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import place
 from harness.deadline import Deadline, poll
 from harness.errors import InfraError, SetupError
 from harness.sparse import digest
@@ -50,14 +51,25 @@ class _File:
 
 
 def root() -> Path:
-    """The cache directory, made if missing. Raises SetupError when it cannot be."""
+    """The cache directory, made if missing. Raises SetupError when it cannot be, or others could write there: what it
+    holds is loaded into QEMU, booted, and believed."""
     home = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG base directory specification: a relative path is invalid and to be ignored.
     base = Path(home) if home.startswith("/") else Path.home() / ".cache"
     path = base / "daxcheck"
     with _explained(path):
+        path = path.resolve()
+        if shared := place.shared(path):
+            raise SetupError(f"the cache at {path} is not {_whose()[0]} alone: {shared}: {_whose()[1]}")
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
+
+
+def _whose() -> tuple[str, str]:
+    """Whose the cache must be, and what to do where it is not."""
+    if os.geteuid():
+        return "yours", "point XDG_CACHE_HOME at a directory of yours"
+    return "root's", "point XDG_CACHE_HOME at a directory of root's, or take sudo without -E"
 
 
 def directory(area: str, key: str, make: Make, *, hashed: bool = False, keep: int = 0) -> Path:

@@ -25,7 +25,8 @@ RUN: tuple[tuple[str, dict[str, Any]], ...] = (
                           "all that it holds is lost"}),
     ("--erase", {"default": "", "metavar": "DEVICE", "help": "the same name again: it may be erased"}),
     ("--erase-signature", {"default": "", "metavar": "TYPE,...",
-                           "help": "what it is known to hold, such as ext4, and may lose"}),
+                           "help": "what it is known to hold and may lose, such as ext4; data is what has no known "
+                                   "type, armed a run that is not judged"}),
     ("--qemu", {"default": "qemu-system-x86_64", "metavar": "PATH", "help": "the QEMU to use (qemu-system-x86_64)"}),
     ("--results", {"default": None, "type": Path, "metavar": "DIR", "help": "write results.jsonl, Programs, consoles"}),
     ("--resume", {"action": "store_true", "help": "leave out the cells that --results DIR already has a verdict on"}),

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-SHARED = frozenset({"errors", "deadline", "sparse", "cachedir", "needs", "memfile"})
+SHARED = frozenset({"errors", "deadline", "sparse", "cachedir", "needs", "memfile", "place"})
 """Modules directly in harness/ that every layer may import, except the two below."""
 
 BELOW = SHARED | {"model", "agent", "kernel", "media", "vm", "target", "explore", "report"}
@@ -23,7 +23,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "deadline": frozenset({"errors"}),
     "needs": frozenset({"errors", "deadline"}),
     "sparse": frozenset(),
-    "cachedir": frozenset({"errors", "deadline", "sparse"}),
+    "place": frozenset({"errors"}),
+    "cachedir": frozenset({"errors", "deadline", "sparse", "place"}),
     "memfile": frozenset({"errors", "deadline", "model", "sparse"}),
     "model": frozenset({"errors"}),
     "agent": frozenset({"errors", "deadline", "model"}),

@@ -29,7 +29,7 @@ FALLOC_FL_ZERO_RANGE = 0x10
 FALLOC_FL_INSERT_RANGE = 0x20
 FALLOC_FL_UNSHARE_RANGE = 0x40
 
-_SYS_FINIT_MODULE = 313
+_SYS_FINIT_MODULE, _SYS_KCMP, _KCMP_FILES = 313, 312, 2
 _SYSLOG_ACTION_READ_ALL = 3
 _CLONE_NEWNS = 0x20000
 _MS_REC, _MS_PRIVATE = 1 << 14, 1 << 18
@@ -40,6 +40,8 @@ _STATX_SIZE, _STATX_ATTRIBUTES, _STATX_MODE, _STATX_RDEV, _STATX_TYPE = 256, 8, 
 _PR_SET_PDEATHSIG, _PR_MCE_KILL, _PR_MCE_KILL_SET, _PR_MCE_KILL_LATE = 1, 33, 1, 0
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_kcmp = _libc["syscall"]
+_kcmp.restype, _kcmp.argtypes = ctypes.c_long, (ctypes.c_long, *[ctypes.c_int] * 3, *[ctypes.c_ulong] * 2)
 _size, _off, _ptr, _int, _str = ctypes.c_size_t, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
 _ulong, _ssize = ctypes.c_ulong, ctypes.c_ssize_t
 _PROTOTYPES: tuple[tuple[str, object, tuple[object, ...]], ...] = (
@@ -227,6 +229,11 @@ def block_device(path: str) -> int:
     found = _statx(_AT_FDCWD, path, _AT_STATX_DONT_SYNC, _STATX_TYPE)
     (mode,) = struct.unpack_from("=H", found, _STATX_MODE)
     return os.makedev(*struct.unpack_from("=II", found, _STATX_RDEV)) if stat.S_ISBLK(mode) else 0
+
+
+def same_files(first: int, second: int) -> bool:
+    """Whether two threads share their descriptor table (kcmp(2), KCMP_FILES); False where the kernel does not tell."""
+    return bool(_kcmp(_SYS_KCMP, first, second, _KCMP_FILES, 0, 0) == 0)
 
 
 def _statx(directory: int, path: str, flags: int, mask: int) -> bytes:

@@ -42,7 +42,7 @@ from harness.model.device import TRAITS
 from harness.model.engine import Engine
 from harness.model.refusal import judge_refusals
 from harness.model.result import Outcome
-from harness.target import dimms, discover, dossier, filesystem, permit, refuge
+from harness.target import armed, dimms, discover, dossier, filesystem, permit, refuge
 from harness.target.base import Execution
 from harness.target.cell import NO_CUT, unfit
 from harness.target.column import columns
@@ -89,6 +89,8 @@ def main(options: argparse.Namespace) -> int:
             raise UsageError(f"{recorded.scenario}: {spared}")
         stack.enter_context(target)
         target.golden(system)
+        if failed := armed.note(target.identity(), folder):
+            _say(failed)
         blank = Dossier(
             Phase.ARMING, recorded.scenario, recorded.program, system.label, options.seed, target.release,
             dossier.boot_id(), target.device, allowed.device.name, allowed.device.size,

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.commands import inventory
 from harness.errors import EXIT_CLEAN, EXIT_USAGE, DaxcheckError
 from harness.kernel import cache
-from harness.target import deedbook, discover
+from harness.target import armed, deedbook, discover
 from harness.vm import plugin, pool
 from harness.vm.machine import find_qemu
 
@@ -77,7 +77,7 @@ def hardware() -> Iterator[Finding]:
     except DaxcheckError as error:
         yield Finding("pmem", "cannot be looked for", hint=str(error))
         devices, idle = (), ()
-    for device in devices:
+    for device in map(armed.known, devices):
         yield Finding("pmem", "\n".join(inventory.describe(device)), hint=inventory.advice(device))
     for item in idle:
         what, command = inventory.idle(item)

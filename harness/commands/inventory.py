@@ -27,6 +27,7 @@ def describe(device: PmemDevice) -> list[str]:
     for what, things in (
         ("partitions", device.partitions), ("held by", device.holders), ("mounted at", device.mounts),
         ("used as", device.swaps), ("open in", device.users), ("other names", device.links),
+        ("not seen", device.unseen),
     ):  # fmt: skip
         if things:
             lines.append(f"{what}: {', '.join(things)}")

@@ -17,13 +17,14 @@ from harness.model.engine import Engine
 from harness.model.result import CellResult, Outcome
 from harness.report import text
 from harness.report.journal import Journal
-from harness.target import dimms, discover, dossier, filesystem, permit
+from harness.target import armed, dimms, discover, dossier, filesystem, permit
 from harness.target.cell import Judged, judge_cell, unjudged
 from harness.target.discover import PmemDevice
 from harness.target.dossier import Dossier, Phase
 from harness.target.local import OWNED, LocalTarget
 from harness.target.permit import Permit
 from harness.target.postmortem import PowerTarget
+from harness.target.signature import ARMED
 
 KEPT = (
     "the control kept what nothing protected, so this cut proves nothing: it was none of the power, or the caches had "
@@ -41,7 +42,12 @@ def main(options: argparse.Namespace) -> int:
     refuse(told, dossier.boot_id(), folder)
     device = find(told, discover.devices())
     present = frozenset(signature.type for signature in device.signatures)
-    allowed = permit.check(device.path, device.path, ",".join(sorted(present & frozenset(told.types))))
+    if failed := armed.note(told.uuid, folder):
+        _say(failed)
+    types = (present & frozenset(told.types)) | {ARMED for signature in device.signatures if signature.armed}
+    allowed = permit.check(device.path, device.path, ",".join(sorted(types)))
+    _say(f"{device.path} holds the file system {told.uuid} of this run, which was armed on /dev/{told.disk}: "
+         "recovery writes to it")  # fmt: skip
     with contextlib.ExitStack() as stack:
         journal = Journal(options.results) if options.results else None
         if journal is not None:

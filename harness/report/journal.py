@@ -5,6 +5,7 @@ import os
 import re
 from pathlib import Path
 
+from harness import place
 from harness.errors import UsageError
 from harness.model.device import Device
 from harness.model.engine import Engine
@@ -28,9 +29,9 @@ class Journal:
         self.directory = directory
         self.path = directory / "results.jsonl"
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            text = self.path.read_bytes()
+            self._folder = place.directory(directory)
+            self._fd = place.create(self._folder, self.path.name, os.O_RDWR | os.O_APPEND)
+            text = Path(f"/proc/self/fd/{self._fd}").read_bytes()
             os.ftruncate(self._fd, text.rfind(b"\n") + 1)  # a run killed in mid-write leaves part of a line
         except OSError as error:
             raise self._refusal(error) from error
@@ -38,6 +39,7 @@ class Journal:
 
     def close(self) -> None:
         os.close(self._fd)
+        os.close(self._folder)
 
     def judged(self) -> list[CellResult]:
         """The cells that had a verdict when the journal was opened, as often as they were judged."""
@@ -56,9 +58,9 @@ class Journal:
         name = stem(result)
         end = os.fstat(self._fd).st_size
         try:
-            (self.directory / f"{name}.prog").write_text(result.program)
+            place.write(self._folder, f"{name}.prog", result.program.encode())
             if result.outcome not in _GOOD:
-                (self.directory / f"{name}.console").write_text(console[-CONSOLE_LIMIT:])
+                place.write(self._folder, f"{name}.console", console[-CONSOLE_LIMIT:].encode())
             line = json.dumps(result.to_json(), separators=(",", ":")).encode() + b"\n"
             written = os.write(self._fd, line)
             if written != len(line):

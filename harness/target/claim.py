@@ -23,11 +23,16 @@ from harness.deadline import Deadline, DeadlineExpired, poll
 from harness.errors import InfraError, UsageError
 from harness.model.units import PAGE
 from harness.target import discover, permit, signature
-from harness.target.discover import PmemDevice
+from harness.target.discover import SYSFS, PmemDevice
 from harness.target.permit import Permit, Survey
-from harness.target.signature import Signature
+from harness.target.signature import ARMED, Signature
 
 BLKROGET, BLKGETSIZE64, BLKZEROOUT = 0x125E, 0x80081272, 0x127F  # linux/fs.h
+REFERENCES = SYSFS / "module/nd_pmem/refcnt"
+"""How often block devices of nd_pmem are open: each open holds its module (blkdev_get_by_dev(), since 6.9 bdev_open(),
+block/bdev.c). A kernel that has the driver built in has no such file, and does not count."""
+OPENS = 2
+"""Opens of daxcheck's own while it looks again."""
 LOCK_WAIT = 5.0
 """Seconds for udevd, which holds its lock only while it looks at the device."""
 PIECE = 1 << 20
@@ -48,6 +53,7 @@ class Claim:
         self._permit = allowed
         self._survey = survey
         self._fd = -1
+        self._written = False
 
     def __enter__(self) -> Self:
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -60,6 +66,7 @@ class Claim:
             self._lock()
             with self.writing():
                 self._check_again()
+            self._written = False
         except (UsageError, InfraError):
             self.close()
             raise
@@ -91,7 +98,8 @@ class Claim:
         fd = self._open()
         try:
             self._identify(fd)
-            self._check_signatures(signature.read(self.source, (self._fd,)))
+            self._check_signatures(self._contents())
+            self._written = True
             yield (writer := Writer(self.path, fd, self.owned))
             writer.sync()
         finally:
@@ -158,6 +166,8 @@ class Claim:
         """All rules of the permit but those of signatures, now that nobody else can claim the device."""
         with contextlib.suppress(DeadlineExpired):
             poll(self._unused, Deadline(permit.SETTLE), f"{self.path} stays in use")
+        if hidden := self._hidden():
+            raise self._refused(hidden)
         now, before = (_bare(device) for device in (self._find(), self._permit.device))
         if now != before:
             reason = permit.refusal(now, frozenset()) if now else "it is gone"
@@ -165,10 +175,30 @@ class Claim:
 
     def _unused(self) -> bool | None:
         device = self._find()
-        return None if device and device.users else True
+        return None if self._hidden() or (device and (device.users or device.unseen)) else True
+
+    def _hidden(self) -> str:
+        """Why somebody has the device open, although nobody is seen who does: a descriptor in flight, or a driver that
+        tells nothing of it. Empty where the kernel does not count, or another pmem device is in use, which counts too.
+        """
+        try:
+            count = int(REFERENCES.read_text())
+        except (OSError, ValueError):
+            return ""
+        if count <= OPENS or any(_used(device) for device in self._survey()):
+            return ""
+        what = f"nd_pmem counts {count} opens, of which {OPENS} are daxcheck's"
+        return f"is open where it cannot be seen: {what}: boot the machine, or find out who has it"
+
+    def _contents(self) -> tuple[Signature, ...]:
+        """What lies on the device. Raw data counts until daxcheck has written there: after that it is its own."""
+        found = signature.read(self.source, (self._fd,))
+        return found if found or self._written else signature.data(self.source)
 
     def _check_signatures(self, now: Sequence[Signature]) -> None:
-        if reason := permit.refusal(replace(self._permit.device, signatures=tuple(now)), self._wanted(now)):
+        armed = self._permit.device.armed if any(found.armed for found in now) else ""
+        device = replace(self._permit.device, signatures=tuple(now), armed=armed)
+        if reason := permit.refusal(device, self._wanted(now)):
             raise self._refused(reason)
         before = self._permit.device.signatures
         if strange := [found for found in now if not found.ours and found not in before]:
@@ -176,7 +206,8 @@ class Claim:
 
     def _wanted(self, now: Sequence[Signature]) -> frozenset[str]:
         """Of the types that the user named those that are still there: what daxcheck wrote has replaced the others."""
-        return self._permit.types & frozenset(found.type for found in now)
+        there = {found.type for found in now} | {ARMED for found in now if found.armed}
+        return self._permit.types & there
 
     def _find(self) -> PmemDevice | None:
         number = self._permit.device.device
@@ -191,9 +222,13 @@ def _asked(fd: int, request: int) -> int:
     return int.from_bytes(fcntl.ioctl(fd, request, bytes(8)), "little")
 
 
+def _used(device: PmemDevice) -> bool:
+    return bool(device.mounts or device.swaps or device.holders or device.users)
+
+
 def _bare(device: PmemDevice | None) -> PmemDevice | None:
     """Without what udevd changes in its own time, and what is read through the descriptor instead."""
-    return device and replace(device, links=(), signatures=(), unread="")
+    return device and replace(device, links=(), signatures=(), unread="", armed="")
 
 
 class Writer:

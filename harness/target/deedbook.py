@@ -137,7 +137,7 @@ def turn(folder: Path | None = None) -> Iterator[None]:
     """
     place = _private(folder) if folder else _default()
     with _explained(place):
-        fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         poll(lambda: _locked(fd), Deadline(ENDING), f"{place} stays locked")
     except DeadlineExpired as error:

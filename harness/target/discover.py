@@ -5,7 +5,7 @@ Some of it only root may read: addresses, signatures, and the files that other u
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -58,7 +58,9 @@ class PmemDevice:
     `align` is that of the info block, None without one; `start` the physical address of byte 0, None where it may not
     be read. `persistence_domain` is the kernel's word, empty when the firmware says nothing. `write_cache` is whether
     the kernel flushes (dax/write_cache), None where it does not say. `users` hold it in ways that no claim shows.
-    `unread` says why the signatures are not known; then there are none here.
+    `unread` says why the signatures are not known; then there are none here. `unseen` tells what could not be looked
+    at: who uses the device, or its state, is then not known, whatever the other fields say. `armed` tells of a run on
+    it that waits for its verdict; only `armed.known` fills it in.
     """
 
     name: str
@@ -84,6 +86,8 @@ class PmemDevice:
     links: tuple[str, ...] = ()
     signatures: tuple[Signature, ...] = ()
     unread: str = ""
+    unseen: tuple[str, ...] = ()
+    armed: str = ""
 
     @property
     def path(self) -> str:
@@ -173,16 +177,17 @@ def _device(region: Path, disk: Path, uses: Uses, links: tuple[str, ...], read: 
     paths = [f"/dev/{path.name}" for path in (disk, *parts)]
     signatures, unread = _signatures(paths[0], read)
     write_cache = _text(disk / "dax/write_cache")
+    unseen = [*uses.unseen]
+    bad_blocks, holders = _bad_blocks(disk, unseen), _holders((disk, *parts), unseen)
     return PmemDevice(
         disk.name, numbers[0], (_number(disk / "size") or 0) * SECTOR, _kind(region),
         _MODES.get(_text(region / namespace / "mode"), Mode.RAW) if namespace else Mode.RAW,
         region.name, namespace, _number(owner / "align"), _number(owner / "resource"),
         _numa_node(region), _text(region / "persistence_domain"), write_cache == "1" if write_cache else None,
         _text(disk / "queue/dax") == "1", _text(disk / "ro") != "0",
-        len(_text(disk / "badblocks").splitlines()),
-        tuple(path.name for path in parts), tuple(_holders(disk, *parts)),
+        bad_blocks, tuple(path.name for path in parts), holders,
         inuse.of(uses.mounts, numbers, paths), inuse.of(uses.swaps, numbers, paths),
-        inuse.of(uses.opens, numbers, paths), links, signatures, unread,
+        inuse.of(uses.opens, numbers, paths), links, signatures, unread, tuple(unseen),
     )  # fmt: skip
 
 
@@ -192,10 +197,24 @@ def _kind(region: Path) -> Kind:
     return _PROVIDERS.get(_text(region.parent / "provider"), Kind.NVDIMM)
 
 
-def _holders(*disks: Path) -> Iterator[str]:
+def _bad_blocks(disk: Path, unseen: list[str]) -> int:
+    """How many ranges of bad blocks it has. Every disk has the file, empty where there are none (block/genhd.c)."""
+    try:
+        return len((disk / "badblocks").read_text().strip().splitlines())
+    except OSError as error:
+        unseen.append(f"the bad blocks of {disk.name} ({error.strerror})")
+        return 0
+
+
+def _holders(disks: Sequence[Path], unseen: list[str]) -> tuple[str, ...]:
+    """Who holds the disk or a part of it. Each of them has the directory (block/genhd.c, block/partitions/core.c)."""
+    found: list[str] = []
     for disk in disks:
-        if (disk / "holders").is_dir():
-            yield from sorted(path.name for path in (disk / "holders").iterdir())
+        try:
+            found += sorted(path.name for path in (disk / "holders").iterdir())
+        except OSError as error:
+            unseen.append(f"the holders of {disk.name} ({error.strerror})")
+    return tuple(found)
 
 
 def _signatures(path: str, read: Read) -> tuple[tuple[Signature, ...], str]:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 
+from harness import place
 from harness.errors import InfraError, UsageError
 from harness.memfile import MemFile
 from harness.model import checked, traced, wire
@@ -171,22 +172,19 @@ def read(folder: Path) -> Dossier:
 def write(folder: Path, dossier: Dossier) -> None:
     """Have the dossier in `folder`, which is made if missing, and durable. Raises UsageError."""
     data = json.dumps(dossier.to_json(), separators=(",", ":")).encode()
-    with _explained(folder):
-        if not folder.is_dir():
-            folder.mkdir()
-            _sync(folder.parent)
-        path = _fresh(folder, STATE)
+    with _explained(folder), _opened(folder) as there:
+        path = _fresh(there, STATE)
         with path.open("xb") as file:
             file.write(data)
-        _settle(path, folder / STATE)
+        _settle(path, there / STATE)
 
 
 def keep(folder: Path, medium: MemFile) -> None:
     """Keep a sparse copy of what the cut left. Raises UsageError when there is no room."""
-    with _explained(folder):
-        path = _fresh(folder, MEDIUM)
+    with _explained(folder), _opened(folder) as there:
+        path = _fresh(there, MEDIUM)
         medium.save(path)
-        _settle(path, folder / MEDIUM)
+        _settle(path, there / MEDIUM)
 
 
 def kept(folder: Path, size: int) -> MemFile | None:
@@ -201,6 +199,14 @@ def kept(folder: Path, size: int) -> MemFile | None:
         medium.close()
         raise UsageError(f"{path}: what the cut left cannot be read back: {error}") from error
     return medium
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[Path]:
+    """A way into the folder, made if missing, and durable, which stays the same whatever becomes of its name."""
+    with place.opened(folder) as fd:
+        _sync(folder.absolute().parent)
+        yield Path(f"/proc/self/fd/{fd}")
 
 
 def _fresh(folder: Path, name: str) -> Path:

@@ -1,49 +1,53 @@
 """Who uses block devices: mounts, swap, open files, and drivers of the kernel that open a device without claiming it.
 
-Best effort, for messages and early refusals: it sees the processes of this PID namespace, and as a user only some of
-them. The proof is an O_EXCL open, since mounts, swap and all stacked devices claim theirs (bd_may_claim, block/bdev.c).
-But a plain open claims nothing: not that of a virtual machine for its disk, nor those of the drivers in _BACKINGS.
+It is told, too, what could not be looked at: that is never "found nothing", and makes every device unfit to be erased.
+
+What remains unseen is in README.md, "On real pmem". Against that stands the exclusive open of Claim, which mounts, swap
+and all stacked devices exclude, since they claim theirs (bd_may_claim, block/bdev.c). But a plain open claims nothing:
+not that of a virtual machine for its disk, nor those of the drivers in `backings`.
 """
 
-import contextlib
+import errno
 import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-from harness.agent import syscalls
+from harness.target import backings, openers, use
+from harness.target.openers import GONE, processes, tasks
+from harness.target.use import Unseen, Use
 
+REAL = Path("/proc")
+INITIAL = {"pid": 0xEFFFFFFC, "user": 0xEFFFFFFD}
+"""The inodes of the initial namespaces, which no other has (include/linux/proc_ns.h, PROC_PID_INIT_INO since 3.8)."""
+_SYS_PTRACE, _SYS_ADMIN = 1 << 19, 1 << 21
+_NEEDED = {"CAP_SYS_PTRACE": _SYS_PTRACE, "CAP_SYS_ADMIN": _SYS_ADMIN}
+"""Without the first, /proc hides other users' processes where it is mounted with hidepid, and their files elsewhere
+(fs/proc/base.c, has_pid_permissions, proc_fd_access_allowed); map_files want the second (proc_map_files_get_link)."""
 _OCTAL = re.compile(r"\\([0-7]{3})")
-_BACKINGS = (
-    ("block/loop*/loop/backing_file", "backing file of loop device {}", -3),
-    ("kernel/config/nvmet/subsystems/*/namespaces/*/device_path", "NVMe target {}", -4),
-    ("kernel/config/target/core/*/*/udev_path", "SCSI target {}", -2),
-)
-"""Where the kernel tells which path a driver has opened, what that is called, and which part of the path names it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """One use of a block device: its number (st_rdev), or, where that is not told, its path; and what for."""
-
-    device: int
-    path: str
-    what: str
 
 
 @dataclass(frozen=True, slots=True)
 class Uses:
-    """All uses that could be seen."""
+    """All uses that could be seen, and what could not be looked at."""
 
     mounts: tuple[Use, ...] = ()
     swaps: tuple[Use, ...] = ()
     opens: tuple[Use, ...] = ()
+    unseen: tuple[str, ...] = ()
 
 
 def survey(proc: Path, sysfs: Path) -> Uses:
-    """Look at every process. Files that vanish or may not be read are passed over."""
-    return Uses(tuple(_mounts(proc)), tuple(_swaps(proc)), (*_openers(proc), *_backings(sysfs)))
+    """Look at every process. What vanishes meanwhile is passed over."""
+    blind = standing(proc)
+    mounts, swaps = list(_mounts(proc)), list(_swaps(proc))
+    opens = [*openers.survey(proc, proc == REAL), *backings.survey(sysfs)]
+    found = [one.what for one in chain(mounts, swaps, opens) if isinstance(one, Unseen)]
+    # Whoever may not look at all fails at each process: that is told once.
+    unseen = [blind] if blind else found
+    return Uses(_uses(mounts), _uses(swaps), _uses(opens), tuple(dict.fromkeys(unseen)))
 
 
 def of(uses: Iterable[Use], devices: Iterable[int], paths: Iterable[str]) -> tuple[str, ...]:
@@ -52,95 +56,85 @@ def of(uses: Iterable[Use], devices: Iterable[int], paths: Iterable[str]) -> tup
     return tuple(dict.fromkeys(use.what for use in uses if use.device in numbers or use.path in names))
 
 
-def _mounts(proc: Path) -> Iterator[Use]:
-    """Of every mount namespace that a process lives in (proc(5), /proc/PID/mountinfo)."""
+def standing(proc: Path) -> str:
+    """Why this process cannot see all processes and their files, and what to do; empty if it can."""
+    try:
+        status = dict(line.split(":", 1) for line in (proc / "self/status").read_text().splitlines())
+        user, able = int(status["Uid"].split()[1]), int(status["CapEff"], 16)
+        spaces = {kind: (proc / f"self/ns/{kind}").readlink().name for kind in (*INITIAL, "mnt")}
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        return f"this process cannot be told from {proc}/self ({error}): mount proc there"
+    if user:
+        return "only root sees who has it open: run as root (sudo)"
+    for kind, inode in INITIAL.items():
+        if spaces[kind] != f"{kind}:[{inode}]":
+            return f"this is a {kind} namespace of its own, so that not all processes are seen: leave the container"
+    if lacking := [name for name, bit in _NEEDED.items() if not able & bit]:
+        return f"this process lacks {', '.join(lacking)}, so that not all processes are seen: leave the container"
+    try:
+        first = (proc / "1/ns/mnt").readlink().name
+    except OSError as error:
+        return f"the mount namespace of process 1 cannot be told ({error.strerror}): leave the container"
+    if spaces["mnt"] != first:
+        return "this is a mount namespace of its own, whose /proc, /sys and /dev may be others: nsenter -t 1 -m"
+    return ""
+
+
+def _uses(found: Iterable[Use | Unseen]) -> tuple[Use, ...]:
+    return tuple(one for one in found if isinstance(one, Use))
+
+
+def _mounts(proc: Path) -> Iterator[Use | Unseen]:
+    """Of every mount namespace that a thread lives in (proc(5), /proc/PID/mountinfo)."""
     seen: set[str] = set()
-    ours = _namespace(proc / "self")
-    for process in [proc / "self", *_processes(proc)]:
-        namespace = _namespace(process)
-        if namespace in seen or not (lines := _read(process / "mountinfo").splitlines()):
-            continue
-        seen.add(namespace)
-        for line in lines:
-            fields, _, rest = line.partition(" - ")
-            words, sources = fields.split(), rest.split()
-            if len(words) < 5 or len(sources) < 2:
+    for process in [proc / "self", *processes(proc)]:
+        for task in tasks(process) if process.name != "self" else [process]:
+            namespace = _namespace(task)
+            if namespace in seen:
                 continue
-            major, minor = (int(number) for number in words[2].split(":"))
-            where = "" if namespace == ours else f" in the mount namespace of process {process.name}"
-            # A btrfs mount shows an anonymous device, and its source by name only.
-            yield Use(os.makedev(major, minor), plain(sources[1]), f"{plain(words[4])}{where}")
+            try:
+                lines = (task / "mountinfo").read_text(errors="surrogateescape").splitlines()
+            except OSError as error:
+                # A zombie is in no namespace any more: the file cannot be opened (mounts_open_common).
+                if error.errno not in GONE | {errno.EINVAL}:
+                    yield Unseen(f"the mounts of {use.comm(process)} ({error.strerror})")
+                continue
+            seen.add(namespace)
+            where = "" if process.name == "self" else f" in the mount namespace of process {process.name}"
+            yield from _mountpoints(lines, where)
 
 
-def _namespace(process: Path) -> str:
+def _mountpoints(lines: Iterable[str], where: str) -> Iterator[Use]:
+    for line in lines:
+        fields, _, rest = line.partition(" - ")
+        words, sources = fields.split(), rest.split()
+        if len(words) < 5 or len(sources) < 2:
+            continue
+        major, minor = (int(number) for number in words[2].split(":"))
+        # A btrfs mount shows an anonymous device, and its source by name only.
+        yield Use(os.makedev(major, minor), plain(sources[1]), f"{plain(words[4])}{where}")
+
+
+def _namespace(task: Path) -> str:
     try:
-        return str((process / "ns/mnt").readlink())
+        return str((task / "ns/mnt").readlink())
     except OSError:
-        return f"unknown {process.name}"
+        return f"unknown {task.name}"
 
 
-def _swaps(proc: Path) -> Iterator[Use]:
-    for line in _read(proc / "swaps").splitlines()[1:]:
+def _swaps(proc: Path) -> Iterator[Use | Unseen]:
+    """A kernel without swap has no such file."""
+    try:
+        lines = (proc / "swaps").read_text(errors="surrogateescape").splitlines()
+    except OSError as error:
+        if error.errno not in GONE:
+            yield Unseen(f"{proc}/swaps ({error.strerror})")
+        return
+    for line in lines[1:]:
         path = plain(line.split()[0]) if line.strip() else ""
-        yield Use(_number(path), path, f"swap on {path}")
-
-
-def _openers(proc: Path) -> Iterator[Use]:
-    """Of open files, by whatever name they were opened, and of mappings, which outlive their descriptor (mmap(2))."""
-    known: dict[str, int] = {}
-    for process in _processes(proc):
-        if process.name == str(os.getpid()):
-            continue
-        for number in (*_opened(process), *_mapped(process, known)):
-            yield Use(number, "", f"{_read(process / 'comm').strip()} (process {process.name})")
-
-
-def _opened(process: Path) -> Iterator[int]:
-    with contextlib.suppress(OSError):
-        for entry in (process / "fd").iterdir():
-            if number := _number(str(entry)):
-                yield number
-
-
-def _mapped(process: Path, known: dict[str, int]) -> Iterator[int]:
-    """`known` keeps what was found out of a file, by its device, inode and path: most are mapped by many processes."""
-    for line in _read(process / "maps").splitlines():
-        words = line.split(maxsplit=3)
-        if len(words) < 4 or " /" not in (file := words[3]):
-            continue
-        if file not in known:
-            name = "-".join(f"{int(address, 16):x}" for address in words[0].split("-"))
-            known[file] = _number(f"{process}/map_files/{name}")
-        if known[file]:
-            yield known[file]
-
-
-def _backings(sysfs: Path) -> Iterator[Use]:
-    for pattern, what, part in _BACKINGS:
-        for file in sysfs.glob(pattern):
-            path = _read(file).strip()
-            yield Use(_number(path), path, what.format(file.parts[part]))
-
-
-def _processes(proc: Path) -> list[Path]:
-    return sorted((path for path in proc.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
-
-
-def _number(path: str) -> int:
-    """The number of the block device at `path`; 0 when it is none, or cannot be looked at."""
-    try:
-        return syscalls.block_device(path)
-    except OSError:
-        return 0
+        yield Use(use.number(path), path, f"swap on {path}")
 
 
 def plain(text: str) -> str:
     """Undo the \\ooo that mangle_path() of the kernel writes for blanks."""
     return _OCTAL.sub(lambda match: chr(int(match[1], 8)), text)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="surrogateescape")
-    except OSError:
-        return ""

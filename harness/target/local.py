@@ -20,7 +20,7 @@ from harness.model.device import TRAITS, Device
 from harness.model.engine import Engine
 from harness.model.ops import Advice, Plant
 from harness.model.program import Program
-from harness.target import deedbook, fsck, mkfs, steps
+from harness.target import deedbook, fsck, mkfs, signature, steps
 from harness.target.base import Execution, Recovery, Say
 from harness.target.boxagent import BoxAgent
 from harness.target.claim import Claim
@@ -36,7 +36,7 @@ from harness.target.timing import Split
 from harness.target.watch import Watch, faults
 from harness.vm.console import Complaint
 
-OWNED = 384 << 20
+OWNED = signature.HEAD
 """Bytes of the device that hold the file system: as many as a guest's NVDIMM has."""
 AtCut = Callable[[str, Attached, Ran, tuple[Complaint, ...]], None]
 """Told at a cut: the UUID of the file system, the device, what became of the ops, what the kernel complained about."""
@@ -187,6 +187,10 @@ class LocalTarget:
             finally:
                 self._drop_agent()
 
+    def identity(self) -> str:
+        """The UUID of the file system that lies on the device."""
+        return self._claim.vouch()
+
     def left(self, name: str) -> MemFile:
         """What lies on the unmounted device; owned by the caller."""
         media = self._disk.dump(name)
@@ -199,7 +203,7 @@ class LocalTarget:
             self._say(f"formatting {system.label}")
             with contextlib.ExitStack() as stack:
                 blank = stack.enter_context(MemFile("golden", OWNED))
-                mkfs.make(system, blank, uuid.uuid4())
+                mkfs.make(system, blank, uuid.uuid4(), armed=self.engine is Engine.POWER)
                 self._put(blank)
                 with self._trusted():
                     session = _Session(self._started(), system, self._claim)

@@ -8,7 +8,7 @@ from uuid import UUID
 from harness.errors import InfraError, Refused, SetupError
 from harness.memfile import MemFile
 from harness.target.filesystem import UNKNOWN, FileSystem
-from harness.target.signature import LABEL, UUID_PREFIX
+from harness.target.signature import ARMED_PREFIX, LABEL, UUID_PREFIX
 
 SECONDS = 120.0
 SAID = 500
@@ -21,8 +21,8 @@ _MARKS = {
 }
 
 
-def make(system: FileSystem, medium: MemFile, number: UUID) -> None:
-    """Format the medium, with the label and the UUID by which daxcheck knows its own.
+def make(system: FileSystem, medium: MemFile, number: UUID, *, armed: bool = False) -> None:
+    """Format the medium, with the label and the UUID by which daxcheck knows its own, and those it has `armed`.
 
     Raises SetupError when the tool is missing, Refused when it is too old for a word, InfraError when it fails.
     """
@@ -30,7 +30,8 @@ def make(system: FileSystem, medium: MemFile, number: UUID) -> None:
     tool = shutil.which(name) or shutil.which(name, path=_PATH)
     if tool is None:
         raise SetupError(f"{name} is missing: scripts/setup installs it")
-    id = UUID_PREFIX + str(number)[len(UUID_PREFIX) :]
+    prefix = ARMED_PREFIX if armed else UUID_PREFIX
+    id = prefix + str(number)[len(prefix) :]
     marks = [word.format(id=id) for word in _MARKS[system.name]]
     argv = ["setpriv", "--pdeathsig", "KILL", tool, *options, *marks, str(medium.path)]
     try:

@@ -7,17 +7,22 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.deadline import Deadline, DeadlineExpired, poll
 from harness.errors import UsageError
-from harness.target import discover
+from harness.target import armed, discover, signature
 from harness.target.discover import SYSFS, Kind, Mode, PmemDevice
+from harness.target.signature import ARMED, Signature
 
 SETTLE = 5.0
 """Seconds for programs that look at a device in passing, as udevd does after each change, to let go of it."""
+TOLD = 3
+"""Places that could not be looked at, of those that a refusal names."""
 Survey = Callable[[], Sequence[PmemDevice]]
+Data = Callable[[str], tuple[Signature, ...]]
+"""What lies on the device at a path that carries no signature. Raises UsageError."""
 
 _KINDS = (
     ("loop", "a loop device"), ("dm-", "a device-mapper device"), ("md", "an MD RAID"), ("zram", "a zram device"),
@@ -48,12 +53,24 @@ def check(target: str, erase: str, types: str = "", survey: Survey = discover.de
     Raises UsageError with the reason and what to do. Nothing is written, and a device is opened for reading at most.
     """
     _named(target, erase)
-    return of(target, _node(target), types, survey, sysfs)
+    number = _node(target)
+    if os.geteuid():
+        # Also where its group may open it (disk, in most distributions): such a user does not see who else has it open.
+        raise UsageError(f"--target {target}: only root sees who else uses it: run as root (sudo)")
+    return of(target, number, types, survey, sysfs, signature.data)
 
 
-def of(path: str, number: int, types: str, survey: Survey, sysfs: Path = SYSFS) -> Permit:
-    """The permit for the block device `number`, whose node is at `path`. Raises UsageError."""
+def of(
+    path: str, number: int, types: str, survey: Survey, sysfs: Path = SYSFS, data: Data | None = None
+) -> Permit:  # fmt: skip
+    """The permit for the block device `number`, whose node is at `path`. Raises UsageError.
+
+    One that carries nothing else is asked by `data` whether it is blank; without that, it counts as blank.
+    """
     device = _settled(path, number, survey, sysfs)
+    if data is not None and not device.signatures and not refusal(device, frozenset()):
+        device = replace(device, signatures=data(path))
+    device = armed.known(device)
     wanted = frozenset(types.split(",")) if types else frozenset()
     if reason := refusal(device, wanted):
         raise UsageError(f"--target {path}: {reason}")
@@ -62,7 +79,7 @@ def of(path: str, number: int, types: str, survey: Survey, sysfs: Path = SYSFS) 
 
 def refusal(device: PmemDevice, types: frozenset[str]) -> str:
     """Why a device with these facts may not be erased when the user named signatures of `types`; empty if it may."""
-    return _in_use(device) or _unfit(device) or _signed(device, types)
+    return _in_use(device) or _unseen(device) or _unfit(device) or _signed(device, types)
 
 
 def _in_use(device: PmemDevice) -> str:
@@ -78,6 +95,13 @@ def _in_use(device: PmemDevice) -> str:
         # Even where none is in use: what they hold would be lost unseen, and nobody named it.
         return f"has partitions ({_list(device.partitions)}): remove them first (wipefs -a {device.path}, partprobe)"
     return ""
+
+
+def _unseen(device: PmemDevice) -> str:
+    if not device.unseen:
+        return ""
+    more = f", and {len(device.unseen) - TOLD} more" if len(device.unseen) > TOLD else ""
+    return f"may be in use where this cannot be seen: {'; '.join(device.unseen[:TOLD])}{more}"
 
 
 def _unfit(device: PmemDevice) -> str:
@@ -97,16 +121,21 @@ def _unfit(device: PmemDevice) -> str:
 def _signed(device: PmemDevice, types: frozenset[str]) -> str:
     if device.unread:
         return device.unread
-    members = [signature for signature in device.signatures if signature.member]
-    if members:
+    if device.armed and ARMED not in types:
+        return f"holds {device.armed}; if what it tells of a power cut may be lost, say --erase-signature {ARMED}"
+    if members := [one for one in device.signatures if one.member]:
         return f"is part of something larger: {_list(members)}: take it out of there, then wipefs -a {device.path}"
-    found = frozenset(signature.type for signature in device.signatures if not signature.ours)
-    if absent := types - frozenset(signature.type for signature in device.signatures):
+    if possible := [one for one in device.signatures if one.possible_member]:
+        what = f"may be part of something larger: {_list(possible)}"
+        return f"{what}: make sure that it is not, then wipefs -a {device.path}"
+    found = frozenset(one.type for one in device.signatures if not one.ours)
+    present = frozenset(one.type for one in device.signatures)
+    if absent := types - present - {ARMED for one in device.signatures if one.armed}:
         what = _list(device.signatures) or "no signature"
         return f"carries {what}, not {_list(sorted(absent))}: is it the device that you mean?"
     if unnamed := found - types:
-        strange = [signature for signature in device.signatures if signature.type in unnamed]
-        option = f"--erase-signature {','.join(sorted(found))}"
+        strange = [one for one in device.signatures if one.type in unnamed]
+        option = f"--erase-signature {','.join(sorted(found | types & {ARMED}))}"
         return f"carries {_list(strange)}: if that may be lost, say {option}"
     return ""
 
@@ -144,7 +173,7 @@ def _settled(path: str, number: int, survey: Survey, sysfs: Path) -> PmemDevice:
 
     def look() -> PmemDevice | None:
         device = _identified(path, number, survey(), sysfs)
-        return None if device.users else device
+        return None if device.users or device.unseen else device
 
     with contextlib.suppress(DeadlineExpired):
         return poll(look, Deadline(SETTLE), f"{path} stays in use")

@@ -1,16 +1,22 @@
 """What a block device carries: file systems, partition tables, members of RAIDs and volumes.
 
 wipefs(8) of util-linux tells, which is Essential in Debian; unlike blkid it names all there is, not the likeliest. Its
-silence counts as "nothing" only when it ended well: anything else is a refusal.
+silence counts as "nothing" only when it ended well: anything else is a refusal. Nor does its silence mean that there is
+nothing to lose: it does not know a GPT of 4 KiB sectors without an MBR, a file system that begins elsewhere than at
+byte 0, one whose first blocks are gone, or a format that has no magic. So `data` reads the bytes themselves.
 """
 
+import errno
 import json
+import mmap
 import os
 import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from harness.errors import SetupError, UsageError
 
@@ -19,13 +25,32 @@ LABEL = "daxcheck"
 UUID_PREFIX = "64617863-6865-636b-"
 """How the UUID of every such file system begins: "daxcheck" in ASCII."""
 
+DATA = "data"
+"""The type, as --erase-signature names it, of what is of no kind that wipefs knows."""
+HEAD, TAIL = 384 << 20, 1 << 20
+"""Bytes at both ends of a device that must be zero if it is to count as blank: all that a run writes, and where the
+superblocks of RAIDs and the copies of partition tables lie."""
+
+ARMED_PREFIX = f"{UUID_PREFIX}f"
+"""How it begins of one that `daxcheck arm` makes. No other has this digit there: it is that of a variant of UUIDs that
+is not in use (RFC 9562, 4.1), and what is not armed has a random UUID's, 8 to b."""
+ARMED = "armed"
+"""What --erase-signature calls a run that waits for its verdict."""
+
 SECONDS = 60.0
 """For wipefs, which reads some MB at both ends of a device."""
 _LIMIT = 1 << 16
 _COLUMNS = "OFFSET,LENGTH,USAGE,TYPE,UUID,LABEL"
-_MEMBERS = frozenset({"zfs_member", "bcache", "drbd", "stratis", "mpath_member", "LVM1_member", "LVM2_member"})
+_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+_PIECE = 4 << 20
+_MEMBERS = frozenset(
+    {"zfs_member", "bcache", "drbd", "drbdproxy_datalog", "stratis", "mpath_member", "LVM1_member", "LVM2_member",
+     "ceph_bluestore", "DM_snapshot_cow", "DM_verity_hash", "DM_integrity", "vdo"}
+)  # fmt: skip
 """Types that libblkid does not file under "raid" although other devices, or a pool, are made of them, or that are
 spelled out here so that this does not depend on its filing."""
+_POSSIBLE = frozenset({"btrfs", "bcachefs", "jbd", "xfs_external_log"})
+"""File systems that may lie on several devices, and the journals of others: nothing here tells whether they do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +69,23 @@ class Signature:
         return self.usage == "filesystem" and self.label == LABEL and self.uuid.startswith(UUID_PREFIX)
 
     @property
+    def armed(self) -> bool:
+        """Whether `daxcheck arm` made it: it may hold what is left of a real power cut."""
+        return self.ours and self.uuid.startswith(ARMED_PREFIX)
+
+    @property
     def member(self) -> bool:
         """Whether the device is part of something larger, which would be damaged though it is not in use now."""
         return self.usage == "raid" or self.type in _MEMBERS
 
+    @property
+    def possible_member(self) -> bool:
+        """Whether the device may be part of something larger."""
+        return self.type in _POSSIBLE
+
     def __str__(self) -> str:
+        if self.type == DATA:
+            return f"data of no known kind (from byte {self.offset:#x} on)"
         names = [f"label {self.label}"] * bool(self.label) + [f"UUID {self.uuid}"] * bool(self.uuid)
         return f"{self.type} ({', '.join(names)})" if names else self.type
 
@@ -58,11 +95,12 @@ def read(path: Path | str, fds: Sequence[int] = ()) -> tuple[Signature, ...]:
 
     Raises SetupError where there is no wipefs, UsageError where the device cannot be read or wipefs is not understood.
     """
-    tool = shutil.which("wipefs") or shutil.which("wipefs", path="/usr/sbin:/sbin")
+    # The system's own first: PATH may name a directory of another user (sudo -E), and an answer decides what is erased.
+    tool = shutil.which("wipefs", path=_PATH) or shutil.which("wipefs")
     if tool is None:
         raise SetupError("wipefs is missing, which looks for signatures: install the package util-linux")
     argv = [tool, "--no-act", "--json", "--output", _COLUMNS, str(path)]
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+    environment = {"PATH": _PATH, "LC_ALL": "C"}
     try:
         done = subprocess.run(
             argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, env=environment, pass_fds=fds
@@ -74,6 +112,41 @@ def read(path: Path | str, fds: Sequence[int] = ()) -> tuple[Signature, ...]:
         remedy = ": run as root" if os.geteuid() else ""
         raise UsageError(f"{path}: its signatures cannot be read: {said or f'exit code {done.returncode}'}{remedy}")
     return parse(done.stdout, path)
+
+
+def data(path: Path | str) -> tuple[Signature, ...]:
+    """Nothing for a device that is zero where it is looked at (HEAD, TAIL), else one of type DATA, which lies at the
+    first byte found that is not. For a device that carries no other; about a second where memory is slow.
+
+    Raises UsageError where the device cannot be read.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            size = os.lseek(fd, 0, os.SEEK_END)
+            # One range after the other, and on a small device they overlap.
+            found = _first(fd, 0, min(HEAD, size))
+            found = _first(fd, max(0, size - TAIL), size) if found is None else found
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise UsageError(f"{path}: what it holds cannot be read: {error.strerror}") from error
+    return () if found is None else (Signature(DATA, DATA, found),)
+
+
+def _first(fd: int, start: int, end: int) -> int | None:
+    """The place of the first byte of [start, end) that is not zero. Raises OSError."""
+    with mmap.mmap(-1, _PIECE) as buffer:
+        while start < end:
+            with memoryview(buffer) as whole, whole[: end - start] as piece:
+                count = os.preadv(fd, [piece], start)
+                if not count:
+                    raise OSError(errno.EIO, f"it ends at byte {start}")
+                if len(places := np.flatnonzero(np.frombuffer(piece[:count], np.uint8))):
+                    return start + int(places[0])
+            start += count
+    return None
 
 
 def parse(output: bytes, path: Path | str) -> tuple[Signature, ...]:

@@ -46,6 +46,39 @@ def write(room: Path) -> None:
     (room / "deep" / "file").write_text("contents")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has directories of several users")
+@pytest.mark.parametrize("name", ["cache", "cache/daxcheck"])
+def test_the_cache_of_another_user_is_not_believed(home: Path, tmp_path: Path, name: str) -> None:
+    """`sudo -E` keeps XDG_CACHE_HOME and HOME: a plugin there would be loaded, and a kernel booted, by root."""
+    entry = cachedir.directory("plugin", "key", write)
+    os.chown(tmp_path / name, 65534, 65534)
+    said = rf"not root's alone: .*{name} belongs to user 65534: .*sudo without -E"
+    with pytest.raises(SetupError, match=said):
+        cachedir.directory("plugin", "key", write)
+    assert entry.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has directories of several users")
+def test_nothing_is_made_in_the_cache_of_another(home: Path, tmp_path: Path) -> None:
+    """Before it is refused: the way to it may lead anywhere."""
+    (tmp_path / "cache").symlink_to(tmp_path / "theirs/there")
+    (tmp_path / "theirs").mkdir()
+    os.chown(tmp_path / "theirs", 65534, 65534)
+    with pytest.raises(SetupError, match="theirs belongs to user 65534"):
+        cachedir.root()
+    assert list((tmp_path / "theirs").iterdir()) == []
+
+
+def test_a_cache_that_others_may_write_is_not_believed(home: Path) -> None:
+    """Whoever asks."""
+    cachedir.root()
+    home.chmod(0o777)
+    with pytest.raises(SetupError, match=f"others may write in {home}"):
+        cachedir.root()
+    home.chmod(0o755)
+    assert cachedir.root() == home
+
+
 def test_made_once_then_found(home: Path) -> None:
     """An entry is made by the first who asks and found by all others; nothing temporary stays."""
     made = []

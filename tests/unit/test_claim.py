@@ -17,11 +17,11 @@ import pytest
 
 from harness.errors import InfraError, UsageError
 from harness.model.units import PAGE, PMD
-from harness.target import claim, permit, signature
-from harness.target.claim import Claim, Writer
+from harness.target import armed, claim, permit, signature
+from harness.target.claim import Claim
 from harness.target.discover import Kind, Mode, PmemDevice
 from harness.target.permit import Permit
-from harness.target.signature import LABEL, UUID_PREFIX
+from harness.target.signature import ARMED_PREFIX, LABEL, UUID_PREFIX
 
 MIB = 1 << 20
 SIZE = 48 * MIB
@@ -232,6 +232,30 @@ def test_another_file_system_since_the_check(disk: Disk) -> None:
     refused(disk, held, "carries something since it was checked: ext4 .label other")
 
 
+def test_raw_data_since_the_check(disk: Disk) -> None:
+    """Between check and use somebody wrote what wipefs does not know: it is not lost, though the last byte is it."""
+    held = disk.claim()
+    with disk.node.open("r+b") as file:
+        file.seek(SIZE - 1)
+        file.write(b"x")
+    refused(disk, held, "carries data of no known kind")
+
+
+def test_raw_data_before_the_first_write(disk: Disk) -> None:
+    """It counts as long as nothing of daxcheck's lies there, and no longer."""
+    with disk.claim() as held:
+        with disk.node.open("r+b") as file:
+            file.write(b"x")
+        with pytest.raises(UsageError, match="data of no known kind"), held.writing():
+            raise AssertionError
+        with disk.node.open("r+b") as file:
+            file.write(b"\0")
+        with held.writing() as writer:
+            writer.write(PAGE, b"y" * PAGE)
+        with held.writing() as writer:
+            writer.write(PAGE, b"z" * PAGE)
+
+
 def test_a_named_file_system_is_given_up(disk: Disk) -> None:
     """What was named may go, and what daxcheck made instead of it may go any time; a stranger in between may not."""
     disk.format()
@@ -245,6 +269,23 @@ def test_a_named_file_system_is_given_up(disk: Disk) -> None:
         disk.format("other", "0bcc3f83-a84c-4dd0-b529-f184b72eb8ab")
         with pytest.raises(UsageError, match="label other"), held.writing():
             raise AssertionError
+
+
+def test_an_armed_run_that_may_be_lost(disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it is named, it goes, and what is written instead is no such run, or another."""
+    monkeypatch.setattr(armed, "NOTES", tmp_path / "notes")
+    waits = f"{ARMED_PREFIX}001-000000000001"
+    disk.format(LABEL, waits)
+    with pytest.raises(UsageError, match="say --erase-signature armed"):
+        disk.claim()
+    with disk.claim("armed") as held:
+        for identity in (OURS, f"{ARMED_PREFIX}001-000000000002"):
+            with held.writing() as writer:
+                writer.zero(0, PMD)
+            disk.format(LABEL, identity)
+        with held.writing():
+            pass
+        assert held.vouch() == f"{ARMED_PREFIX}001-000000000002"
 
 
 def test_what_somebody_puts_there_before_the_mount_is_seen(disk: Disk) -> None:
@@ -277,6 +318,22 @@ def test_facts_that_changed_since(
     refused(disk, Claim(allowed, OWNED, disk.survey), said)
 
 
+def test_an_open_that_nobody_sees(disk: Disk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The driver counts more opens than are daxcheck's, and no device is in use: somebody has one open unseen."""
+    monkeypatch.setattr(permit, "SETTLE", 0.05)
+    monkeypatch.setattr(claim, "REFERENCES", tmp_path / "refcnt")
+    for count, said in (("2\n", ""), ("3\n", "open where it cannot be seen: nd_pmem counts 3 opens, of which 2")):
+        (tmp_path / "refcnt").write_text(count)
+        if said:
+            refused(disk, disk.claim(), said)
+        else:
+            with disk.claim():
+                pass
+    other = replace(disk.device, device=disk.device.device + 1, mounts=("/srv",))
+    with Claim(disk.permit(), OWNED, lambda: (*disk.survey(), other)):
+        pass
+
+
 def test_a_device_that_is_gone(disk: Disk) -> None:
     """Discovery does not know it any more."""
     refused(disk, Claim(disk.permit(), OWNED, lambda: ()), "it is gone")
@@ -305,42 +362,3 @@ def test_a_read_only_device(attach: Attach) -> None:
     """The kernel's own flag counts, whatever sysfs told before."""
     disk = attach("pmem0", SIZE, "--read-only")
     refused(disk, disk.claim(), "cannot be opened for writing|is read-only")
-
-
-@pytest.fixture
-def writer(tmp_path: Path) -> Iterator[Writer]:
-    """On a plain file, which takes no BLKZEROOUT."""
-    path = tmp_path / "file"
-    path.write_bytes(b"a" * 4 * MIB)
-    fd = os.open(path, os.O_RDWR)
-    yield Writer("/dev/pmem0", fd, 3 * MIB)
-    os.close(fd)
-
-
-def test_zeroing_without_the_ioctl(writer: Writer) -> None:
-    """Then zeroes are written."""
-    writer.zero(PAGE, 2 * MIB + PAGE)
-    assert writer.read(0, 3 * MIB) == b"a" * PAGE + bytes(2 * MIB) + b"a" * (MIB - PAGE)
-
-
-@pytest.mark.parametrize(
-    ("start", "end"), [(0, 3 * MIB + PAGE), (3 * MIB, 4 * MIB), (-PAGE, 0), (1, PAGE), (0, 100), (2 * PAGE, PAGE)]
-)
-def test_nothing_but_whole_owned_pages(writer: Writer, start: int, end: int) -> None:
-    """Neither read nor written nor zeroed."""
-    for attempt in (writer.read, writer.zero, lambda at, to: writer.write(at, bytes(max(0, to - at)) or b"x")):
-        with pytest.raises(InfraError, match="no range of whole pages"):
-            attempt(start, end)
-    assert writer.read(0, 3 * MIB) == b"a" * 3 * MIB
-
-
-def test_a_device_that_ends_early(tmp_path: Path) -> None:
-    """A short read is a failure of the device, not data."""
-    path = tmp_path / "file"
-    path.write_bytes(b"a" * MIB)
-    fd = os.open(path, os.O_RDWR)
-    try:
-        with pytest.raises(InfraError, match="the device ends there"):
-            Writer("/dev/pmem0", fd, 3 * MIB).read(0, 2 * MIB)
-    finally:
-        os.close(fd)

@@ -1,7 +1,10 @@
 """Laws of harness.target.discover and inuse, on trees that look like sysfs and /proc of Linux 6.1 to 7.3."""
 
 import os
+import re
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from harness.target import discover
 from harness.target.discover import Idle, Kind, Mode, PmemDevice
 from harness.target.signature import Signature
 
+ROOT = Path(__file__).resolve().parents[2]
 GIB = 1 << 30
 EXT4 = Signature("ext4", "filesystem", 0x438, "home", "5bcc3f83-a84c-4dd0-b529-f184b72eb8ab")
 
@@ -23,8 +27,14 @@ class Machine:
     def __init__(self, top: Path) -> None:
         self.sysfs, self.proc = top / "sys", top / "proc"
         (self.sysfs / "bus/nd/devices").mkdir(parents=True)
-        (self.proc / "self/ns").mkdir(parents=True)
-        (self.proc / "self/ns/mnt").symlink_to("mnt:[1]")
+        self.put(self.proc / "self", mountinfo="", status="Uid:\t0\t0\t0\t0\nCapEff:\t000001ffffffffff")
+        for path, space in (
+            ("self/ns/mnt", "mnt:[1]"), ("self/ns/pid", "pid:[4026531836]"), ("self/ns/user", "user:[4026531837]"),
+            ("1/ns/mnt", "mnt:[1]"),
+        ):  # fmt: skip
+            (self.proc / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.proc / path).symlink_to(space)
+        self.put(self.proc / "1/task/1")
         self.bus = self.sysfs / "devices/ACPI0012:00/ndbus0"
         self.put(self.bus, provider="ACPI.NFIT")
 
@@ -72,8 +82,15 @@ class Machine:
         """The usual: one NVDIMM in fsdax mode."""
         return self.disk(self.namespace(self.region(), "memory", "pfn0.0"))
 
-    def process(self, pid: int, mountinfo: str = "", namespace: str = "mnt:[1]") -> Path:
+    def partition(self, disk: Path) -> Path:
+        part = self.put(disk / f"{disk.name}p1", partition=1, dev="259:1")
+        self.put(part / "holders")
+        return part
+
+    def process(self, pid: int, mountinfo: str = "", namespace: str = "mnt:[1]", of: int = 0) -> Path:
+        """A process, or a thread of another."""
         path = self.put(self.proc / str(pid), mountinfo=mountinfo, comm="qemu")
+        (self.proc / f"{of or pid}/task/{pid}").mkdir(parents=True)
         (path / "ns").mkdir()
         (path / "ns/mnt").symlink_to(namespace)
         (path / "fd").mkdir()
@@ -160,8 +177,7 @@ def test_what_the_firmware_does_not_say_is_empty(machine: Machine) -> None:
 def test_parts_and_holders(machine: Machine) -> None:
     """Partitions are listed, and who holds them counts as holding the disk."""
     disk = machine.fsdax()
-    machine.put(disk / "pmem0p1", partition=1, dev="259:1")
-    machine.put(disk / "pmem0p1/holders/dm-3")
+    machine.put(machine.partition(disk) / "holders/dm-3")
     machine.put(disk / "holders/md0")
     assert (machine.device().partitions, machine.device().holders) == (("pmem0p1",), ("md0", "dm-3"))
 
@@ -184,7 +200,7 @@ OTHERS = "22 27 0:21 / /proc rw - proc proc rw\n27 1 254:0 / / rw - ext4 /dev/vd
 def test_mounts_of_every_namespace(machine: Machine) -> None:
     """A mount is found by device number or source, on the disk or a part of it, and where no other process sees it."""
     disk = machine.fsdax()
-    machine.put(disk / "pmem0p1", partition=1, dev="259:1")
+    machine.partition(disk)
     machine.put(machine.proc / "self", mountinfo=OTHERS + MOUNT)
     machine.process(7, MOUNT)  # the same namespace: told once
     machine.process(8, OTHERS + "40 35 259:1 / /inner rw - xfs /dev/x rw\n", "mnt:[8]")
@@ -192,6 +208,17 @@ def test_mounts_of_every_namespace(machine: Machine) -> None:
     assert machine.device().mounts == (
         "/srv/old data", "/inner in the mount namespace of process 8", "/sub in the mount namespace of process 9",
     )  # fmt: skip
+
+
+def test_mounts_of_a_thread_alone(machine: Machine) -> None:
+    """A thread may have a mount namespace of its own (unshare(2)), or outlive its leader, which is in none then."""
+    machine.fsdax()
+    leader = machine.process(7)
+    (leader / "ns/mnt").unlink()
+    (leader / "mountinfo").unlink()
+    machine.process(77, MOUNT, "mnt:[9]", of=7)
+    assert machine.device().mounts == ("/srv/old data in the mount namespace of process 7",)
+    assert machine.device().unseen == ()
 
 
 def test_nothing_of_other_devices(machine: Machine) -> None:
@@ -209,12 +236,99 @@ def test_swap_by_its_path(machine: Machine) -> None:
     assert machine.device().swaps == ("swap on /dev/pmem0",)
 
 
-def test_drivers_that_claim_nothing(machine: Machine) -> None:
-    """A loop device, or an NVMe target, has the device open without any holder showing."""
+DRIVERS = {
+    "block/loop3/loop/backing_file": ("/dev/pmem0", "backing file of loop device loop3"),
+    "kernel/config/nvmet/subsystems/nqn/namespaces/2/device_path": ("/dev/pmem0", "NVMe target nqn"),
+    "kernel/config/target/core/iblock_0/disk/udev_path": ("/dev/pmem0", "SCSI target disk"),
+    "kernel/config/target/core/fileio_1/image/info": (
+        "Status: ACTIVATED  Max Queue Depth: 128  SectorSize: 512  HwMaxSectors: 16384\n        TCM FILEIO ID: 1"
+        "        File: /dev/pmem0  Size: 1073741824  Mode: O_DSYNC Async: 0", "SCSI target image"),
+    "kernel/config/usb_gadget/g1/functions/mass_storage.0/lun.0/file": ("/dev/pmem0", "USB gadget g1"),
+    "bus/gadget/devices/gadget.0/lun0/file": ("/dev/pmem0", "USB gadget gadget.0"),
+    "class/udc/dummy_udc.0/device/gadget/lun0/file": ("/dev/pmem0", "USB gadget dummy_udc.0"),
+    "kernel/config/cluster/web/heartbeat/77D95EF51C0149D2823674FCC162CF8B/dev": (
+        "pmem0", "OCFS2 heartbeat of cluster web"),
+    "class/rnbd-server/ctl/devices/pmem0/block_dev/dev": ("259:0", "RNBD server, as pmem0"),
+    "bus/xen-backend/devices/vbd-3-51712/physical_device": ("103:0", "Xen backend vbd-3-51712"),
+}  # fmt: skip
+"""Where each tells what it has open: 259:0 is 103:0 in hexadecimal."""
+
+
+@pytest.mark.parametrize(("file", "told"), DRIVERS.items(), ids=DRIVERS.keys())
+def test_drivers_that_claim_nothing(machine: Machine, file: str, told: tuple[str, str]) -> None:
+    """They have the device open without any holder showing."""
     machine.fsdax()
-    machine.put(machine.sysfs / "block/loop3/loop", backing_file="/dev/pmem0")
-    machine.put(machine.sysfs / "kernel/config/nvmet/subsystems/nqn/namespaces/2", device_path="/dev/pmem0")
-    assert machine.device().users == ("backing file of loop device loop3", "NVMe target nqn")
+    place, _, name = file.rpartition("/")
+    machine.put(machine.sysfs / place, **{name: told[0]})
+    other = machine.sysfs / "kernel/config/target/core/pscsi_0/tape"
+    machine.put(other, info="SCSI Device Bus Location: 0", udev_path="")
+    assert (machine.device().users, machine.device().unseen) == ((told[1],), ())
+    machine.put(machine.sysfs / place, **{name: told[0].replace("pmem0", "pmem1").replace(":0", ":1")})
+    assert (machine.device().users, machine.device().unseen) == ((), ())
+
+
+def test_drivers_that_cannot_be_asked(machine: Machine) -> None:
+    """They are configured in configfs: where it is not mounted, or a file is strange, nobody knows what they have."""
+    machine.fsdax()
+    machine.put(machine.sysfs / "module/nvmet")
+    machine.put(machine.sysfs / "bus/xen-backend/devices/vbd-1-1", physical_device="?")
+    nvmet, xen = sorted(machine.device().unseen, reverse=True)
+    assert nvmet == "what nvmet has open: mount -t configfs none /sys/kernel/config"
+    assert xen.endswith("vbd-1-1/physical_device ('?' is not understood)")
+    machine.put(machine.sysfs / "kernel/config/nvmet")
+    assert len(machine.device().unseen) == 1
+
+
+STANDING = {
+    "user": ({"status": "Uid:\t1000\t1000\t1000\t1000\nCapEff:\t0000000000000000"}, "only root sees .* run as root"),
+    "capability": ({"status": "Uid:\t0\t0\t0\t0\nCapEff:\t000001fffff7ffff"}, "lacks CAP_SYS_PTRACE"),
+    "strange": ({"status": "Name: x"}, "cannot be told"),
+    "pid": ({"ns__pid": "pid:[4026532201]"}, "is a pid namespace of its own"),
+    "user namespace": ({"ns__user": "user:[4026532200]"}, "is a user namespace of its own"),
+    "mount": ({"ns__mnt": "mnt:[2]"}, "is a mount namespace of its own"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("facts", "said"), STANDING.values(), ids=STANDING.keys())
+def test_who_cannot_see_all_is_told_once(machine: Machine, facts: dict[str, str], said: str) -> None:
+    """Another user, one in a container, or root without its capabilities: what they do not see is not idle."""
+    machine.fsdax()
+    for name, value in facts.items():
+        path = machine.proc / "self" / name.replace("__", "/")
+        path.unlink()
+        path.symlink_to(value) if "__" in name else path.write_text(value)
+    (machine.process(7) / "maps").mkdir()  # what also cannot be read
+    (unseen,) = machine.device().unseen
+    assert re.search(said, unseen)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes others")
+@pytest.mark.parametrize(("argv", "said"), [
+    (["setpriv", "--reuid=65534", "--clear-groups"], "only root"),
+    (["unshare", "--pid", "--fork", "--mount-proc"], "pid namespace"),
+    (["unshare", "--user", "--map-root-user"], "user namespace"),
+    (["setpriv", "--bounding-set=-sys_ptrace"], "lacks CAP_SYS_PTRACE"),
+], ids=["user", "pid", "user namespace", "capability"])  # fmt: skip
+def test_the_kernel_tells_who_cannot_see_all(argv: list[str], said: str) -> None:
+    """Real processes, of whose standing the kernel's own files tell."""
+    code = "from harness.target import inuse; print(inuse.standing(inuse.REAL))"
+    done = subprocess.run([*argv, sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    if done.returncode and "unshare" in argv:
+        pytest.skip(done.stderr)
+    assert said in done.stdout, done.stderr
+
+
+def test_what_cannot_be_read_is_not_nothing(machine: Machine) -> None:
+    """Bad blocks, holders, and mounts whose files are not there or answer errors."""
+    disk = machine.fsdax()
+    (disk / "badblocks").unlink()
+    (disk / "holders").rmdir()
+    process = machine.process(7, namespace="mnt:[9]")
+    (process / "mountinfo").unlink()
+    (process / "mountinfo").mkdir()
+    blocks, holders, mounts = sorted(machine.device().unseen, key=lambda one: one.partition("the ")[2])
+    assert blocks.startswith("the bad blocks of pmem0") and holders.startswith("the holders of pmem0")
+    assert mounts.startswith("the mounts of qemu (process 7)")
 
 
 def test_programs_that_use_it_by_any_name(machine: Machine, tmp_path: Path) -> None:

@@ -49,6 +49,27 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["dossier.json"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has links of several users")
+def test_a_state_is_not_led_elsewhere(tmp_path: Path) -> None:
+    """Neither by a directory that is another user's link, nor by a link in the place of what is being written."""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "state").symlink_to(tmp_path / "etc")
+    os.chown(tmp_path / "state", 65534, 65534, follow_symlinks=False)
+    with MemFile("medium", MIB) as medium:
+        with pytest.raises(UsageError, match="state is a symbolic link of user 65534"):
+            dossier.write(tmp_path / "state", TOLD)
+        with pytest.raises(UsageError, match="state is a symbolic link of user 65534"):
+            dossier.keep(tmp_path / "state", medium)
+        (tmp_path / "etc/precious").write_text("precious")
+        for name in ("dossier.json", "medium.img", "dossier.json.new", "medium.img.new"):
+            (tmp_path / "plain").mkdir(exist_ok=True)
+            (tmp_path / "plain" / name).symlink_to(tmp_path / "etc/precious")
+        dossier.write(tmp_path / "plain", TOLD)
+        dossier.keep(tmp_path / "plain", medium)
+    assert (tmp_path / "etc/precious").read_text() == "precious" and len(list((tmp_path / "etc").iterdir())) == 1
+    assert dossier.read(tmp_path / "plain") == TOLD
+
+
 def test_what_a_dead_writer_left_is_no_dossier(tmp_path: Path) -> None:
     """A process that is killed at any byte of its writing leaves the dossier before, and the next write works."""
     dossier.write(tmp_path, TOLD)

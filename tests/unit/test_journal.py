@@ -36,6 +36,19 @@ def test_each_cell_is_a_line(tmp_path: Path) -> None:
         journal.close()
 
 
+@pytest.mark.parametrize("ending", ["jsonl", "prog", "console"])
+def test_no_link_is_followed(tmp_path: Path, ending: str) -> None:
+    """Whoever may write in the directory cannot have results written to another file."""
+    (tmp_path / "victim").write_text("precious")
+    results = tmp_path / "out"
+    results.mkdir()
+    name = "results" if ending == "jsonl" else stem(cell(Outcome.FAIL))
+    (results / f"{name}.{ending}").symlink_to(tmp_path / "victim")
+    with pytest.raises(UsageError, match="is a symbolic link: remove it"):
+        Journal(results).add(cell(Outcome.FAIL), "console")
+    assert (tmp_path / "victim").read_text() == "precious"
+
+
 @pytest.mark.parametrize("outcome", Outcome)
 def test_consoles_of_what_went_wrong(tmp_path: Path, outcome: Outcome) -> None:
     """Every cell leaves its Program; a cell that did not go as it should also its console's end."""

@@ -6,17 +6,23 @@ The rules take facts as data; names are real files, and /dev nodes of this machi
 import os
 import re
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.errors import UsageError
+from harness.model.device import Device
+from harness.model.observation import OpResult
+from harness.model.program import parse
 from harness.model.units import PMD
-from harness.target import permit
+from harness.target import armed, dossier, permit
 from harness.target.discover import Kind, Mode, PmemDevice
+from harness.target.dossier import Dossier, Phase
 from harness.target.permit import Permit
-from harness.target.signature import LABEL, UUID_PREFIX, Signature
+from harness.target.signature import ARMED_PREFIX, LABEL, UUID_PREFIX, Signature
 
 GIB = 1 << 30
 NUMBER = os.makedev(259, 0)
@@ -26,9 +32,17 @@ PMEM = PmemDevice(
 )  # fmt: skip
 EXT4 = Signature("ext4", "filesystem", 0x438, "home", "5bcc3f83-a84c-4dd0-b529-f184b72eb8ab")
 XFS = Signature("xfs", "filesystem", 0, "", "0bcc3f83-a84c-4dd0-b529-f184b72eb8ab")
+WAITS = Signature("xfs", "filesystem", 0, LABEL, f"{ARMED_PREFIX}001-000000000001")
 OURS = Signature("ext4", "filesystem", 0x438, LABEL, f"{UUID_PREFIX}8001-000000000001")
 TABLE = Signature("gpt", "partition-table", 512)
+DATA = Signature("data", "data", 4096)
 LVM = Signature("LVM2_member", "raid", 536)
+
+PROGRAM = parse("daxcheck program 1\ncreate f data\ncut_power\n")
+TOLD = Dossier(
+    Phase.ARMED, "test_x.py::test_y", PROGRAM, "xfs", 7, "6.12.95", "boot-1", Device.NVDIMM, "pmem0", GIB,
+    results=(OpResult(0), OpResult(1)),
+)  # fmt: skip
 
 USES = {
     "mounted": ({"mounts": ("/srv", "/x in the mount namespace of process 7")}, "mounted at /srv, /x in"),
@@ -39,6 +53,8 @@ USES = {
     "partitions": ({"partitions": ("pmem0p1", "pmem0p2")}, "has partitions (pmem0p1, pmem0p2)"),
     "loop": ({"users": ("backing file of loop device loop3",)}, "backing file of loop device loop3"),
     "open": ({"users": ("qemu-system-x86 (process 77)",)}, "qemu-system-x86 (process 77)"),
+    "unseen": ({"unseen": ("only root sees it",)}, "may be in use where this cannot be seen: only root sees it"),
+    "unseen, many": ({"unseen": ("a", "b", "c", "d", "e")}, "seen: a; b; c, and 2 more"),
     "read-only": ({"read_only": True}, "read-only"),
     "volatile": ({"kind": Kind.VOLATILE, "mode": Mode.RAW}, "volatile"),
     "raw": ({"mode": Mode.RAW, "dax": False}, "ndctl create-namespace -f -e namespace0.0 -m fsdax -a 2M"),
@@ -85,6 +101,19 @@ SIGNED: tuple[tuple[tuple[Signature, ...], str, str], ...] = (
     ((Signature("linux_raid_member", "raid", 4096),), "linux_raid_member", "part of something larger"),
     ((Signature("zfs_member", "filesystem", 4096),), "zfs_member", "part of something larger"),
     ((Signature("bcache", "other", 4096),), "bcache", "part of something larger"),
+    ((Signature("ceph_bluestore", "other", 0),), "ceph_bluestore", "part of something larger"),
+    ((Signature("btrfs", "filesystem", 65600),), "btrfs", "may be part of something larger: btrfs: make sure"),
+    ((Signature("bcachefs", "filesystem", 4120),), "bcachefs", "may be part of something larger"),
+    ((Signature("jbd", "other", 1080),), "jbd", "may be part of something larger"),
+    ((Signature("xfs_external_log", "other", 0),), "xfs_external_log", "may be part of something larger"),
+    ((DATA,), "", "carries data of no known kind (from byte 0x1000 on): if that may be lost, "
+                  "say --erase-signature data"),
+    ((DATA,), "data", ""),
+    ((DATA,), "ext4", "not ext4"),
+    ((WAITS,), "", ""),
+    ((WAITS,), "armed", ""),
+    ((OURS,), "armed", "not armed"),
+    ((), "data", "carries no signature, not data"),
 )  # fmt: skip
 
 
@@ -158,6 +187,62 @@ def test_the_right_device() -> None:
     assert of() == Permit(PMEM, frozenset())
 
 
+def test_a_device_that_only_looks_blank() -> None:
+    """Where no signature is, the bytes are asked, once all else is well; where one is, it is what must be named."""
+    with pytest.raises(UsageError, match="say --erase-signature data"):
+        permit.of("/dev/pmem0", NUMBER, "", lambda: (PMEM,), data=lambda path: (DATA,))
+    found = permit.of("/dev/pmem0", NUMBER, "data", lambda: (PMEM,), data=lambda path: (DATA,))
+    assert found.device.signatures == (DATA,)
+
+    def unasked(path: str) -> tuple[Signature, ...]:
+        raise AssertionError
+
+    permit.of("/dev/pmem0", NUMBER, "", lambda: (replace(PMEM, signatures=(OURS,)),), data=unasked)
+    permit.of("/dev/pmem0", NUMBER, "ext4", lambda: (replace(PMEM, signatures=(EXT4,)),), data=unasked)
+    with pytest.raises(UsageError, match="is mounted"):
+        permit.of("/dev/pmem0", NUMBER, "", lambda: (replace(PMEM, mounts=("/srv",)),), data=unasked)
+
+
+STATES: tuple[tuple[Phase | None, bool], ...] = (
+    (Phase.ARMED, True), (None, True), (Phase.ARMING, False), (Phase.DISARMED, False), (Phase.JUDGED, False),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("phase", "refused"), STATES)
+def test_an_armed_run_is_evidence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: Phase | None, refused: bool
+) -> None:
+    """Until it is judged, its device is refused, with where its state is; so it is when nobody knows that."""
+    monkeypatch.setattr(armed, "NOTES", tmp_path / "notes")
+    state = tmp_path / "state"
+    if phase is not None:
+        dossier.write(state, replace(TOLD, phase=phase, uuid=WAITS.uuid if phase is not Phase.ARMING else ""))
+        assert armed.note(WAITS.uuid, state) == ""
+    if not refused:
+        assert of(signatures=(WAITS,)).device.armed == ""
+        return
+    said = f"is not judged yet: daxcheck judge {state};" if phase else "nothing here says where its state is"
+    with pytest.raises(UsageError, match=f"--target /dev/pmem0: holds .*{said}.*say --erase-signature armed"):
+        of(signatures=(WAITS,))
+    with pytest.raises(UsageError, match="holds "):
+        of(signatures=(WAITS, EXT4), types="ext4")
+    assert of(types="armed", signatures=(WAITS,)).types == {"armed"}
+    assert of(types="xfs,armed", signatures=(WAITS,)).types == {"xfs", "armed"}
+    with pytest.raises(UsageError, match="say --erase-signature armed,ext4"):
+        of(types="armed", signatures=(WAITS, EXT4))
+
+
+def test_an_armed_run_whose_state_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A note that cannot be read, or a state that is not there now, as on a disk that is not mounted, is no leave."""
+    monkeypatch.setattr(armed, "NOTES", tmp_path / "notes")
+    armed.note(WAITS.uuid, tmp_path / "gone")
+    with pytest.raises(UsageError, match=f"whose state in {tmp_path}/gone cannot be read"):
+        of(signatures=(WAITS,))
+    (tmp_path / f"notes/{WAITS.uuid}.json").write_text("{")
+    with pytest.raises(UsageError, match="cannot be read"):
+        of(signatures=(WAITS,))
+
+
 def test_another_node_of_the_same_device() -> None:
     """A node that somebody made under another name is refused: the kernel's name is the one to say."""
     with pytest.raises(UsageError, match="another name of /dev/pmem0"):
@@ -204,6 +289,26 @@ def test_who_stays_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(permit, "SETTLE", 0.05)
     with pytest.raises(UsageError, match="qemu"):
         of(users=("qemu (process 7)",))
+
+
+def test_what_is_not_seen_for_a_moment_is_looked_at_again() -> None:
+    """A descriptor that was just sent is received soon."""
+    unseen = [("1 descriptors that were sent",), ()]
+    found = permit.of("/dev/pmem0", NUMBER, "", lambda: (replace(PMEM, unseen=unseen.pop(0)),))
+    assert found.device.unseen == () and unseen == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another")
+def test_only_root_is_permitted() -> None:
+    """A user whom the group of the node lets open it does not see who else has it open."""
+    code = "import sys; from harness.target import permit; permit.check('/dev/loop0', '/dev/loop0')"
+    if not Path("/dev/loop0").exists():
+        pytest.skip("no block device")
+    done = subprocess.run(
+        ["setpriv", "--reuid=65534", "--regid=6", "--clear-groups", sys.executable, "-c", code], capture_output=True,
+        text=True, cwd=Path(__file__).resolve().parents[2], timeout=60,
+    )  # fmt: skip
+    assert "UsageError: --target /dev/loop0: only root sees who else uses it: run as root" in done.stderr
 
 
 def test_a_device_with_other_marks() -> None:

@@ -1,12 +1,14 @@
 """Laws of harness.target.signature, with the real wipefs on files that hold what real tools and formats put there."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from harness.errors import UsageError
 from harness.target import signature
+from harness.target.local import OWNED
 from harness.target.signature import LABEL, UUID_PREFIX, Signature
 
 OURS = f"{UUID_PREFIX}8001-000000000001"
@@ -116,6 +118,102 @@ def raid(disk: Path) -> None:
     put(disk, sector * 512, bytes(block))
 
 
+def gpt(disk: Path) -> None:
+    """The header of a GPT of 4 KiB sectors (UEFI 2.10, 5.3.2), in its second sector; there is no MBR."""
+    put(disk, 4096, b"EFI PART" + bytes((0, 0, 1, 0, 92)))
+
+
+def partition(disk: Path) -> None:
+    """An ext4 in a partition whose table is gone."""
+    make("mkfs.ext4", "-q", "-F", "-E", "offset=1048576", disk, "16m")
+
+
+def ext4(disk: Path) -> None:
+    """An ext4 whose first block is gone."""
+    make("mkfs.ext4", "-q", "-F", "-b", "4096", disk)
+    put(disk, 0, bytes(4096))
+
+
+def xfs(disk: Path) -> None:
+    """An xfs whose first block is gone: libblkid asks for no other superblock."""
+    with disk.open("r+b") as file:
+        file.truncate(320 * MIB)
+    make("mkfs.xfs", "-q", "-f", disk)
+    put(disk, 0, bytes(4096))
+
+
+def raw(disk: Path) -> None:
+    put(disk, 20 * MIB + 5, b"x")
+
+
+def end(disk: Path) -> None:
+    with disk.open("r+b") as file:
+        file.truncate(600 * MIB)
+    put(disk, 599 * MIB, b"x")
+
+
+@pytest.mark.parametrize(("write", "first"), [
+    (gpt, 4096), (partition, MIB + 1024), (ext4, 4096), (xfs, 4096), (raw, 20 * MIB + 5), (end, 599 * MIB),
+])  # fmt: skip
+def test_what_wipefs_does_not_know_is_data(disk: Path, write: Callable[[Path], None], first: int) -> None:
+    """wipefs is silent, and yet there is something to lose."""
+    assert signature.read(disk) == () and signature.data(disk) == ()
+    write(disk)
+    assert signature.read(disk) == ()
+    (found,) = signature.data(disk)
+    assert found.type == "data" and not found.ours and first <= found.offset <= first + 4096
+    assert f"data of no known kind (from byte {found.offset:#x} on)" == str(found)
+
+
+def test_only_both_ends_are_looked_at(disk: Path) -> None:
+    """What is read is bounded, whatever the size of the device; what a run writes is all of it."""
+    size = signature.HEAD + 8 * MIB
+    with disk.open("r+b") as file:
+        file.truncate(size)
+    put(disk, signature.HEAD, b"x" * 7 * MIB)
+    assert signature.data(disk) == () and OWNED <= signature.HEAD
+    put(disk, size - signature.TAIL, b"x")
+    assert signature.data(disk) == (Signature("data", "data", size - signature.TAIL),)
+    put(disk, signature.HEAD - 1, b"x")
+    assert signature.data(disk) == (Signature("data", "data", signature.HEAD - 1),)
+
+
+def test_what_cannot_be_looked_at_is_not_blank(tmp_path: Path) -> None:
+    """No device, no answer; nor is a directory blank."""
+    for path in (tmp_path / "absent", tmp_path):
+        with pytest.raises(UsageError, match="cannot be read"):
+            signature.data(path)
+
+
+def btrfs(disk: Path) -> None:
+    """The magic of a btrfs superblock (struct btrfs_super_block), with its checksum (crc32c) and its sizes."""
+    block = bytearray(4096)
+    block[32:36] = b"\1\2\3\4"
+    block[48:56] = (65536).to_bytes(8, "little")
+    block[64:72] = b"_BHRfS_M"
+    block[128:136] = (1).to_bytes(8, "little")
+    block[144:152] = (4096).to_bytes(4, "little") * 2
+    crc = 0xFFFFFFFF
+    for byte in block[32:]:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    block[:4] = (crc ^ 0xFFFFFFFF).to_bytes(4, "little")
+    put(disk, 65536, bytes(block))
+
+
+def jbd(disk: Path) -> None:
+    make("mke2fs", "-q", "-F", "-O", "journal_dev", disk)
+
+
+@pytest.mark.parametrize("write", [btrfs, jbd])
+def test_what_may_be_one_of_several(disk: Path, write: Callable[[Path], None]) -> None:
+    """As libblkid calls them: a file system on several devices, the journal of another."""
+    write(disk)
+    (found,) = signature.read(disk)
+    assert found.type == write.__name__ and found.possible_member and not found.member
+
+
 @pytest.mark.parametrize(("write", "kind"), [(lvm, "LVM2_member"), (raid, "linux_raid_member")])
 def test_members_are_told_apart(disk: Path, write: object, kind: str) -> None:
     """A part of LVM or MD, at either end of the device, is no file system of its own."""
@@ -129,6 +227,16 @@ def test_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     """No device, no answer."""
     with pytest.raises(UsageError, match="cannot be read"):
         signature.read(tmp_path / "absent")
+
+
+def test_the_tool_is_the_systems(disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program of that name that comes first in PATH and finds nothing is not asked."""
+    make("mkswap", "-q", disk)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/wipefs").write_text("#!/bin/sh\n")
+    (tmp_path / "bin/wipefs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    assert types(disk) == ["swap"]
 
 
 def test_through_a_descriptor(disk: Path) -> None:

@@ -5,11 +5,13 @@ sectors of which disk daxcheck has written; what the steps have done is undone a
 """
 
 import contextlib
+import ctypes
 import fcntl
 import json
 import mmap
 import os
 import signal
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +20,8 @@ from harness.agent import layout, mapper, syscalls
 from harness.deadline import Deadline, poll
 from harness.errors import UsageError
 from harness.model.units import PAGE
-from harness.target import claim, permit
+from harness.target import claim, permit, signature
+from tests import holders
 
 PMEM, OTHER = "/dev/pmem0", "/dev/pmem1"
 FILE_SYSTEM = 64 << 20
@@ -136,6 +139,44 @@ def nobody() -> None:
     os.seteuid(65534)
 
 
+def group_disk() -> None:
+    """Become a user whom the group of the node lets write to it, as udev makes it for group disk."""
+    sh(f"chgrp 6 {PMEM} && chmod 660 {PMEM}", f"chgrp 0 {PMEM} && chmod 600 {PMEM}")
+    undo.callback(os.setegid, 0)
+    os.setegid(6)
+    nobody()
+    os.close(os.open(PMEM, os.O_RDWR))
+
+
+def hidden(how: str) -> None:
+    process = holders.start(how, PMEM)
+    undo.callback(process.wait)
+    undo.callback(process.kill)
+
+
+def elsewhere() -> None:
+    """Be in another mount namespace than process 1."""
+    undo.callback(os.chdir, Path.cwd())
+    undo.callback(ctypes.CDLL(None).setns, os.open("/proc/self/ns/mnt", os.O_RDONLY), 0)
+    syscalls.private_mounts()
+
+
+def size() -> int:
+    return int(Path(f"/sys/block/{Path(PMEM).name}/size").read_text()) * 512
+
+
+def clear(path: str, offset: int, length: int) -> None:
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    fcntl.ioctl(fd, claim.BLKZEROOUT, struct.pack("=QQ", offset, length))
+    os.close(fd)
+
+
+def xfs() -> None:
+    """An xfs that has lost its first block."""
+    sh(f"mkfs.xfs -q -f {PMEM}")
+    put(bytes(PAGE))
+
+
 # Attempts
 
 
@@ -196,11 +237,12 @@ def attempt(target: str, erase: str, types: str, checked: str, claimed: str) -> 
 
 def main() -> None:
     claim.LOCK_WAIT = permit.SETTLE = 0.5
+    signature.HEAD = FILE_SYSTEM
     sh("mkdir -p /mnt/a")
     for wanted in json.loads(sys.argv[1]):
         name, before, _ = (wanted.pop(key) for key in ("name", "before", "words"))
         for path in (PMEM, OTHER):
-            put(bytes(64 << 10), path=path)
+            clear(path, 0, FILE_SYSTEM)
         said, sectors = "", dict[str, int]()
         try:
             with undo:

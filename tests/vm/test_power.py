@@ -7,6 +7,7 @@ that disk, too, only what was persisted is left.
 import contextlib
 import dataclasses
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 
@@ -76,8 +77,13 @@ def test_a_loss_is_found_after_a_real_cut(box: Callable[[Kernel], Box], kernel_6
     here = box(kernel_6_12)
     here.arm("--fs ext4")
     here.cut_and_boot()
+    run = "daxcheck run --target /dev/pmem0 --erase /dev/pmem0 --fs ext4 -k page_inside"
+    code, said = here.run(run)
+    assert code == 2 and "holds a run that was armed" in said and "--erase-signature armed" in said, said
     code, said = here.run(f"daxcheck judge {STATE} --results {KEEP}/results")
     assert code == 1, said
+    (told,) = re.findall("^.*recovery writes to it$", said, re.MULTILINE)
+    assert "/dev/pmem0 holds the file system" in told and said.index(told) < said.index("511 of 512")
     assert "511 of 512 pages of data[0..2M) hold the older store" in said
     assert "ext4_punch_hole" in said
     (line,) = here.check(f"cat {KEEP}/results/results.jsonl").splitlines()
@@ -90,6 +96,9 @@ def test_a_loss_is_found_after_a_real_cut(box: Callable[[Kernel], Box], kernel_6
     assert code == 1, again
     assert f"judged before, under {release}: FAIL" in again
     assert "511 of 512 pages" in again
+    assert "testable: daxcheck run --target /dev/pmem0" in here.run("daxcheck doctor")[1]
+    code, said = here.run(f"sed -i s/judged/armed/ {STATE}/dossier.json && {run}")
+    assert code == 2 and f"which is not judged yet: daxcheck judge {STATE};" in said, said
 
 
 @pytest.mark.nightly

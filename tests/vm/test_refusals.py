@@ -66,7 +66,7 @@ USES = (
             "mkfs(); mount_elsewhere()", types="ext4"),
     Attempt("mounted nowhere to be seen", UNSEEN, "mkfs(); mount_lazily()", types="ext4"),
     Attempt("partition", "has partitions (pmem0p1)", "partition()"),
-    Attempt("journal of a mounted ext4", UNSEEN, "journal()", types="jbd"),
+    Attempt("journal of a mounted ext4", "may be part of something larger: jbd", "journal()", types="jbd"),
     Attempt("swap", "is in use as swap on /dev/pmem0", "swap()", types="swap"),
     Attempt("held by dm", "is held by dm-0", "join()"),
     Attempt("backs a loop device", "is in use: backing file of loop device loop0", "loop(PMEM)"),
@@ -75,11 +75,23 @@ USES = (
             "node('/run/mine', 'pmem0'); hold('exec 3<>/run/mine')"),
     Attempt("mapped, not open", "is in use: python", "hold_mapped()"),
     Attempt("locked", "is locked by another program", "lock()"),
+    Attempt("open by root, asked by group disk", "only root sees who else uses it",
+            "hold('exec 3<>/dev/pmem0'); group_disk()"),
+    Attempt("open in a thread alone", "is in use: python", "hidden('own_table')"),
+    Attempt("open, its main thread ended", "is in use: python", "hidden('no_leader')"),
+    Attempt("sent, not received", "cannot be seen: 1 descriptors that were sent to python", "hidden('sent')"),
+    Attempt("sent to a socket that nobody shows", "is open where it cannot be seen: nd_pmem counts 3 opens",
+            "hidden('buried')"),
+    Attempt("registered with an io_uring", "is in use: io_uring of python", "hidden('registered')"),
 )  # fmt: skip
 CONTENTS = (
     Attempt("ext4", "carries ext4 (label home", "mkfs()"),
     Attempt("ext4, xfs named", "not xfs: is it the device that you mean?", "mkfs()", types="xfs"),
     Attempt("partition table", "--erase-signature dos", "put(TABLE, 446)"),
+    Attempt("GPT of 4 KiB sectors", "say --erase-signature data", "put(b'EFI PART' + bytes((0, 0, 1, 0, 92)), 4096)"),
+    Attempt("ext4 without its first block", "say --erase-signature data", "mkfs(); put(bytes(4096))"),
+    Attempt("data at the end", "say --erase-signature data",
+            "put(b'x', size() - 1); undo.callback(clear, PMEM, size() - 4096, 4096)"),
     Attempt("part of LVM, named", "is part of something larger: LVM1_member", "put(b'HM\\1\\0')", types="LVM1_member"),
 )  # fmt: skip
 RACES = (
@@ -97,7 +109,16 @@ RACES = (
 VARIANTS = (
     called("a partition", "is a partition of /dev/pmem0", "/dev/pmem0p1", "partition()"),
     Attempt("read-only", "is read-only", "freeze()"),
-    Attempt("unreadable", "its signatures cannot be read", "mkfs(); nobody()", types="ext4"),
+    Attempt("another user", "only root sees who else uses it", "mkfs(); nobody()", types="ext4"),
+    Attempt("mount namespace of its own", "is a mount namespace of its own", "elsewhere()"),
+    Attempt("mapped, its main thread ended", "is in use: python", "hidden('no_leader_mapped')"),
+    Attempt("sent, not accepted", "1 descriptors that were sent", "hidden('sent_unaccepted')"),
+    Attempt("ext4 at 1 MiB", "say --erase-signature data", "mkfs(more='-E offset=1048576')"),
+    Attempt("xfs without its first block", "say --erase-signature data", "xfs()"),
+    Attempt("raw data", "say --erase-signature data", "put(b'x', 60 << 20)"),
+    Attempt("nothing, data named", "carries no signature, not data", types="data"),
+    Attempt("checked, then raw data", "carries data of no known kind", checked="put(b'x', 60 << 20)"),
+    Attempt("held, then raw data", "carries data of no known kind", claimed="put(b'x', 60 << 20)"),
     Attempt("checked, then taken by dm", "is claimed: dm-0", checked="join()"),
     called("a device made of it", "is a device-mapper device, not persistent memory", "/dev/dm-0", "join()"),
     Attempt("name on another pmem", "is another name of /dev/pmem1", "away(); node(PMEM, 'pmem1')"),
@@ -125,6 +146,7 @@ ATTEMPTS = (*NAMES, *USES, *CONTENTS, *RACES)
 CONTROLS = (
     Attempt("nothing in the way", ""),
     Attempt("ext4, named", "", "mkfs()", types="ext4"),
+    Attempt("raw data, named", "", "put(b'x', 60 << 20)", types="data"),
     Attempt("held, then its name is another's", "", claimed="away(); node(PMEM, 'pmem1')"),
     Attempt("nothing in the way at last", ""),
 )

@@ -1,0 +1,59 @@
+"""Armed runs, by the devices that hold them: none is erased before it is judged.
+
+`daxcheck arm` gives its file system a UUID that says so. Where its dossier lies, which tells how far it has come,
+stands in a note of this machine. A note that is lost, as on a machine that keeps nothing in /var, leaves the UUID.
+"""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from harness import place
+from harness.errors import UsageError
+from harness.target import dossier
+from harness.target.discover import PmemDevice
+from harness.target.dossier import Phase
+
+NOTES = Path("/var/lib/daxcheck/armed")
+LIMIT = 1 << 14
+"""Bytes of the longest note that is read."""
+
+
+def note(uuid: str, folder: Path) -> str:
+    """Put down that the dossier of the run on the file system `uuid` is in `folder`; why that cannot be, empty if done.
+
+    No run needs the note: it only tells people where to look.
+    """
+    data = json.dumps({"state": str(folder.absolute())}).encode()
+    try:
+        with place.opened(NOTES) as notes:
+            place.write(notes, f"{uuid}.json", data)
+            os.fsync(notes)
+    except (OSError, UsageError) as error:
+        return f"{NOTES}: the place of the state is not noted there: {error}"
+    return ""
+
+
+def known(device: PmemDevice) -> PmemDevice:
+    """The device with what is known of a run that was armed on it."""
+    told = [words for one in device.signatures if one.armed and (words := state(one.uuid))]
+    return replace(device, armed=told[0]) if told else device
+
+
+def state(uuid: str) -> str:
+    """What is known of the run that was armed on the file system `uuid`; empty when its verdict needs it no more."""
+    try:
+        folder = Path(json.loads((NOTES / f"{uuid}.json").read_bytes()[:LIMIT])["state"])
+    except FileNotFoundError:
+        return "a run that was armed, and nothing here says where its state is: look for it, and daxcheck judge that"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"a run that was armed, and {NOTES}/{uuid}.json, which names its state, cannot be read ({error})"
+    try:
+        told = dossier.read(folder)
+    except UsageError as error:
+        return f"a run that was armed, whose state in {folder} cannot be read ({error})"
+    # A state that went on to another run was of one that never came to its cut: arm lets no other go.
+    if told.uuid == uuid and told.phase is Phase.ARMED:
+        return f"the armed run of {told.scenario}, which is not judged yet: daxcheck judge {folder}"
+    return ""
