@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from uuid import UUID
 
+from harness import hosttool
 from harness.errors import InfraError, Refused, SetupError
 from harness.memfile import MemFile
 from harness.target.filesystem import UNKNOWN, FileSystem
@@ -32,7 +33,7 @@ def make(system: FileSystem, medium: MemFile, number: UUID) -> None:
         raise SetupError(f"{name} is missing: scripts/setup installs it")
     id = UUID_PREFIX + str(number)[len(UUID_PREFIX) :]
     marks = [word.format(id=id) for word in _MARKS[system.name]]
-    argv = ["setpriv", "--pdeathsig", "KILL", tool, *options, *marks, str(medium.path)]
+    argv = hosttool.bound([tool, *options, *marks, str(medium.path)])
     try:
         done = subprocess.run(
             argv, pass_fds=(medium.fd,), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
