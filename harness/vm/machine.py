@@ -130,7 +130,7 @@ class Plan:
 
 
 def command(plan: Plan, nvdimm: MemFile, console: MemFile, monitor: int, channel: int) -> list[str]:
-    """The argument vector, to be bound to us (hosttool.bound). `monitor` and `channel` are connected sockets that QEMU inherits.
+    """The argument vector, yet to be bound to us. `monitor` and `channel` are connected sockets that QEMU inherits.
 
     Raises Refused when this QEMU cannot make such a machine.
     """
