@@ -1,12 +1,11 @@
 """The command line. Exit codes: 0 clean, 1 a violation was found, 2 usage or set-up, 3 infrastructure."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness import __version__, ending
-from harness.errors import EXIT_INFRA
+from harness.errors import EXIT_INFRA, EXIT_USAGE
 from harness.options import RUN
 
 EPILOG = """\
@@ -27,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ending.open_streams()
     try:
         with ending.signals():
-            code = _dispatch(_parser().parse_args(argv))
+            code = _command(argv)
             ending.flush()
             return code
     except ending.Ended as end:
@@ -41,10 +40,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_INFRA
     except Exception as error:
         told = ending.foreseen(error)
-        if told is None:
-            sys.stderr.write(ending.trace(error))
-        ending.last_words(str(told) if told else ending.unforeseen(error))
+        ending.last_words(str(told) if told else ending.unforeseen(error), "" if told else ending.trace(error))
         return told.exit_code if told else EXIT_INFRA
+
+
+def _command(argv: Sequence[str] | None) -> int:
+    try:
+        options = _parser().parse_args(argv)
+    except SystemExit as end:  # --help, or a word that argparse has refused
+        return end.code if isinstance(end.code, int) else EXIT_USAGE
+    return _dispatch(options)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -98,9 +98,9 @@ def flush() -> None:
         raise Unwritable(f"standard output cannot be written: {error.strerror}") from error
 
 
-def last_words(text: str) -> None:
+def last_words(text: str, trace: str = "") -> None:
     """Say why we end, after all that was said before, also where both streams end in one file, or cannot be written."""
-    for stream, words in ((sys.stdout, ""), (sys.stderr, f"daxcheck: {text}\n" if text else "")):
+    for stream, words in ((sys.stdout, ""), (sys.stderr, f"{trace}daxcheck: {text}\n" if text else "")):
         try:
             stream.write(words)
             stream.flush()
