@@ -20,6 +20,7 @@ from harness.model.program import Program, format, parse
 from harness.model.recorder import Recorder
 from harness.model.result import CellResult, Outcome
 from harness.report.journal import Journal
+from harness.target.locallab import running
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = "import sys; from harness.cli import main; sys.exit(main())"
@@ -241,3 +242,40 @@ def test_a_damaged_journal_ends_no_session(user: User) -> None:
     done = user.resume(user.place / "x.prog")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "is damaged, its cell runs again" in done.stdout and "INTERNALERROR" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize("text", ["daxcheck program 1\ncreate f data\nfallocate f 0 8M\n", KEPT[:-10], "\0"])
+def test_bad_files_alone_boot_nothing(user: User, text: str, workers: str) -> None:
+    """All files are read before anything is formatted or booted; one line for each, exit code 2."""
+    files = [user.place / "bad.prog", user.place / "worse.prog"]
+    for path in files:
+        path.write_text(text)
+    before = user.areas
+    done = user.resume(*files, "-n", workers)
+    assert done.returncode == 2, done.stdout + done.stderr
+    errors = [line for line in done.stdout.splitlines() if line.startswith("ERROR ")]
+    assert [str(path) in line for path, line in zip(files, sorted(errors), strict=True)] == [True, True]
+    assert user.areas == before and not user.booted
+
+
+def test_a_bad_file_does_not_hide_the_others(user: User) -> None:
+    """The others count, and the exit code is 2 at the end."""
+    (user.place / "bad.prog").write_text("daxcheck program 1\ncreate f d/x\n")
+    (user.place / "x.prog").write_text(KEPT)
+    user.judged("x.prog", KEPT)
+    done = user.resume(user.place / "bad.prog", user.place / "x.prog")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "path 'd/x' is no plain name" in done.stdout and "x.prog    ok" in done.stdout
+
+
+def test_two_builds_of_the_running_kernel_differ(tmp_path: Path) -> None:
+    """On real pmem too a kernel that was built and booted again is another, whatever its release."""
+    assert running() == running()
+    digests = set()
+    for build, notes in ((b"#1 SMP", b"id"), (b"#2 SMP", b"id"), (b"#2 SMP", b"another id")):
+        for name, text in (("proc/version", b"Linux version 6.1.0 " + build), ("sys/kernel/notes", notes)):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(text)
+        digests.add(running(tmp_path))
+    assert len(digests) == 3
