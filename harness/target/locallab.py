@@ -75,8 +75,8 @@ class LocalLab:
 
 
 def running(root: Path = Path("/")) -> str:
-    """A digest of the running kernel: two builds of one release differ in the number and date of /proc/version (proc(5))
-    and in the build ID of vmlinux (Documentation/ABI/testing/sysfs-kernel-notes). A module built again is not seen."""
+    """A digest of this kernel. Two builds of one release differ in the number and date of /proc/version (proc(5))
+    and in vmlinux's build ID (Documentation/ABI/testing/sysfs-kernel-notes). A module built again is not seen."""
     texts = []
     for name in ("proc/version", "sys/kernel/notes"):
         with contextlib.suppress(OSError):
