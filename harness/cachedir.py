@@ -35,7 +35,6 @@ Make = Callable[[Path], None]
 """Fills the empty directory that it is given."""
 
 _FULL = {errno.ENOSPC: "no space left", errno.EDQUOT: "quota exceeded"}
-_FORBIDDEN = {errno.EROFS: "read-only file system", errno.EACCES: "permission denied", errno.ENOTDIR: "no directory"}
 
 
 class DamagedEntry(InfraError):
@@ -53,16 +52,46 @@ class _File:
 def root() -> Path:
     """The cache directory, made if missing. Raises SetupError when it cannot be, or others could write there: what it
     holds is loaded into QEMU, booted, and believed."""
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG base directory specification: a relative path is invalid and to be ignored.
-    base = Path(home) if home.startswith("/") else Path.home() / ".cache"
-    path = base / "daxcheck"
-    with _explained(path):
+    path = _place()
+    try:
         path = path.resolve()
         if shared := place.shared(path):
             raise SetupError(f"the cache at {path} is not {_whose()[0]} alone: {shared}: {_whose()[1]}")
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refusal(path, error) from error
     return path
+
+
+def _place() -> Path:
+    """Where the cache lies, whether it is there or not."""
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG base directory specification: a relative path is invalid and to be ignored.
+    try:
+        base = Path(home) if home.startswith("/") else Path.home() / ".cache"
+    except RuntimeError as error:
+        raise SetupError("no home directory for the cache: set HOME, or XDG_CACHE_HOME to a directory") from error
+    return base / "daxcheck"
+
+
+def trouble(error: OSError) -> SetupError | None:
+    """The error to tell instead of one that an access to a file of the cache met; None if it is about another file."""
+    places = (_place(), _place().resolve())
+    for name in (error.filename, error.filename2):
+        if isinstance(name, str | bytes | os.PathLike):
+            path = Path(os.fsdecode(name))
+            if any(path.is_relative_to(one) for one in places):
+                return _refusal(path, error)
+    return None
+
+
+def _refusal(path: Path, error: OSError) -> SetupError:
+    """What the user is told: the place, what is wrong with it, the remedy."""
+    what = _FULL.get(error.errno or 0) or (error.strerror or str(error)).lower()
+    remedy = "free some, or point XDG_CACHE_HOME" if error.errno in _FULL else "point XDG_CACHE_HOME"
+    if error.errno == errno.ENOENT:
+        remedy = "run again, if another daxcheck has removed it, or point XDG_CACHE_HOME"
+    return SetupError(f"{what} for the cache at {path}: {remedy} at a directory you may write")
 
 
 def _whose() -> tuple[str, str]:
@@ -288,9 +317,8 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        ours = str(error.filename).startswith(str(path.parent))
-        what = _FULL.get(error.errno or 0) or (_FORBIDDEN.get(error.errno or 0) if ours else None)
-        if what is None:
+        if error.errno in _FULL:
+            raise _refusal(path, error) from error
+        if (told := trouble(error)) is None:
             raise
-        remedy = "free some, or point XDG_CACHE_HOME" if error.errno in _FULL else "point XDG_CACHE_HOME"
-        raise SetupError(f"{what} for the cache at {path}: {remedy} at a directory you may write") from error
+        raise told from error

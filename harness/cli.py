@@ -1,13 +1,11 @@
 """The command line. Exit codes: 0 clean, 1 a violation was found, 2 usage or set-up, 3 infrastructure."""
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import __version__
-from harness.errors import EXIT_INFRA, DaxcheckError
+from harness import __version__, ending
+from harness.errors import EXIT_INFRA, EXIT_USAGE
 from harness.options import RUN
 
 EPILOG = """\
@@ -19,29 +17,39 @@ examples:
   daxcheck shell --kernel 6.12 --fs xfs      look around in a guest with a DAX mount
 
 exit codes: 0 clean, 1 a violation was found, 2 usage or set-up, 3 infrastructure (nothing was judged)
+DAXCHECK_TRACE=1 in the environment shows the whole trace of an error that daxcheck did not foresee.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code. Every expected failure is one line on stderr."""
-    options = _parser().parse_args(argv)
+    """Run one command; returns the exit code. Whatever happens is at most one line on stderr, and 1 is a verdict's."""
+    ending.open_streams()
     try:
-        return _dispatch(options)
-    except DaxcheckError as error:
-        _tell(str(error))
-        return error.exit_code
+        with ending.signals():
+            code = _command(argv)
+            ending.flush()
+            return code
+    except ending.Ended as end:
+        ending.last_words(str(end))
+        return end.exit_code
     except KeyboardInterrupt:
-        _tell("interrupted; nothing is left running")
+        ending.last_words("interrupted; nothing is left running")
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        ending.last_words("")
         return EXIT_INFRA
+    except Exception as error:
+        told = ending.foreseen(error)
+        ending.last_words(str(told) if told else ending.unforeseen(error), "" if told else ending.trace(error))
+        return told.exit_code if told else EXIT_INFRA
 
 
-def _tell(text: str) -> None:
-    """Say a last line, after all that was said before it, also where both streams end in one file."""
-    sys.stdout.flush()
-    print(f"daxcheck: {text}", file=sys.stderr)
+def _command(argv: Sequence[str] | None) -> int:
+    try:
+        options = _parser().parse_args(argv)
+    except SystemExit as end:  # --help, or a word that argparse has refused
+        return end.code if isinstance(end.code, int) else EXIT_USAGE
+    return _dispatch(options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -56,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("list", help="list the scenarios")
     listing.add_argument("-k", dest="expression", default="", metavar="EXPR", help="only those that match (pytest -k)")
     commands.add_parser("ops", help="list the ops of a .prog file, with their arguments")
+    check = commands.add_parser("check", help="read .prog files, and say what is wrong with them; nothing is run")
+    check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a .prog file")
     commands.add_parser("cleanup", help="undo what a killed run on a real device has left behind")
     _arm_parser(commands.add_parser("arm", help="run a scenario on a real device up to a cut of this machine's power"))
     judge = commands.add_parser("judge", help="judge what a real power cut left of an armed run")
@@ -124,6 +134,10 @@ def _dispatch(options: argparse.Namespace) -> int:
             from harness.commands import ops
 
             return ops.main()
+        case "check":
+            from harness.commands import check
+
+            return check.main(options.files)
         case "cleanup":
             from harness.commands import cleanup
 

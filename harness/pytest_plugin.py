@@ -6,25 +6,28 @@ the cell's kernel and file system, and the verdict becomes the test's outcome.
 
 from collections import Counter
 from collections.abc import Generator, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.runner import runtestprotocol
 
+from harness import ending, progfile
 from harness.errors import DaxcheckError, UsageError
 from harness.kernel import cache
 from harness.kernel.kernel import Kernel
-from harness.model import program as programs
 from harness.model.device import find as find_device
 from harness.model.engine import Engine
 from harness.model.engine import find as find_engine
 from harness.model.program import Program
+from harness.model.program import format as format_program
 from harness.model.recorder import Recorder
-from harness.model.result import Outcome
+from harness.model.result import CellResult, Outcome
 from harness.options import RUN
-from harness.pytest_report import PREVIOUS, Reporter, attach, stop
+from harness.pytest_report import PREVIOUS, Faults, Reporter, attach, stop
 from harness.report import text
-from harness.report.journal import Journal, Key, key
+from harness.report.journal import Journal, identity, key
 from harness.target import filesystem, lab, permit, provision
 from harness.target.base import Say
 from harness.target.column import Column, Wanted
@@ -35,9 +38,17 @@ from harness.vm.machine import Accel, find_qemu
 
 KERNELS, JUDGED = "daxcheck-kernels", "daxcheck-judged"
 """What a session tells its worker processes: digests of the kernels, and the cells that need no run."""
+RESUMED = "daxcheck-resumed"
+"""What a worker tells its session: which of those cells it left out."""
 
 _lab = pytest.StashKey[Lab]()
-_judged = pytest.StashKey[list[Key]]()
+_judged = pytest.StashKey[dict[str, list[CellResult]]]()
+"""By cell, the results that an earlier session has of it."""
+_counted = pytest.StashKey[dict[str, int]]()
+"""By cell, how many there are; all that a worker knows of them."""
+_prepared = pytest.StashKey[bool]()
+_recorded = pytest.StashKey[list[Program]]()
+"""There while a scenario function is called only for what it records."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,24 +61,29 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "quick: a small set that covers every family")
     config.addinivalue_line("markers", "formats(word, ...): run on these formats of the file systems instead")
     config.addinivalue_line("markers", "layout(word, ...): run on these layouts of the device instead")
+    worker: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if worker is None:
+        config.pluginmanager.register(Faults(), "daxcheck-faults")
     if config.option.collectonly:
         return
-    worker: dict[str, Any] | None = getattr(config, "workerinput", None)
     try:
         if worker is None:
             _configure_session(config)
         else:
-            config.stash[_judged] = [(one[0], one[1], one[2], one[3], one[4]) for one in worker[JUDGED]]
+            config.stash[_counted] = worker[JUDGED]
             config.stash[_lab] = _make_lab(config, [cache.newest(digest) for digest in worker[KERNELS]], _quiet)
-    except DaxcheckError as error:
+    except (DaxcheckError, OSError) as error:
         stop(error)
 
 
 def _configure_session(config: pytest.Config) -> None:
     options = config.option
     journal = Journal(options.results) if options.results else None
-    config.stash[PREVIOUS] = journal.judged() if journal and options.resume else []
-    config.stash[_judged] = [key(result) for result in config.stash[PREVIOUS]]
+    config.stash[PREVIOUS] = []
+    config.stash[_judged] = {}
+    for result in journal.judged(_say) if journal and options.resume else ():
+        config.stash[_judged].setdefault(key(result), []).append(result)
+    config.stash[_counted] = {cell: len(results) for cell, results in config.stash[_judged].items()}
     if options.target or options.erase:
         config.stash[_lab] = _local_lab(config, _say)
     else:
@@ -109,7 +125,7 @@ def _engines(config: pytest.Config) -> list[Engine]:
 
 
 def _say(line: str) -> None:
-    print(f"  {line}", flush=True)
+    ending.say(f"  {line}")
 
 
 def _quiet(line: str) -> None:
@@ -120,7 +136,21 @@ def _quiet(line: str) -> None:
 def pytest_configure_node(node: Any) -> None:
     """Tell a worker what was resolved and judged, so that all collect the same. Only plain types reach it."""
     node.workerinput[KERNELS] = [kernel.digest for kernel in node.config.stash[_lab].kernels]
-    node.workerinput[JUDGED] = [[str(part) for part in key] for key in node.config.stash[_judged]]
+    node.workerinput[JUDGED] = node.config.stash[_counted]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker has ended: all have left out the same cells."""
+    if not node.config.stash[PREVIOUS]:
+        _resume(node.config, getattr(node, "workeroutput", {}).get(RESUMED, []))
+
+
+def _resume(config: pytest.Config, left_out: Iterable[str]) -> None:
+    """The results of these cells count as ones of this session."""
+    taken = Counter(left_out)
+    for cell, count in taken.items():
+        config.stash[PREVIOUS] += config.stash[_judged][cell][:count]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -129,13 +159,27 @@ def pytest_xdist_auto_num_workers() -> int:
     return pool.capacity()
 
 
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Take snapshots and format images before workers would all want them."""
-    config = session.config
-    if _lab in config.stash and not hasattr(config, "workerinput"):
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What is to be run is known, and read: without anything nothing is booted."""
+    broken = session.testsfailed and not session.config.option.continue_on_collection_errors
+    if session.items and not broken and not hasattr(session.config, "workerinput"):
+        _prepare(session.config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
+    """The same, where workers collect; none of them has begun to run."""
+    if ids:
+        _prepare(node.config)
+
+
+def _prepare(config: pytest.Config) -> None:
+    """Take snapshots and format images, once, before workers would all want them."""
+    if _lab in config.stash and not config.stash.get(_prepared, False):
+        config.stash[_prepared] = True
         try:
             config.stash[_lab].prepare()
-        except DaxcheckError as error:
+        except (DaxcheckError, OSError) as error:
             stop(error)
 
 
@@ -145,18 +189,59 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("column", columns, ids=map(str, columns))
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With --resume, leave out what the journal has: each judged cell stands for one run of it."""
-    judged: list[Key] = config.stash.get(_judged, [])
-    left, done = Counter(judged), []
+    """With --resume, leave out what the journal has: each judged cell stands for one run of it.
+
+    Last, when -k and -m have left out what they do: a result that this session did not ask for is none of it.
+    """
+    counted = config.stash.get(_counted, None)
+    if not counted:
+        return
+    left = Counter(counted)
+    programs, done, left_out = _Programs(), [], []
     for item in items:
-        key = _key(item)
-        if key is not None and left[key]:
-            left[key] -= 1
+        cell = _identity(item, programs.of(item))
+        if cell is not None and left[cell]:
+            left[cell] -= 1
             done.append(item)
+            left_out.append(cell)
     if done:
         items[:] = [item for item in items if item not in done]
         config.hook.pytest_deselected(items=done)
+    if (output := getattr(config, "workeroutput", None)) is not None:
+        output[RESUMED] = left_out
+    else:
+        _resume(config, left_out)
+
+
+class _Programs:
+    """The Programs of items, each scenario recorded once."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[Path, str], Program | None] = {}
+
+    def of(self, item: pytest.Item) -> Program | None:
+        """What the item would run; None if it is no cell, or its function does not come to its end."""
+        if isinstance(item, ProgramItem):
+            return item.program
+        if _column(item) is None:
+            return None
+        where = item.path, _scenario(item)
+        if where not in self._found:
+            self._found[where] = _record(item)
+        return self._found[where]
+
+
+def _record(item: pytest.Item) -> Program | None:
+    """Call a scenario function, with its fixtures, for what it records. The item can be run afterwards, like a flaky
+    test that is run again: there is no public way to it but runtestprotocol, which pytest-rerunfailures uses too."""
+    recorded = item.config.stash[_recorded] = []
+    try:
+        runtestprotocol(item, log=False, nextitem=None)
+    finally:
+        del item.config.stash[_recorded]
+    return recorded[0] if recorded else None
 
 
 def _columns(config: pytest.Config, wanted: Wanted = ANYTHING) -> list[Column]:
@@ -184,12 +269,15 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     outcome = yield
     recorder = pyfuncitem.funcargs.get("dax")
     if isinstance(recorder, Recorder):
-        _run(pyfuncitem, recorder.program())
+        if (recorded := pyfuncitem.config.stash.get(_recorded, None)) is not None:
+            recorded.append(recorder.program())
+        else:
+            _run(pyfuncitem, recorder.program())
     return outcome
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    return ProgramFile.from_parent(parent, path=file_path) if file_path.suffix == ".prog" else None
+    return ProgramFile.from_parent(parent, path=file_path) if file_path.suffix == progfile.SUFFIX else None
 
 
 class ProgramFile(pytest.File):
@@ -197,9 +285,9 @@ class ProgramFile(pytest.File):
 
     def collect(self) -> Iterable[pytest.Item]:
         try:
-            program = programs.parse(self.path.read_text())
-        except (OSError, UnicodeDecodeError, DaxcheckError) as error:
-            raise self.CollectError(f"{self.path}: {error}") from error
+            program = progfile.judgeable(self.path)
+        except DaxcheckError as error:
+            raise self.CollectError(str(error)) from error
         for column in _columns(self.config):
             yield ProgramItem.from_parent(self, name=f"{self.path.stem}[{column}]", program=program, column=column)
 
@@ -239,11 +327,14 @@ def _scenario(item: pytest.Item) -> str:
     return f"{item.path.name}::{item.originalname}" + (f"[{others}]" if others else "")
 
 
-def _key(item: pytest.Item) -> Key | None:
+def _identity(item: pytest.Item, program: Program | None) -> str | None:
+    """The name of the item's cell by content (journal.key); None for what is no cell."""
     column = _column(item)
-    if column is None:
+    if column is None or program is None:
         return None
-    return _scenario(item), column.kernel.release, column.system.label, column.device, column.engine
+    text, seed = format_program(program), item.config.option.seed
+    kernel, fs = column.kernel.digest, column.system.label
+    return identity(_scenario(item), text, kernel, fs, column.device, column.engine, seed)
 
 
 def _run(item: pytest.Item, program: Program) -> None:
@@ -251,14 +342,19 @@ def _run(item: pytest.Item, program: Program) -> None:
     column = _column(item)
     if column is None:
         pytest.fail("the fixture `dax` needs a kernel: run the scenarios with --kernel", pytrace=False)
-    judged = item.config.stash[_lab].run(_scenario(item), program, column)
-    attach(item, judged.result, judged.console)
-    match judged.result.outcome:
+    try:
+        judged = item.config.stash[_lab].run(_scenario(item), program, column)
+    except Exception as error:
+        told = ending.foreseen(error)
+        pytest.fail(str(told) if told else ending.trace(error) + ending.unforeseen(error), pytrace=False)
+    result = replace(judged.result, kernel_digest=column.kernel.digest)
+    attach(item, result, judged.console)
+    match result.outcome:
         case Outcome.SKIP:
-            pytest.skip(judged.result.error)
+            pytest.skip(result.error)
         case Outcome.XFAIL:
             pytest.xfail("lost data, as a control must")
         case Outcome.FAIL | Outcome.ERROR | Outcome.XPASS:
-            pytest.fail(text.line(judged.result), pytrace=False)
+            pytest.fail(text.line(result), pytrace=False)
         case Outcome.PASS:
             pass

@@ -4,13 +4,16 @@ A cell reaches the session as a user property of its test's report, also from wo
 """
 
 import json
+import os
+import sys
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import pytest
 
-from harness.errors import EXIT_USAGE, DaxcheckError
-from harness.model.result import CellResult
+from harness import ending
+from harness.errors import EXIT_INFRA, EXIT_USAGE, DaxcheckError
+from harness.model.result import CellResult, Outcome
 from harness.report import text
 from harness.report.journal import Journal
 
@@ -19,16 +22,46 @@ PREVIOUS = pytest.StashKey[list[CellResult]]()
 """The cells that a resumed session found judged."""
 
 
-def stop(error: DaxcheckError) -> NoReturn:
+def stop(error: Exception) -> NoReturn:
     """End the session with the error as its one line: as pytest's own usage error, or with our exit code."""
-    if error.exit_code == EXIT_USAGE:
-        raise pytest.UsageError(str(error)) from error
-    pytest.exit(f"daxcheck: {error}", returncode=error.exit_code)
+    told = ending.foreseen(error)
+    if told is None:
+        sys.stderr.write(ending.trace(error))
+        pytest.exit(f"daxcheck: {ending.unforeseen(error)}", returncode=EXIT_INFRA)
+    if told.exit_code == EXIT_USAGE:
+        raise pytest.UsageError(str(told)) from error
+    pytest.exit(f"daxcheck: {told}", returncode=told.exit_code)
+
+
+class Faults:
+    """Ends the session with one line and exit code 3 for what nobody foresaw: pytest would print its whole trace."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        error = excinfo.value
+        trace = str(error)
+        if "Traceback (most recent call last)" in trace:  # a worker's, which xdist sends as the text of an error
+            sys.stderr.write(trace if os.environ.get(ending.TRACE) else "")
+            error = InternalError(trace.strip().splitlines()[-1])
+        if isinstance(error, Exception):
+            stop(error)
+
+
+class InternalError(Exception):
+    """What a worker process did not foresee; its text is the last line of the trace."""
 
 
 def attach(item: pytest.Item, result: CellResult, console: str) -> None:
     """Hand a judged cell to the session, as text: workers pass nothing but plain types."""
     item.user_properties.append((PROPERTY, json.dumps({"result": result.to_json(), "console": console})))
+
+
+def reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """Why a test or a file failed that is no cell: the first line that pytest marks as the error; all if asked for."""
+    lines = [line.strip() for line in str(report.longrepr).splitlines() if line.strip()]
+    marked = [line.removeprefix("E ").strip() for line in lines if line.startswith("E ")]
+    whole = [str(report.longrepr)] if os.environ.get(ending.TRACE) else []
+    return "\n".join([(marked or lines[-1:] or ["no reason given"])[0], *whole])
 
 
 def cells(report: pytest.TestReport) -> Iterator[tuple[CellResult, str]]:
@@ -48,11 +81,16 @@ class Tally:
         """What ended the session early: Ctrl-C, pytest.exit(), or xdist's own Interrupted."""
         self.broken = False
         """Whether a test failed without a cell, such as by a fault in the scenario's own code."""
+        self.unread = False
+        """Whether a file could not be collected."""
 
-    def pytest_sessionstart(self, session: pytest.Session) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if PREVIOUS in session.config.stash:
             previous = session.config.stash[PREVIOUS]
             self.results += previous
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self.unread |= report.failed
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         found = [result for result, _ in cells(report)]
@@ -86,6 +124,7 @@ class Reporter:
         self.journal = journal
         self.order: dict[str, int] = {}
         self.results: dict[int, CellResult] = {}
+        self.unread = False
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self.order = {item.nodeid: index for index, item in enumerate(session.items)}
@@ -95,7 +134,10 @@ class Reporter:
         self.order = {nodeid: index for index, nodeid in enumerate(ids)}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        for result, console in cells(report):
+        found = list(cells(report))
+        if report.failed and not found:
+            self._tell(f"ERROR {report.nodeid}: {reason(report)}")
+        for result, console in found:
             self.results[self.order.get(report.nodeid, len(self.results))] = result
             self._tell(f"[{len(self.results)}/{len(self.order)}] {text.line(result)}")
             try:
@@ -107,16 +149,34 @@ class Reporter:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file that cannot be collected is named, also where tracebacks are off."""
         if report.failed:
-            self._tell(f"{report.nodeid}: {str(report.longrepr).strip().splitlines()[-1]}")
+            self.unread = True
+            why = reason(report)
+            named = bool(report.nodeid) and report.nodeid.rpartition("/")[2] in why
+            self._tell(f"ERROR {why}" if named else f"ERROR {report.nodeid or 'collection'}: {why}")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
-        """A cell has been told in its own words already: no dot."""
-        if not list(cells(report)):
+        """What has been told in its own words already has no dot."""
+        if not report.failed and not list(cells(report)):
             return None
         return "xfailed" if hasattr(report, "wasxfail") else report.outcome, "", ""
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """pytest says 1 for any test that failed; here 1 is said by a verdict alone, and 2 where a file was bad."""
+        results = [*self.config.stash[PREVIOUS], *self.results.values()]
+        if exitstatus == pytest.ExitCode.TESTS_FAILED and self.unread:
+            session.exitstatus = EXIT_USAGE
+        elif exitstatus == pytest.ExitCode.TESTS_FAILED and all(one.outcome is not Outcome.FAIL for one in results):
+            session.exitstatus = EXIT_INFRA
+
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        try:
+            self._summarise(terminalreporter)
+        except Exception as error:  # pytest would let it pass to the very end, and Python exit with 1
+            stop(error)
+
+    def _summarise(self, terminalreporter: Any) -> None:
         results = [*self.config.stash[PREVIOUS], *(self.results[index] for index in sorted(self.results))]
         if not results:
             return

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-SHARED = frozenset({"errors", "deadline", "sparse", "cachedir", "needs", "memfile", "place"})
+SHARED = frozenset({"errors", "deadline", "sparse", "cachedir", "needs", "memfile", "place", "hosttool"})
 """Modules directly in harness/ that every layer may import, except the two below."""
 
 BELOW = SHARED | {"model", "agent", "kernel", "media", "vm", "target", "explore", "report"}
@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "needs": frozenset({"errors", "deadline"}),
     "sparse": frozenset(),
     "place": frozenset({"errors"}),
+    "hosttool": frozenset(),
     "cachedir": frozenset({"errors", "deadline", "sparse", "place"}),
     "memfile": frozenset({"errors", "deadline", "model", "sparse"}),
     "model": frozenset({"errors"}),
@@ -35,10 +36,12 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "explore": SHARED | {"model", "agent", "kernel", "media", "vm", "target"},
     "report": SHARED | {"model"},
     "options": SHARED,
-    "pytest_report": SHARED | {"model", "report"},
-    "pytest_plugin": BELOW | {"options", "pytest_report"},
-    "commands": BELOW | {"options", "pytest_plugin", "pytest_report"},
-    "cli": BELOW | {"options", "commands"},
+    "progfile": frozenset({"errors", "model"}),
+    "ending": frozenset({"errors", "cachedir"}),
+    "pytest_report": SHARED | {"ending", "model", "report"},
+    "pytest_plugin": BELOW | {"ending", "progfile", "options", "pytest_report"},
+    "commands": BELOW | {"ending", "progfile", "options", "pytest_plugin", "pytest_report"},
+    "cli": BELOW | {"ending", "progfile", "options", "commands"},
 }
 """What each package or module of harness/ may import of the others. A name that is missing has no place yet."""
 

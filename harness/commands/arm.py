@@ -24,12 +24,12 @@ import shutil
 import signal
 import struct
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+from harness import ending
 from harness.commands import recording
 from harness.commands.recording import Recorded
 from harness.commands.suite import SCENARIOS
@@ -42,9 +42,10 @@ from harness.model.device import TRAITS
 from harness.model.engine import Engine
 from harness.model.refusal import judge_refusals
 from harness.model.result import Outcome
+from harness.model.worth import NO_CUT, nothing_judged
 from harness.target import armed, dimms, discover, dossier, filesystem, permit, refuge
 from harness.target.base import Execution
-from harness.target.cell import NO_CUT, unfit
+from harness.target.cell import unfit
 from harness.target.column import columns
 from harness.target.discover import Kind, PmemDevice
 from harness.target.dossier import Dossier, Phase
@@ -83,7 +84,6 @@ def main(options: argparse.Namespace) -> int:
     if " hypervisor" in Path("/proc/cpuinfo").read_text():
         _say(VIRTUAL)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_told_to_end())
         target = LocalTarget(allowed, Engine.POWER, _say)
         if spared := target.spared(recorded.program):
             raise UsageError(f"{recorded.scenario}: {spared}")
@@ -164,6 +164,8 @@ def _refuse(recorded: Recorded, device: PmemDevice) -> None:
         )
     if spared := devices.spared(program, oracle.run(program, domain=TRAITS[kind].domain)[-1], kind):
         raise UsageError(f"{name}: {spared}")
+    if reason := nothing_judged(program):
+        raise UsageError(f"{name}: {reason}")
     if failed := dimms.failure({}, dimms.below(device.region)):
         raise UsageError(f"--target {device.path}: {failed}")
 
@@ -233,20 +235,5 @@ def _awake() -> Iterator[None]:
         os.close(fd)
 
 
-@contextlib.contextmanager
-def _told_to_end() -> Iterator[None]:
-    """Disarm when a session is closed or a service stopped, too."""
-
-    def leave(number: int, frame: object) -> None:
-        sys.exit(128 + number)
-
-    handlers = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
 def _say(text: str) -> None:
-    print(f"  {text}", flush=True)
+    ending.say(f"  {text}")

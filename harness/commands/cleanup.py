@@ -3,6 +3,7 @@
 import contextlib
 import os
 
+from harness import ending
 from harness.errors import EXIT_CLEAN, EXIT_INFRA
 from harness.target import deedbook, repair
 
@@ -25,4 +26,4 @@ def main() -> int:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    ending.say(text)

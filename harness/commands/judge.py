@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from harness import ending
 from harness.errors import EXIT_CLEAN, EXIT_INFRA, EXIT_VIOLATION, UsageError
 from harness.memfile import MemFile
 from harness.model.engine import Engine
@@ -127,4 +128,4 @@ def _medium(folder: Path, local: LocalTarget) -> MemFile:
 
 
 def _say(line: str) -> None:
-    print(f"  {line}", flush=True)
+    ending.say(f"  {line}")

@@ -3,6 +3,7 @@
 import argparse
 import platform
 
+from harness import ending
 from harness.errors import EXIT_CLEAN
 from harness.kernel import cache, source
 from harness.kernel.kernel import Kernel
@@ -41,4 +42,4 @@ def _show(kernel: Kernel) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    ending.say(text)

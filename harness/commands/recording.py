@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from harness import progfile
 from harness.errors import UsageError
-from harness.model import program as programs
 from harness.model.program import Program
 from harness.model.recorder import Recorder
 from harness.report import text
@@ -34,14 +34,10 @@ def record(name: str, scenarios: Path) -> Recorded:
     """The Program in the file `name`, if that ends in .prog, else of the one scenario of that name (of `daxcheck list`,
     or a part that no other has) below `scenarios`.
 
-    Raises UsageError, ProgramError.
+    Raises UsageError.
     """
-    if name.endswith(".prog"):
-        path = Path(name)
-        try:
-            return Recorded(path.name, programs.parse(path.read_text()), Wanted())
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{name}: {error}") from error
+    if name.endswith(progfile.SUFFIX):
+        return Recorded(Path(name).name, progfile.read(Path(name)), Wanted())
     recording = _Recording(name)
     code = pytest.main([*_ARGUMENTS, str(scenarios)], plugins=[recording])
     if not recording.found:

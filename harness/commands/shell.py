@@ -5,11 +5,11 @@ import contextlib
 import dataclasses
 import fcntl
 import os
-import signal
 import sys
 import termios
 from collections.abc import Iterator
 
+from harness import ending
 from harness.errors import EXIT_CLEAN, UsageError
 from harness.kernel import config
 from harness.memfile import MemFile
@@ -52,21 +52,13 @@ def main(options: argparse.Namespace) -> int:
 def terminal_kept(fd: int) -> Iterator[None]:
     """Give the terminal back as it was: QEMU makes it raw and non-blocking and, being killed, leaves it so."""
     mode, flags = termios.tcgetattr(fd), fcntl.fcntl(fd, fcntl.F_GETFL)
-    handlers = {number: signal.signal(number, _leave) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
         fcntl.fcntl(fd, fcntl.F_SETFL, flags)
         with contextlib.suppress(termios.error):  # a terminal that hung up has no mode
             termios.tcsetattr(fd, termios.TCSAFLUSH, mode)
 
 
-def _leave(number: int, frame: object) -> None:
-    """Unwind, so that the guest ends and the terminal is given back, on signals that would end us at once."""
-    sys.exit(128 + number)
-
-
 def _say(text: str) -> None:
-    print(text, flush=True)
+    ending.say(text)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import pytest_report
+from harness import ending, progfile, pytest_report
 from harness.errors import EXIT_CLEAN, EXIT_INFRA, EXIT_USAGE, EXIT_VIOLATION, UsageError
 from harness.model.result import Outcome
 from harness.options import RUN
@@ -24,7 +24,7 @@ _ENDED = (
 
 def run(options: argparse.Namespace) -> int:
     """Run what the options choose; 1 when a violation was found, 3 when a cell was not judged, 2 for bad usage."""
-    argv = [*_QUIET, *map(str, _files(options.files)), "-n", options.workers]
+    argv = [*_QUIET, "--continue-on-collection-errors", *map(str, _files(options.files)), "-n", options.workers]
     argv += ["-k", options.expression] if options.expression else []
     argv += ["-m", options.mark] if options.mark else []
     argv += ["-x"] if options.first else []
@@ -55,24 +55,28 @@ def _files(named: list[Path]) -> list[Path]:
     for path in named:
         if not path.exists():
             raise UsageError(f"{path}: no such file; `daxcheck list` names the scenarios")
+        if path.is_file() and path.suffix not in (".py", progfile.SUFFIX):
+            raise UsageError(f"{path}: neither scenarios (.py) nor a Program (.prog)")
     return named or [SCENARIOS]
 
 
 def _exit_code(code: int, tally: pytest_report.Tally) -> int:
     outcomes = [result.outcome for result in tally.results]
+    if isinstance(tally.stop, ending.Ended):
+        raise tally.stop
     if type(tally.stop) is KeyboardInterrupt:
         raise KeyboardInterrupt
     if isinstance(tally.stop, pytest.exit.Exception):
         return tally.stop.returncode or EXIT_INFRA
-    # A file that cannot be collected interrupts the session too.
-    if code == pytest.ExitCode.USAGE_ERROR or (code == pytest.ExitCode.INTERRUPTED and not outcomes):
+    if code == pytest.ExitCode.USAGE_ERROR or tally.unread:
         return EXIT_USAGE
+    if code == EXIT_INFRA:  # pytest's INTERNAL_ERROR, and what pytest_report.stop() and Reporter end with
+        return EXIT_INFRA
     if code == pytest.ExitCode.NO_TESTS_COLLECTED and not outcomes:
         raise UsageError("no scenario matches; `daxcheck list` names them")
     if Outcome.FAIL in outcomes:
         return EXIT_VIOLATION
-    failed = code not in _ENDED
-    return EXIT_INFRA if failed or _unjudged(tally) else EXIT_CLEAN
+    return EXIT_INFRA if code not in _ENDED or _unjudged(tally) else EXIT_CLEAN
 
 
 def _unjudged(tally: pytest_report.Tally) -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import hosttool
 from harness.deadline import Deadline
 from harness.errors import InfraError, SetupError, UsageError
 from harness.kernel import mirror
@@ -142,7 +143,8 @@ class Apt:
                 read, write = os.pipe()
                 stack.callback(os.close, read)
                 process = subprocess.Popen(
-                    [*argv, "-o", f"APT::Status-Fd={write}"], stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                    hosttool.bound([*argv, "-o", f"APT::Status-Fd={write}"]),
+                    stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                     cwd=cwd or self.state, pass_fds=(write,), start_new_session=True, env=_environment(),
                 )  # fmt: skip
                 stack.callback(_end, process)

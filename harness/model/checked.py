@@ -35,7 +35,7 @@ def hexadecimal(value: object, limit: int) -> bytes:
 
 
 def array(name: str, value: object, limit: int, read: Callable[[object], T]) -> tuple[T, ...]:
-    if not isinstance(value, list) or len(value) > limit:
+    if not isinstance(value, list | tuple) or len(value) > limit:
         raise ValueError(f"{name}: {shown(value)} is not a list of at most {limit}")
     return tuple(read(item) for item in value)
 

@@ -16,10 +16,11 @@ the dataclass; fields that have a default follow as key=value when they differ f
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from difflib import get_close_matches
 from enum import StrEnum
+from itertools import combinations
 from typing import Any
 
 from harness.model import ops
@@ -113,8 +114,7 @@ class Program:
         try:
             check(self.ops)
         except ProgramError as error:
-            index = error.index or 0
-            raise ProgramError(f"op {index} ({_line(self.ops[index])}): {error}", error.index) from None
+            raise _located(error, self.ops, lambda index: f"op {index}") from None
 
     def seqs(self) -> dict[int, int]:
         """Index of each op that stores -> the `seq` of the stamp it writes, from 1."""
@@ -180,9 +180,16 @@ def parse(text: str) -> Program:
     try:
         check(found)
     except ProgramError as error:
-        index = error.index or 0
-        raise ProgramError(f"line {numbers[index]} ({_line(found[index])}): {error}", error.index) from None
+        raise _located(error, found, lambda index: f"line {numbers[index]}") from None
     return Program(tuple(found), expect)
+
+
+def _located(error: ProgramError, found: Sequence[Op], place: Callable[[int], str]) -> ProgramError:
+    """The error with the op at fault, and the one before that it is at odds with, in front."""
+    index = error.index or 0
+    earlier = error.earlier
+    first = "" if earlier is None else f"; {place(earlier)} ({_line(found[earlier])}) defined it"
+    return ProgramError(f"{place(index)} ({_line(found[index])}): {error}{first}", error.index, earlier)
 
 
 def describe(op: Op) -> str:
@@ -234,8 +241,9 @@ def _op(words: list[str]) -> Op:
         raise ValueError(f"{verb[:40]!r} is no op: `daxcheck ops` lists them{_alike(verb)}")
     known: dict[str, Field[Any]] = {field.name: field for field in fields(kind)}
     needed = [field for field in known.values() if field.default is MISSING]
-    if len(rest) < len(needed):
-        raise ValueError(f"{verb} lacks its {needed[len(rest)].name}: write {usage(verb)}")
+    placed = _placed(rest, known)
+    if len(placed) < len(needed):
+        raise ValueError(f"{verb} lacks its {_missing(needed, placed)}: write {usage(verb)}")
     values: dict[str, Any] = {field.name: _value(field, word) for field, word in zip(needed, rest, strict=False)}
     for word in rest[len(needed) :]:
         name, equals, text = word.partition("=")
@@ -243,6 +251,41 @@ def _op(words: list[str]) -> Op:
             raise ValueError(f"{verb} cannot take {word[:40]!r}: write {usage(verb)}")
         values[name] = _value(known[name], text)
     return kind(**values)
+
+
+def _placed(words: list[str], known: Mapping[str, Field[Any]]) -> list[str]:
+    """The words before the first key=value: those that their place gives a meaning."""
+    keyed = (index for index, word in enumerate(words) if "=" in word and word.partition("=")[0] in known)
+    return words[: next(keyed, len(words))]
+
+
+def _missing(needed: Sequence[Field[Any]], words: Sequence[str]) -> str:
+    """The names of the fields that are lacking, such that the words suit the others: in `fallocate f 0 8M` the mode.
+
+    Where several ways suit, the last fields are lacking: people write from left to right.
+    """
+    for kept in combinations(needed, len(words)):
+        if all(_suits(field, word) for field, word in zip(kept, words, strict=True)):
+            break
+    else:
+        kept = tuple(needed[: len(words)])
+    names = [_choices(field) for field in needed if field not in kept]
+    return " and its ".join(names)
+
+
+def _suits(field: Field[Any], word: str) -> bool:
+    """Whether the word may be meant for the field."""
+    if field.type is int:
+        return word[:1].isdigit()
+    if isinstance(field.type, type) and issubclass(field.type, StrEnum):
+        return word in list(field.type)
+    return not word[:1].isdigit()
+
+
+def _choices(field: Field[Any]) -> str:
+    if isinstance(field.type, type) and issubclass(field.type, StrEnum):
+        return f"{field.name} ({', '.join(field.type)})"
+    return field.name
 
 
 def usage(verb: str) -> str:

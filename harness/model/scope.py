@@ -1,7 +1,9 @@
 """The names a Program has defined so far: descriptors, mappings and files; refuses what no run could make sense of."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 from harness.errors import UsageError
 from harness.model.units import size_text
@@ -10,12 +12,32 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}")
 
 
-class ProgramError(UsageError):
-    """A Program that cannot be run: `index` is the op at fault, None when it is not one op."""
+_RULES = {
+    _NAME: "write at most 32 letters, digits and _, no digit first",
+    _PATH: "all files lie in one directory; write at most 64 letters, digits and _ . + -, none of . + - first",
+}
 
-    def __init__(self, text: str, index: int | None = None) -> None:
+
+class ProgramError(UsageError):
+    """A Program that cannot be run: `index` is the op at fault, None when it is not one op; `earlier` the op before it
+    that has taken the same name, if that is the fault."""
+
+    def __init__(self, text: str, index: int | None = None, earlier: int | None = None) -> None:
         super().__init__(text)
         self.index = index
+        self.earlier = earlier
+
+
+class NameTaken(ProgramError):
+    """A descriptor or mapping is to be defined, and its name stands for another already."""
+
+    def __init__(self, what: str, name: str, taken: Collection[str]) -> None:
+        free = next(f"{name}{number}" for number in count(2) if f"{name}{number}" not in taken)
+        super().__init__(
+            f"{what} {name} is already defined: choose another name, such as {free} (a name is used once in a program, "
+            "also after its close or munmap)"
+        )
+        self.name = name
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +55,7 @@ class Scope:
         """With a new open descriptor."""
         plain("descriptor", fd, _NAME)
         if fd in self.fds:
-            raise ProgramError(f"descriptor {fd} is already defined: choose another name")
+            raise NameTaken("descriptor", fd, self.fds)
         return replace(self, fds={**self.fds, fd: True})
 
     def closed(self, fd: str) -> "Scope":
@@ -45,7 +67,7 @@ class Scope:
         """With a new mapping of `length` bytes."""
         plain("mapping", name, _NAME)
         if name in self.maps:
-            raise ProgramError(f"mapping {name} is already defined: choose another name")
+            raise NameTaken("mapping", name, self.maps)
         return replace(self, maps={**self.maps, name: length})
 
     def resized(self, name: str, length: int) -> "Scope":
@@ -101,7 +123,7 @@ class Scope:
 def plain(what: str, name: str, pattern: re.Pattern[str]) -> None:
     """Raise ProgramError unless the name is one."""
     if not pattern.fullmatch(name):
-        raise ProgramError(f"{what} {name[:80]!r} is no plain name: use letters, digits and _ (in a path also . + -)")
+        raise ProgramError(f"{what} {name[:80]!r} is no plain name: {_RULES[pattern]}")
 
 
 def within(offset: int, length: int, limit: int, what: str = "a range") -> None:

@@ -6,12 +6,12 @@ collapse, a mode the file system lacks) is a legal op: its errno is an observati
 
 import errno
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from harness.model import ops
 from harness.model.contents import SHIFT_UNIT
 from harness.model.ops import Op
-from harness.model.scope import ProgramError, Scope, within
+from harness.model.scope import NameTaken, ProgramError, Scope, within
 from harness.model.sections import Sections
 from harness.model.units import PAGE, size_text
 
@@ -36,13 +36,31 @@ def check(program: Iterable[Op]) -> None:
     """Raise ProgramError, with the index of the first op at fault, unless the ops can be run."""
     checker = _Checker()
     index = -1
+    seen: list[Op] = []
     for index, op in enumerate(program):
         try:
             checker.op(index, op)
+        except NameTaken as error:
+            raise ProgramError(str(error), index, _definer(seen, type(op), error.name)) from None
         except ProgramError as error:
             raise ProgramError(str(error), index) from None
+        seen.append(op)
     if checker.sections.lane is not None:
         raise ProgramError(f"lane {checker.sections.lane} is never joined: end the group with join", index)
+
+
+def _definer(seen: Sequence[Op], kind: type[Op], name: str) -> int | None:
+    """The index of the op that defined what an op of that kind is to define under the same name."""
+    found = None
+    for index, op in enumerate(seen):
+        match op:
+            case ops.Create(defined) | ops.Open(defined) if kind in (ops.Create, ops.Open):
+                found = index if defined == name else found
+            case ops.Mmap(defined) | ops.Mremap(_, _, defined) if kind in (ops.Mmap, ops.Mremap):
+                found = index if defined == name else found
+            case _:
+                pass
+    return found
 
 
 class _Checker:

@@ -1,8 +1,11 @@
 """The results directory: one line per judged cell, its Program, and the console of every cell that did not pass."""
 
+import contextlib
+import hashlib
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from harness import place
@@ -15,8 +18,9 @@ CONSOLE_LIMIT = 1 << 20
 """Characters of a console that are kept: its end, where the trouble is."""
 _GOOD = (Outcome.PASS, Outcome.XFAIL, Outcome.SKIP)
 
-Key = tuple[str, str, str, str, str]
-"""Scenario, kernel release, file system, device and engine: what tells one cell from another."""
+Say = Callable[[str], None]
+TOLD = 5
+"""Damaged lines that are told one by one."""
 
 
 class Journal:
@@ -41,21 +45,29 @@ class Journal:
         os.close(self._fd)
         os.close(self._folder)
 
-    def judged(self) -> list[CellResult]:
-        """The cells that had a verdict when the journal was opened, as often as they were judged."""
-        found = []
-        for line in self._lines:
+    def judged(self, say: Say) -> list[CellResult]:
+        """The cells that had a verdict when the journal was opened, as often as they were judged.
+
+        A line that is damaged, or that another daxcheck wrote, is told and left out, so that its cell runs again.
+        """
+        found, bad = [], 0
+        for number, line in enumerate(self._lines, start=1):
             try:
                 result = CellResult.from_json(json.loads(line))
-            except (ValueError, KeyError, TypeError):
-                continue  # not ours, or the end of a killed run
+            except (ValueError, RecursionError) as error:
+                bad += 1
+                if bad <= TOLD:
+                    say(f"{self.path}: line {number} is damaged, its cell runs again: {' '.join(str(error).split())}")
+                continue
             if result.outcome is not Outcome.ERROR:
                 found.append(result)
+        if bad > TOLD:
+            say(f"{self.path}: {bad - TOLD} more lines are damaged, their cells run again")
         return found
 
     def add(self, result: CellResult, console: str) -> None:
         """Write one cell: its Program and console first, so that its line never points at nothing."""
-        name = stem(result)
+        name = self._free(result)
         end = os.fstat(self._fd).st_size
         try:
             place.write(self._folder, f"{name}.prog", result.program.encode())
@@ -69,13 +81,36 @@ class Journal:
             os.ftruncate(self._fd, end)
             raise self._refusal(error) from error
 
+    def _free(self, result: CellResult) -> str:
+        """The name for its files: two Programs whose files are called alike do not overwrite each other's."""
+        name = stem(result)
+        path = self.directory / f"{name}.prog"
+        with contextlib.suppress(FileNotFoundError, UnicodeDecodeError):
+            if path.read_text() == result.program:
+                return name
+        return f"{name}-{_digest(result.program)[:12]}" if path.exists() else name
+
     def _refusal(self, error: OSError) -> UsageError:
         return UsageError(f"--results {self.directory}: {error.strerror}; free some space or name another directory")
 
 
-def key(result: CellResult) -> Key:
-    """Which cell the result is of."""
-    return result.scenario, result.kernel, result.fs, result.device, result.engine
+def key(result: CellResult) -> str:
+    """The name of the cell that the result is of, by content. That of no cell where the kernel is not known."""
+    return identity(
+        result.scenario, result.program, result.kernel_digest, result.fs, result.device, result.engine, result.seed
+    )
+
+
+def identity(
+    scenario: str, program: str, kernel_digest: str, fs: str, device: Device, engine: Engine, seed: int
+) -> str:
+    """What tells one cell from another: the text of its Program and the digest of its kernel, so that neither an edited
+    scenario nor a kernel that was built again takes over a verdict; then the configuration and the seed."""
+    return _digest(json.dumps([scenario, program, kernel_digest, fs, device, engine, seed]))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def stem(result: CellResult) -> str:

@@ -15,6 +15,7 @@ from harness.model.result import CellResult, Outcome, decide
 from harness.model.state import NOTHING, State
 from harness.model.verdict import LIVE, Judgement
 from harness.model.violation import Kind, Violation
+from harness.model.worth import NO_CUT
 from harness.target.base import Execution, Target
 from harness.target.case import Case, kernel_violations
 from harness.target.filesystem import FileSystem
@@ -24,7 +25,6 @@ from harness.target.watch import faults
 
 TRIES = 2
 """Runs of a cell whose infrastructure fails: one in a hundred TCG guests hangs, whatever its kernel."""
-NO_CUT = "the power was not cut, so nothing was put to the test: end the Program with cut_power"
 NEEDS_CUT = "needs a power cut: flush coverage judges what was stored, and no store here was promised to last"
 NO_FENCES = "no_fence makes no difference here: only the plugin engine sees fences"
 NO_FILE = "nothing was judged: the Program makes no file that must survive"

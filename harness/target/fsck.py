@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO
 
+from harness import hosttool
 from harness.deadline import Deadline, DeadlineExpired
 from harness.errors import InfraError, SetupError
 from harness.memfile import MemFile
@@ -93,7 +94,7 @@ def _run(checker: _Checker, argv: Sequence[str], part: MemFile) -> tuple[int, st
     tool = shutil.which(argv[0]) or shutil.which(argv[0], path=_SBIN)
     if tool is None:
         raise SetupError(f"{argv[0]} is missing: sudo apt-get install {checker.package}")
-    bounded = ["setpriv", "--pdeathsig", "KILL", "prlimit", f"--as={MEMORY}", "--core=0", tool]
+    bounded = hosttool.bound(["prlimit", f"--as={MEMORY}", "--core=0", tool])
     try:
         process = subprocess.Popen(
             [*bounded, *argv[1:], str(part.path)], pass_fds=(part.fd,), stdin=subprocess.DEVNULL,

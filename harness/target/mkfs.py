@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from uuid import UUID
 
+from harness import hosttool
 from harness.errors import InfraError, Refused, SetupError
 from harness.memfile import MemFile
 from harness.target.filesystem import UNKNOWN, FileSystem
@@ -33,7 +34,7 @@ def make(system: FileSystem, medium: MemFile, number: UUID, *, armed: bool = Fal
     prefix = ARMED_PREFIX if armed else UUID_PREFIX
     id = prefix + str(number)[len(prefix) :]
     marks = [word.format(id=id) for word in _MARKS[system.name]]
-    argv = ["setpriv", "--pdeathsig", "KILL", tool, *options, *marks, str(medium.path)]
+    argv = hosttool.bound([tool, *options, *marks, str(medium.path)])
     try:
         done = subprocess.run(
             argv, pass_fds=(medium.fd,), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -1,7 +1,7 @@
 """One QEMU process: its command line and its lifetime.
 
 The process has no name in the file system: memory and console are anonymous files, the monitor and the
-guest channel are socket pairs, all inherited. It dies with the thread that started it (PR_SET_PDEATHSIG).
+guest channel are socket pairs, all inherited. It dies with the thread that started it (hosttool.bound).
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from harness import hosttool
 from harness.errors import QemuError, Refused, SetupError
 from harness.memfile import MemFile
 from harness.model.device import Device
@@ -129,7 +130,7 @@ class Plan:
 
 
 def command(plan: Plan, nvdimm: MemFile, console: MemFile, monitor: int, channel: int) -> list[str]:
-    """The argument vector. `monitor` and `channel` are connected sockets that QEMU inherits.
+    """The argument vector, yet to be bound to us. `monitor` and `channel` are connected sockets that QEMU inherits.
 
     Raises Refused when this QEMU cannot make such a machine.
     """
@@ -140,8 +141,8 @@ def command(plan: Plan, nvdimm: MemFile, console: MemFile, monitor: int, channel
         raise QemuError(f"the plugin sees nothing of what {plan.accel} runs: --accel tcg, or --engine trace")
     cpu, accel = _ACCEL[plan.accel]
     argv = [
-        # A kill -9 of the harness takes QEMU with it; no file it writes can outgrow the limit.
-        "setpriv", "--pdeathsig", "KILL", "prlimit", f"--fsize={CONSOLE_LIMIT}",
+        # No file it writes can outgrow the limit.
+        "prlimit", f"--fsize={CONSOLE_LIMIT}",
         *(("env", f"LD_PRELOAD={plan.preload}") if plan.preload else ()), str(plan.qemu.path),
         # Nothing that the command line does not name: no network, no disk, no firmware options of the host.
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
@@ -212,7 +213,7 @@ class Machine:
             self.monitor, monitor = (stack.enter_context(end) for end in socket.socketpair())
             self.channel, channel = (stack.enter_context(end) for end in socket.socketpair())
             fds = (nvdimm.fd, self.console.fd, monitor.fileno(), channel.fileno(), *plan.inherit)
-            argv = command(plan, nvdimm, self.console, monitor.fileno(), channel.fileno())
+            argv = hosttool.bound(command(plan, nvdimm, self.console, monitor.fileno(), channel.fileno()))
             try:
                 self._process = subprocess.Popen(
                     argv, pass_fds=fds, stderr=subprocess.PIPE,

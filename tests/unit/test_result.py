@@ -12,7 +12,7 @@ from harness.model.violation import Kind
 FIELDS = [
     "schema", "scenario", "target", "kernel", "fs", "outcome", "seconds", "device", "engine", "judged_bytes", "images",
     "unpersisted_lines", "violations", "warnings", "remarks", "program", "seed", "qemu", "plugin", "recovered_by",
-    "error", "timings",
+    "error", "timings", "kernel_digest",
 ]  # fmt: skip
 
 

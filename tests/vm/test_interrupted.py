@@ -103,3 +103,23 @@ def test_ctrl_c_in_a_boot_leaves_no_half_snapshot(
     assert run.output().splitlines()[-1] == "daxcheck: interrupted; nothing is left running"
     assert list((home / "daxcheck" / "snapshots").iterdir()) == []
     assert list(run.scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_sigterm_says_one_line(
+    target_6_1: GuestTarget, arguments: list[str], daxcheck: Daxcheck, private_cache: MakeCache, workers: str
+) -> None:
+    """SIGTERM, which a service manager sends to the one process that it started, ends all as Ctrl-C does."""
+    home = private_cache(target_6_1)
+    before, files = traces(), cached(home)
+    run = daxcheck.start(*arguments, "-n", workers, env={"XDG_CACHE_HOME": str(home)})
+    run.await_guest(*TRACKED)
+    os.kill(run.process.pid, signal.SIGTERM)
+    assert run.wait() == 128 + signal.SIGTERM, run.output()
+    run.await_silence()
+    said = run.output()
+    assert said.splitlines()[-1] == "daxcheck: ended by SIGTERM; nothing is left running"
+    assert "Traceback" not in said and "Warning" not in said
+    assert traces() - before == set()
+    assert cached(home) == files
+    assert list(run.scratch.iterdir()) == []

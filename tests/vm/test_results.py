@@ -17,7 +17,7 @@ KEYS: dict[str, Any] = {
     "schema": int, "scenario": str, "target": str, "kernel": str, "fs": str, "outcome": str, "seconds": NUMBER,
     "device": str, "engine": str, "judged_bytes": int, "images": int, "unpersisted_lines": int, "violations": list,
     "warnings": list, "program": str, "seed": int, "qemu": str, "plugin": str, "recovered_by": str, "error": str,
-    "timings": dict,
+    "timings": dict, "kernel_digest": str,
 }  # fmt: skip
 VIOLATION: dict[str, Any] = {
     "kind": str, "path": str, "op": str, "image": str, "ranges": list, "bytes": int, "expected": str, "found": str,
@@ -114,19 +114,50 @@ def test_a_bad_program_is_refused(target_6_1: GuestTarget, daxcheck: Daxcheck, t
     assert str(path) in said and "Traceback" not in said
 
 
+NOTHING_JUDGED = """
+def test_empty(dax):
+    dax.cut_power()
+
+
+def test_uncut(dax):
+    f = dax.create("data")
+    f.pwrite(0, 4096)
+    f.fsync()
+"""
+
+
 def test_a_scenario_that_judges_nothing_is_an_error(
     target_6_1: GuestTarget, daxcheck: Daxcheck, tmp_path: Path
 ) -> None:
     """A Program without a file, and one without a cut, judge nothing: ERROR and exit code 3, never a pass."""
-    for name, text in (("empty", "cut_power"), ("uncut", "create f data\npwrite f 0 4K\nfsync f")):
-        path = tmp_path / f"{name}.prog"
-        path.write_text(f"daxcheck program 1\n{text}\n")
-        results = tmp_path / name
-        options = ["--kernel", target_6_1.kernel.digest, "--fs", "ext4", "--results", results]
-        code, said = daxcheck.run("run", path, *options)
-        assert code == 3, said
-        (line,) = lines(results)
-        assert line["outcome"] == "ERROR" and line["error"] and line["violations"] == []
+    path, results = tmp_path / "test_nothing.py", tmp_path / "results"
+    path.write_text(NOTHING_JUDGED)
+    options = ["--kernel", target_6_1.kernel.digest, "--fs", "ext4", "--results", results]
+    code, said = daxcheck.run("run", path, *options)
+    assert code == 3, said
+    assert [(line["outcome"], line["violations"]) for line in lines(results)] == [("ERROR", [])] * 2
+    assert all(line["error"] for line in lines(results))
+
+
+UNKNOWN = "def test_a(dax, no_such_fixture):\n    dax.cut_power()\n"
+
+
+@pytest.mark.parametrize("face", ["run", "pytest"])
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_an_error_outside_a_cell_tells_its_reason(
+    target_6_1: GuestTarget, daxcheck: Daxcheck, tmp_path: Path, face: str, workers: str
+) -> None:
+    """What fails before its Program runs is a line with the reason and exit code 3, not 1, by either face."""
+    path = tmp_path / "test_unknown.py"
+    path.write_text(UNKNOWN)
+    options = [str(path), "--kernel", target_6_1.kernel.digest, "--fs", "ext4", "-n", workers]
+    if face == "run":
+        code, said = daxcheck.run("run", *options)
+    else:
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "harness.pytest_plugin"]
+        code, said = daxcheck.run(*options, command=command)
+    assert code == 3, said
+    assert [line for line in said.splitlines() if line.startswith("ERROR ") and "'no_such_fixture' not found" in line]
 
 
 BROKEN = """

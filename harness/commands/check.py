@@ -1,0 +1,19 @@
+"""`daxcheck check`: whether .prog files can be run and judged."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness import ending, progfile
+from harness.errors import EXIT_CLEAN, EXIT_USAGE, UsageError
+
+
+def main(paths: Sequence[Path]) -> int:
+    """A line for each file; 2 when one of them is bad. Nothing is formatted, booted or written."""
+    code = EXIT_CLEAN
+    for path in paths:
+        try:
+            ending.say(f"{path}: ok, {len(progfile.judgeable(path).ops)} ops")
+        except UsageError as error:
+            ending.say(str(error))
+            code = EXIT_USAGE
+    return code

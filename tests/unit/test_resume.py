@@ -1,0 +1,281 @@
+"""--resume: a verdict stands for the cell whose Program, kernel and configuration it is of, and for no other.
+
+The real command runs, on a kernel that is no more than a file, and with a QEMU that cannot boot anything.
+"""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.kernel import cache, tree
+from harness.kernel.kernel import Kernel
+from harness.model.engine import Engine
+from harness.model.program import Program, format, parse
+from harness.model.recorder import Recorder
+from harness.model.result import CellResult, Outcome
+from harness.report.journal import Journal
+from harness.target.locallab import running
+
+ROOT = Path(__file__).resolve().parents[2]
+MAIN = "import sys; from harness.cli import main; sys.exit(main())"
+KEPT = "daxcheck program 1\ncreate f data\npwrite f 0 4K\nfsync f\nfsyncdir\ncut_power\n"
+OTHER = KEPT.replace("4K", "8K")
+SCENARIO = """\
+def test_kept(dax):
+    f = dax.create("data")
+    f.pwrite(0, 4096)
+    f.fsync()
+    dax.cut_power()
+"""
+RELEASE = "6.1.0-test"
+
+
+def recorded() -> Program:
+    dax = Recorder()
+    file = dax.create("data")
+    file.pwrite(0, 4096)
+    file.fsync()
+    dax.cut_power()
+    return dax.program()
+
+
+@dataclasses.dataclass
+class User:
+    """Somebody with a kernel, a QEMU that keeps a list of what it was started for, and results of earlier runs."""
+
+    place: Path
+
+    def __post_init__(self) -> None:
+        self.kernel = self.build(b"one")
+        self.qemu = self.place / "qemu"
+        script = 'case $1 in --version) echo "QEMU emulator version 9.0.0";; *) echo "$@" >>"$0.started"; exit 1;; esac'
+        self.qemu.write_text(f"#!/bin/sh\n{script}\n")
+        self.qemu.chmod(0o755)
+        self.results = self.place / "results"
+
+    def build(self, contents: bytes) -> Kernel:
+        """A kernel of these contents, and always the same release, in the cache."""
+
+        def fill(room: Path) -> tuple[str, str]:
+            (room / tree.IMAGE).write_bytes(contents)
+            return RELEASE, "a build tree"
+
+        return cache.store(fill)
+
+    def judged(self, scenario: str, program: str, outcome: Outcome = Outcome.PASS, kernel: str = "") -> None:
+        """What an earlier run found."""
+        journal = Journal(self.results)
+        digest = kernel or self.kernel.digest
+        journal.add(
+            CellResult(scenario, "qemu", RELEASE, "ext4", outcome, 1.0, engine=Engine.COVERAGE, judged_bytes=4096,
+                       program=program, seed=1, kernel_digest=digest), "",
+        )  # fmt: skip
+        journal.close()
+
+    def resume(self, *words: str | Path, kernel: Kernel | None = None) -> "subprocess.CompletedProcess[str]":
+        options = ["--kernel", (kernel or self.kernel).digest, "--fs", "ext4", "--engine", "coverage",
+                   "--qemu", str(self.qemu), "--results", str(self.results), "--resume"]  # fmt: skip
+        return subprocess.run(
+            [sys.executable, "-P", "-c", MAIN, "run", *map(str, words), *options], capture_output=True, text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+
+    @property
+    def areas(self) -> set[str]:
+        """What there is in the cache."""
+        return {path.name for path in (self.place / "cache/daxcheck").iterdir()}
+
+    @property
+    def booted(self) -> bool:
+        return self.qemu.with_name("qemu.started").exists()
+
+
+@pytest.fixture
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> User:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return User(tmp_path)
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize(("outcome", "code"), [(Outcome.PASS, 0), (Outcome.FAIL, 1)])
+def test_nothing_left_boots_and_copies_nothing(user: User, workers: str, outcome: Outcome, code: int) -> None:
+    """When all is judged, the verdicts are told again: no guest, no image, no file system is made for it."""
+    (user.place / "x.prog").write_text(KEPT)
+    (user.place / "test_y.py").write_text(SCENARIO)
+    user.judged("x.prog", KEPT, outcome)
+    user.judged("test_y.py::test_kept", format(recorded()))
+    before = user.areas
+    done = user.resume(user.place / "x.prog", user.place / "test_y.py", "-n", workers)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "y::kept" in done.stdout and "x.prog" in done.stdout
+    assert user.areas == before and not user.booted
+
+
+def taken(done: "subprocess.CompletedProcess[str]") -> bool:
+    """Whether an earlier verdict stood for the one cell that was asked for."""
+    return done.returncode == 0
+
+
+CHANGES: dict[str, Callable[[User], None]] = {
+    "nothing": lambda user: user.judged("x.prog", KEPT),
+    "another file of that name": lambda user: user.judged("x.prog", OTHER),
+    "another kernel of that release": lambda user: user.judged("x.prog", KEPT, kernel="0" * 64),
+    "an older daxcheck, which did not say of which kernel": lambda user: _older(user),
+    "an error": lambda user: user.judged("x.prog", KEPT, Outcome.ERROR),
+}  # fmt: skip
+
+
+def _older(user: User) -> None:
+    user.judged("x.prog", KEPT)
+    path = user.results / "results.jsonl"
+    line = json.loads(path.read_text())
+    del line["kernel_digest"]
+    path.write_text(json.dumps(line) + "\n")
+
+
+@pytest.mark.parametrize("change", CHANGES.items(), ids=CHANGES.keys())
+def test_a_verdict_is_taken_for_its_own_cell_only(user: User, change: tuple[str, Callable[[User], None]]) -> None:
+    """The Program's text and the kernel's contents name a cell, not the names of a file and of a release."""
+    name, prepare = change
+    prepare(user)
+    (user.place / "x.prog").write_text(KEPT)
+    done = user.resume(user.place / "x.prog")
+    assert taken(done) == (name == "nothing"), done.stdout + done.stderr
+    assert "INTERNALERROR" not in done.stdout + done.stderr
+
+
+def test_an_edited_scenario_runs_again(user: User) -> None:
+    """The Program that its function records now is what counts."""
+    user.judged("test_y.py::test_kept", format(recorded()))
+    (user.place / "test_y.py").write_text(SCENARIO.replace("4096", "8192"))
+    assert not taken(user.resume(user.place / "test_y.py"))
+    (user.place / "test_y.py").write_text(SCENARIO)
+    assert taken(user.resume(user.place / "test_y.py"))
+
+
+def test_two_files_of_one_name_are_two_cells(user: User) -> None:
+    """Both are judged, whichever was first."""
+    for folder, text in (("a", KEPT), ("b", OTHER)):
+        (user.place / folder).mkdir()
+        (user.place / folder / "x.prog").write_text(text)
+    user.judged("x.prog", KEPT)
+    files = [user.place / "a/x.prog", user.place / "b/x.prog"]
+    assert taken(user.resume(files[0])) and not taken(user.resume(*files))
+    user.judged("x.prog", OTHER)
+    assert taken(user.resume(*files))
+    assert {parse(path.read_text()) for path in user.results.glob("*.prog")} == {parse(KEPT), parse(OTHER)}
+
+
+def test_a_verdict_that_nobody_asked_for_does_not_count(user: User) -> None:
+    """A FAIL of a cell that -k or the files leave out is no result of this session."""
+    (user.place / "x.prog").write_text(KEPT)
+    user.judged("x.prog", KEPT)
+    user.judged("y.prog", KEPT, Outcome.FAIL)
+    user.judged("x.prog", KEPT, Outcome.FAIL, kernel="0" * 64)
+    done = user.resume(user.place / "x.prog")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+SOUND = CellResult("x.prog", "qemu", RELEASE, "ext4", Outcome.PASS, 1.0).to_json()
+VIOLATION = {"kind": "stale", "path": "d", "op": "", "image": "", "ranges": [[0, 8]], "bytes": 8, "expected": "",
+             "found": "", "culprit": ""}  # fmt: skip
+DAMAGED: dict[str, object] = {
+    "a list": [], "null": None, "a number": 7, "nothing in it": {}, "another schema": {**SOUND, "schema": 2},
+    "no schema": {key: value for key, value in SOUND.items() if key != "schema"},
+    "another field": {**SOUND, "mood": "good"}, "an unknown outcome": {**SOUND, "outcome": "MAYBE"},
+    "a list of outcomes": {**SOUND, "outcome": ["PASS"]}, "an unknown device": {**SOUND, "device": "tape"},
+    "seconds in words": {**SOUND, "seconds": "few"}, "no seconds": {**SOUND, "seconds": float("nan")},
+    "bytes in part": {**SOUND, "judged_bytes": 1.5}, "scenario": {**SOUND, "scenario": 7},
+    "program": {**SOUND, "program": None}, "timings": {**SOUND, "timings": {"cut": "long"}},
+    "timings in a list": {**SOUND, "timings": []}, "violations": {**SOUND, "violations": {}},
+    "an empty violation": {**SOUND, "violations": [{}]}, "violations of nothing": {**SOUND, "violations": [None]},
+    "an unknown kind": {**SOUND, "outcome": "FAIL", "violations": [{**VIOLATION, "kind": "sad"}]},
+    "ranges": {**SOUND, "outcome": "FAIL", "violations": [{**VIOLATION, "ranges": [[1, 2, 3]]}]},
+    "a range": {**SOUND, "outcome": "FAIL", "violations": [{**VIOLATION, "ranges": [7]}]},
+    "op": {**SOUND, "outcome": "FAIL", "violations": [{**VIOLATION, "op": None}]},
+}  # fmt: skip
+TEXTS = {
+    "deep": b"[" * 100_000, "deep object": b'{"a":' * 100_000, "no JSON": b"{'a': 1}", "bytes": b"\xff\xfe\x00",
+    "an empty line": b"", "digits": b"9" * 100_000, "a carriage return": b'{"schema":1,\r"a":1}',
+}  # fmt: skip
+LINES = {name: json.dumps(value).encode() for name, value in DAMAGED.items()} | TEXTS
+
+
+@pytest.mark.parametrize("line", LINES.values(), ids=LINES.keys())
+def test_a_damaged_line_is_told_and_left_out(tmp_path: Path, line: bytes) -> None:
+    """Whatever stands on a line, the others count, and its number is told once."""
+    Journal(tmp_path).close()
+    sound = json.dumps(SOUND).encode()
+    (tmp_path / "results.jsonl").write_bytes(b"\n".join([sound, line, sound, b""]))
+    said: list[str] = []
+    journal = Journal(tmp_path)
+    found = journal.judged(said.append)
+    journal.close()
+    assert [result.to_json() for result in found] == [CellResult.from_json(SOUND).to_json()] * 2
+    assert said and all("line 2 is damaged" in text or "line 3" in text for text in said)
+    assert all(len(text) < 1000 and "\n" not in text for text in said)
+
+
+def test_many_damaged_lines_are_counted(tmp_path: Path) -> None:
+    """A journal of another kind does not flood the terminal."""
+    Journal(tmp_path).close()
+    (tmp_path / "results.jsonl").write_bytes(b"[]\n" * 1000)
+    said: list[str] = []
+    journal = Journal(tmp_path)
+    assert journal.judged(said.append) == []
+    journal.close()
+    assert len(said) < 10 and "995 more" in said[-1]
+
+
+def test_a_damaged_journal_ends_no_session(user: User) -> None:
+    """The cell of a line that is damaged runs again, and what was sound before and after it counts."""
+    (user.place / "x.prog").write_text(KEPT)
+    user.judged("x.prog", KEPT)
+    path = user.results / "results.jsonl"
+    path.write_bytes(b"\n".join([*LINES.values(), b""]) + path.read_bytes())
+    done = user.resume(user.place / "x.prog")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "is damaged, its cell runs again" in done.stdout and "INTERNALERROR" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize("text", ["daxcheck program 1\ncreate f data\nfallocate f 0 8M\n", KEPT[:-10], "\0"])
+def test_bad_files_alone_boot_nothing(user: User, text: str, workers: str) -> None:
+    """All files are read before anything is formatted or booted; one line for each, exit code 2."""
+    files = [user.place / "bad.prog", user.place / "worse.prog"]
+    for path in files:
+        path.write_text(text)
+    before = user.areas
+    done = user.resume(*files, "-n", workers)
+    assert done.returncode == 2, done.stdout + done.stderr
+    errors = [line for line in done.stdout.splitlines() if line.startswith("ERROR ")]
+    assert [str(path) in line for path, line in zip(files, sorted(errors), strict=True)] == [True, True]
+    assert user.areas == before and not user.booted
+
+
+def test_a_bad_file_does_not_hide_the_others(user: User) -> None:
+    """The others count, and the exit code is 2 at the end."""
+    (user.place / "bad.prog").write_text("daxcheck program 1\ncreate f d/x\n")
+    (user.place / "x.prog").write_text(KEPT)
+    user.judged("x.prog", KEPT)
+    done = user.resume(user.place / "bad.prog", user.place / "x.prog")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "path 'd/x' is no plain name" in done.stdout and "x.prog    ok" in done.stdout
+
+
+def test_two_builds_of_the_running_kernel_differ(tmp_path: Path) -> None:
+    """On real pmem too a kernel that was built and booted again is another, whatever its release."""
+    assert running() == running()
+    digests = set()
+    for build, notes in ((b"#1 SMP", b"id"), (b"#2 SMP", b"id"), (b"#2 SMP", b"another id")):
+        for name, text in (("proc/version", b"Linux version 6.1.0 " + build), ("sys/kernel/notes", notes)):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(text)
+        digests.add(running(tmp_path))
+    assert len(digests) == 3
