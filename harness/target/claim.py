@@ -31,8 +31,7 @@ BLKROGET, BLKGETSIZE64, BLKZEROOUT = 0x125E, 0x80081272, 0x127F  # linux/fs.h
 REFERENCES = SYSFS / "module/nd_pmem/refcnt"
 """How often block devices of nd_pmem are open: each open holds its module (blkdev_get_by_dev(), since 6.9 bdev_open(),
 block/bdev.c). A kernel that has the driver built in has no such file, and does not count."""
-OPENS = 2
-"""Opens of daxcheck's own while it looks again."""
+OPENS = 2  # of daxcheck's own, while it looks again
 LOCK_WAIT = 5.0
 """Seconds for udevd, which holds its lock only while it looks at the device."""
 PIECE = 1 << 20
@@ -166,8 +165,8 @@ class Claim:
         """All rules of the permit but those of signatures, now that nobody else can claim the device."""
         with contextlib.suppress(DeadlineExpired):
             poll(self._unused, Deadline(permit.SETTLE), f"{self.path} stays in use")
-        if hidden := self._hidden():
-            raise self._refused(hidden)
+        if reason := self._hidden():
+            raise self._refused(reason)
         now, before = (_bare(device) for device in (self._find(), self._permit.device))
         if now != before:
             reason = permit.refusal(now, frozenset()) if now else "it is gone"
@@ -178,17 +177,15 @@ class Claim:
         return None if self._hidden() or (device and (device.users or device.unseen)) else True
 
     def _hidden(self) -> str:
-        """Why somebody has the device open, although nobody is seen who does: a descriptor in flight, or a driver that
-        tells nothing of it. Empty where the kernel does not count, or another pmem device is in use, which counts too.
-        """
+        """Why somebody has the device open whom no file shows, such as a driver that tells nothing; empty where the
+        kernel does not count, or another pmem device is in use, which counts too."""
         try:
             count = int(REFERENCES.read_text())
         except (OSError, ValueError):
             return ""
         if count <= OPENS or any(_used(device) for device in self._survey()):
             return ""
-        what = f"nd_pmem counts {count} opens, of which {OPENS} are daxcheck's"
-        return f"is open where it cannot be seen: {what}: boot the machine, or find out who has it"
+        return f"is open where it cannot be seen: nd_pmem counts {count} opens, {OPENS} of them daxcheck's: boot anew"
 
     def _contents(self) -> tuple[Signature, ...]:
         """What lies on the device. Raw data counts until daxcheck has written there: after that it is its own."""
@@ -206,8 +203,7 @@ class Claim:
 
     def _wanted(self, now: Sequence[Signature]) -> frozenset[str]:
         """Of the types that the user named those that are still there: what daxcheck wrote has replaced the others."""
-        there = {found.type for found in now} | {ARMED for found in now if found.armed}
-        return self._permit.types & there
+        return self._permit.types & {*(found.type for found in now), *(ARMED for found in now if found.armed)}
 
     def _find(self) -> PmemDevice | None:
         number = self._permit.device.device

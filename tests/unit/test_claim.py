@@ -322,7 +322,7 @@ def test_an_open_that_nobody_sees(disk: Disk, monkeypatch: pytest.MonkeyPatch, t
     """The driver counts more opens than are daxcheck's, and no device is in use: somebody has one open unseen."""
     monkeypatch.setattr(permit, "SETTLE", 0.05)
     monkeypatch.setattr(claim, "REFERENCES", tmp_path / "refcnt")
-    for count, said in (("2\n", ""), ("3\n", "open where it cannot be seen: nd_pmem counts 3 opens, of which 2")):
+    for count, said in (("2\n", ""), ("3\n", "open where it cannot be seen: nd_pmem counts 3 opens, 2 of them")):
         (tmp_path / "refcnt").write_text(count)
         if said:
             refused(disk, disk.claim(), said)
