@@ -43,6 +43,8 @@ class Faults:
         if "Traceback (most recent call last)" in trace:  # a worker's, which xdist sends as the text of an error
             sys.stderr.write(trace if os.environ.get(ending.TRACE) else "")
             error = InternalError(trace.strip().splitlines()[-1])
+        elif isinstance(error, OSError) and trace.startswith("cannot send to <Channel"):  # execnet's, before its reason
+            error = InternalError("a worker process has ended: without -n its reason is told")
         if isinstance(error, Exception):
             stop(error)
 

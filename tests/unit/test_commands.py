@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
-from harness.model.program import HEADER, VERBS, ProgramError, parse, usage
+from harness.commands import recording
+from harness.commands.suite import SCENARIOS
+from harness.model.program import HEADER, VERBS, Program, ProgramError, parse, usage
+from harness.model.recorder import Recorder
+from harness.model.worth import nothing_judged
 
 
 def test_every_op_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,3 +76,32 @@ def test_check_looks_at_every_file(tmp_path: Path, capsys: pytest.CaptureFixture
     lines = capsys.readouterr().out.splitlines()
     assert [line.removeprefix(f"{tmp_path}/").partition(":")[0] for line in lines] == list(names)
     assert [line for line in lines if ": ok, 5 ops" in line] == [lines[0], lines[6]]
+
+
+class Replays:
+    """A pytest plugin that keeps the Program of every scenario."""
+
+    def __init__(self) -> None:
+        self.programs: dict[str, Program] = {}
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        for mark in ("quick", "formats(word, ...)", "layout(word, ...)"):
+            config.addinivalue_line("markers", f"{mark}: see harness/pytest_plugin.py")
+
+    @pytest.fixture
+    def dax(self) -> Recorder:
+        return Recorder()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_call(self, item: pytest.Function) -> None:
+        recorder = item.funcargs["dax"]
+        assert isinstance(recorder, Recorder)
+        self.programs[item.nodeid] = recorder.program()
+
+
+def test_every_scenario_can_be_replayed() -> None:
+    """What `--results` keeps of a scenario is a .prog that is not refused."""
+    replays = Replays()
+    pytest.main([*recording._ARGUMENTS, str(SCENARIOS)], plugins=[replays])
+    assert len(replays.programs) > 100
+    assert {name: why for name, program in replays.programs.items() if (why := nothing_judged(program))} == {}
