@@ -9,6 +9,7 @@ from harness.errors import UsageError
 from harness.model.device import Device
 from harness.model.engine import Engine
 from harness.model.result import CellResult, Outcome
+from harness.plain import plain_lines
 
 CONSOLE_LIMIT = 1 << 20
 """Characters of a console that are kept: its end, where the trouble is."""
@@ -56,9 +57,10 @@ class Journal:
         name = stem(result)
         end = os.fstat(self._fd).st_size
         try:
-            (self.directory / f"{name}.prog").write_text(result.program)
+            (self.directory / f"{name}.prog").write_text(result.program, encoding="utf-8")
             if result.outcome not in _GOOD:
-                (self.directory / f"{name}.console").write_text(console[-CONSOLE_LIMIT:])
+                said = plain_lines(console[-CONSOLE_LIMIT:])
+                (self.directory / f"{name}.console").write_text(said, encoding="utf-8")
             line = json.dumps(result.to_json(), separators=(",", ":")).encode() + b"\n"
             written = os.write(self._fd, line)
             if written != len(line):
