@@ -84,10 +84,13 @@ def _copy_built(top: Path, target: Path) -> None:
         if (top / name).is_file():
             _copy_file(top / name, target / name)
     order = top / "modules.order"
-    for line in order.read_text().split() if order.is_file() else ():
-        module = Path(line.removeprefix("kernel/")).with_suffix(".ko")
-        if not tree.kept(f"kernel/{module}"):
-            continue
+    for line in order.read_text(errors="replace").split() if order.is_file() else ():
+        try:
+            module = Path(line.removeprefix("kernel/")).with_suffix(".ko")
+            if not tree.kept(f"kernel/{module}"):
+                continue
+        except ValueError as error:
+            raise UsageError(f"{order}: {error}: run make modules in {top}") from None
         if not (top / module).is_file():
             raise UsageError(f"{top / module}: listed in modules.order but not built: run make modules in {top}")
         _copy_file(top / module, target / "kernel" / module)

@@ -15,8 +15,19 @@ KEPT = (
 """Directories of the module tree that a guest may load from; the rest is 90 % of a distribution's kernel."""
 
 
+def inside(name: str) -> bool:
+    """Whether a path that a file or a package names stays below the directory that it is relative to.
+
+    `kernel/fs/ext4/ext4.ko` does. `/etc/passwd`, `kernel/fs/../../../x` and a name with a NUL do not: a test of how
+    such a name begins says nothing about where it leads.
+    """
+    return "\0" not in name and all(part not in ("", ".", "..") for part in name.split("/"))
+
+
 def kept(name: str) -> bool:
-    """Whether a file of a modules directory, named from its top, is kept."""
+    """Whether a file of a modules directory, named from its top, is kept. Raises ValueError for one outside it."""
+    if not inside(name):
+        raise ValueError(f"{name[:200]!r} leads out of the modules directory")
     module = name.removeprefix("kernel/")
     tests = module.startswith(("lib/test_", "lib/tests/")) or module.endswith(("kunit.ko", "kunit.ko.xz"))
     return name in LISTS or (name.startswith("kernel/") and module.startswith(KEPT) and ".ko" in name and not tests)
