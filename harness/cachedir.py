@@ -256,7 +256,7 @@ def _load(path: Path) -> dict[str, _File]:
     try:
         plain = json.loads((path / MANIFEST).read_bytes())
         return {str(name): _File(int(size), sha256) for name, (size, sha256) in plain.items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ArithmeticError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedEntry(f"{path / MANIFEST}: unreadable ({error})") from error
 
 

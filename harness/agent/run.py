@@ -9,7 +9,7 @@ from harness.agent import levels, syscalls
 from harness.agent.blame import Blame
 from harness.agent.board import Board
 from harness.agent.channel import Channel
-from harness.agent.child import Child, ChildDied
+from harness.agent.child import Child, ChildDied, Livelock
 from harness.agent.cpu import Cpu
 from harness.agent.interpreter import Interpreter, LaneDied
 from harness.agent.mounts import Place
@@ -18,7 +18,7 @@ from harness.agent.trace import Fault
 from harness.agent.witness import Traces, Witness
 from harness.model import ops, wire
 from harness.model.frame import Message
-from harness.model.program import Program
+from harness.model.program import Program, describe
 from harness.model.sections import LANE_LIMIT
 from harness.model.units import PMD
 
@@ -78,6 +78,8 @@ def run(
                     case "op":
                         index = message["index"]
                         on_event(message)
+        except Livelock as error:
+            raise Livelock(f"op {index}: {describe(program.ops[index])}: {error}") from None
         except ChildDied as error:
             if not error.signal:
                 raise

@@ -48,6 +48,9 @@ CONFIG = {
 }
 """The option that builds a module, for error texts (from the Makefiles of drivers/nvdimm, fs/ext4, ...)."""
 
+DEEPEST = 100
+"""Modules that depend on each other in a row; the longest such chain of a distribution's kernel has eight."""
+
 _ALGORITHMS = ("kernel/crypto/", "kernel/arch/x86/crypto/", "kernel/lib/crypto/")
 """Where modules live that softdeps name by an alias such as crypto-crc32c instead of by name."""
 _PORTABLE = ("_generic", "_cryptoapi")
@@ -129,6 +132,8 @@ class _Tree:
 def _visit(tree: _Tree, name: str, order: dict[str, Module], above: tuple[str, ...]) -> None:
     if name in order or name in tree.builtin or name in above:
         return
+    if len(above) > DEEPEST:
+        raise UsageError(f"module {name} ends a chain of more than {DEEPEST} dependencies under {tree.root}: check it")
     if name not in tree.files:
         option = CONFIG.get(name, "see its Kconfig")
         raise UsageError(f"module {name} ({option}), needed by {above[-1]}, is not under {tree.root}: install it there")

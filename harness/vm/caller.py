@@ -14,6 +14,8 @@ ANSWER = 180.0
 
 A guest's kernel tells of a hung task after 60 to 120 s (harness/agent/init.py), and then it is the kernel's fault.
 """
+CALL = 1800.0
+"""Seconds that one command may take, whatever events come; longer only where `seconds` itself is longer."""
 EVENTS = 40_000
 """Events of one command; an agent sends at most two per op, of which a Program has at most 10,000."""
 
@@ -21,11 +23,13 @@ OnEvent = Callable[[Message], None]
 
 
 class AgentError(InfraError):
-    """The agent could not do what it was asked; `errno` tells why where a system call failed."""
+    """The agent could not do what it was asked; `errno` tells why where a system call failed, and `final` that the same
+    would happen again."""
 
-    def __init__(self, text: str, errno: int = 0) -> None:
+    def __init__(self, text: str, errno: int = 0, final: bool = False) -> None:
         super().__init__(text)
         self.errno = errno
+        self.final = final
 
 
 class Caller:
@@ -55,9 +59,10 @@ class Caller:
     ) -> Message:
         """Send command `do` and return what the agent answers.
 
-        `seconds` bounds the silence between two messages. Raises AgentError when the agent refuses, GuestHang,
-        GuestDied, ChannelError.
+        `seconds` bounds the silence between two messages, and CALL all of it. Raises AgentError when the agent refuses,
+        GuestHang, GuestDied, ChannelError.
         """
+        whole = Deadline(max(CALL, seconds))
         deadline = Deadline(seconds)
         self.send({"do": do, **arguments})
         for _ in range(EVENTS):
@@ -65,12 +70,15 @@ class Caller:
             if "event" in message:
                 if on_event is not None:
                     on_event(message)
+                if whole.expired:
+                    raise GuestHang(f"the guest told of events for {whole.seconds:g} s during {do}, and gave no answer")
                 deadline = Deadline(seconds)
             elif isinstance(done := message.get("done"), dict):
                 return done
             elif isinstance(text := message.get("error"), str):
                 code = message.get("errno")
-                raise AgentError(f"agent: {do}: {text[:500]}", code if isinstance(code, int) else 0)
+                final = message.get("final") is True
+                raise AgentError(f"agent: {do}: {text[:500]}", code if isinstance(code, int) else 0, final)
             else:
                 raise ChannelError(f"the guest answered {do} with neither an event, an answer nor an error")
         raise ChannelError(f"the guest sent {EVENTS} events during {do} and no answer")
