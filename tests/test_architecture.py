@@ -13,18 +13,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-SHARED = frozenset({"errors", "plain", "deadline", "sparse", "cachedir", "needs", "memfile"})
+SHARED = frozenset({"errors", "plain", "paths", "deadline", "sparse", "cachedir", "needs", "memfile"})
 """Modules directly in harness/ that every layer may import, except the two below."""
 
 BELOW = SHARED | {"model", "agent", "kernel", "media", "vm", "target", "explore", "report"}
 
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "plain": frozenset(),
+    "paths": frozenset(),
     "errors": frozenset({"plain"}),
     "deadline": frozenset({"errors"}),
     "needs": frozenset({"errors", "deadline"}),
     "sparse": frozenset(),
-    "cachedir": frozenset({"errors", "deadline", "sparse"}),
+    "cachedir": frozenset({"errors", "deadline", "paths", "sparse"}),
     "memfile": frozenset({"errors", "deadline", "model", "sparse"}),
     "model": frozenset({"errors", "plain"}),
     "agent": frozenset({"errors", "deadline", "model"}),

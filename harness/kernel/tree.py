@@ -1,5 +1,7 @@
 """What the cache keeps of a kernel: the names of the files of an entry, and which modules are worth their room."""
 
+from harness.paths import inside
+
 IMAGE = "vmlinuz"
 CONFIG = "config"
 MODULES = "modules"
@@ -13,15 +15,6 @@ KEPT = (
     "lib/", "mm/", "net/9p/",
 )  # fmt: skip
 """Directories of the module tree that a guest may load from; the rest is 90 % of a distribution's kernel."""
-
-
-def inside(name: str) -> bool:
-    """Whether a path that a file or a package names stays below the directory that it is relative to.
-
-    `kernel/fs/ext4/ext4.ko` does. `/etc/passwd`, `kernel/fs/../../../x` and a name with a NUL do not: a test of how
-    such a name begins says nothing about where it leads.
-    """
-    return "\0" not in name and all(part not in ("", ".", "..") for part in name.split("/"))
 
 
 def kept(name: str) -> bool:

@@ -25,28 +25,29 @@ class Trouble(StrEnum):
     STALL = "stall"  # the host gave the guest no time: never a verdict on the kernel
 
 
-# The first pattern that matches names the trouble. A gap in one has an end: with `.*` a long line takes the square of
-# its length, and a guest may say 8 MiB without a line feed.
-_PATTERNS: tuple[tuple[Trouble, str], ...] = (
-    (Trouble.PANIC, r"Kernel panic - not syncing"),
-    (Trouble.STALL, r"soft lockup|rcu.{0,80}(?:detected stalls|self-detected stall)|hrtimer: interrupt took"
-                    r"|clocksource: .{0,200}(?:unstable|skewed)|workqueue lockup"),
-    (Trouble.HUNG_TASK, r"INFO: task .{0,80} blocked for more than"),
+# The first trouble whose pattern matches names the line. A pair is a pattern and one that must match after it: written as
+# one pattern, "first.*second" would look for the second anew behind each of 100,000 firsts in one line.
+_PATTERNS: tuple[tuple[Trouble, tuple[str | tuple[str, str], ...]], ...] = (
+    (Trouble.PANIC, (r"Kernel panic - not syncing",)),
+    (Trouble.STALL, (r"soft lockup|hrtimer: interrupt took|workqueue lockup",
+                     (r"rcu", r"detected stalls|self-detected stall"), (r"clocksource: ", r"unstable|skewed"))),
+    (Trouble.HUNG_TASK, ((r"INFO: task ", r" blocked for more than"),)),
     # die() in arch/x86/kernel/dumpstack.c: what happened, the error code, and how many times.
-    (Trouble.OOPS, r"\bOops\b|: [0-9a-f]{4} \[#\d+\]|general protection fault|double fault"
-                   r"|unable to handle (?:kernel|page fault)|kernel NULL pointer dereference"),
-    (Trouble.BUG, r"kernel BUG at|\bBUG: "),
-    (Trouble.WARNING, r"\bWARNING: "),
-    (Trouble.FILE_SYSTEM, r"EXT4-fs (?:error|warning)|EXT4-fs.{0,120}: (?:error|failed|corrupt)"
-                          r"|JBD2: .{0,200}(?:error|fail|corrupt)|Aborting journal"
-                          r"|XFS .{0,200}(?:[Cc]orrupt|Internal error|I/O [Ee]rror|Shutting down|assertion failed)"
-                          r"|Buffer I/O error|blk_update_request: |I/O error, dev"),
+    (Trouble.OOPS, (r"\bOops\b|: [0-9a-f]{4} \[#\d+\]|general protection fault|double fault"
+                    r"|unable to handle (?:kernel|page fault)|kernel NULL pointer dereference",)),
+    (Trouble.BUG, (r"kernel BUG at|\bBUG: ",)),
+    (Trouble.WARNING, (r"\bWARNING: ",)),
+    (Trouble.FILE_SYSTEM, (r"EXT4-fs (?:error|warning)|Aborting journal|Buffer I/O error|blk_update_request: "
+                           r"|I/O error, dev",
+                           (r"EXT4-fs", r": (?:error|failed|corrupt)"), (r"JBD2: ", r"error|fail|corrupt"),
+                           (r"XFS ", r"[Cc]orrupt|Internal error|I/O [Ee]rror|Shutting down|assertion failed"))),
 )  # fmt: skip
-_REGEXES = tuple((trouble, re.compile(pattern)) for trouble, pattern in _PATTERNS)
+_REGEXES = tuple(
+    (trouble, tuple(tuple(map(re.compile, (one,) if isinstance(one, str) else one)) for one in patterns))
+    for trouble, patterns in _PATTERNS
+)
 LINE_LIMIT = 400
 """Characters of a console line that a report keeps."""
-COMPLAINTS = 1000
-"""Complaints that are kept; a kernel that complains for ever says the same again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +63,21 @@ def complaints(lines: Iterable[str]) -> list[Complaint]:
     found = []
     for line in lines:
         # One by one, since in an alternation the leftmost match would win: a soft lockup is a "BUG: " too.
-        trouble = next((trouble for trouble, regex in _REGEXES if regex.search(line)), None)
+        trouble = next((trouble for trouble, patterns in _REGEXES if any(_found(one, line) for one in patterns)), None)
         if trouble is not None:
             found.append(Complaint(trouble, line.strip()[:LINE_LIMIT]))
-        if len(found) == COMPLAINTS:
-            break
     return found
+
+
+def _found(patterns: tuple[re.Pattern[str], ...], line: str) -> bool:
+    """Whether each pattern matches behind the first match of the one before: one pass through the line for each."""
+    place = 0
+    for pattern in patterns:
+        match = pattern.search(line, place)
+        if match is None:
+            return False
+        place = match.end()
+    return True
 
 
 def blamed(found: list[Complaint]) -> list[Complaint]:
