@@ -48,7 +48,8 @@ def compare(expected: Iterable[Expected], segments: Sequence[Segment]) -> tuple[
         found: list[Mismatch] = []
         while first < len(segments) and segments[first].end <= run.start:
             first += 1
-        for segment in segments[first:]:
+        for index in range(first, len(segments)):
+            segment = segments[index]
             if segment.start >= run.end:
                 break
             low, high = max(segment.start, run.start), min(segment.end, run.end)

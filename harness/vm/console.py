@@ -25,7 +25,7 @@ class Trouble(StrEnum):
     STALL = "stall"  # the host gave the guest no time: never a verdict on the kernel
 
 
-# The first trouble whose pattern matches names the line. A pair is a pattern and one that must match after it: written as
+# The first trouble of which a pattern matches names the line. A pair is a pattern and one that must match behind it: as
 # one pattern, "first.*second" would look for the second anew behind each of 100,000 firsts in one line.
 _PATTERNS: tuple[tuple[Trouble, tuple[str | tuple[str, str], ...]], ...] = (
     (Trouble.PANIC, (r"Kernel panic - not syncing",)),
@@ -48,6 +48,11 @@ _REGEXES = tuple(
 )
 LINE_LIMIT = 400
 """Characters of a console line that a report keeps."""
+EACH = 100
+"""Complaints of one kind that are kept: a kernel that complains for ever says the same again and again.
+
+Of each kind, since a flood of stalls, which are the host's fault, must not hide the one oops behind it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +64,14 @@ class Complaint:
 
 
 def complaints(lines: Iterable[str]) -> list[Complaint]:
-    """The lines that stand for trouble, in order."""
+    """The lines that stand for trouble, in order; at most EACH of one kind."""
     found = []
+    left = dict.fromkeys(Trouble, EACH)
     for line in lines:
         # One by one, since in an alternation the leftmost match would win: a soft lockup is a "BUG: " too.
         trouble = next((trouble for trouble, patterns in _REGEXES if any(_found(one, line) for one in patterns)), None)
-        if trouble is not None:
+        if trouble is not None and left[trouble]:
+            left[trouble] -= 1
             found.append(Complaint(trouble, line.strip()[:LINE_LIMIT]))
     return found
 
