@@ -1,5 +1,6 @@
 """Which modules a guest needs, and in which order they load."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -124,9 +125,15 @@ class _Tree:
             name
             for name, path in self.files.items()
             if str(path.relative_to(self.root)).startswith(_ALGORITHMS)
-            and alias in modinfo.fields(modinfo.read(path), str(path)).get("alias", ())
+            and alias in _aliases(path)
         ]
         return tuple(sorted(found, key=lambda name: (not name.endswith(_PORTABLE), name)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _aliases(path: Path) -> frozenset[str]:
+    """A module's aliases, read once: each softdep asks all modules of _ALGORITHMS, and no file of the cache changes."""
+    return frozenset(modinfo.fields(modinfo.read(path), str(path)).get("alias", ()))
 
 
 def _visit(tree: _Tree, name: str, order: dict[str, Module], above: tuple[str, ...]) -> None:

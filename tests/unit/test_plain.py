@@ -1,5 +1,6 @@
 """What a guest says is shown whole, and moves no cursor."""
 
+import json
 import subprocess
 import sys
 import unicodedata
@@ -8,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import InfraError
+from harness.model import oracle, verdict, wire
+from harness.model.recorder import Recorder
 from harness.model.result import CellResult, Outcome
 from harness.model.violation import Kind, Violation
 from harness.plain import plain, plain_lines
@@ -51,6 +54,22 @@ def test_no_report_passes_it_on() -> None:
             *text.clock([result])]
     assert r"\x1b[2K" in said[0]
     assert all(line.isprintable() for line in said)
+
+
+def test_a_name_of_a_guest_passes_from_the_wire_to_the_report() -> None:
+    """A file that a guest made under a hostile name is told with all of its name, in one line that moves no cursor;
+    results.jsonl holds the name as it was."""
+    dax = Recorder()
+    dax.create("data", size=4096)
+    program = dax.program()
+    stranger = {"path": HOSTILE, "size": 8, "segments": [[0, 8, {"zero": 1}]], "differences": [], "truncated": False,
+                "error": "", "allocation": None}  # fmt: skip
+    views = wire.file_views_from_wire(json.loads(json.dumps([stranger])))
+    found = verdict.judge(program, oracle.run(program)[-1], views, "live", "current").violations
+    result = CellResult("x", "qemu", "6.12", "ext4", Outcome.FAIL, 1.0, judged_bytes=1, violations=found)
+    for line in (text.line(result), *text.losses([result])):
+        assert line.isprintable() and plain(HOSTILE) in line
+    assert CellResult.from_json(json.loads(json.dumps(result.to_json()))).violations[0].path == HOSTILE
 
 
 def test_an_error_is_one_line() -> None:

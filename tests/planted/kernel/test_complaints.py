@@ -109,7 +109,7 @@ def test_a_signal_that_no_one_expected(judged: Judged, scenes: Scenes) -> None:
 @pytest.mark.nightly
 def test_a_fault_that_is_taken_for_ever(judged: Judged, scenes: Scenes) -> None:
     """A store whose fault the kernel claims to have handled, and did not, never returns and says nothing. The guest's
-    own clock ends it, the op is named, and it is not tried again. It is no verdict: nothing tells what the kernel is at.
+    own clock ends it, the op is named, and it is not tried again. It is no verdict: what the kernel is at is not known.
     """
     again = "b800010000 c3"  # mov $VM_FAULT_NOPAGE, %eax; ret
     result = judged(scenes("mapped"), {"dax_iomap_fault": again})

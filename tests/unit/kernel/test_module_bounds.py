@@ -75,3 +75,25 @@ def test_a_chain_of_modules_has_an_end(tmp_path: Path, make_module: Callable[...
         (folder / f"m{number}.ko").write_bytes(make_module(f"depends=m{number + 1}"))
     with pytest.raises(UsageError, match="chain of more than 100"):
         modules.closure(Kernel("6.12", tmp_path, tmp_path, "", ""), ("m0",))
+
+
+def test_each_module_is_unpacked_once_for_all_softdeps(
+    tmp_path: Path, make_module: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module with a thousand softdeps does not have every algorithm unpacked a thousand times."""
+    softdeps = f"softdep=pre: {' '.join(f'x{number}' for number in range(1000))}"
+    for name, info in (("fs/a.ko", softdeps), ("crypto/b.ko", "alias=y")):
+        path = tmp_path / "kernel" / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(make_module(info))
+    (tmp_path / "modules.builtin").touch()
+    unpacked: list[Path] = []
+    read = modinfo.read
+
+    def counted(path: Path) -> bytes:
+        unpacked.append(path)
+        return read(path)
+
+    monkeypatch.setattr(modinfo, "read", counted)
+    modules.closure(Kernel("6.12", tmp_path, tmp_path, "", ""), ("a",))
+    assert len(unpacked) == 2
