@@ -22,6 +22,7 @@ from pathlib import Path
 from harness import place
 from harness.deadline import Deadline, poll
 from harness.errors import InfraError, SetupError
+from harness.paths import inside
 from harness.sparse import digest
 
 MANIFEST = "MANIFEST.json"
@@ -296,8 +297,10 @@ def _publish(room: Path, manifest: dict[str, _File], path: Path) -> None:
 def _load(path: Path) -> dict[str, _File]:
     try:
         plain = json.loads((path / MANIFEST).read_bytes())
+        if outside := next((name for name in plain if not inside(name)), None):
+            raise ValueError(f"{outside[:200]!r} leads out of the entry")
         return {str(name): _File(int(size), sha256) for name, (size, sha256) in plain.items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ArithmeticError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedEntry(f"{path / MANIFEST}: unreadable ({error})") from error
 
 

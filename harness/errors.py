@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+from harness.plain import plain
+
 EXIT_CLEAN = 0
 EXIT_VIOLATION = 1
 EXIT_USAGE = 2
@@ -9,9 +11,15 @@ EXIT_INFRA = 3
 
 
 class DaxcheckError(Exception):
-    """Base of every error that daxcheck raises on purpose; its text is one line for the user."""
+    """Base of every error that daxcheck raises on purpose; its text is one line for the user.
+
+    It may quote a guest or a file, so `str` gives it plain.
+    """
 
     exit_code: ClassVar[int] = EXIT_INFRA
+
+    def __str__(self) -> str:
+        return plain(super().__str__())
 
 
 class UsageError(DaxcheckError):

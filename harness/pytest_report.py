@@ -14,6 +14,7 @@ import pytest
 from harness import ending
 from harness.errors import EXIT_INFRA, EXIT_USAGE, DaxcheckError
 from harness.model.result import CellResult, Outcome
+from harness.plain import plain
 from harness.report import text
 from harness.report.journal import Journal
 
@@ -196,4 +197,4 @@ class Reporter:
     def _tell(self, line: str) -> None:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
-            reporter.write_line(line)
+            reporter.write_line(plain(line))

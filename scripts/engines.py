@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from harness.model.result import CellResult, Outcome
+from harness.plain import plain
 
 Cell = tuple[str, str, str, str]
 
@@ -29,9 +30,9 @@ def main() -> int:
         said = {engine: verdict(result) for engine, result in found.items()}
         if len(set(said.values())) > 1:
             differing += 1
-            print(*cell)
+            print(plain(" ".join(cell)))
             for engine, words in said.items():
-                print(f"    {engine}: {words}")
+                print(plain(f"    {engine}: {words}"))
     print(f"{len(both)} cells judged by several engines, {differing} differ")
     return 1 if differing else 0
 

@@ -13,21 +13,25 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-SHARED = frozenset({"errors", "deadline", "sparse", "cachedir", "needs", "memfile", "place", "hosttool"})
+SHARED = frozenset(
+    {"errors", "plain", "paths", "deadline", "sparse", "cachedir", "needs", "memfile", "place", "hosttool"}
+)
 """Modules directly in harness/ that every layer may import, except the two below."""
 
 BELOW = SHARED | {"model", "agent", "kernel", "media", "vm", "target", "explore", "report"}
 
 MAY_IMPORT: dict[str, frozenset[str]] = {
-    "errors": frozenset(),
+    "plain": frozenset(),
+    "paths": frozenset(),
+    "errors": frozenset({"plain"}),
     "deadline": frozenset({"errors"}),
     "needs": frozenset({"errors", "deadline"}),
     "sparse": frozenset(),
     "place": frozenset({"errors"}),
     "hosttool": frozenset(),
-    "cachedir": frozenset({"errors", "deadline", "sparse", "place"}),
+    "cachedir": frozenset({"errors", "deadline", "paths", "sparse", "place"}),
     "memfile": frozenset({"errors", "deadline", "model", "sparse"}),
-    "model": frozenset({"errors"}),
+    "model": frozenset({"errors", "plain"}),
     "agent": frozenset({"errors", "deadline", "model"}),
     "kernel": SHARED,
     "media": SHARED | {"model", "kernel"},
@@ -45,7 +49,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 }
 """What each package or module of harness/ may import of the others. A name that is missing has no place yet."""
 
-STDLIB_ONLY = frozenset({"errors", "deadline", "model", "agent"})
+STDLIB_ONLY = frozenset({"plain", "errors", "deadline", "model", "agent"})
 """These run inside the guest, which has the standard library and nothing else."""
 
 ONLY_IN = {

@@ -7,6 +7,8 @@ a walk through all would take seconds in a guest.
 import struct
 
 VMLINUX = "/sys/kernel/btf/vmlinux"
+LIMIT = 64 << 20
+"""Bytes of it that are read; a distribution kernel has some six million."""
 _MAGIC = 0xEB9F
 _HEADER = struct.Struct("<HBBIIIII")
 """struct btf_header: magic, version, flags, hdr_len, type_off, type_len, str_off, str_len."""
@@ -87,6 +89,6 @@ def of_running_kernel() -> Types | None:
     """None where the kernel has no type information (CONFIG_DEBUG_INFO_BTF), or it may not be read."""
     try:
         with open(VMLINUX, "rb") as file:
-            return Types(file.read())
+            return Types(file.read(LIMIT))
     except (OSError, ValueError):
         return None

@@ -25,6 +25,11 @@ class Channel:
         self._write_fd = write_fd
         self._buffer = bytearray()
 
+    @property
+    def begun(self) -> bool:
+        """Whether a part of the next message has been read already: then the descriptor may stay silent."""
+        return bool(self._buffer)
+
     def send(self, message: Message) -> None:
         """Send one message, waiting as long as the peer needs. Raises OSError, ChannelError (too long)."""
         view = memoryview(frame.encode(message))

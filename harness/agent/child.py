@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 from collections.abc import Callable
 from typing import Self
@@ -14,6 +15,11 @@ from harness.model.frame import Message
 
 BURIAL = 60.0
 """Seconds for what a child left behind to end once it is killed."""
+BUSY = 60.0
+"""Seconds that a child may keep a processor busy between two messages. On an overloaded host all ops of one scenario
+together take less than 20."""
+_LOOK = 1.0
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class ChildDied(InfraError):
@@ -22,6 +28,10 @@ class ChildDied(InfraError):
     def __init__(self, text: str, signal: int) -> None:
         super().__init__(text)
         self.signal = signal
+
+
+class Livelock(InfraError):
+    """A child kept its processor busy and got nowhere, such as in a fault that the kernel takes again and again."""
 
 
 class Child:
@@ -47,12 +57,17 @@ class Child:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         for fd in self._fds:
             os.close(fd)
         if self._pid:
             os.kill(self._pid, signal.SIGKILL)
-            self._reap()
+            try:
+                poll(self._reaped, Deadline(BURIAL), f"child {self._pid} does not end though it was killed")
+            except InfraError:
+                if isinstance(error, InfraError):
+                    return  # which tells why it does not
+                raise
         if self._group:
             poll(self._bury, Deadline(BURIAL), f"what child {self._group} has forked does not end")
 
@@ -64,8 +79,13 @@ class Child:
         """Send the child a message."""
         self._channel.send(message)
 
-    def receive(self) -> Message:
-        """The child's next message. Raises ChildDied, or InfraError with what its work raised."""
+    def receive(self, busy: float = BUSY) -> Message:
+        """The child's next message. Raises ChildDied, Livelock when it first keeps a processor busy for `busy` seconds,
+        InfraError with what its work raised."""
+        start, ticks = processor_time(self._pid), processor_ticks()
+        while not self._channel.begun and not select.select([self], [], [], _LOOK)[0]:
+            if min(processor_time(self._pid) - start, processor_ticks() - ticks) > busy:
+                raise Livelock(f"it has kept a processor busy for {busy:g} s and has not returned")
         try:
             message = self._channel.receive()
         except Closed as error:
@@ -73,7 +93,7 @@ class Child:
             how = f"by signal {number}" if number else "without a word"
             raise ChildDied(f"the child ended {how}", number) from error
         if "failed" in message:
-            raise InfraError(str(message["failed"]))
+            raise (Livelock if message.get("livelock") is True else InfraError)(str(message["failed"]))
         return message
 
     def _bury(self) -> bool | None:
@@ -87,10 +107,38 @@ class Child:
             return True
         return None
 
+    def _reaped(self) -> bool | None:
+        """True once it has ended; never waits."""
+        if not os.waitpid(self._pid, os.WNOHANG)[0]:
+            return None
+        self._pid = 0
+        return True
+
     def _reap(self) -> int:
         _, status = os.waitpid(self._pid, 0)
         self._pid = 0
         return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+
+
+def processor_time(pid: int) -> float:
+    """Seconds that all threads of a process have run (proc(5), utime and stime of stat); 0 for one that is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read(4096).rpartition(b")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def processor_ticks() -> float:
+    """Seconds that all processors were at work, by the ticks that came (proc(5), the first line of stat).
+
+    The time of a process is measured, so it goes on while the host lets a virtual processor wait. Ticks that are missed
+    then are not made up for (tick_nohz_handler(), account_process_tick()): a guest that gets no time counts none.
+    """
+    with open("/proc/stat", "rb") as file:
+        user, nice, system, _, _, irq, softirq = (int(field) for field in file.readline().split()[1:8])
+    return (user + nice + system + irq + softirq) / _TICKS
 
 
 def _run(work: Callable[[Channel], None], channel: Channel, parent: int, leader: bool) -> None:
@@ -106,6 +154,8 @@ def _run(work: Callable[[Channel], None], channel: Channel, parent: int, leader:
         work(channel)
     except Closed:
         pass  # the parent wants no more
+    except Livelock as error:  # of a child of its own
+        channel.send({"failed": str(error), "livelock": True})
     except Exception as error:
         channel.send({"failed": f"{type(error).__name__}: {error}"[:1000]})
     finally:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from harness.agent import ioctls, syscalls
 from harness.agent.channel import Channel
-from harness.agent.child import Child, ChildDied
+from harness.agent.child import Child, ChildDied, Livelock
 from harness.agent.cpu import Cpu
 from harness.agent.memory import Memory, Scratch
 from harness.agent.mounts import FILLER
@@ -66,6 +66,8 @@ def observe(cpu: Cpu, root: str, path: str) -> dict[str, object]:
         except ChildDied as error:
             answer = signal.Signals(error.signal).name if error.signal else ""
             file = wire.to_wire(_unread(root, path, f"reading through mmap: {error}", answer))
+        except Livelock as error:
+            raise Livelock(f"reading {path}: {error}") from None
         except InfraError as error:
             file = wire.to_wire(_unread(root, path, str(error)))
     if not isinstance(file, dict):

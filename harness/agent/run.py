@@ -9,7 +9,7 @@ from harness.agent import levels, syscalls
 from harness.agent.blame import Blame
 from harness.agent.board import Board
 from harness.agent.channel import Channel
-from harness.agent.child import Child, ChildDied
+from harness.agent.child import BUSY, Child, ChildDied, Livelock
 from harness.agent.cpu import Cpu
 from harness.agent.interpreter import Interpreter, LaneDied
 from harness.agent.mounts import Place
@@ -18,7 +18,7 @@ from harness.agent.trace import Fault
 from harness.agent.witness import Traces, Witness
 from harness.model import ops, wire
 from harness.model.frame import Message
-from harness.model.program import Program
+from harness.model.program import Program, describe
 from harness.model.sections import LANE_LIMIT
 from harness.model.units import PMD
 
@@ -63,7 +63,7 @@ def run(
             on_event({"event": "begin"})
         child = stack.enter_context(Child(work, leader=True))
         try:
-            while "end" not in (message := child.receive()):
+            while "end" not in (message := child.receive(_patience(program, index))):
                 _gather(answer, message)
                 match message.get("event"):
                     case "observe":
@@ -78,6 +78,8 @@ def run(
                     case "op":
                         index = message["index"]
                         on_event(message)
+        except Livelock as error:
+            raise Livelock(f"op {index}: {describe(program.ops[index])}: {error}") from None
         except ChildDied as error:
             if not error.signal:
                 raise
@@ -87,6 +89,13 @@ def run(
             answer["lost"] = answer["lost"] or traces.flushes.missed()
     del answer["faults"][FAULT_LIMIT:]
     return answer
+
+
+def _patience(program: Program, index: int) -> float:
+    """Seconds that op `index` may keep a processor busy. Lanes spin while they wait for each other, one of them perhaps
+    for a hung task that the kernel is about to tell of: their own bound is Board's STUCK."""
+    racing = index < len(program.ops) and isinstance(program.ops[index], ops.Join)
+    return float("inf") if racing else BUSY
 
 
 @contextlib.contextmanager

@@ -1,4 +1,7 @@
-"""Answers the host's commands: one {"do": NAME} in, events and then one {"done"} or {"error", "errno"} out."""
+"""Answers the host's commands: one {"do": NAME} in, events and then one {"done"} or {"error", "errno"} out.
+
+An error with {"final": true} would be the same the next time.
+"""
 
 import os
 from collections.abc import Callable, Sequence
@@ -8,6 +11,7 @@ from typing import NoReturn
 from harness import __version__
 from harness.agent import device, evict, levels, medium, mounts, probes, run, shell, tracefs, translate
 from harness.agent.channel import Channel, Closed
+from harness.agent.child import Livelock
 from harness.agent.cpu import Cpu
 from harness.agent.flushes import FlushTrace
 from harness.agent.medium import Medium
@@ -165,6 +169,8 @@ def answer(channel: Channel, agent: Agent) -> Message:
         raise
     except OSError as error:
         return {"error": str(error), "errno": error.errno or 0}
+    except Livelock as error:
+        return {"error": str(error), "errno": 0, "final": True}
     except Exception as error:
         # An agent that is PID 1 must outlive any fault of its own, and the host must hear of it.
         return {"error": f"{type(error).__name__}: {error}", "errno": 0}

@@ -105,7 +105,7 @@ def current(kernel: Kernel) -> bool:
     """Whether all is there that would be kept of the kernel today: an older daxcheck may have kept less."""
     try:
         kept = json.loads((cachedir.root() / AREA / kernel.digest / tree.ABOUT).read_bytes()).get("kept")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return False
     return bool(kept == list(tree.KEPT))
 
@@ -159,7 +159,7 @@ def _load(path: Path) -> Kernel:
     try:
         about = json.loads((path / tree.ABOUT).read_bytes())
         release, source = str(about["release"]), str(about["source"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamagedEntry(f"{path / tree.ABOUT}: unreadable ({error})") from error
     return _at(path, release, source, (path / tree.MODULES).is_dir(), (path / tree.CONFIG).is_file())
 

@@ -19,6 +19,7 @@ from harness.errors import InfraError, SetupError, UsageError
 from harness.kernel import tree
 from harness.kernel.apt import Apt, Package, Progress
 from harness.kernel.kernel import matches, version_key
+from harness.paths import inside
 
 PREFIX = "debian:"
 FLAVOUR = "-amd64"
@@ -143,8 +144,11 @@ def members(apt: Apt, offer: Offer) -> tuple[Package, ...]:
 
 
 def place(name: str, release: str) -> str | None:
-    """Where a file of a package goes in an entry, or None when it is not kept."""
+    """Where a file of a package goes in an entry, or None when it is not kept. Raises InfraError for a name that leads
+    out of the package."""
     name = name.removeprefix("./")
+    if not inside(name):
+        raise InfraError(f"a file of the package is called {name[:200]!r}, which leads out of it: do not use it")
     if name in (f"boot/vmlinuz-{release}", f"usr/lib/modules/{release}/vmlinuz"):
         return tree.IMAGE
     if name in (f"boot/config-{release}", f"usr/lib/modules/{release}/config"):

@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.paths import inside
 
 SETUP_SECTS, SYSSIZE, MAGIC, VERSION, XLOADFLAGS = 0x1F1, 0x1F4, 0x202, 0x20E, 0x236
 HEADER = 0x250
@@ -51,7 +52,7 @@ def release(path: Path) -> str:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}: {_REMEDY}") from error
     words = text.split(b"\0", 1)[0].decode("ascii", "replace").split()
-    if not words or not words[0].isprintable() or "/" in words[0]:
+    if not words or not words[0].isprintable() or not inside(words[0]) or "/" in words[0]:
         raise UsageError(f"{path}: the header names no kernel release, the file is damaged: copy or fetch it again")
     return words[0]
 

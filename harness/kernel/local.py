@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.kernel import image, modinfo, tree
+from harness.paths import inside
 
 BUILT = Path("arch/x86/boot/bzImage")
 """The image in a build tree."""
@@ -84,7 +85,9 @@ def _copy_built(top: Path, target: Path) -> None:
         if (top / name).is_file():
             _copy_file(top / name, target / name)
     order = top / "modules.order"
-    for line in order.read_text().split() if order.is_file() else ():
+    for line in order.read_text(errors="replace").split() if order.is_file() else ():
+        if not inside(line):
+            raise UsageError(f"{order}: {line[:200]!r} leads out of the modules directory: run make modules in {top}")
         module = Path(line.removeprefix("kernel/")).with_suffix(".ko")
         if not tree.kept(f"kernel/{module}"):
             continue

@@ -4,12 +4,15 @@ modules.dep is not used: kernel packages ship none, and depmod is not there for 
 """
 
 import lzma
+import os
+import select
 import shutil
 import struct
 import subprocess
 import zlib
 from pathlib import Path
 
+from harness.deadline import Deadline
 from harness.errors import InfraError, SetupError
 
 SUFFIXES = (".ko", ".ko.xz", ".ko.zst", ".ko.gz")
@@ -55,18 +58,39 @@ def _zstd(path: Path) -> bytes:
     program = shutil.which("zstd")
     if program is None:
         raise SetupError(f"{path.name} is packed with zstd, which is not installed: sudo apt-get install zstd")
-    done = subprocess.run([program, "-dcq", "-M512MB", "--", str(path)], capture_output=True, timeout=UNPACK)
-    if done.returncode or len(done.stdout) > LARGEST:
-        complaint = done.stderr.decode(errors="replace").strip() or "too large"
-        raise BadModule(f"{path}: {complaint}: fetch the kernel again")
-    return done.stdout
+    argv, pipe = [program, "-dcq", "-M512MB", "--", str(path)], subprocess.PIPE
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=pipe, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        try:
+            data = _bounded(process.stdout.fileno(), path)
+            status = process.wait(UNPACK)
+        finally:
+            process.kill()
+    if status:
+        raise BadModule(f"{path}: zstd cannot unpack it (exit code {status}): fetch the kernel again")
+    return data
+
+
+def _bounded(fd: int, path: Path) -> bytes:
+    """All that comes from a pipe, which never is more than LARGEST bytes. Raises BadModule, DeadlineExpired."""
+    deadline, data = Deadline(UNPACK), bytearray()
+    while True:
+        deadline.check(f"{path}: zstd does not end")
+        if not select.select([fd], [], [], min(1.0, deadline.remaining()))[0]:
+            continue
+        chunk = os.read(fd, 1 << 20)
+        if not chunk:
+            return bytes(data)
+        if len(data) + len(chunk) > LARGEST:
+            raise BadModule(f"{path}: larger than {LARGEST >> 20} MiB unpacked: fetch the kernel again")
+        data += chunk
 
 
 def fields(module: bytes, name: str) -> dict[str, tuple[str, ...]]:
     """The `key=value` strings of .modinfo, in order per key. Raises BadModule; `name` is for its text."""
     try:
         return parse(_section(module, b".modinfo"))
-    except (struct.error, ValueError) as error:
+    except (struct.error, ValueError, OverflowError) as error:
         raise BadModule(f"{name}: no readable .modinfo section ({error}): fetch the kernel again") from error
 
 
@@ -91,7 +115,7 @@ def _section(elf: bytes, name: bytes) -> bytes:
         raise ValueError("no section names")
     strings = elf[headers[names][4] : headers[names][4] + headers[names][5]]
     for header in headers:
-        if strings[header[0] :].split(b"\0", 1)[0] == name:
+        if strings.startswith(name + b"\0", header[0]):
             return elf[header[4] : header[4] + header[5]]
     raise ValueError("there is none")
 

@@ -1,5 +1,6 @@
 """Which modules a guest needs, and in which order they load."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -47,6 +48,9 @@ CONFIG = {
     "overlay": "CONFIG_OVERLAY_FS",
 }
 """The option that builds a module, for error texts (from the Makefiles of drivers/nvdimm, fs/ext4, ...)."""
+
+DEEPEST = 100
+"""Modules that depend on each other in a row; the longest such chain of a distribution's kernel has eight."""
 
 _ALGORITHMS = ("kernel/crypto/", "kernel/arch/x86/crypto/", "kernel/lib/crypto/")
 """Where modules live that softdeps name by an alias such as crypto-crc32c instead of by name."""
@@ -121,14 +125,22 @@ class _Tree:
             name
             for name, path in self.files.items()
             if str(path.relative_to(self.root)).startswith(_ALGORITHMS)
-            and alias in modinfo.fields(modinfo.read(path), str(path)).get("alias", ())
+            and alias in _aliases(path)
         ]
         return tuple(sorted(found, key=lambda name: (not name.endswith(_PORTABLE), name)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _aliases(path: Path) -> frozenset[str]:
+    """A module's aliases, read once: each softdep asks all modules of _ALGORITHMS, and no file of the cache changes."""
+    return frozenset(modinfo.fields(modinfo.read(path), str(path)).get("alias", ()))
 
 
 def _visit(tree: _Tree, name: str, order: dict[str, Module], above: tuple[str, ...]) -> None:
     if name in order or name in tree.builtin or name in above:
         return
+    if len(above) > DEEPEST:
+        raise UsageError(f"module {name} ends a chain of more than {DEEPEST} dependencies under {tree.root}: check it")
     if name not in tree.files:
         option = CONFIG.get(name, "see its Kconfig")
         raise UsageError(f"module {name} ({option}), needed by {above[-1]}, is not under {tree.root}: install it there")

@@ -1,5 +1,7 @@
 """What the cache keeps of a kernel: the names of the files of an entry, and which modules are worth their room."""
 
+from harness.paths import inside
+
 IMAGE = "vmlinuz"
 CONFIG = "config"
 MODULES = "modules"
@@ -16,7 +18,9 @@ KEPT = (
 
 
 def kept(name: str) -> bool:
-    """Whether a file of a modules directory, named from its top, is kept."""
+    """Whether a file of a modules directory, named from its top, is kept. Raises ValueError for one outside it."""
+    if not inside(name):
+        raise ValueError(f"{name[:200]!r} leads out of the modules directory")
     module = name.removeprefix("kernel/")
     tests = module.startswith(("lib/test_", "lib/tests/")) or module.endswith(("kunit.ko", "kunit.ko.xz"))
     return name in LISTS or (name.startswith("kernel/") and module.startswith(KEPT) and ".ko" in name and not tests)

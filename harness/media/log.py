@@ -238,8 +238,10 @@ class PersistLog:
 
     def upto(self, value: int) -> int | None:
         """How many records came before the last marker of this value; None when there is no such marker."""
-        counts = [mark.count for mark in self.marks if mark.value == value]
-        return counts[-1] if counts else None
+        live = np.frombuffer(self._memory, RECORD, self.count, HEADER_SIZE)
+        # Asked once for each op; as Mark objects, all markers of a hostile guest would be made anew every time.
+        found = np.flatnonzero((live["kind"] == Kind.MARK) & (live["address"] == value))
+        return int(found[-1]) if found.size else None
 
     def fenced(self, count: int) -> bool:
         """Whether explicit fences have completed all of the first `count` records."""

@@ -90,7 +90,8 @@ def _clash(segments: Sequence[Segment], gaps: Iterable[Range]) -> Iterator[Range
     for low, high in gaps:
         while first < len(segments) and segments[first].end <= low:
             first += 1
-        for segment in segments[first:]:
+        for index in range(first, len(segments)):
+            segment = segments[index]
             if segment.start >= high:
                 break
             start, end = max(low, segment.start), min(high, segment.end)

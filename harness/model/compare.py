@@ -48,7 +48,8 @@ def compare(expected: Iterable[Expected], segments: Sequence[Segment]) -> tuple[
         found: list[Mismatch] = []
         while first < len(segments) and segments[first].end <= run.start:
             first += 1
-        for segment in segments[first:]:
+        for index in range(first, len(segments)):
+            segment = segments[index]
             if segment.start >= run.end:
                 break
             low, high = max(segment.start, run.start), min(segment.end, run.end)
@@ -106,15 +107,27 @@ def _marked(found: list[Mismatch], run: Expected, end: int) -> Iterator[Mismatch
         edges ^= {mismatch.start, mismatch.end}  # where one ends and the next begins is no edge
     torn = {edge // LINE * LINE for edge in edges if edge % LINE}
     torn = {line for line in torn if run.start <= line and min(line + LINE, end) <= run.end}
-    torn -= {line for line in torn if _covered(found, line, min(line + LINE, end))}
+    wrong = _wrong_bytes(found)
+    torn -= {line for line in torn if wrong[line] == min(line + LINE, end) - line}
     for mismatch in found:
         start = mismatch.start
-        cuts = {cut for line in torn for cut in (line, line + LINE) if start < cut < mismatch.end}
+        touched = torn.intersection(_outer_lines(mismatch))
+        cuts = {cut for line in touched for cut in (line, line + LINE) if start < cut < mismatch.end}
         for stop in sorted(cuts | {mismatch.end}):
             yield Mismatch(start, stop, mismatch.found, run, start // LINE * LINE in torn)
             start = stop
 
 
-def _covered(found: list[Mismatch], start: int, end: int) -> bool:
-    wrong = sum(max(0, min(mismatch.end, end) - max(mismatch.start, start)) for mismatch in found)
-    return wrong == end - start
+def _outer_lines(mismatch: Mismatch) -> set[int]:
+    """The cache lines in which the mismatch begins and ends; those between are wrong as a whole."""
+    return {mismatch.start // LINE * LINE, (mismatch.end - 1) // LINE * LINE}
+
+
+def _wrong_bytes(found: list[Mismatch]) -> dict[int, int]:
+    """The number of wrong bytes in each line in which some mismatch begins or ends."""
+    wrong: dict[int, int] = {}
+    for mismatch in found:
+        for line in _outer_lines(mismatch):
+            inside = min(mismatch.end, line + LINE) - max(mismatch.start, line)
+            wrong[line] = wrong.get(line, 0) + inside
+    return wrong

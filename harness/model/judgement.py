@@ -7,6 +7,10 @@ from harness.model.violation import Kind, Violation
 
 RANGE_LIMIT = 64
 """Ranges that one violation names; its `bytes` count them all."""
+WAYS = 256
+"""Ways of one file and image that are told apart by what was found; a guest can invent tens of thousands."""
+MANY = "one of many sources"
+"""Expected and found, where the ways are too many."""
 
 Finding = tuple[tuple[Kind, str, str, str], tuple[int, int]]
 """Kind, op, expected and found; and the range where that is so."""
@@ -30,9 +34,14 @@ class Judgement:
 
 
 def gathered(path: str, image: str, found: Iterable[Finding]) -> tuple[Violation, ...]:
-    """One violation for all ranges that are wrong in the same way. Ranges of one way must ascend."""
+    """One violation for all ranges that are wrong in the same way, or, past WAYS, for the same kind and op.
+
+    Ranges of one way must ascend.
+    """
     groups: dict[tuple[Kind, str, str, str], list[tuple[int, int]]] = {}
     for key, (start, end) in found:
+        if key not in groups and len(groups) >= WAYS:
+            key = (*key[:2], MANY, MANY)
         ranges = groups.setdefault(key, [])
         if ranges and ranges[-1][1] == start:
             start = ranges.pop()[0]

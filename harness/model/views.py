@@ -1,5 +1,6 @@
 """One file as it was read back, held against what the contract allows of it."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -144,11 +145,9 @@ class Judge:
         return gathered(self.naming.path, self.image, found)
 
     def _shown(self, view: FileView, difference: Difference) -> str:
-        shown: set[Source] = {
-            segment.source
-            for segment in view.segments
-            if segment.start < difference.end and difference.start < segment.end
-        }
+        first = bisect_right(view.segments, difference.start, key=lambda segment: segment.end)
+        after = bisect_left(view.segments, difference.end, key=lambda segment: segment.start)
+        shown: set[Source] = {segment.source for segment in view.segments[first:after]}
         return "mmap: " + (self.naming.sources(shown) or "zero")
 
     def _told(self, difference: Difference) -> str:

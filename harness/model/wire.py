@@ -145,7 +145,8 @@ def segment_from_wire(value: object) -> Segment:
 
 
 def file_view_from_wire(value: object) -> FileView:
-    """A view of one file whose segments are contiguous from 0 and end at its size, or earlier if truncated."""
+    """A view of one file whose segments are contiguous from 0 and end at its size, or earlier if truncated; differences
+    of one other view ascend without overlap."""
     fields = fields_of(value, _VIEW_FIELDS)
     path = text("path", fields["path"], PATH_LIMIT)
     if not path:
@@ -164,6 +165,8 @@ def file_view_from_wire(value: object) -> FileView:
     last = -(-(size or 0) // PAGE) * PAGE
     if any(difference.end > (last if difference.view == "eof" else size or 0) for difference in differences):
         raise ValueError(f"differences: past the size {size} of file {path!r}")
+    for name in VIEWS:
+        ascending(f"differences of {name}", [(one.start, one.end) for one in differences if one.view == name])
     allocation = None if fields["allocation"] is None else allocation_from_wire(fields["allocation"])
     if size is None and allocation is not None:
         raise ValueError(f"allocation: of file {path!r}, which is not there")

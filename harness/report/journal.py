@@ -13,6 +13,7 @@ from harness.errors import UsageError
 from harness.model.device import Device
 from harness.model.engine import Engine
 from harness.model.result import CellResult, Outcome
+from harness.plain import plain_lines
 
 CONSOLE_LIMIT = 1 << 20
 """Characters of a console that are kept: its end, where the trouble is."""
@@ -72,7 +73,7 @@ class Journal:
         try:
             place.write(self._folder, f"{name}.prog", result.program.encode())
             if result.outcome not in _GOOD:
-                place.write(self._folder, f"{name}.console", console[-CONSOLE_LIMIT:].encode())
+                place.write(self._folder, f"{name}.console", plain_lines(console[-CONSOLE_LIMIT:]).encode())
             line = json.dumps(result.to_json(), separators=(",", ":")).encode() + b"\n"
             written = os.write(self._fd, line)
             if written != len(line):

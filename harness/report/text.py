@@ -8,6 +8,7 @@ from harness.model.device import Device
 from harness.model.engine import Engine
 from harness.model.result import CellResult, Outcome
 from harness.model.violation import LOSSES, Kind, Violation, culprits, without_stack
+from harness.plain import plain
 
 _SIGN = {
     Outcome.PASS: "ok", Outcome.FAIL: "LOSS", Outcome.XFAIL: "lost", Outcome.XPASS: "KEPT",
@@ -44,7 +45,7 @@ def line(result: CellResult) -> str:
     said += [f"without a fence: {result.warning}"] if result.warnings else []
     said += [f"stored past the end, and moved: {result.remark}"] if result.remarks else []
     why = "; ".join(filter(None, said))
-    return f"{head}: {why}" if why else head
+    return plain(f"{head}: {why}" if why else head)
 
 
 def matrix(results: Sequence[CellResult]) -> list[str]:
@@ -58,9 +59,9 @@ def matrix(results: Sequence[CellResult]) -> list[str]:
         row = f"{short(result.scenario)} {colon}{words}".rstrip()
         cells.setdefault((row, result.kernel, _medium(replace(result, fs=name))), []).append(result)
     columns = list(dict.fromkeys((kernel, medium) for _, kernel, medium in cells))
-    table = [["", *(kernel for kernel, _ in columns)], ["scenario", *(medium for _, medium in columns)]]
+    table = [["", *(plain(kernel) for kernel, _ in columns)], ["scenario", *(plain(medium) for _, medium in columns)]]
     for row in dict.fromkeys(row for row, _, _ in cells):
-        table.append([row, *(_cell(cells.get((row, *column), [])) for column in columns)])
+        table.append([plain(row), *(_cell(cells.get((row, *column), [])) for column in columns)])
     widths = [max(len(line[i]) for line in table) for i in range(len(columns) + 1)]
     return ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in table]
 
@@ -72,7 +73,7 @@ def losses(results: Sequence[CellResult]) -> list[str]:
         if result.outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.XPASS):
             lines.append(f"{_place(result)}: {result.why}{_since(_lost(result))}")
             lines += (f"    {one}" for one in _blamed(culprits(_lost(result))))
-    return lines
+    return list(map(plain, lines))
 
 
 def warnings(results: Sequence[CellResult]) -> list[str]:
@@ -81,7 +82,7 @@ def warnings(results: Sequence[CellResult]) -> list[str]:
     if not warned:
         return []
     head = f"{_WARNED} {len(warned)} of {len(results)} cells: promised by no explicit fence (not a loss, see README)"
-    return [head, *(f"{_place(r)}: {r.warning}{_since(r.warnings)}" for r in warned)]
+    return [head, *(plain(f"{_place(r)}: {r.warning}{_since(r.warnings)}") for r in warned)]
 
 
 def remarks(results: Sequence[CellResult]) -> list[str]:
@@ -99,7 +100,7 @@ def clock(results: Sequence[CellResult]) -> list[str]:
     for result in results:
         name = result.fs.partition(":")[0]
         columns.setdefault(f"{result.kernel} {_medium(replace(result, fs=name))}", []).append(result)
-    return [f"{column}: {len(cells)} cells took {_split(cells)}" for column, cells in columns.items()]
+    return [plain(f"{column}: {len(cells)} cells took {_split(cells)}") for column, cells in columns.items()]
 
 
 def _split(results: Sequence[CellResult]) -> str:

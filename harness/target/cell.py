@@ -22,6 +22,7 @@ from harness.target.filesystem import FileSystem
 from harness.target.session import Ran
 from harness.target.timing import Split
 from harness.target.watch import faults
+from harness.vm.caller import AgentError
 
 TRIES = 2
 """Runs of a cell whose infrastructure fails: one in a hundred TCG guests hangs, whatever its kernel."""
@@ -56,6 +57,9 @@ def judge_cell(target: Target, scenario: str, program: Program, system: FileSyst
             judged = _run(target, program, system, split, blank)
             break
         except InfraError as error:
+            if isinstance(error, AgentError) and error.final:
+                judged = Judged(replace(blank, error=str(error)), error.console)
+                break
             judged = Judged(replace(blank, error=f"{error} (tried {TRIES} times)"), error.console)
         except (DaxcheckError, OSError) as error:
             # A full disk, or a cache entry that another daxcheck removed: the same would happen again.

@@ -167,7 +167,7 @@ def records(folder: Path | None = None) -> tuple[tuple[Record, ...], tuple[str, 
             found.append(_read(path))
         except FileNotFoundError:
             continue  # its run has just ended
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ArithmeticError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             complaints.append(f"{path}: no journal of yours ({error}): look at it, and remove it if it is of no use")
     return tuple(found), tuple(complaints)
 

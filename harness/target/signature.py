@@ -160,7 +160,7 @@ def parse(output: bytes, path: Path | str) -> tuple[Signature, ...]:
         if len(output) > _LIMIT:
             raise ValueError("too long")
         found = [_signature(entry) for entry in json.loads(output)["signatures"]]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ArithmeticError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(f"{path}: wipefs says what daxcheck does not understand: {error}") from error
     return tuple(sorted(found, key=lambda signature: signature.offset))
 

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from harness.deadline import Deadline, DeadlineExpired
+from harness.deadline import Deadline, DeadlineExpired, now
 from harness.errors import ChannelError, GuestDied, GuestHang, InfraError
 from harness.model.frame import Message
 from harness.vm.channel import Channel, ChannelClosed
@@ -14,6 +14,11 @@ ANSWER = 180.0
 
 A guest's kernel tells of a hung task after 60 to 120 s (harness/agent/init.py), and then it is the kernel's fault.
 """
+CALL = 1800.0
+"""Seconds that are waited for the answer to one command, whatever events come; longer only where `seconds` is.
+
+What the harness does at an event does not count: at the cut of `daxcheck arm` that is to wait for a person.
+"""
 EVENTS = 40_000
 """Events of one command; an agent sends at most two per op, of which a Program has at most 10,000."""
 
@@ -21,11 +26,13 @@ OnEvent = Callable[[Message], None]
 
 
 class AgentError(InfraError):
-    """The agent could not do what it was asked; `errno` tells why where a system call failed."""
+    """The agent could not do what it was asked; `errno` tells why where a system call failed, and `final` that the same
+    would happen again."""
 
-    def __init__(self, text: str, errno: int = 0) -> None:
+    def __init__(self, text: str, errno: int = 0, final: bool = False) -> None:
         super().__init__(text)
         self.errno = errno
+        self.final = final
 
 
 class Caller:
@@ -55,22 +62,26 @@ class Caller:
     ) -> Message:
         """Send command `do` and return what the agent answers.
 
-        `seconds` bounds the silence between two messages. Raises AgentError when the agent refuses, GuestHang,
-        GuestDied, ChannelError.
+        `seconds` bounds the silence between two messages, and CALL all the waiting. Raises AgentError when the agent
+        refuses, GuestHang, GuestDied, ChannelError.
         """
-        deadline = Deadline(seconds)
+        whole = left = max(CALL, seconds)
         self.send({"do": do, **arguments})
         for _ in range(EVENTS):
-            message = self._next(do, deadline)
+            start = now()
+            message = self._next(do, Deadline(seconds))
+            left -= now() - start
             if "event" in message:
+                if left <= 0:
+                    raise GuestHang(f"the guest told of events for {whole:g} s during {do}, and gave no answer")
                 if on_event is not None:
                     on_event(message)
-                deadline = Deadline(seconds)
             elif isinstance(done := message.get("done"), dict):
                 return done
             elif isinstance(text := message.get("error"), str):
                 code = message.get("errno")
-                raise AgentError(f"agent: {do}: {text[:500]}", code if isinstance(code, int) else 0)
+                final = message.get("final") is True
+                raise AgentError(f"agent: {do}: {text[:500]}", code if isinstance(code, int) else 0, final)
             else:
                 raise ChannelError(f"the guest answered {do} with neither an event, an answer nor an error")
         raise ChannelError(f"the guest sent {EVENTS} events during {do} and no answer")

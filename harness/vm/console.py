@@ -25,25 +25,34 @@ class Trouble(StrEnum):
     STALL = "stall"  # the host gave the guest no time: never a verdict on the kernel
 
 
-# The first pattern that matches names the trouble.
-_PATTERNS: tuple[tuple[Trouble, str], ...] = (
-    (Trouble.PANIC, r"Kernel panic - not syncing"),
-    (Trouble.STALL, r"soft lockup|rcu.*(?:detected stalls|self-detected stall)|hrtimer: interrupt took"
-                    r"|clocksource: .*(?:unstable|skewed)|workqueue lockup"),
-    (Trouble.HUNG_TASK, r"INFO: task .* blocked for more than"),
+# The first trouble of which a pattern matches names the line. A pair is a pattern and one that must match behind it: as
+# one pattern, "first.*second" would look for the second anew behind each of 100,000 firsts in one line.
+_PATTERNS: tuple[tuple[Trouble, tuple[str | tuple[str, str], ...]], ...] = (
+    (Trouble.PANIC, (r"Kernel panic - not syncing",)),
+    (Trouble.STALL, (r"soft lockup|hrtimer: interrupt took|workqueue lockup",
+                     (r"rcu", r"detected stalls|self-detected stall"), (r"clocksource: ", r"unstable|skewed"))),
+    (Trouble.HUNG_TASK, ((r"INFO: task ", r" blocked for more than"),)),
     # die() in arch/x86/kernel/dumpstack.c: what happened, the error code, and how many times.
-    (Trouble.OOPS, r"\bOops\b|: [0-9a-f]{4} \[#\d+\]|general protection fault|double fault"
-                   r"|unable to handle (?:kernel|page fault)|kernel NULL pointer dereference"),
-    (Trouble.BUG, r"kernel BUG at|\bBUG: "),
-    (Trouble.WARNING, r"\bWARNING: "),
-    (Trouble.FILE_SYSTEM, r"EXT4-fs (?:error|warning)|EXT4-fs.*: (?:error|failed|corrupt)"
-                          r"|JBD2: .*(?:error|fail|corrupt)|Aborting journal"
-                          r"|XFS .*(?:[Cc]orrupt|Internal error|I/O [Ee]rror|Shutting down|assertion failed)"
-                          r"|Buffer I/O error|blk_update_request: |I/O error, dev"),
+    (Trouble.OOPS, (r"\bOops\b|: [0-9a-f]{4} \[#\d+\]|general protection fault|double fault"
+                    r"|unable to handle (?:kernel|page fault)|kernel NULL pointer dereference",)),
+    (Trouble.BUG, (r"kernel BUG at|\bBUG: ",)),
+    (Trouble.WARNING, (r"\bWARNING: ",)),
+    (Trouble.FILE_SYSTEM, (r"EXT4-fs (?:error|warning)|Aborting journal|Buffer I/O error|blk_update_request: "
+                           r"|I/O error, dev",
+                           (r"EXT4-fs", r": (?:error|failed|corrupt)"), (r"JBD2: ", r"error|fail|corrupt"),
+                           (r"XFS ", r"[Cc]orrupt|Internal error|I/O [Ee]rror|Shutting down|assertion failed"))),
 )  # fmt: skip
-_REGEXES = tuple((trouble, re.compile(pattern)) for trouble, pattern in _PATTERNS)
+_REGEXES = tuple(
+    (trouble, tuple(tuple(map(re.compile, (one,) if isinstance(one, str) else one)) for one in patterns))
+    for trouble, patterns in _PATTERNS
+)
 LINE_LIMIT = 400
 """Characters of a console line that a report keeps."""
+EACH = 100
+"""Complaints of one kind that are kept: a kernel that complains for ever says the same again and again.
+
+Of each kind, since a flood of stalls, which are the host's fault, must not hide the one oops behind it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +64,27 @@ class Complaint:
 
 
 def complaints(lines: Iterable[str]) -> list[Complaint]:
-    """The lines that stand for trouble, in order."""
+    """The lines that stand for trouble, in order; at most EACH of one kind."""
     found = []
+    left = dict.fromkeys(Trouble, EACH)
     for line in lines:
         # One by one, since in an alternation the leftmost match would win: a soft lockup is a "BUG: " too.
-        trouble = next((trouble for trouble, regex in _REGEXES if regex.search(line)), None)
-        if trouble is not None:
+        trouble = next((trouble for trouble, patterns in _REGEXES if any(_found(one, line) for one in patterns)), None)
+        if trouble is not None and left[trouble]:
+            left[trouble] -= 1
             found.append(Complaint(trouble, line.strip()[:LINE_LIMIT]))
     return found
+
+
+def _found(patterns: tuple[re.Pattern[str], ...], line: str) -> bool:
+    """Whether each pattern matches behind the first match of the one before: one pass through the line for each."""
+    place = 0
+    for pattern in patterns:
+        match = pattern.search(line, place)
+        if match is None:
+            return False
+        place = match.end()
+    return True
 
 
 def blamed(found: list[Complaint]) -> list[Complaint]:

@@ -7,6 +7,8 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from harness.paths import inside
+
 _MAGIC = "070701"
 _TRAILER = "TRAILER!!!"
 _BLOCK = 512
@@ -64,8 +66,7 @@ def encode(entries: Mapping[str, Entry]) -> Iterator[bytes]:
 
 
 def _check(path: str) -> None:
-    parts = path.split("/")
-    if len(parts) < 2 or parts[0] or any(part in ("", ".", "..") for part in parts[1:]) or "\0" in path:
+    if not path.startswith("/") or not inside(path[1:]):
         raise ValueError(f"{path!r} is no plain absolute path")
 
 

@@ -50,11 +50,18 @@ def boot_failure(error: InfraError, console: str) -> Exception:
     if words:
         return SetupError(f"{kernel}: {words[1][:LIMIT]}: {REMEDY}")
     for pattern, option in _SIGNS:
-        if sign := re.search(f".*(?:{pattern}).*", console):
-            return SetupError(f"{kernel} stopped with {sign[0].strip()[:LIMIT]!r}: does it lack {option}? {REMEDY}")
+        if sign := re.search(pattern, console):
+            line = _line_of(console, sign.start())
+            return SetupError(f"{kernel} stopped with {line!r}: does it lack {option}? {REMEDY}")
     raised = _RAISED.findall(console)
     if isinstance(error, GuestDied) and raised:
         return GuestDied(f"{error}; before that: {raised[-1].strip()[:LIMIT]}")
     if isinstance(error, GuestHang):
         return GuestHang(f"{error}; if it always ends there, compare its .config with qemu/kernel.config")
     return error
+
+
+def _line_of(text: str, place: int) -> str:
+    """The line of `text` around a place. A pattern `.*sign.*` would search a long line once from each of its bytes."""
+    end = text.find("\n", place)
+    return text[text.rfind("\n", 0, place) + 1 : end if end >= 0 else len(text)].strip()[:LIMIT]

@@ -1,5 +1,6 @@
 """Laws of harness.cachedir, held against real processes that are killed and that race."""
 
+import json
 import os
 import signal
 import subprocess
@@ -269,3 +270,14 @@ def test_lock_file_of_a_live_process_is_seen_by_poll(started: list[subprocess.Po
     poll(lambda: (home / "area" / ".lock-key").exists() or None, Deadline(20), "no lock file")
     assert process.wait(20) == 0
     assert [path.name for path in (home / "area").iterdir()] == ["key"]
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/etc/passwd", "deep/../../../outside", "."])
+def test_a_manifest_cannot_lead_out(home: Path, name: str) -> None:
+    """A manifest that lists a file outside its entry is damage: what lies elsewhere is not read, and not compared."""
+    entry = cachedir.directory("area", "key", write)
+    manifest = entry / cachedir.MANIFEST
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), name: [0, None]}))
+    (home.parent / "outside").touch()
+    with pytest.raises(DamagedEntry, match="leads out of the entry"):
+        cachedir.present("area", "key")

@@ -126,3 +126,17 @@ def test_a_line_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert "File too large" in done.stdout, done.stderr
     assert [line["scenario"] for line in lines(tmp_path)] == ["test_x.py::test_y"]
+
+
+def test_what_a_guest_says_is_kept_plainly(tmp_path: Path) -> None:
+    """A console with an ESC, and one with a lone surrogate, are kept as text that no terminal acts on; the line of the
+    cell is data, which holds the name as it was, in escapes."""
+    name = "a\x1b[2K\rb\u202e\ud800"
+    journal = Journal(tmp_path)
+    journal.add(dataclasses.replace(cell(Outcome.ERROR), error=name), f"1\r\n2\t{name}\n3")
+    journal.close()
+    console = (tmp_path / f"{stem(cell())}.console").read_bytes().decode()
+    assert console == "1\\r\n2\ta\\x1b[2K\\rb\\u202e\\ud800\n3"
+    assert (tmp_path / "results.jsonl").read_bytes().strip().isascii()
+    assert b"\x1b" not in (tmp_path / "results.jsonl").read_bytes()
+    assert lines(tmp_path)[0]["error"] == name

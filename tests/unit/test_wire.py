@@ -140,6 +140,7 @@ BAD_VIEWS: list[object] = [
     {**VIEW, "differences": [{"view": "mmap", "start": 0, "end": 8, "source": {"zero": 1}}]},
     {**VIEW, "differences": [{"view": "read", "start": 0, "end": 9, "source": {"zero": 1}}]},
     {**VIEW, "differences": [{"view": "read", "start": 0, "end": 8}]},
+    {**VIEW, "differences": [{"view": "read", "start": 0, "end": 8, "source": {"zero": 1}}] * 2},
     {**VIEW, "differences": [{"view": ["read"], "start": 0, "end": 8, "source": {"zero": 1}}]},
 ]  # fmt: skip
 BAD_RESULTS: list[object] = [

@@ -1,5 +1,6 @@
 """A kernel that oopses, warns or hangs, at any moment of a run: that is the verdict, and never a pass."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -103,3 +104,15 @@ def test_a_signal_that_no_one_expected(judged: Judged, scenes: Scenes) -> None:
     (death,) = result.violations
     assert (death.kind, death.path, death.image) == (Kind.SIGNAL, "mapped", "live")
     assert (death.found, death.expected) == ("SIGBUS", "success") and ": store m" in death.op
+
+
+@pytest.mark.nightly
+def test_a_fault_that_is_taken_for_ever(judged: Judged, scenes: Scenes) -> None:
+    """A store whose fault the kernel claims to have handled, and did not, never returns and says nothing. The guest's
+    own clock ends it, the op is named, and it is not tried again. It is no verdict: what the kernel is at is not known.
+    """
+    again = "b800010000 c3"  # mov $VM_FAULT_NOPAGE, %eax; ret
+    result = judged(scenes("mapped"), {"dax_iomap_fault": again})
+    assert result.outcome is Outcome.ERROR
+    assert re.search(r"op \d+: store \S+ \[0\.\.256K\): it has kept a processor busy for 60 s", result.error)
+    assert "tried" not in result.error

@@ -1,10 +1,13 @@
 """Laws of harness.kernel.debian and apt, held against the real apt and dpkg on a repository made here."""
 
 import hashlib
+import io
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -255,3 +258,37 @@ def test_truncated_package_is_named(repository: Repository, tmp_path: Path) -> N
     room.mkdir()
     with pytest.raises(InfraError, match=r"^linux-modules-7.3.4\S+: .*run again to download it anew"):
         debian.unpack(deb, "7.3.4+deb13-amd64", room)
+
+
+def packed(name: str, release: str = "6.12.1-test") -> IO[bytes]:
+    """The archive that dpkg-deb would give of a package with one file, to be called `name`."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w|") as archive:
+        member = tarfile.TarInfo(name.format(release=release))
+        member.size = 8
+        archive.addfile(member, io.BytesIO(b"stranger"))
+    stream.seek(0)
+    return stream
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "./lib/modules/{release}/kernel/fs/../../../x.ko", "usr/lib/modules/{release}/kernel/lib/../../../../x.ko",
+        "/lib/modules/{release}/kernel/fs/ext4/x.ko", "../lib/modules/{release}/kernel/fs/ext4/x.ko",
+        "./lib//modules/{release}/kernel/fs/ext4/x.ko",
+    ],
+)  # fmt: skip
+def test_a_package_cannot_lead_out(tmp_path: Path, name: str) -> None:
+    """A file of a package that is called like a kept module and leads elsewhere is refused; nothing is written."""
+    room = tmp_path / "a" / "room"
+    room.mkdir(parents=True)
+    with pytest.raises(InfraError, match="leads out of it"):
+        debian._extract(packed(name), "6.12.1-test", room)
+    assert not list(tmp_path.rglob("x.ko"))
+
+
+def test_a_package_keeps_its_modules(tmp_path: Path) -> None:
+    """The same name without a dotted part is kept, where it belongs."""
+    debian._extract(packed("./lib/modules/{release}/kernel/fs/ext4/x.ko"), "6.12.1-test", tmp_path)
+    assert (tmp_path / "modules/kernel/fs/ext4/x.ko").read_bytes() == b"stranger"

@@ -119,3 +119,16 @@ def test_rebuild_does_not_change_the_copy(build_tree: Path, make_image: Callable
     (build_tree / "arch/x86/boot/bzImage").write_bytes(make_image() + b"rebuilt")
     assert cache.add(build_tree).digest != first.digest
     assert first.image.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "line", ["kernel/fs/ext4/../../../../x", "fs/xfs/../../../x.o", "/x.o", "kernel//x.ko", "lib/./x", ".", ".."]
+)
+def test_modules_order_cannot_lead_out(build_tree: Path, home: Path, line: str) -> None:
+    """A line of modules.order that begins as a kept module does and leads elsewhere is refused; nothing is written."""
+    (build_tree.parent / "x.ko").write_bytes(b"stranger")
+    order = build_tree / "modules.order"
+    order.write_text(f"{line}\n{order.read_text()}")
+    with pytest.raises(UsageError, match=r"leads out of the modules directory: run make modules"):
+        cache.add(build_tree)
+    assert not list(home.rglob("x.ko")) and not cache.cached()

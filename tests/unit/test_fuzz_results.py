@@ -1,0 +1,40 @@
+"""Any lines can lie in a results directory: --resume reads them, and none ends a run (see test_fuzz.py)."""
+
+import json
+import tempfile
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.model.result import CellResult, Outcome
+from harness.model.violation import Kind, Violation
+from harness.report.journal import Journal
+
+LOSS = Violation(Kind.STALE, "data", "op 1: msync m [0..4M)", "pessimistic", ((0, 4096),), 4096, "zero", "store 1")
+CELL = CellResult("x.py::test_y", "qemu", "6.12", "ext4", Outcome.FAIL, 1.5, violations=(LOSS,), timings={"ops": 1.0})
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+RIGHT = CELL.to_json()
+SPOILT = st.dictionaries(st.sampled_from([*RIGHT, "extra"]), VALUES, max_size=2).map(lambda other: {**RIGHT, **other})
+HURT = st.dictionaries(st.sampled_from(["kind", "op", "ranges", "bytes", "extra"]), VALUES, max_size=2).map(
+    lambda other: {**RIGHT, "violations": [{**RIGHT["violations"][0], **other}]}
+)
+LINE = (VALUES | SPOILT | HURT).map(lambda value: json.dumps(value).encode()) | st.binary(max_size=60)
+
+
+@given(st.lists(LINE, max_size=4))
+def test_results(lines: list[bytes]) -> None:
+    """Each line is a cell that was judged, or is told and left out."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "results.jsonl")
+        path.write_bytes(b"".join(line.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n" for line in lines))
+        journal = Journal(Path(folder))
+        told: list[str] = []
+        found = journal.judged(told.append)
+        journal.close()
+        assert all(isinstance(one, CellResult) for one in found)
+        assert len(found) + len(told) <= len(lines)
