@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.commands.suite import settings
 from harness.errors import UsageError
 from harness.model import program as programs
 from harness.model.program import Program
@@ -43,7 +44,7 @@ def record(name: str, scenarios: Path) -> Recorded:
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{name}: {error}") from error
     recording = _Recording(name)
-    code = pytest.main([*_ARGUMENTS, str(scenarios)], plugins=[recording])
+    code = pytest.main([*_ARGUMENTS, *settings([scenarios]), str(scenarios)], plugins=[recording])
     if not recording.found:
         raise UsageError(f"no scenario {name!r}: `daxcheck list` names them")
     if len(recording.found) > 1:
