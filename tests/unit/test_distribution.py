@@ -78,6 +78,19 @@ def test_the_sdist_makes_the_same_wheel(sdist: Path, wheel: Path, tmp_path: Path
         assert (sdist / name).read_bytes() == (ROOT / name).read_bytes(), name
 
 
+def test_the_image_copies_what_the_wheel_needs(source: Path, wheel: Path, tmp_path: Path) -> None:
+    """The Containerfile's COPY lines bring a source of which the whole wheel can be made."""
+    lines = (line.split() for line in (ROOT / "Containerfile").read_text().splitlines())
+    for *sources, target in (words[1:] for words in lines if words[:1] == ["COPY"]):
+        for name in sources:
+            place = tmp_path / target.removeprefix("/usr/src/")
+            place = place / name if target.endswith("/") else place
+            place.parent.mkdir(parents=True, exist_ok=True)
+            copy = shutil.copytree if (source / name).is_dir() else shutil.copyfile
+            copy(source / name, place)
+    assert names(build("build_wheel", tmp_path / "daxcheck", tmp_path / "out")) == names(wheel)
+
+
 def test_a_neighbour_of_the_same_name_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installed daxcheck finds its own files, not those that another distribution put beside it."""
     package = tmp_path / "site-packages" / "harness"
