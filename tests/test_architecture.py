@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-SHARED = frozenset({"errors", "deadline", "sparse", "cachedir", "needs", "memfile", "shipped"})
+SHARED = frozenset({"errors", "deadline", "sparse", "cachedir", "needs", "memfile", "shipped", "trimming"})
 """Modules directly in harness/ that every layer may import, except the two below."""
 
 BELOW = SHARED | {"model", "agent", "kernel", "media", "vm", "target", "explore", "report"}
@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "sparse": frozenset(),
     "shipped": frozenset(),
     "cachedir": frozenset({"errors", "deadline", "sparse"}),
+    "trimming": frozenset({"errors", "cachedir"}),
     "memfile": frozenset({"errors", "deadline", "model", "sparse"}),
     "model": frozenset({"errors"}),
     "agent": frozenset({"errors", "deadline", "model"}),

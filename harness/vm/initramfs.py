@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness import cachedir, sparse
+from harness import sparse, trimming
 from harness.errors import InfraError, SetupError
 from harness.kernel import modinfo, modules
 from harness.kernel.kernel import Kernel
@@ -19,7 +19,6 @@ from harness.vm import cpio, interpreter, libraries
 from harness.vm.interpreter import Interpreter
 
 AREA = "initramfs"
-KEEP = 16
 """Archives in the cache, some 30 MB each: one per kernel, and one more for its shell."""
 FORMAT = 2
 """Raise when the same inputs make a different archive."""
@@ -77,7 +76,7 @@ def build(
             file.writelines(cpio.encode(tree))
 
     key = _key(kernel, inputs, programs, (wanted, entry, library))
-    return cachedir.directory(AREA, key, make, hashed=True, keep=KEEP) / "initramfs.cpio"
+    return trimming.directory(AREA, key, make, hashed=True) / "initramfs.cpio"
 
 
 def _key(kernel: Kernel, inputs: Iterable[Path], programs: dict[str, Path], options: tuple[object, ...]) -> str:

@@ -1,6 +1,5 @@
 """Laws of harness.cachedir, held against real processes that are killed and that race."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -61,23 +60,6 @@ def test_made_once_then_found(home: Path) -> None:
     assert len(made) == 1
     assert cachedir.keys("area") == ["key"]
     assert [p.name for p in (home / "area").iterdir()] == ["key"]
-
-
-def test_the_longest_unused_go(home: Path) -> None:
-    """An area that is bounded keeps what was asked for last, and makes the others anew when they are wanted again."""
-
-    def ask(key: str) -> Path:
-        def make(room: Path) -> None:
-            (room / "file").write_text(key)
-
-        return cachedir.directory("area", key, make, keep=2)
-
-    for age, key in enumerate(("one", "two")):
-        os.utime(ask(key), ns=(age, age))
-    ask("one")
-    ask("three")
-    assert cachedir.keys("area") == ["one", "three"]
-    assert (ask("two") / "file").read_text() == "two"
 
 
 def test_failed_make_leaves_nothing(home: Path) -> None:
