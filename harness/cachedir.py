@@ -102,12 +102,11 @@ def _whose() -> tuple[str, str]:
     return "root's", "point XDG_CACHE_HOME at a directory of root's, or take sudo without -E"
 
 
-def directory(area: str, key: str, make: Make, *, hashed: bool = False, keep: int = 0) -> Path:
+def directory(area: str, key: str, make: Make, *, hashed: bool = False) -> Path:
     """The entry `key` of `area`; when it is missing or damaged, `make` fills it first.
 
     Of several processes that want the same entry one makes it while the others wait. `hashed` compares contents,
-    not only names and sizes, once in every process that asks for the entry. `keep` bounds how many
-    entries the area has after a new one: those that nobody asked for the longest go. Raises what `make` raises, and
+    not only names and sizes, once in every process that asks for the entry. Raises what `make` raises, and
     SetupError when the disk is full or the cache cannot be written.
     """
     path = root() / area / key
@@ -124,8 +123,6 @@ def directory(area: str, key: str, make: Make, *, hashed: bool = False, keep: in
         with staging(area) as room, _explained(path):
             make(room)
             _publish(room, _survey(room, hashed), path)
-    if keep:
-        _trim(area, keep)
     return path
 
 
@@ -133,16 +130,6 @@ def keep_young(path: Path) -> None:
     """The entry at `path` is in use now: others go before it. A run of hours asks for an entry only once."""
     with contextlib.suppress(OSError):
         os.utime(path)
-
-
-def _trim(area: str, keep: int) -> None:
-    def asked_for(key: str) -> int:
-        with contextlib.suppress(FileNotFoundError):
-            return (root() / area / key).stat().st_mtime_ns
-        return 0
-
-    for key in sorted(keys(area), key=asked_for, reverse=True)[keep:]:
-        remove(area, key)
 
 
 def adopt(area: str, make: Make) -> Path:

@@ -73,12 +73,21 @@ def _parser() -> argparse.ArgumentParser:
     judge.add_argument("--results", type=Path, metavar="DIR", help="write results.jsonl, Program, console")
     _kernel_parser(commands.add_parser("kernel", help="fetch, list, add and remove kernels"))
     _run_parser(commands.add_parser("run", help="run scenarios or .prog files"))
-    shell = commands.add_parser("shell", help="a shell in a guest with a DAX mount at /mnt")
+    _shell_parser(commands.add_parser("shell", help="a shell in a guest with a DAX mount at /mnt"))
+    return parser
+
+
+def _shell_parser(shell: argparse.ArgumentParser) -> None:
+    shell.description = "A shell in a guest whose /mnt is a DAX file system: on this terminal, or for a script."
+    shell.epilog = ("Where standard input is no terminal it is the script. The exit code is that of the command or "
+                    "script; what daxcheck itself has to say goes to standard error.")  # fmt: skip
+    shell.add_argument("-c", dest="shell_command", default=None, metavar="COMMAND",
+                       help="carry this out and end; its standard input is empty")  # fmt: skip
     shell.add_argument("--kernel", default="", metavar="SPEC", help="a cached release or prefix, debian:SUITE, or path")
     shell.add_argument("--modules", type=Path, metavar="DIR", help="where the modules of a --kernel path lie")
     shell.add_argument("--fs", default="ext4", help="file system to mount (%(default)s)")
+    shell.add_argument("--device", default="nvdimm", help="what it lies on: nvdimm, eadr, virtio-pmem (%(default)s)")
     shell.add_argument("--qemu", default="qemu-system-x86_64", metavar="PATH", help="the QEMU to use (%(default)s)")
-    return parser
 
 
 def _arm_parser(parser: argparse.ArgumentParser) -> None:

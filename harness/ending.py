@@ -16,6 +16,7 @@ from typing import TextIO
 
 from harness import cachedir
 from harness.errors import DaxcheckError, InfraError
+from harness.plain import plain
 
 TRACE = "DAXCHECK_TRACE"
 """Environment variable that has the whole trace of an unforeseen error printed."""
@@ -81,7 +82,7 @@ def open_streams() -> None:
 def say(text: str) -> None:
     """Print a line at once. Raises Unwritable, which is never taken for trouble of the cache or a file."""
     try:
-        print(text, flush=True)
+        print(plain(text), flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -100,7 +101,7 @@ def flush() -> None:
 
 def last_words(text: str, trace: str = "") -> None:
     """Say why we end, after all that was said before, also where both streams end in one file, or cannot be written."""
-    for stream, words in ((sys.stdout, ""), (sys.stderr, f"{trace}daxcheck: {text}\n" if text else "")):
+    for stream, words in ((sys.stdout, ""), (sys.stderr, f"{trace}daxcheck: {plain(text)}\n" if text else "")):
         try:
             stream.write(words)
             stream.flush()

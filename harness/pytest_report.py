@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from harness import ending
+from harness import ending, trimming
 from harness.errors import EXIT_INFRA, EXIT_USAGE, DaxcheckError
 from harness.model.result import CellResult, Outcome
 from harness.plain import plain
@@ -128,6 +128,7 @@ class Reporter:
         self.order: dict[str, int] = {}
         self.results: dict[int, CellResult] = {}
         self.unread = False
+        self._cache = trimming.mark()
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self.order = {item.nodeid: index for index, item in enumerate(session.items)}
@@ -189,6 +190,8 @@ class Reporter:
             terminalreporter.write_line(line)
         if self.journal is not None:
             terminalreporter.write_line(f"results: {self.journal.path}")
+        if complaint := trimming.complaint(self._cache):
+            terminalreporter.write_line(complaint)
 
     def pytest_unconfigure(self) -> None:
         if self.journal is not None:

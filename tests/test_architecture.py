@@ -4,18 +4,21 @@ The tables are the law; each rule is planted once below, so that a rule that no 
 """
 
 import ast
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-SHARED = frozenset(
-    {"errors", "plain", "paths", "deadline", "sparse", "cachedir", "needs", "memfile", "place", "hosttool"}
-)
+SHARED = frozenset({
+    "errors", "plain", "paths", "deadline", "sparse", "cachedir", "needs", "memfile", "place", "hosttool", "shipped",
+    "trimming",
+})  # fmt: skip
 """Modules directly in harness/ that every layer may import, except the two below."""
 
 BELOW = SHARED | {"model", "agent", "kernel", "media", "vm", "target", "explore", "report"}
@@ -29,7 +32,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "sparse": frozenset(),
     "place": frozenset({"errors"}),
     "hosttool": frozenset(),
+    "shipped": frozenset(),
     "cachedir": frozenset({"errors", "deadline", "paths", "sparse", "place"}),
+    "trimming": frozenset({"errors", "cachedir"}),
     "memfile": frozenset({"errors", "deadline", "model", "sparse"}),
     "model": frozenset({"errors", "plain"}),
     "agent": frozenset({"errors", "deadline", "model"}),
@@ -160,13 +165,39 @@ def test_the_import_order_has_no_cycle() -> None:
     assert left == {}
 
 
+def pyproject() -> dict[str, Any]:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        return tomllib.load(file)
+
+
 def test_pyproject_lists_every_package() -> None:
     """A package that is not listed would be missing from an installed daxcheck."""
-    with (ROOT / "pyproject.toml").open("rb") as file:
-        listed = tomllib.load(file)["tool"]["setuptools"]["packages"]
+    setuptools = pyproject()["tool"]["setuptools"]
+    listed = set(setuptools["packages"]) - set(setuptools["package-dir"])
     on_disk = {".".join(path.relative_to(ROOT).parent.parts) for path in (ROOT / "harness").rglob("*.py")}
-    assert set(listed) == on_disk
+    assert listed == on_disk
     assert [name for name in listed if not ROOT.joinpath(*name.split("."), "__init__.py").is_file()] == []
+
+
+NOT_IMPORTED = {"pytest-xdist"}
+"""Dependencies that no line imports: pytest loads its plugins itself, and -n is an option of this one."""
+
+
+def test_dependencies_are_what_is_imported() -> None:
+    """What harness and scenarios import of others is declared, and what is declared is used."""
+    project = pyproject()["project"]
+    declared = {re.split(r"[>=<\[; ]", text)[0] for text in project["dependencies"]}
+    used = {"qemu.qmp" if top == "qemu" else top for top in third_party("harness", "scenarios")}
+    assert used == declared - NOT_IMPORTED
+    assert declared >= NOT_IMPORTED
+
+
+def third_party(*folders: str) -> set[str]:
+    """The top-level modules that the Python files in `folders` import, and that are neither Python's nor ours."""
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    found = {name.split(".")[0] for path in paths for _, name in
+             imported(ast.parse(path.read_text()), path.relative_to(ROOT).parent.parts)}  # fmt: skip
+    return found - sys.stdlib_module_names - {"harness"}
 
 
 PLANTED = {
@@ -206,7 +237,7 @@ ALLOWED = {
     "agent": ("harness/agent/x.py", "import os\nfrom harness import deadline\nfrom harness.model import wire"),
     "relative": ("harness/vm/x.py", "from .machine import Machine\nfrom ..errors import QemuError"),
     "target": ("harness/target/x.py", "from harness import agent, kernel, media, vm"),
-    "cli": ("harness/cli.py", "from harness import report, target, __version__\nimport rich"),
+    "cli": ("harness/cli.py", "from harness import report, target, __version__\nimport pytest"),
     "monitor": ("harness/vm/monitor.py", "from qemu.qmp import QMPClient"),
     "clock": ("harness/deadline.py", "import time\ntime.sleep(1)"),
     "narrow-except": ("harness/vm/x.py", "try:\n    f()\nexcept (OSError, ValueError):\n    pass"),

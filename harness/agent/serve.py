@@ -3,6 +3,7 @@
 An error with {"final": true} would be the same the next time.
 """
 
+import binascii
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -49,6 +50,12 @@ class Agent:
         self._problems = problems
         self._untraced = untraced
         self._attached = attached
+        self._script: shell.Script | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a child outlives the command that started it: who buries the children of others must not take it."""
+        return self._script is not None
 
     def do(self, channel: Channel, command: Message) -> Message:
         """Carry out one command and return what it answers. Raises OSError, ValueError, KeyError, DaxcheckError."""
@@ -71,12 +78,16 @@ class Agent:
                 return translate.translate(self._cpu, device.root(), command["path"], command["pages"])
             case "shell":
                 return shell.shell(device.root(), str(command["term"]), command["rows"], command["columns"])
+            case "script":
+                return self._begin_script(command["command"], command["text"])
+            case "output":
+                return self._output()
             case "detach":
                 return device.detach()
             case "disarm":
                 return self._disarm()
             case other:
-                known = "hello, attach, run, observe, evict, translate, shell, detach, disarm"
+                known = "hello, attach, run, observe, evict, translate, shell, script, output, detach, disarm"
                 raise ValueError(f"no command {other!r}: {known}")
 
     def _hello(self) -> Message:
@@ -119,6 +130,20 @@ class Agent:
             raise SetupError("no kprobe on virtio_pmem_flush: the host's flushes of this device cannot be traced")
         return traces
 
+    def _begin_script(self, command: str, text: str) -> Message:
+        if self._script is not None:
+            raise InfraError("a script runs already: ask for its output until it ends")
+        self._script = shell.Script(device.root(), binascii.a2b_base64(command), binascii.a2b_base64(text))
+        return {}
+
+    def _output(self) -> Message:
+        if self._script is None:
+            raise InfraError("no script runs")
+        answer = self._script.more()
+        if "status" in answer:
+            self._script = None
+        return answer
+
     def _disarm(self) -> Message:
         """Trace no more: no instance and no probe of ours is left, which the answer proves. Raises OSError."""
         self._traces.close()
@@ -149,7 +174,10 @@ def _deaf(wanted: Program) -> Range:
 
 
 def serve(channel: Channel, agent: Agent, after: Callable[[], None]) -> NoReturn:
-    """Answer commands for ever, calling `after` after each. Raises Closed at its end (a Port has none)."""
+    """Answer commands for ever, calling `after` after each that leaves no child behind.
+
+    Raises Closed at its end (a Port has none).
+    """
     while True:
         try:
             channel.send(answer(channel, agent))
@@ -157,7 +185,8 @@ def serve(channel: Channel, agent: Agent, after: Callable[[], None]) -> NoReturn
             raise
         except ChannelError as error:
             channel.send({"error": str(error), "errno": 0})
-        after()
+        if not agent.busy:
+            after()
 
 
 def answer(channel: Channel, agent: Agent) -> Message:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import cachedir, ending, trimming
 from harness.commands import inventory
 from harness.errors import EXIT_CLEAN, EXIT_USAGE, DaxcheckError
 from harness.kernel import cache
@@ -47,11 +48,11 @@ def tell(findings: Sequence[Finding]) -> int:
     """Print findings; the exit code."""
     for finding in findings:
         first, *rest = finding.found.splitlines()
-        print(f"{'MISSING' if finding.remedy else 'note' if finding.hint else 'ok':8}{finding.name:12}{first}")
+        ending.say(f"{'MISSING' if finding.remedy else 'note' if finding.hint else 'ok':8}{finding.name:12}{first}")
         for line in rest:
-            print(f"{'':20}{line}")
+            ending.say(f"{'':20}{line}")
         if finding.remedy or finding.hint:
-            print(f"{'':20}{'remedy' if finding.remedy else 'to do'}: {finding.remedy or finding.hint}")
+            ending.say(f"{'':20}{'remedy' if finding.remedy else 'to do'}: {finding.remedy or finding.hint}")
     return EXIT_USAGE if any(finding.remedy for finding in findings) else EXIT_CLEAN
 
 
@@ -64,10 +65,21 @@ def _findings() -> Iterator[Finding]:
         yield Finding(name, path or purpose, "" if path else f"scripts/setup installs it (package {package})")
     kernels = ", ".join(kernel.release for kernel in cache.cached())
     yield Finding("kernels", kernels or "none cached", "" if kernels else "daxcheck kernel fetch default")
+    yield _cache()
     yield Finding("parallel", f"{pool.capacity()} guests fit (-n auto)")
     kvm = "exists" if Path("/dev/kvm").exists() else "absent"
     yield Finding("kvm", f"/dev/kvm {kvm}; not used: cache lines are only seen under TCG")
     yield from hardware()
+
+
+def _cache() -> Finding:
+    """How full the cache is, and what it had to make again; without a word on that it is large enough."""
+    try:
+        held, bound = sum(trimming.sizes().values()) / trimming.GIB, trimming.limit() / trimming.GIB
+        return Finding("cache", f"{held:.1f} of at most {bound:g} GiB at {cachedir.root()}, kernels not counted",
+                       hint=trimming.complaint())  # fmt: skip
+    except DaxcheckError as error:
+        return Finding("cache", "unusable", str(error))
 
 
 def hardware() -> Iterator[Finding]:

@@ -38,7 +38,7 @@ def _fetch(spec: str) -> None:
 
 
 def _show(kernel: Kernel) -> None:
-    print(f"{kernel.release:28} {kernel.source:32} {kernel.digest[:12]}")
+    _say(f"{kernel.release:28} {kernel.source:32} {kernel.digest[:12]}")
 
 
 def _say(text: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness import progfile
+from harness.commands.suite import settings
 from harness.errors import UsageError
 from harness.model.program import Program
 from harness.model.recorder import Recorder
@@ -39,7 +40,7 @@ def record(name: str, scenarios: Path) -> Recorded:
     if name.endswith(progfile.SUFFIX):
         return Recorded(Path(name).name, progfile.read(Path(name)), Wanted())
     recording = _Recording(name)
-    code = pytest.main([*_ARGUMENTS, str(scenarios)], plugins=[recording])
+    code = pytest.main([*_ARGUMENTS, *settings([scenarios]), str(scenarios)], plugins=[recording])
     if not recording.found:
         raise UsageError(f"no scenario {name!r}: `daxcheck list` names them")
     if len(recording.found) > 1:

@@ -1,6 +1,7 @@
 """`daxcheck shell`: a shell in a guest whose /mnt is the file system under test, with no plugin and no verdict."""
 
 import argparse
+import base64
 import contextlib
 import dataclasses
 import fcntl
@@ -8,15 +9,21 @@ import os
 import sys
 import termios
 from collections.abc import Iterator
+from typing import TextIO
 
 from harness import ending
-from harness.errors import EXIT_CLEAN, UsageError
+from harness.deadline import Deadline
+from harness.errors import EXIT_CLEAN, ChannelError, UsageError
 from harness.kernel import config
 from harness.memfile import MemFile
+from harness.model import device
+from harness.model.frame import Message
+from harness.plain import plain
 from harness.target import filesystem, lab, provision
 from harness.target.session import Session
 from harness.vm import initramfs, snapshot
-from harness.vm.machine import find_qemu
+from harness.vm.guest import Guest
+from harness.vm.machine import Hardware, find_qemu
 
 TOOLS = (
     "sh", "cat", "cmp", "cp", "dd", "df", "dmesg", "echo", "env", "free", "grep", "head", "hexdump", "ls", "lsmod",
@@ -24,28 +31,98 @@ TOOLS = (
     "umount", "uname", "fallocate", "filefrag", "debugfs", "xfs_io", "xfs_db", "xfs_bmap",
 )  # fmt: skip
 """What the shell offers, as far as this machine has it."""
+LIBRARY = (
+    "site", "argparse", "array", "collections", "contextlib", "ctypes", "datetime", "errno", "fcntl", "functools",
+    "glob", "hashlib", "io", "itertools", "json", "math", "mmap", "os", "pathlib", "random", "re", "resource", "select",
+    "shutil", "signal", "socket", "stat", "string", "struct", "subprocess", "sys", "tempfile", "textwrap", "threading",
+    "time",
+)  # fmt: skip
+"""What python3 in the guest can import, with all that these import themselves."""
 HOURS = 24 * 3600.0
 """Seconds a shell may stay open."""
+SCRIPT_LIMIT = 1 << 20
+"""Bytes of a script: it travels to the guest in one message, and the guest keeps it in memory."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Order:
+    """What the guest is to do without a terminal: a command, or else the commands of a text."""
+
+    command: bytes
+    text: bytes
 
 
 def main(options: argparse.Namespace) -> int:
-    """Boot, mount, hand over the terminal. Raises UsageError without one."""
-    if not sys.stdin.isatty():
-        raise UsageError("shell needs a terminal on standard input; `daxcheck run` works without one")
-    (kernel,) = lab.choose(options.kernel, options.modules, _say)[:1]
+    """Boot, mount, hand over the terminal or carry out what was given; the exit code of that.
+
+    Raises UsageError where there is neither a terminal nor anything to do.
+    """
+    order = _order(options.shell_command)
+    say = _say if order is None else _say_aside
+    (kernel,) = lab.choose(options.kernel, options.modules, say)[:1]
     system = filesystem.find(options.fs)
     config.check(kernel, (system.name,))
-    base = provision.plan(kernel, find_qemu(options.qemu))
-    plan = dataclasses.replace(base, initramfs=initramfs.build(kernel, extra=TOOLS))
-    with MemFile("nvdimm", plan.hardware.nvdimm) as medium:
-        snapshot.ensure(plan, _say)
-        interactive = dataclasses.replace(plan, interactive=True)
-        with terminal_kept(sys.stdin.fileno()), snapshot.start(interactive, medium, _say) as guest:
-            Session(guest, system).attach(make=True)
-            _say(f"{kernel.release}: {system.name} with DAX at /mnt; `exit` ends the guest")
-            columns, rows = os.get_terminal_size(sys.stdin.fileno())
-            guest.call("shell", HOURS, term=os.environ.get("TERM", "dumb"), rows=rows, columns=columns)
+    hardware = Hardware(device=device.find(options.device), nvdimms=system.nvdimms)
+    base = provision.plan(kernel, find_qemu(options.qemu, plugin=False), hardware)
+    archive = initramfs.build(kernel, extra=TOOLS, library=LIBRARY)
+    plan = dataclasses.replace(base, initramfs=archive, interactive=order is None)
+    with MemFile("nvdimm", plan.hardware.nvdimm) as medium, contextlib.ExitStack() as stack:
+        snapshot.ensure(dataclasses.replace(plan, interactive=False), say)
+        if order is None:
+            stack.enter_context(terminal_kept(sys.stdin.fileno()))
+        guest = stack.enter_context(snapshot.start(plan, medium, say))
+        Session(guest, system).attach(make=True)
+        if order is not None:
+            return _carry_out(guest, order)
+        _say(f"{kernel.release}: {system.label} with DAX at /mnt; `exit` ends the guest")
+        columns, rows = os.get_terminal_size(sys.stdin.fileno())
+        guest.call("shell", HOURS, term=os.environ.get("TERM", "dumb"), rows=rows, columns=columns)
     return EXIT_CLEAN
+
+
+def _order(command: str | None) -> Order | None:
+    """What to do by -c or by standard input; None for a terminal. Raises UsageError."""
+    if command is not None:
+        return Order(os.fsencode(command), b"")
+    if sys.stdin is None or sys.stdin.isatty():
+        return None
+    text = sys.stdin.buffer.read(SCRIPT_LIMIT + 1)
+    if len(text) > SCRIPT_LIMIT:
+        raise UsageError(f"the script on standard input is longer than {SCRIPT_LIMIT} bytes: shorten it")
+    if not text.strip():
+        raise UsageError("shell needs a terminal or a script on standard input, or -c 'COMMAND'")
+    return Order(b"", text)
+
+
+def _carry_out(guest: Guest, order: Order) -> int:
+    """Have the order carried out and pass its output on; its exit status, of a shell (0 to 255)."""
+    deadline = Deadline(HOURS)
+    guest.call("script", command=base64.b64encode(order.command).decode(), text=base64.b64encode(order.text).decode())
+    while True:
+        answer = guest.call("output")
+        if "status" in answer:
+            return _status(answer)
+        if "data" in answer:
+            stream, data = _written(answer)
+            stream.buffer.write(data)
+            stream.flush()
+        deadline.check("the script does not end")
+
+
+def _status(answer: Message) -> int:
+    status = answer["status"]
+    if not isinstance(status, int) or not 0 <= status <= 255:
+        raise ChannelError(f"the guest answered output with the exit status {status!r:.40}")
+    return status
+
+
+def _written(answer: Message) -> tuple[TextIO, bytes]:
+    """Where it goes, and what. Raises ChannelError: a guest is not believed before it is checked."""
+    streams = {1: sys.stdout, 2: sys.stderr}
+    try:
+        return streams[answer["stream"]], base64.b64decode(answer["data"], validate=True)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ChannelError(f"the guest answered output with {answer!r:.60}") from error
 
 
 @contextlib.contextmanager
@@ -62,3 +139,8 @@ def terminal_kept(fd: int) -> Iterator[None]:
 
 def _say(text: str) -> None:
     ending.say(text)
+
+
+def _say_aside(text: str) -> None:
+    """Standard output is for what the command writes."""
+    print(plain(text), file=sys.stderr, flush=True)

@@ -1,17 +1,19 @@
 """`daxcheck run` and `daxcheck list`: the scenarios through pytest; exit codes tell a verdict from a failure."""
 
 import argparse
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from harness import ending, progfile, pytest_report
+from harness import ending, progfile, pytest_report, shipped
 from harness.errors import EXIT_CLEAN, EXIT_INFRA, EXIT_USAGE, EXIT_VIOLATION, UsageError
 from harness.model.result import Outcome
 from harness.options import RUN
 
-SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
-"""Where the scenarios lie in a checkout."""
+SCENARIOS = shipped.place("scenarios")
+"""The directory of the scenarios that daxcheck brings."""
 # no:tmpdir, or worker processes leave a pytest-of-USER in the temporary directory.
 _PLUGINS = ("-p", "harness.pytest_plugin", "-p", "no:cacheprovider", "-p", "no:warnings", "-p", "no:tmpdir")
 _QUIET = (*_PLUGINS, "-q", "-rN", "--no-header", "--tb=no", "--capture=no")
@@ -24,7 +26,8 @@ _ENDED = (
 
 def run(options: argparse.Namespace) -> int:
     """Run what the options choose; 1 when a violation was found, 3 when a cell was not judged, 2 for bad usage."""
-    argv = [*_QUIET, "--continue-on-collection-errors", *map(str, _files(options.files)), "-n", options.workers]
+    files = _files(options.files)
+    argv = [*_QUIET, *settings(files), "--continue-on-collection-errors", *map(str, files), "-n", options.workers]
     argv += ["-k", options.expression] if options.expression else []
     argv += ["-m", options.mark] if options.mark else []
     argv += ["-x"] if options.first else []
@@ -40,8 +43,9 @@ def run(options: argparse.Namespace) -> int:
 
 def show(expression: str) -> int:
     """Print each scenario's name and what it claims."""
+    files = _files([])
     catalogue = pytest_report.Catalogue()
-    argv = [*_PLUGINS, "-p", "no:terminal", "--collect-only", str(_files([])[0])]
+    argv = [*_PLUGINS, "-p", "no:terminal", "--collect-only", *settings(files), *map(str, files)]
     argv += ["-k", expression] if expression else []
     code = pytest.main(argv, plugins=[catalogue])
     for name, claim in catalogue.entries.items():
@@ -49,9 +53,24 @@ def show(expression: str) -> int:
     return EXIT_CLEAN if code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) else EXIT_USAGE
 
 
+def settings(files: Sequence[Path]) -> tuple[str, ...]:
+    """How pytest is set up for `files`: the same wherever it is started and daxcheck lies.
+
+    Without these pytest looks for settings above the files, and takes those of whatever project has the virtual
+    environment, or the recorded Program, in one of its directories.
+    """
+    folders = [path if path.is_dir() else path.parent for path in map(Path.resolve, files)]
+    home = SCENARIOS.parent
+    root = home if all(path.is_relative_to(home) for path in folders) else Path(os.path.commonpath(folders))
+    # A Program is data: to run one executes no conftest.py that somebody has put beside it.
+    data = ("--noconftest",) if files and all(path.suffix == ".prog" for path in files) else ()
+    return ("-c", os.devnull, f"--rootdir={root}", f"--confcutdir={root}", "--import-mode=importlib",
+            "--strict-markers", *data)  # fmt: skip
+
+
 def _files(named: list[Path]) -> list[Path]:
     if not named and not SCENARIOS.is_dir():
-        raise UsageError(f"no scenarios at {SCENARIOS}: run from a checkout, or name scenario or .prog files")
+        raise UsageError(f"no scenarios at {SCENARIOS}: this daxcheck is torn, install it again or name files to run")
     for path in named:
         if not path.exists():
             raise UsageError(f"{path}: no such file; `daxcheck list` names the scenarios")

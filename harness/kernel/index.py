@@ -5,14 +5,12 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from harness import cachedir
+from harness import trimming
 from harness.errors import InfraError, SetupError
 from harness.kernel import tree
 from harness.kernel.kernel import Kernel
 
 AREA = "module-index"
-KEEP = 8
-"""Indexes in the cache, some 400 KB each."""
 DEPMOD = 120.0
 """Seconds that depmod may take; it takes one."""
 _SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -26,7 +24,7 @@ def ensure(kernel: Kernel) -> Path | None:
     modules = kernel.modules
     if modules is None:
         return None
-    return cachedir.directory(AREA, kernel.digest, lambda room: _make(modules, kernel.release, room), keep=KEEP)
+    return trimming.directory(AREA, kernel.digest, lambda room: _make(modules, kernel.release, room))
 
 
 def _make(modules: Path, release: str, room: Path) -> None:

@@ -5,17 +5,18 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import cachedir
+from harness import trimming
 from harness.errors import Refused
 from harness.memfile import MemFile
+from harness.trimming import Say
 
-KEEP = 96
-"""Images in the cache, one or two MB each: one per kernel, file system and format."""
+AREA = "golden"
+"""Images in the cache, one or two MB each: one per kernel, file system, format and device."""
 FORMAT = 1
 """Raise when what a golden image holds changes its meaning."""
 
 
-def load(key: tuple[str, ...], size: int, make: Callable[[MemFile], None]) -> MemFile:
+def load(key: tuple[str, ...], size: int, make: Callable[[MemFile], None], say: Say | None = None) -> MemFile:
     """A copy of the golden image for `key`, owned by the caller; `make` formats a blank one when none is cached.
 
     A format that the kernel refuses is kept too, by the reason: raises Refused, then and ever after.
@@ -31,7 +32,7 @@ def load(key: tuple[str, ...], size: int, make: Callable[[MemFile], None]) -> Me
             else:
                 blank.save(room / "image")
 
-    entry = cachedir.directory("golden", digest, fill, hashed=True, keep=KEEP)
+    entry = trimming.directory(AREA, digest, fill, hashed=True, say=say)
     if (entry / "refused").exists():
         raise Refused((entry / "refused").read_text())
     medium = MemFile("golden", size)

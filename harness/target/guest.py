@@ -151,7 +151,7 @@ class GuestTarget:
                 session.detach()
 
         key = (self.kernel.digest, snapshot.key(plan), *system.mkfs, system.mount, system.layout)
-        return golden.load(key, plan.hardware.nvdimm, make)
+        return golden.load(key, plan.hardware.nvdimm, make, self._say)
 
     def _tracked(self, program: Program, system: FileSystem, media: Media) -> Guest:
         def track(ram: Path, nvdimm: Nvdimm) -> snapshot.Tracking | None:

@@ -9,7 +9,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from harness import cachedir, sparse
+from harness import sparse, trimming
 from harness.errors import InfraError, UsageError
 from harness.memfile import MemFile
 from harness.vm.guest import Guest
@@ -17,8 +17,7 @@ from harness.vm.machine import Accel, Plan, Ram
 from harness.vm.snapshot import Say, host_processor
 
 AREA = "kvm"
-KEEP = 12
-"""Answers kept: one per QEMU and kernel."""
+"""Answers in the cache: one per QEMU and kernel."""
 DEVICE = Path("/dev/kvm")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 PROBE = 60.0
@@ -48,7 +47,7 @@ def unusable(plan: Plan, say: Say) -> str:
     """
     if refused := closed(DEVICE):
         return refused
-    path = cachedir.directory(AREA, key(plan), lambda room: _ask(plan, room, say), keep=KEEP)
+    path = trimming.directory(AREA, key(plan), lambda room: _ask(plan, room, say), say=say)
     why = (path / _WHY).read_text()
     return f"{why} (remembered until the next boot: remove {path} to try again)" if why else ""
 

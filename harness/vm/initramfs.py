@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness import cachedir, sparse
+from harness import sparse, trimming
 from harness.errors import InfraError, SetupError
 from harness.kernel import modinfo, modules
 from harness.kernel.kernel import Kernel
@@ -19,7 +19,6 @@ from harness.vm import cpio, interpreter, libraries
 from harness.vm.interpreter import Interpreter
 
 AREA = "initramfs"
-KEEP = 16
 """Archives in the cache, some 30 MB each: one per kernel, and one more for its shell."""
 FORMAT = 2
 """Raise when the same inputs make a different archive."""
@@ -53,28 +52,31 @@ Tree = dict[str, cpio.Entry]
 
 def build(
     kernel: Kernel, tools: tuple[str, ...] = TOOLS, extra: tuple[str, ...] = (), root: Path = ROOT,
-    wanted: tuple[str, ...] = modules.WANTED, entry: str = ENTRY,
+    wanted: tuple[str, ...] = modules.WANTED, entry: str = ENTRY, library: tuple[str, ...] = (),
 ) -> Path:  # fmt: skip
     """The archive for a kernel, from the cache or made now.
 
     `tools` must exist on this machine, `extra` may; both are found in /bin of the guest. `root` holds the package
-    `harness.agent`, whose module `entry` is PID 1 and loads the `wanted` modules. Raises SetupError for a missing
+    `harness.agent`, whose module `entry` is PID 1 and loads the `wanted` modules. Where `library` names modules of the
+    standard library, those and python3 are for whoever works in the guest. Raises SetupError for a missing
     tool, UsageError for a module that the kernel lacks.
     """
     programs = {name: _which(name) for name in tools}
     programs |= {name: path for name in extra if (path := _locate(name))}
-    python = interpreter.survey(AGENT, root)
+    python = interpreter.survey(AGENT, root, library)
     shared = libraries.closure([python.program, *python.extensions, *programs.values()])
     inputs = [python.program, *python.standard, *python.extensions, *python.sources.values(), *shared,
               *programs.values(), *(Path(name) for name in _CONFIGS if Path(name).is_file())]  # fmt: skip
 
     def make(room: Path) -> None:
         tree = _base() | _libraries(shared) | _tools(programs) | _modules(kernel, wanted) | _python(python, entry)
+        if library:
+            tree["/bin/python3"] = cpio.Symlink(str(python.program))
         with (room / "initramfs.cpio").open("wb") as file:
             file.writelines(cpio.encode(tree))
 
-    key = _key(kernel, inputs, programs, (wanted, entry))
-    return cachedir.directory(AREA, key, make, hashed=True, keep=KEEP) / "initramfs.cpio"
+    key = _key(kernel, inputs, programs, (wanted, entry, library))
+    return trimming.directory(AREA, key, make, hashed=True) / "initramfs.cpio"
 
 
 def _key(kernel: Kernel, inputs: Iterable[Path], programs: dict[str, Path], options: tuple[object, ...]) -> str:

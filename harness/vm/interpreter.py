@@ -9,6 +9,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,14 +61,15 @@ class Interpreter:
     tag: str
 
 
-def survey(package: str, root: Path) -> Interpreter:
-    """What `package` under `root` imports, now or later. Raises SetupError when that is more than the standard library.
+def survey(package: str, root: Path, also: Sequence[str] = ()) -> Interpreter:
+    """What `package` under `root` imports, now or later, and the modules `also` of the standard library.
 
-    It is the base interpreter that is asked: that of a virtual environment is only a link to it.
+    Raises SetupError when that is more than the standard library. It is the base interpreter that is asked: that of
+    a virtual environment is only a link to it.
     """
     program = Path(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))
     sources, foreign = _reach(package, root)
-    answer = _ask(program, ["-I", "-S", "-B", "-c", _PROBE, str(root), *ALWAYS, *sorted(foreign), *sources])
+    answer = _ask(program, ["-I", "-S", "-B", "-c", _PROBE, str(root), *ALWAYS, *also, *sorted(foreign), *sources])
     try:
         told = ast.literal_eval(answer)
         files = {Path(file): str(name) for name, file in told["files"] if file}

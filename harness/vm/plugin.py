@@ -4,12 +4,11 @@ import hashlib
 import re
 import shutil
 import subprocess
-import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import cachedir, sparse
+from harness import cachedir, shipped, sparse
 from harness.errors import SetupError
 
 AREA = "plugin"
@@ -113,13 +112,11 @@ def api_version(version: str) -> int:
 
 
 def find_sources() -> Path:
-    """The directory of the C sources: beside the package in a checkout, in PREFIX/share/daxcheck when installed."""
-    package = Path(__file__).resolve().parents[2]
-    places = (package / "qemu" / "plugin", Path(sysconfig.get_path("data")) / "share" / "daxcheck" / "plugin")
-    for place in places:
-        if (place / "persist.c").is_file():
-            return place
-    raise SetupError(f"plugin sources: not in {places[0]} nor {places[1]}; run daxcheck from a checkout")
+    """The directory of the C sources. Raises SetupError where it is missing."""
+    sources = shipped.place("qemu/plugin")
+    if not (sources / "persist.c").is_file():
+        raise SetupError(f"{sources}: no sources of the plugin there: this daxcheck is torn, install it again")
+    return sources
 
 
 def find_toolchain() -> Toolchain:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import cachedir, sparse
+from harness import cachedir, sparse, trimming
 from harness.errors import InfraError, StartError
 from harness.memfile import MemFile
 from harness.vm import diagnosis
@@ -23,8 +23,7 @@ from harness.vm.guest import BOOT, Guest, Nvdimm
 from harness.vm.machine import Accel, Plan, Ram
 
 AREA = "snapshots"
-KEEP = 12
-"""Snapshots in the cache, some 200 MB each: one per kernel, device and number of NVDIMMs, of those tested lately."""
+"""Snapshots in the cache, some 250 MB each: one per kernel, device, number of NVDIMMs and kind of tracing."""
 FORMAT = 1
 """Raise when what a snapshot holds changes its meaning."""
 RESTORE = 60.0
@@ -88,7 +87,7 @@ def ensure(plan: Plan, say: Say) -> Snapshot:
     Raises SetupError when the kernel lacks what a guest needs, InfraError when the guest does not boot.
     """
     cachedir.keep_young(plan.initramfs.parent)
-    path = cachedir.directory(AREA, key(plan), lambda room: _take(plan, room, say), hashed=True, keep=KEEP)
+    path = trimming.directory(AREA, key(plan), lambda room: _take(plan, room, say), hashed=True, say=say)
     base, size = json.loads((path / "nvdimm.json").read_text())
     return Snapshot(path, Nvdimm(base, size))
 

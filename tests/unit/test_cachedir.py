@@ -97,23 +97,6 @@ def test_made_once_then_found(home: Path) -> None:
     assert [p.name for p in (home / "area").iterdir()] == ["key"]
 
 
-def test_the_longest_unused_go(home: Path) -> None:
-    """An area that is bounded keeps what was asked for last, and makes the others anew when they are wanted again."""
-
-    def ask(key: str) -> Path:
-        def make(room: Path) -> None:
-            (room / "file").write_text(key)
-
-        return cachedir.directory("area", key, make, keep=2)
-
-    for age, key in enumerate(("one", "two")):
-        os.utime(ask(key), ns=(age, age))
-    ask("one")
-    ask("three")
-    assert cachedir.keys("area") == ["one", "three"]
-    assert (ask("two") / "file").read_text() == "two"
-
-
 def test_failed_make_leaves_nothing(home: Path) -> None:
     """What `make` raises comes out, and neither entry nor temporary directory stays."""
 

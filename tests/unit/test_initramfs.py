@@ -115,6 +115,21 @@ def test_init_runs_with_nothing_but_the_archive(root: Path, tmp_path: Path) -> N
     subprocess.run(["chroot", str(guest), "/bin/true"], check=True, timeout=60)
 
 
+PYTHON3 = "import json, sys, textwrap; print(sys.executable, json.dumps(textwrap.dedent('  x')))"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="chroot needs root; tests/vm boots it without")
+def test_python3_for_whoever_works_in_the_guest(root: Path, tmp_path: Path) -> None:
+    """Where modules are asked for, python3 is in /bin and imports them, started as anybody does; else it is not."""
+    guest = tmp_path / "guest"
+    guest.mkdir()
+    unpack(initramfs.build(KERNEL, ("true",), root=root, library=("site", "textwrap")), guest)
+    done = subprocess.run(["chroot", str(guest), "/bin/python3", "-c", PYTHON3], capture_output=True, text=True,
+                          timeout=60)  # fmt: skip
+    assert (done.stdout, done.stderr) == ('/bin/python3 "x"\n', "")
+    assert "bin/python3" not in members(initramfs.build(KERNEL, ("true",), root=root))
+
+
 def test_same_inputs_same_bytes(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two caches on one machine get the same archive under the same key, byte for byte."""
     first = initramfs.build(KERNEL, ("true",), root=root)

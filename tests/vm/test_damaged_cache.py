@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness import sparse
+from harness import sparse, trimming
+from harness.media import golden
 from harness.target.guest import GuestTarget
 
 Daxcheck = Any
@@ -92,3 +93,26 @@ def test_a_damaged_kernel_is_named(
     assert code == 2, said
     (line,) = [line for line in said.splitlines() if "damaged" in line]
     assert "daxcheck kernel rm" in line and f"daxcheck kernel add {path}" in line
+
+
+def test_what_is_made_again_for_want_of_room_is_told(
+    target_6_1: GuestTarget, daxcheck: Daxcheck, private_cache: MakeCache, kept_file: Path
+) -> None:
+    """An image that had gone for others is made again with a word on it, at once and at the end; doctor tells it."""
+    home = private_cache(target_6_1)
+    area = home / "daxcheck" / golden.AREA
+    (area / trimming.TRIMMED).mkdir()
+    for key in [path.name for path in area.iterdir() if not path.name.startswith(".")]:
+        shutil.rmtree(area / key)
+        (area / trimming.TRIMMED / key).touch()
+    environment = {"XDG_CACHE_HOME": str(home), trimming.VARIABLE: ""}
+    options = ["--kernel", target_6_1.kernel.digest, "--fs", "ext4", "-n", "1"]
+    code, said = daxcheck.run("run", kept_file, *options, env=environment)
+    assert code == 0, said
+    assert said.count(f"made again: {golden.AREA}/") == 1
+    complaint = "the cache of 8 GiB was too small: made again were 1 of golden"
+    assert said.splitlines()[-2].startswith(complaint), said
+    code, said = daxcheck.run("doctor", env=environment)
+    assert f"to do: {complaint}" in said
+    code, said = daxcheck.run("run", kept_file, *options, env=environment)
+    assert code == 0 and "made again" not in said

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from harness.deadline import Deadline, poll
-from harness.errors import EXIT_USAGE
+from harness.errors import EXIT_INFRA, EXIT_USAGE
 from harness.kernel.kernel import Kernel
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -172,9 +172,60 @@ def test_guest_that_dies(shell: Callable[[str], Typist]) -> None:
     assert typist.mode() == typist.before
 
 
-def test_no_terminal() -> None:
-    """Without a terminal there is nobody to talk to: bad usage, and no guest is started."""
-    done = subprocess.run([*COMMAND, "shell"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          env=ENVIRONMENT, cwd=ROOT, timeout=ANSWER)  # fmt: skip
+def carried_out(kernel: Kernel, *argv: str, script: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """A `daxcheck shell` without a terminal, at its end; `script` is its standard input."""
+    return subprocess.run([*COMMAND, "shell", "--kernel", kernel.digest, *argv], input=script, capture_output=True,
+                          env=ENVIRONMENT, cwd=ROOT, timeout=BOOT + ANSWER, check=False)  # fmt: skip
+
+
+def test_a_command(kernel_6_12: Kernel) -> None:
+    """-c carries out a command in the file system under test: its output alone is on standard output, its exit code
+    is daxcheck's, and python3 is there."""
+    command = "pwd; echo wrong >&2; python3 -c 'import ctypes, mmap; print(mmap.PAGESIZE)'; cat; exit 7"
+    done = carried_out(kernel_6_12, "-c", command, script=b"not read")
+    assert done.returncode == 7, done.stderr
+    assert done.stdout == b"/mnt\n4096\n"
+    assert b"wrong\n" in done.stderr
+
+
+SCRIPT = b"""\
+mount | grep ' on /mnt type ext4 .*dax=always' > /dev/null || exit 2
+cat /sys/bus/nd/devices/region0/persistence_domain
+python3 - << END
+import os
+for number in range(1000):
+    os.write(1, b"%04d" % number * 1024)
+END
+kill -TERM $$
+"""
+
+
+def test_a_script_on_another_device(kernel_6_12: Kernel) -> None:
+    """A script on standard input is carried out, in a guest with the device and the layout that were asked for; all
+    that it writes arrives, and a signal that ends it shows as in any shell."""
+    done = carried_out(kernel_6_12, "--fs", "ext4:linear", "--device", "eadr", script=SCRIPT)
+    assert done.returncode == 128 + signal.SIGTERM, done.stderr
+    assert done.stdout == b"cpu_cache\n" + b"".join(b"%04d" % number * 1024 for number in range(1000))
+
+
+def test_a_command_that_kills_the_guest(kernel_6_12: Kernel) -> None:
+    """A guest that dies under a command is no exit code of that command: it is told, in words and by 3."""
+    done = carried_out(kernel_6_12, "-c", "echo c > /proc/sysrq-trigger")
+    assert done.returncode == EXIT_INFRA
+    assert b"daxcheck: the guest died during output: " in done.stderr
+
+
+@pytest.mark.parametrize("script", [b"", b" \n\n"])
+def test_nothing_to_do(kernel_6_12: Kernel, script: bytes) -> None:
+    """Without a terminal there is nobody to talk to, and without a script nothing to do: bad usage, and no guest."""
+    done = carried_out(kernel_6_12, script=script)
     assert done.returncode == EXIT_USAGE
-    assert done.stderr.startswith("daxcheck: shell needs a terminal")
+    assert done.stderr == b"daxcheck: shell needs a terminal or a script on standard input, or -c 'COMMAND'\n"
+    assert done.stdout == b""
+
+
+def test_what_is_no_device(kernel_6_12: Kernel) -> None:
+    """A device that does not exist is bad usage that names those that do."""
+    done = carried_out(kernel_6_12, "--device", "disk", "-c", "true")
+    assert done.returncode == EXIT_USAGE
+    assert done.stderr == b"daxcheck: --device disk: unknown device; known: nvdimm, eadr, virtio-pmem\n"
