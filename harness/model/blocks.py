@@ -1,0 +1,85 @@
+"""Where the bytes of a file lie: in which block now, and in which blocks the media may look for them after a cut.
+
+Blocks have no numbers here, since no document says which block a file gets. A block is known by who was given it first:
+after `insert_range` of 4K at 0 the bytes [4K..8K) lie in the block that [0..4K) had, Block(file, op, shift=4K).
+"""
+
+from dataclasses import dataclass
+
+from harness.model.extents import END, Extents
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What byte o of a file lies in: the block that op `made` provided for byte o - shift of file `file`. The same
+    block is provided once, so two bytes with equal `file`, `made` and o - shift lie in the same place."""
+
+    file: int
+    made: int
+    shift: int = 0
+
+    def moved(self, distance: int) -> "Block":
+        """The same block, seen from `distance` bytes further."""
+        return Block(self.file, self.made, self.shift + distance)
+
+
+Blocks = frozenset[Block]
+
+
+_NONE: Blocks = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One byte: `now`, the block that it lies in (one of them, where a document leaves it open, as whether dedupe
+    shares blocks), and `old`, those that it may have left although the media may still look for it there."""
+
+    now: Blocks
+    old: Blocks = _NONE
+
+    def moved(self, distance: int) -> "Place":
+        """The same, seen from `distance` bytes further."""
+        return Place(_moved(self.now, distance), _moved(self.old, distance)) if distance else self
+
+    def changed(self, now: Blocks) -> "Place":
+        """It lies in one of `now` from now on; nobody knows when the media will say so."""
+        return self if now == self.now else Place(now, self.old | self.now)
+
+    def maybe(self, also: Blocks) -> "Place":
+        """It may lie in one of `also` from now on."""
+        return self.changed(self.now | also)
+
+    def joined(self, before: "Place") -> "Place":
+        """What moved here is here; the media may still look where they did `before`."""
+        return before.changed(self.now)
+
+    def promised(self) -> "Place":
+        """An op has promised what the media read here, so they look where it lies now."""
+        return Place(self.now)
+
+    def either(self, other: "Place") -> "Place":
+        """This or the other: nobody knows whether an op took place."""
+        both = Place(self.now, self.old | other.old)
+        return both if self.now == other.now else Place(self.now | other.now, both.old | self.now | other.now)
+
+
+def provided(file: int, made: int) -> Blocks:
+    """What op `made` provides for all bytes of the file that need a block."""
+    return frozenset({Block(file, made)})
+
+
+def empty(file: int, made: int) -> Extents[Place]:
+    """The places of a file that op `made` created."""
+    return Extents.of(Place(provided(file, made)))
+
+
+def slid(places: Extents[Place], distance: int) -> Extents[Place]:
+    """The places, all seen from `distance` bytes further."""
+    moved = places.removed(0, -distance) if distance < 0 else places
+    if distance > 0:
+        moved = places.inserted(0, distance, places.at(0))
+    return moved.map(0, END, lambda place: place.moved(distance))
+
+
+def _moved(blocks: Blocks, distance: int) -> Blocks:
+    return frozenset(block.moved(distance) for block in blocks)
