@@ -18,7 +18,7 @@ from harness.model.ops import Mode, Op
 from harness.model.program import Program
 from harness.model.state import State
 from harness.model.units import PAGE
-from harness.model.verdict import judge
+from harness.model.verdict import Which, judge
 from tests.unit.latefs import CELL, CELLS, IDS, MAPS, NAMES, PAGES, LateFs, Value, source_of, view
 
 LENGTH = PAGES * PAGE
@@ -235,8 +235,8 @@ def synced(op: Op, fs: LateFs) -> Sequence[tuple[str, int]]:
             return []
 
 
-def refused(run: Run, state: State, views: Sequence[FileView]) -> list[str]:
-    judgement = judge(run.program, state, views, "image")
+def refused(run: Run, state: State, views: Sequence[FileView], which: Which = "durable") -> list[str]:
+    judgement = judge(run.program, state, views, "image", which)
     return [f"{one.kind} {one.path} {one.ranges}: {one.found}, not {one.expected}" for one in judgement.violations]
 
 
@@ -247,8 +247,19 @@ def images(run: Run) -> list[FileView]:
     return [view(path, *run.fs.image(names[path])) if path in names else FileView(path, None) for path in paths]
 
 
+def live(run: Run) -> list[FileView]:
+    """What is read with the power on."""
+    names, fs = run.fs.names[-1], run.fs
+    paths = dict.fromkeys((*run.program.names(), *NAMES.values()))
+    cells = {fd: [fs.value(fd, cell) for cell in range(fs.end(fd))] for fd in NAMES}
+    return [
+        view(path, fs.now(names[path]).size, cells[names[path]]) if path in names else FileView(path, None)
+        for path in paths
+    ]
+
+
 def kept(seed: int) -> None:
-    """No image that the file system may leave is refused."""
+    """No image that the file system may leave is refused, nor what is read with the power on."""
     run = made(seed, 4 + seed % 14)
     state = run.state
     for fd, id in IDS.items():
@@ -262,6 +273,7 @@ def kept(seed: int) -> None:
             assert known, (seed, fd, size, cell, value, run.program.ops)
     for _ in range(3):
         assert not refused(run, state, images(run)), (seed, run.program.ops)
+    assert not refused(run, state, live(run), "current"), (seed, run.program.ops)
 
 
 def broken(seed: int) -> Counter[str]:
