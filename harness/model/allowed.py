@@ -11,6 +11,10 @@ class Anything:
     """Bytes of which no document says what they are: of a poisoned page, or behind the end of a file."""
 
 
+MOVES_LIMIT = 32
+CONTENTS_LIMIT = 1024
+"""From so many places, and so many contents, a byte is followed; beyond that it may hold anything, until a sync. Each
+insert that is not synced adds a place to each byte behind it: without a limit 400 of them take a minute."""
 Known = Zero | Stamp | Anything
 """What a byte may come from."""
 Values = frozenset[Known]
@@ -45,6 +49,12 @@ class Allowed:
         """Op `index` returned success: the media hold what is current."""
         return Allowed(self.current, self.current, self.past, index)
 
+    def may_hold(self, values: Values) -> "Allowed":
+        """It reads as before, but the media may hold one of `values` here."""
+        if values <= self.durable:
+            return self
+        return _loose(self.current, self.durable | values, self.past, self.promised_by)
+
     def moved(self, distance: int) -> "Allowed":
         """The same byte, `distance` bytes further in the file."""
         durable, past = moved(self.durable, distance), moved(self.past, distance)
@@ -75,7 +85,18 @@ class Allowed:
 
 def _loose(current: Values, durable: Values, past: Values, promised_by: int | None) -> Allowed:
     """A byte that the media may hold or not, unless there is no choice."""
+    if ANYTHING in durable or _too_many(durable):
+        durable = current | {ANYTHING}
+    if ANYTHING in past or _too_many(past):
+        past = current | {ANYTHING}
     return Allowed(current, durable, past, promised_by, len(durable) == 1)
+
+
+def _too_many(values: Values) -> bool:
+    if len(values) <= MOVES_LIMIT:
+        return False
+    places = {(source.file, source.shift) for source in values if isinstance(source, Stamp)}
+    return len(places) > MOVES_LIMIT or len(values) > CONTENTS_LIMIT
 
 
 def moved(values: Values, distance: int) -> Values:

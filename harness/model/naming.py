@@ -32,6 +32,10 @@ class Naming:
         """Whether the source is a store to this file, at the place where it was stored."""
         return isinstance(source, Stamp) and (source.file, source.shift) == (self._id, 0) and source.seq in self._stores
 
+    def of_file(self, source: Stamp) -> bool:
+        """Whether the source is a store to this file, wherever it was stored."""
+        return source.file == self._id and source.seq in self._stores
+
     def op(self, index: int | None) -> str:
         """op 9: msync m [0..4M); empty for no op."""
         return "" if index is None else f"op {index}: {describe(self._program.ops[index])}"

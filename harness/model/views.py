@@ -10,9 +10,9 @@ from harness.model.allowed import ANYTHING, Allowed
 from harness.model.compare import Expected, Mismatch, compare, made_of
 from harness.model.extents import Extents
 from harness.model.filestate import FileState, Span
-from harness.model.judgement import Judgement, gathered
+from harness.model.judgement import Finding, Judgement, gathered
 from harness.model.naming import Naming
-from harness.model.observation import END, Difference, FileView, Raw, Source, Stamp, Zero
+from harness.model.observation import END, Difference, FileView, Raw, Segment, Source, Stamp, Zero
 from harness.model.violation import ZERO_PAST_END, Kind, Violation
 
 _UNSOUND = frozenset({"SIGBUS", "EIO", "EUCLEAN", "EBADMSG", END})
@@ -112,15 +112,45 @@ class Judge:
         found = (
             ((Kind.INCOHERENT, self.op, self._shown(view, one), self._told(one)), (one.start, one.end))
             for one in view.differences
-            if not self._excused(one)
+            if one.view != "eof" and not self._excused(one)
         )
-        return gathered(self.naming.path, self.image, found)
+        return gathered(self.naming.path, self.image, (*found, *self._past_end(view)))
+
+    def _past_end(self, view: FileView) -> Iterator[Finding]:
+        """What the last page shows past the end of the file and may not."""
+        for one in self._strange(view):
+            said = f"eof: {self.naming.source(one.found)}"
+            yield (Kind.INCOHERENT, self.op, self._shown(view, one), said), (one.start, one.end)
+
+    def _strange(self, view: FileView) -> list[Mismatch]:
+        """Where the last page shows what it may not past the end of the file, which is not zero.
+
+        mmap(2): those bytes "are zeroed when mapped, and modifications to that region are not written out to the file";
+        BUGS: "when you write data to such partial page after the end of the object, the data stays in the page cache
+        ... subsequent mappings may see the modified content". So while the power is on they may show what was stored
+        there, and nothing else. After a cut there is no page cache whose contents could have stayed. But with DAX there
+        never was: the page is the block (dax.rst), nothing writes it out, and no document says that a mount or a fault
+        clears it. The same holds for what an append wrote before its new size was durable, and for what a truncate that
+        was not durable had cut off. So after a cut they may show what the file was to hold there before a sync, or what
+        was stored there past the end, but no byte of another file or place; and once the file is longer `contents` says
+        what they are: zero.
+        """
+        differences = [one for one in view.differences if one.view == "eof"]
+        if not differences:
+            return []
+        start, end = differences[0].start, differences[-1].end
+        durable = self.which == "durable"
+        expected = [
+            Expected(a, b, (byte.durable | past.durable) if durable else (byte.current | past.current), past.past)
+            for low, high, byte in self.file.contents.runs(start, end)
+            for a, b, past in self.file.tail.runs(low, high)
+        ]
+        known = [run for run in expected if ANYTHING not in run.sources]
+        _, wrong = compare(known, [Segment(one.start, one.end, one.source) for one in differences])
+        return wrong
 
     def _excused(self, difference: Difference) -> bool:
-        """Poison reads as anything. Of bytes past the end mmap(2), BUGS, says that "subsequent mappings may see the
-        modified content" when there were stores to them."""
-        if difference.view == "eof":
-            return self.file.strayed
+        """Poison reads as anything."""
         contents: Extents[Allowed] = self.file.contents
         return any(
             ANYTHING in byte.current | byte.durable for _, _, byte in contents.runs(difference.start, difference.end)
@@ -136,15 +166,16 @@ class Judge:
         ext4, on which generic/363 of xfstests fails for that. Since BUGS names no place, a user who reads it is not
         promised zeroes: it is no violation. Nobody is promised the bytes either: a program that sees them should know.
         """
+        if self.which != "current" or self._strange(view):
+            return ()
         found = (
             ((Kind.INCOHERENT, "", ZERO_PAST_END, self.naming.source(one.source)), (one.start, one.end))
             for one in view.differences
             if one.view == "eof" and isinstance(one.source, Stamp) and not self.naming.own(one.source)
-            if self.which == "current" and self._excused(one)
         )
         return gathered(self.naming.path, self.image, found)
 
-    def _shown(self, view: FileView, difference: Difference) -> str:
+    def _shown(self, view: FileView, difference: Difference | Mismatch) -> str:
         first = bisect_right(view.segments, difference.start, key=lambda segment: segment.end)
         after = bisect_left(view.segments, difference.end, key=lambda segment: segment.start)
         shown: set[Source] = {segment.source for segment in view.segments[first:after]}
@@ -163,6 +194,8 @@ def _kind(naming: Naming, mismatch: Mismatch, which: Which) -> Kind:
     # A store of this file at its own place need not be in `past`: it may have gone behind the end of the file.
     if mismatch.found in mismatch.expected.past or naming.own(mismatch.found) or _mixed(mismatch):
         return Kind.STALE
+    if ANYTHING in mismatch.expected.past and isinstance(mismatch.found, Stamp) and naming.of_file(mismatch.found):
+        return Kind.STALE  # it was in more places than are kept (allowed.MOVES_LIMIT)
     return Kind.FOREIGN
 
 

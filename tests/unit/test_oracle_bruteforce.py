@@ -48,13 +48,23 @@ def moved(content: Content, distance: int) -> Content:
     return (content[0], content[1] + distance) if content[0] else NIL
 
 
+def whole_pages(units: range, outwards: bool = False) -> range:
+    """The units of the pages that lie in `units`, or that they lie in."""
+    if outwards:
+        return range(units.start // 2 * 2, (units.stop + 1) // 2 * 2)
+    return range((units.start + 1) // 2 * 2, units.stop // 2 * 2)
+
+
 def every(held: tuple[Content, ...], choices: Callable[[int, Content], set[Content]]) -> Iterator[tuple[Content, ...]]:
     """All contents in which each unit holds one of its choices, whatever its neighbours do."""
     return itertools.product(*(choices(unit, content) for unit, content in enumerate(held)))
 
 
 class Machine:
-    """Names: f is the file, m a shared mapping, y a MAP_SYNC one, p a private one; each maps all units."""
+    """Names: f is the file, m a shared mapping, y a MAP_SYNC one, p a private one; each maps all units.
+
+    Blocks are numbers: those that a unit may lie in, and those in which the media may look for it.
+    """
 
     def __init__(self) -> None:
         self.size = 0
@@ -64,6 +74,9 @@ class Machine:
         self.late: set[int] = set()  # those of them that the file has grown over since
         self.copied: set[int] = set()  # units of pages that p has copied
         self.private: set[tuple[Content, ...]] = set()  # what p may show
+        self.provided = itertools.count()
+        self.blocks = [{next(self.provided)} for _ in range(3 * UNITS)]
+        self.media = [set(held) for held in self.blocks]
 
     def step(self, op: Op, seq: int) -> None:
         steps: Iterable[int] = ()
@@ -75,12 +88,14 @@ class Machine:
                 self.store_private(op, seq)
             case Store(name):
                 units = [u for u in self.units(op) if u < self.size]
+                self.write(self.units(op), (seq, 0))
                 for unit in units:
                     self.current[unit] = (seq, 0)
                 if name == "y":
                     self.faulted |= {2 * (u // 2) + half for u in units for half in (0, 1)}
             case Pwrite():
                 steps = self.grow(op.offset + op.length)
+                self.write(self.units(op), (seq, 0))
                 for unit in self.units(op):
                     self.current[unit] = (seq, 0)
             case Ftruncate(_, size):
@@ -90,11 +105,20 @@ class Machine:
             case Fallocate(_, mode):
                 if mode in EXTENDS:
                     steps = self.grow(op.offset + op.length)
+                if mode in (Mode.ZERO_RANGE, Mode.ZERO_RANGE_KEEP_SIZE):
+                    self.write(self.units(op), NIL)
+                    self.lay(whole_pages(self.units(op), outwards=True), keep=True)
+                if mode is Mode.PUNCH_HOLE:
+                    self.write([u for u in self.units(op) if u not in whole_pages(self.units(op))], NIL)
+                    self.lay(whole_pages(self.units(op)))
+                if mode is Mode.UNSHARE_RANGE:
+                    self.lay(whole_pages(self.units(op), outwards=True), keep=True)
                 if mode in (Mode.PUNCH_HOLE, Mode.ZERO_RANGE, Mode.ZERO_RANGE_KEEP_SIZE):
                     for unit in self.units(op):
                         self.current[unit] = NIL
                 self.faulted -= {2 * (u // 2) + half for u in self.units(op) for half in (0, 1)}
             case Fsync():
+                self.media = [set(held) for held in self.blocks]
                 self.worlds = {(self.size, tuple(self.current))}
             case Msync("p"):
                 pass
@@ -113,13 +137,41 @@ class Machine:
     def units(self, op: Store | Pwrite | Fallocate | Flush) -> range:
         return range(op.offset // UNIT, (op.offset + op.length) // UNIT)
 
+    def write(self, units: Iterable[int], content: Content) -> None:
+        """The blocks of these units get a content: where the media look for them, in a file that is long enough."""
+        longest = max(size for size, _ in self.worlds)
+        for unit in units:
+            shown = {
+                u: moved(content, u - unit)
+                for u in range(min(UNITS, longest))
+                if (u != unit and self.media[u] & self.blocks[unit]) or (u == unit and u >= self.size)
+            }
+            if shown:
+                self.worlds = {
+                    (size, contents)
+                    for size, held in self.worlds
+                    for contents in itertools.product(*({c, shown.get(u, c)} for u, c in enumerate(held)))
+                }
+
+    def lay(self, units: Iterable[int], keep: bool = False) -> None:
+        """The units get other blocks, or may have got them."""
+        for unit in units:
+            new = next(self.provided)
+            self.blocks[unit] = (self.blocks[unit] if keep else set()) | {new}
+            self.media[unit] = self.media[unit] | {new}
+
     def grow(self, end: int) -> range:
+        self.write(range(self.size, min(end // UNIT, (self.size + 1) // 2 * 2)), NIL)
         steps = range(self.size, max(self.size, end // UNIT) + 1)
         self.size = steps[-1]
         return steps
 
     def truncate(self, size: int) -> None:
+        if size > self.size:
+            self.grow(size * UNIT)
         if size < self.size:
+            self.write(range(size, (size + 1) // 2 * 2), NIL)
+            self.lay(range((size + 1) // 2 * 2, len(self.blocks)))
             self.current[size:] = [NIL] * (UNITS - size)
             self.reshape(size)
         self.size = size
@@ -145,12 +197,18 @@ class Machine:
 
         self.worlds = {(size, one) for size, held in self.worlds for one in every(held, choices(held))}
         self.current = after(tuple(self.current))
+        new = [{next(self.provided)} for _ in range(length)]
+        moves = self.blocks[start + length :] + new if down else new + self.blocks[start:-length]
+        self.blocks = self.blocks[:start] + moves
+        self.media = [old | now for old, now in zip(self.media, self.blocks, strict=True)]
         self.size += -length if down else length
         self.reshape(start)
 
     def persist(self, units: set[int]) -> None:
         """The units are on the media, in a file long enough to read them back."""
         units = {u for u in units if u < self.size}
+        for unit in units:
+            self.media[unit] = set(self.blocks[unit])
         need = max(units, default=-1) + 1
         self.worlds = {
             (size if size >= need else self.size, contents)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.model.allowed import Allowed, Values
+from harness.model.blocks import Place
 from harness.model.extents import END, Extents
 from harness.model.filestate import NO_ROOM, FileState, Span
 from harness.model.state import MapState
@@ -41,14 +42,19 @@ def merged(file: FileState, lanes: Sequence[FileState], doing: Sequence[Doing]) 
     bytes_ = Extents.of(nobody)
     for lane in lanes:
         bytes_ = bytes_.merge(0, END, lane.contents, lambda some, one: (*some, one))
-    room = lanes[0].room
-    for lane in lanes[1:]:
+    nowhere: tuple[Place, ...] = ()
+    places = Extents.of(nowhere)
+    room, tail = lanes[0].room, lanes[0].tail
+    for lane in lanes:
         room = room.merge(0, END, lane.room, lambda one, two: one if one == two else NO_ROOM)
+        tail = tail.merge(0, END, lane.tail, lambda one, two: one if one == two else one.either(two))
+        places = places.merge(0, END, lane.blocks, lambda some, one: (*some, one))
     file = replace(
         file,
         contents=file.contents.merge(0, END, bytes_, _merged_byte),
         room=room,
-        strayed=any(lane.strayed for lane in lanes),
+        blocks=file.blocks.merge(0, END, places, _merged_place),
+        tail=tail,
     )
     resized = [done for done in doing if file.id in done.sizes]
     if len(resized) < 2:
@@ -63,12 +69,24 @@ def merged(file: FileState, lanes: Sequence[FileState], doing: Sequence[Doing]) 
     return replace(file, now=last, sizes=file.sizes | passed | {whole}, tied=False)
 
 
+def _merged_place(before: Place, lanes: tuple[Place, ...]) -> Place:
+    if all(lane.now == before.now for lane in lanes):
+        return min(lanes, key=lambda lane: len(lane.old))  # a sync of a lane promised it
+    # Another lane may have stored before the blocks of this one changed.
+    for lane in lanes:
+        before = before.either(lane)
+    return before
+
+
 def _merged_byte(before: Allowed, lanes: tuple[Allowed, ...]) -> Allowed:
     past = before.past.union(*(lane.past for lane in lanes))
     writers = [lane for lane in lanes if lane.past]
     if len(writers) < 2:
-        # Nobody else changes it, so a sync of it promised what it says.
+        # Nobody else changes it, so a sync of it promised what it says. Without a sync the media may hold what any lane
+        # says that they do.
         best = writers[0] if writers else min(lanes, key=lambda lane: len(lane.durable))
+        if all(lane.durable >= before.durable for lane in lanes):
+            best = best.may_hold(_NONE.union(*(lane.durable for lane in lanes)))
         return replace(best, past=past)
     current = _NONE.union(*(lane.current for lane in writers))
     durable = before.durable.union(current, *(lane.past for lane in writers))

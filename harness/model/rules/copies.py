@@ -7,9 +7,11 @@ the destination. Where blocks change hands the media may also hold what they hel
 from dataclasses import replace
 from typing import TypeVar
 
+from harness.model import blocks
 from harness.model.allowed import ANYTHING, Allowed, Values, moved
+from harness.model.blocks import Place
 from harness.model.extents import END, Extents
-from harness.model.filestate import FileState
+from harness.model.filestate import FileState, page_ceil
 from harness.model.ops import (
     Clone,
     CloneFile,
@@ -21,7 +23,8 @@ from harness.model.ops import (
     Swapext,
     WriteFrom,
 )
-from harness.model.rules.files import written
+from harness.model.rules import layout
+from harness.model.rules.files import extended, written
 from harness.model.rules.mappings import stored
 from harness.model.state import State, Step
 
@@ -49,17 +52,37 @@ def apply(
             mine, other = state.fds.get(op.fd), state.fds.get(op.source)
             if mine is None or other is None:
                 return state
-            return _copied(state, state.files[mine], state.files[other], op)
+            return _copied(state, step, state.files[mine], state.files[other], op)
 
 
-def _placed(to: FileState, start: int, end: int, source: Extents[Allowed], begin: int) -> FileState:
-    """Blocks of `source` from `begin` on take the place of those of [start, end)."""
+def _placed(to: FileState, start: int, end: int, source: FileState, begin: int, surely: bool = True) -> FileState:
+    """Blocks of `source` from `begin` on take the place of those of [start, end), or are copied, unless `surely`.
+
+    With its last page comes what lies past the end of the source: what was stored there, and what was cut off.
+    """
     distance = start - begin
-    arriving = _slid(source, distance).to(lambda byte: byte.moved(distance))
-    return replace(to, contents=to.contents.merge(start, end, arriving, Allowed.placed)).roomless(start, end)
+    stop = page_ceil(end)
+    arriving = _slid(source.contents, distance).to(lambda byte: byte.moved(distance))
+    tail = _slid(source.tail, distance).to(lambda byte: byte.moved(distance))
+    tail = to.tail.merge(start, stop, tail, Allowed.either)
+    tail = tail.merge(end, stop, arriving, lambda byte, cut: byte.may_hold(cut.durable))
+    places = to.blocks.merge(start, stop, blocks.slid(source.blocks, distance), _taken if surely else _maybe_taken)
+    contents = to.contents.merge(start, end, arriving, Allowed.placed)
+    file = replace(to, contents=contents, tail=tail, blocks=places)
+    return file.roomless(start, end).bounded(start, stop)
 
 
-def _copied(state: State, to: FileState, source: FileState, op: CloneFile | Clone | Dedupe | CopyFileRange) -> State:
+def _taken(here: Place, there: Place) -> Place:
+    return here.changed(there.now)
+
+
+def _maybe_taken(here: Place, there: Place) -> Place:
+    return here.maybe(there.now)
+
+
+def _copied(
+    state: State, step: Step, to: FileState, source: FileState, op: CloneFile | Clone | Dedupe | CopyFileRange
+) -> State:
     """ioctl_ficlonerange(2): the range "shares" its blocks with the source, and each goes its own way when written to.
     With FICLONE it is all of the source. ioctl_fideduperange(2): blocks are shared if they hold the same, so that
     contents never change. copy_file_range(2): as many bytes as the source has; it may share blocks instead of copying.
@@ -72,15 +95,35 @@ def _copied(state: State, to: FileState, source: FileState, op: CloneFile | Clon
     state = state.unfaulted(source.id, begin, begin + length).unfaulted(to.id, start, start + length)
     state = state.with_files(lambda file: file.roomless(begin, begin + length) if file.id == source.id else file)
     if isinstance(op, Dedupe):
-        return state.with_files(lambda file: file.roomless(start, start + length) if file.id == to.id else file)
+        return state.with_file(_deduped(state.files[to.id], start, length, state.files[source.id], begin))
     sure, possible = (max(0, min(length, size - begin)) for size in (source.shortest, source.longest))
-    file = state.files[to.id]
+    shared = not isinstance(op, CopyFileRange)
+    state = extended(state, to.id, start + sure, step.index)
+    if not shared:
+        values = _shifted(source.contents.to(lambda byte: byte.current), start - begin)
+        state = layout.written(state, to.id, start, start + possible, values, step.index)
+    file, source = state.files[to.id], state.files[source.id]
     if sure:
-        file = _placed(file.grown(start + sure), start, start + sure, source.contents, begin)
+        file = _placed(file.grown(start + sure), start, start + sure, source, begin, shared)
     if sure < possible:
-        more = _placed(file.grown(start + possible), start + sure, start + possible, source.contents, begin + sure)
+        more = _placed(file.grown(start + possible), start + sure, start + possible, source, begin + sure, shared)
         file = file.either(more)
     return state.with_file(file)
+
+
+def _deduped(to: FileState, start: int, length: int, source: FileState, begin: int) -> FileState:
+    """The same contents, in the blocks of the source or in those that were there."""
+    places = blocks.slid(source.blocks, start - begin)
+    stop = page_ceil(start + length)
+    shared = to.blocks.merge(start, stop, places, lambda here, there: here.carried(here.now | there.now))
+
+    def unpromised(here: Allowed, there: Allowed) -> Allowed:
+        # What no sync promised of these bytes may be what the media hold in the other block.
+        return here.may_hold(there.durable) if len(here.durable) > 1 else here
+
+    arriving = _slid(source.contents, start - begin).to(lambda byte: byte.moved(start - begin))
+    contents = to.contents.merge(start, start + length, arriving, unpromised)
+    return replace(to, blocks=shared, contents=contents).roomless(start, start + length)
 
 
 def _exchanged(state: State, mine: FileState, other: FileState, op: ExchangeRange | Swapext) -> State:
@@ -91,10 +134,10 @@ def _exchanged(state: State, mine: FileState, other: FileState, op: ExchangeRang
     """
     start, begin, length = (op.offset, op.other_offset, op.length) if isinstance(op, ExchangeRange) else (0, 0, END)
     state = state.unfaulted(mine.id, start, start + length).unfaulted(other.id, begin, begin + length)
-    one = _placed(mine, start, min(start + length, END), other.contents, begin)
+    one = _placed(mine, start, min(start + length, END), other, begin)
     if mine.id == other.id:
-        return state.with_file(_placed(one, begin, min(begin + length, END), mine.contents, start))
-    two = _placed(other, begin, min(begin + length, END), mine.contents, start)
+        return state.with_file(_placed(one, begin, min(begin + length, END), mine, start))
+    two = _placed(other, begin, min(begin + length, END), mine, start)
     return state.with_file(one).with_file(two)
 
 
@@ -133,7 +176,7 @@ def _written_from(state: State, step: Step, op: WriteFrom) -> State:
         if mapping.file == id and _overlap(op.offset, begin, op.length):
             shown = Extents.of(_UNKNOWN)
     values = _shifted(shown, op.offset - begin)
-    return state.with_file(written(state.files[id], op.offset, op.offset + op.length, values, op.how, step.index))
+    return written(state, id, op.offset, op.offset + op.length, values, op.how, step.index)
 
 
 def _overlap(one: int, two: int, length: int) -> bool:

@@ -9,6 +9,7 @@ from harness.model.extents import Extents
 from harness.model.filestate import FileState, page_ceil, page_floor
 from harness.model.observation import Stamp
 from harness.model.ops import Advice, DirectStore, Flush, Madvise, Mmap, Mremap, Munmap, Sharing, Store
+from harness.model.rules import layout
 from harness.model.rules.files import punched
 from harness.model.state import MapState, Seen, State, Step
 from harness.model.units import LINE
@@ -57,7 +58,8 @@ def stored(state: State, step: Step, name: str, start: int, end: int, source: Ex
     file = state.files[mapping.file]
     if mapping.sharing is Sharing.PRIVATE:
         return state.with_map(name, _private_store(mapping, file, start, end, source))
-    file = file.stored(start, end, source)
+    state = layout.written(state, file.id, start, end, source, step.index)
+    file = state.files[file.id].stored(start, end, source)
     sure = min(end, file.shortest)
     if mapping.sharing is Sharing.SYNC and start < sure:
         mapping = mapping.mapped(start, sure)
@@ -133,7 +135,7 @@ def _advised(state: State, step: Step, op: Madvise, mapping: MapState) -> State:
             return state.with_map(op.map, mapping.unfaulted(start, end))
         case Advice.REMOVE:
             # "equivalent to punching a hole in the corresponding range of the backing store (see fallocate(2))"
-            return punched(state, file, start, end)
+            return punched(state, step, file, start, end)
         case Advice.POPULATE_WRITE if private:
             # "triggering write faults for all pages in the range just as if manually writing to each page"
             seen = mapping.seen.map(start, min(end, file.shortest), _copied)
@@ -144,9 +146,7 @@ def _advised(state: State, step: Step, op: Madvise, mapping: MapState) -> State:
             # "Poison the pages in the range": whether they can still be read, and as what, nobody says.
             values: Values = frozenset({ANYTHING})
             return state.unfaulted(file.id, start, end).with_file(file.maybe(start, end, values))
-        case (
-            Advice.POPULATE_WRITE | Advice.POPULATE_READ | Advice.HUGEPAGE | Advice.NOHUGEPAGE | Advice.SOFT_OFFLINE
-        ):
+        case Advice.POPULATE_WRITE | Advice.POPULATE_READ | Advice.HUGEPAGE | Advice.NOHUGEPAGE | Advice.SOFT_OFFLINE:
             return state
         case _:
             assert_never(op.advice)

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from harness.model import blocks
+from harness.model.extents import END
 from harness.model.filestate import FileState
 from harness.model.ops import Close, Create, Link, Open, Rename, Unlink
 from harness.model.state import State, Step
@@ -13,7 +15,7 @@ def apply(state: State, step: Step, op: Create | Open | Close | Rename | Link | 
         case Create(fd, path):
             # open(2): a new file is empty; fsync(2): "does not necessarily ensure that the entry in the directory
             # containing the file has also reached disk. For that an explicit fsync() on ... the directory is needed."
-            file = FileState(step.file)
+            file = FileState(step.file, blocks.empty(step.file, step.index))
             state = replace(state, files={**state.files, file.id: file}, fds={**state.fds, fd: file.id})
             return _named(state, path, file.id)
         case Open(fd, path):
@@ -31,7 +33,9 @@ def apply(state: State, step: Step, op: Create | Open | Close | Rename | Link | 
         case Unlink(path):
             # unlink(2): the name goes at once; the file stays while it is open or mapped.
             gone = state.name(path).current
-            return state if gone is None else _named(_forgotten(state, gone), path, None)
+            if gone is None:
+                return state
+            return _freed(_named(_forgotten(state, gone), path, None), gone, step.journal)
 
 
 def promised(state: State, index: int) -> State:
@@ -41,6 +45,13 @@ def promised(state: State, index: int) -> State:
 
 def _named(state: State, path: str, file: int | None) -> State:
     return replace(state, names={**state.names, path: state.name(path).changed(file)})
+
+
+def _freed(state: State, file: int, journal: bool) -> State:
+    """The file lost a name: when that was the last, its blocks are free (see FileState.freed)."""
+    if journal or any(name.current == file for name in state.names.values()):
+        return state
+    return state.with_files(lambda one: one.anything(0, END) if one.id == file else one)
 
 
 def _forgotten(state: State, file: int) -> State:
@@ -65,7 +76,8 @@ def _renamed(state: State, path: str, to: str, journal: bool) -> State:
         state = _forgotten(state, target.current)
     if not journal:
         state = _named(_forgotten(state, file), to, None)
-        return _named(_named(state, path, None), to, file)
+        state = _named(_named(state, path, None), to, file)
+        return state if target.current is None else _freed(state, target.current, journal)
     names = state.kept.get(file, frozenset({path}) if name.durable == {file} else frozenset())
     if names:
         state = replace(state, kept={**state.kept, file: names | {to}})

@@ -9,6 +9,7 @@ from harness.model.allowed import Allowed, Values
 from harness.model.extents import END, Extents
 from harness.model.filestate import FileState, Span
 from harness.model.ops import Op, Sharing, Worker
+from harness.model.rules import layout
 from harness.model.rules.confluence import NO_VALUES, Doing, merged, shared
 from harness.model.state import MapState, Seen, State
 
@@ -66,6 +67,11 @@ class Phases:
         files = {id: merged(file, [one.files[id] for one in lanes], doing) for id, file in self.state.files.items()}
         synced = next((one for one in lanes if one.names != self.state.names), self.state)
         self.state = replace(self.state, files=files, names=synced.names, kept=synced.kept)
+        for id, values in _joint(doing, []).values.items():
+            # Another lane may have changed where the blocks lie before the store, or after.
+            for low, high, held in values.runs():
+                if held:
+                    self.state = layout.reached(self.state, id, low, high, values)
         self._share(parts, lanes, doing)
 
     def end(self) -> State:
