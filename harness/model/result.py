@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.model.device import Device
 from harness.model.engine import Engine
+from harness.model.moment import Moment, Phase
 from harness.model.program import Expect
 from harness.model.violation import LOSSES, Violation, sentence
 
@@ -70,7 +71,7 @@ class CellResult:
     def from_json(cls, value: Mapping[str, Any]) -> "CellResult":
         """The result that `to_json` gave this object for."""
         fields = {name: item for name, item in value.items() if name != "schema"}
-        found = {name: tuple(Violation(**one) for one in fields.get(name, ())) for name in ("violations", "warnings")}
+        found = {name: tuple(_violation(one) for one in fields.get(name, ())) for name in ("violations", "warnings")}
         kinds = {"outcome": Outcome(fields["outcome"]), "device": Device(fields.get("device", Device.NVDIMM)),
                  "engine": Engine(fields.get("engine", Engine.PLUGIN))}
         return cls(**{**fields, **found, **kinds})
@@ -78,6 +79,11 @@ class CellResult:
     def to_json(self) -> dict[str, Any]:
         """The object that stands on this cell's line."""
         return {"schema": SCHEMA, **asdict(self)}
+
+
+def _violation(fields: Mapping[str, Any]) -> Violation:
+    moment = fields.get("moment")
+    return Violation(**{**fields, "moment": Moment(Phase(moment["phase"]), moment["op"]) if moment else None})
 
 
 def decide(

@@ -7,6 +7,8 @@ from harness.media.image import CrashImage
 from harness.model import coverage, culprit, ops, verdict
 from harness.model.device import TRAITS, metadata_at_stake
 from harness.model.engine import Engine
+from harness.model.moment import Moment, Phase
+from harness.model.naming import Naming
 from harness.model.program import Expect, Program
 from harness.model.state import State
 from harness.model.traced import Traced
@@ -141,7 +143,7 @@ class Case:
         return self.target.recover(crashes, self.system, self.program.names(), self.split)
 
     def _judge(self, recovery: Recovery, state: State) -> Judgement:
-        broken = kernel_violations(recovery.image, recovery.complaints, recovery.unsound)
+        broken = kernel_violations(self.program, recovery.image, recovery.complaints, recovery.unsound)
         if recovery.failure:
             broken += (Violation(Kind.RECOVERY, "", "", recovery.image, (), 0, "mounts and reads", recovery.failure),)
             return Judgement(violations=broken)
@@ -157,11 +159,27 @@ def _marked(program: Program) -> Iterator[int]:
             yield index
 
 
-def kernel_violations(image: str, complaints: Iterable[Complaint], unsound: str = "") -> tuple[Violation, ...]:
+def kernel_violations(
+    program: Program, image: str, complaints: Iterable[Complaint], unsound: str = ""
+) -> tuple[Violation, ...]:
     """What the kernel, and fsck after it, complained about: a sound kernel gives neither anything to say."""
-    told = [(Kind.KERNEL, f"{complaint.trouble}: {complaint.line}") for complaint in complaints]
-    told += [(Kind.FSCK, unsound)] if unsound else []
-    return tuple(Violation(kind, "", "", image, (), 0, "silence", text) for kind, text in told)
+    found = []
+    for complaint in complaints:
+        moment = _believed(complaint.moment, program, image)
+        op = Naming(program, "", 0).op(moment.op if moment else None)
+        text = f"{complaint.trouble}: {complaint.line}"
+        found.append(Violation(Kind.KERNEL, "", op, image, (), 0, "silence", text, moment=moment))
+    if unsound:
+        found.append(Violation(Kind.FSCK, "", "", image, (), 0, "silence", unsound))
+    return tuple(found)
+
+
+def _believed(moment: Moment | None, program: Program, image: str) -> Moment | None:
+    """The moment if there can be such a one, for the kernel under test may write anything into its log: no op runs in a
+    recovery, whose mount is the recovery itself."""
+    if moment is None or (moment.op is not None and not (image == LIVE and moment.op < len(program.ops))):
+        return None
+    return Moment(Phase.RECOVERY) if image != LIVE and moment.phase is Phase.MOUNT else moment
 
 
 def _within(violation: Violation, others: tuple[Violation, ...]) -> bool:

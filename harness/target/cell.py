@@ -75,7 +75,7 @@ def _run(target: Target, program: Program, system: FileSystem, split: Split, bla
         results = ran.results if ran else ()
         states = oracle.run(program, results, domain, system.journal)
         refusals = _refusals(program, states, ran)
-        known = refusals.violations + kernel_violations(LIVE, execution.complaints, execution.unsound)
+        known = refusals.violations + kernel_violations(program, LIVE, execution.complaints, execution.unsound)
         spoilt = unfit(program, execution, refusals, target, system)
         if ran is None or cut is None or spoilt:
             # What the kernel said and answered stands; data proves nothing where an op did not do its part.
