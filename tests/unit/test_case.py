@@ -1,11 +1,13 @@
-"""What a kernel complained of is told with what was done then, as far as that can be."""
+"""Whose doing it was: what a kernel complained of is told with what was done then, a loss with the first op that broke
+its promise."""
 
 import pytest
 
 from harness.model.moment import Moment, Phase
 from harness.model.program import parse
-from harness.model.violation import LIVE, Kind
-from harness.target.case import kernel_violations
+from harness.model.units import PAGE, PMD
+from harness.model.violation import LIVE, Kind, Violation
+from harness.target.case import earlier, kernel_violations
 from harness.vm.console import Complaint, Trouble
 
 PROGRAM = parse("daxcheck program 1\ncreate f data\nobserve\nfsync f\ncut_power\n")
@@ -32,3 +34,33 @@ def test_a_moment_is_believed_if_it_can_be(
     (one, fsck) = kernel_violations(PROGRAM, image, [complaint], "bad")
     assert (one.kind, one.image, one.moment, one.op) == (Kind.KERNEL, image, believed, op)
     assert (fsck.kind, fsck.moment, fsck.found) == (Kind.FSCK, None, "bad")
+
+
+def lost(op: int, *ranges: tuple[int, int], expected: str = "store 2 (op 5)", path: str = "data") -> Violation:
+    size = sum(high - low for low, high in ranges)
+    return Violation(Kind.STALE, path, f"op {op}: fsync f", "pessimistic", ranges, size, expected, "store 1 (op 3)")
+
+
+def test_what_an_earlier_cut_lost_has_its_op() -> None:
+    """The first op whose promise was broken is the one to look at."""
+    assert earlier(lost(9, (0, PMD)), [lost(7, (0, PMD))]) == (lost(7, (0, PMD)),)
+    assert earlier(lost(9, (0, PAGE)), [lost(7, (0, PMD))]) == (lost(7, (0, PAGE)),)
+    assert earlier(lost(7, (0, PMD)), [lost(9, (0, PMD))]) == (lost(7, (0, PMD)),)
+
+
+def test_only_what_was_lost_by_then() -> None:
+    """Bytes that the earlier op had kept were lost after it: the op that broke their promise is the later one."""
+    assert earlier(lost(9, (0, PMD)), [lost(7, (PAGE, 2 * PAGE), (3 * PAGE, 4 * PAGE))]) == (
+        lost(7, (PAGE, 2 * PAGE), (3 * PAGE, 4 * PAGE)),
+        lost(9, (0, PAGE), (2 * PAGE, 3 * PAGE), (4 * PAGE, PMD)),
+    )
+    assert earlier(lost(9, (0, 3 * PAGE)), [lost(6, (0, PAGE)), lost(7, (PAGE, 2 * PAGE))]) == (
+        lost(6, (0, PAGE)), lost(7, (PAGE, 2 * PAGE)), lost(9, (2 * PAGE, 3 * PAGE)),
+    )  # fmt: skip
+
+
+def test_only_the_same_content() -> None:
+    """A store after the earlier op is none of its promises, though the bytes before it were lost at the same place."""
+    older, elsewhere = lost(7, (0, PMD), expected="store 1 (op 3)"), lost(7, (0, PMD), path="other")
+    for other in (older, elsewhere, lost(7, (PMD, 2 * PMD))):
+        assert earlier(lost(9, (0, PMD)), [other]) == (lost(9, (0, PMD)),)
