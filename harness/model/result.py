@@ -9,7 +9,7 @@ from harness.model.device import Device
 from harness.model.engine import Engine
 from harness.model.moment import Moment, Phase
 from harness.model.program import Expect
-from harness.model.violation import LOSSES, Violation, sentence
+from harness.model.violation import LOSSES, Kind, Violation, sentence
 
 __all__ = ["SCHEMA", "CellResult", "Outcome", "Violation", "decide"]
 
@@ -83,7 +83,11 @@ class CellResult:
 
 def _violation(fields: Mapping[str, Any]) -> Violation:
     moment = fields.get("moment")
-    return Violation(**{**fields, "moment": Moment(Phase(moment["phase"]), moment["op"]) if moment else None})
+    kinds = {
+        "kind": Kind(fields["kind"]), "ranges": tuple((low, high) for low, high in fields["ranges"]),
+        "moment": Moment(Phase(moment["phase"]), moment["op"]) if moment else None,
+    }  # fmt: skip
+    return Violation(**{**fields, **kinds})
 
 
 def decide(

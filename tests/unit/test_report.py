@@ -1,6 +1,7 @@
 """What people read: a line per cell, the matrix, the losses."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -151,7 +152,7 @@ def complained(moment: Moment | None, op: str = "", image: str = LIVE) -> CellRe
 )
 def test_a_complaint_of_the_kernel_says_during_what(moment: Moment | None, op: str, image: str, words: str) -> None:
     """The op, or what daxcheck itself was at; nothing where that is not known. Below it stands no op a second time."""
-    result = complained(moment, op, image)
+    result = CellResult.from_json(json.loads(json.dumps(complained(moment, op, image).to_json())))  # as from a worker
     assert text.line(result).startswith("KERNEL ") and text.line(result).endswith(f": {WARNED}{words}")
     assert text.losses([result]) == [f"6.12.95 ext4 a::b: {WARNED}{words}"]
 
