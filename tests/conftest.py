@@ -74,6 +74,12 @@ def kernel_6_12() -> Kernel:
 
 
 @pytest.fixture(scope="session")
+def kernel_7_3() -> Kernel:
+    """Debian 13's backport, which drops all of a file's dirty entries at any fallocate."""
+    return resolved("debian:trixie-backports", "7.3.4")
+
+
+@pytest.fixture(scope="session")
 def target_of(qemu: Qemu) -> Callable[[Kernel], GuestTarget]:
     """The session's one target of a kernel."""
     made: dict[str, GuestTarget] = {}
@@ -94,6 +100,11 @@ def target_6_1(kernel_6_1: Kernel, target_of: Callable[[Kernel], GuestTarget]) -
 @pytest.fixture(scope="session")
 def target_6_12(kernel_6_12: Kernel, target_of: Callable[[Kernel], GuestTarget]) -> GuestTarget:
     return target_of(kernel_6_12)
+
+
+@pytest.fixture(scope="session")
+def target_7_3(kernel_7_3: Kernel, target_of: Callable[[Kernel], GuestTarget]) -> GuestTarget:
+    return target_of(kernel_7_3)
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from harness.agent import device, drops, mounts, probes, serve, syscalls, trace
 from harness.agent.channel import Channel, Closed
 from harness.agent.cpu import Cpu
 from harness.agent.flushes import FlushTrace
+from harness.agent.marks import HostsMarks
 from harness.agent.medium import Medium
 from harness.agent.pmem import Pmem, read, without_write_cache, write
 from harness.agent.serve import Agent, Attached
@@ -27,7 +28,7 @@ class BoxAgent(Agent):
     def __init__(
         self, cpu: Cpu, traces: Traces, untraced: str, root: str, disk: str, fd: int, medium: Medium
     ) -> None:
-        super().__init__(cpu, traces, [], untraced)
+        super().__init__(cpu, traces, [], untraced, marks=HostsMarks())
         self._root = root
         self._disk = disk
         self._source = f"/proc/self/fd/{fd}"

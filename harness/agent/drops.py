@@ -1,4 +1,4 @@
-"""Which DAX entries the kernel took out of page trees, or cleaned, without a flush, and who asked for it.
+"""Which dirty DAX entries the kernel took out of page trees, or cleaned, without a flush, and who asked for it.
 
 fs/dax.c. dax_delete_mapping_entry() takes the entry at an index, dirty or not; all its calls come from
 truncate_inode_pages_range(), once per entry, so the stack is recorded there, once per range. From Linux 6.15 on
@@ -6,7 +6,8 @@ dax_delete_mapping_range() takes all entries of a range. __dax_clear_dirty_range
 an entry out (dax_invalidate_mapping_entry_sync) leaves dirty ones in; what puts one in place of another
 (dax_insert_entry) tags the new one.
 
-An entry can be a PMD, and then all of it goes, whatever the range; which are is known from the faults.
+The calls take ranges, which may hold no entry, or one that was flushed before: a drop is what of the range was dirty,
+by agent.entries. An entry can be a PMD, and then all of it goes, whatever the range.
 """
 
 import contextlib
@@ -14,43 +15,46 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from harness.agent import btf, probes, tracefs
+from harness.agent import btf, entries, probes, tracefs
+from harness.agent.entries import Entries, Entry, Touch
 from harness.agent.probes import Probe
 from harness.agent.tracefs import Instance
 from harness.model.traced import DROP_LIMIT, NAME_LIMIT, STACK_LIMIT
-from harness.model.units import PAGE, PMD
+from harness.model.units import PAGE
 
 INSTANCE = f"{tracefs.PREFIX}_drops"
-BUFFER_KB = 512
-"""Per CPU; about 6000 entries, or 1500 stacks."""
-PMDS_LIMIT = 1 << 16
-"""PMD entries remembered."""
+BUFFER_KB = 2048
+"""Per CPU; about 15000 faults or entries, or 6000 stacks."""
 END = 1 << 63
 """The end of any file."""
 
 ENTRY, RANGE, CLEAN, TRUNCATE = "daxcheck_entry", "daxcheck_range", "daxcheck_clean", "daxcheck_truncate"
 ENTRY_FUNCTION = "dax_delete_mapping_entry"
-FAULT = "dax_pmd_fault_done"
-_INSERTED = 0x100 | 0x2000
-"""VM_FAULT_NOPAGE, VM_FAULT_NEEDDSYNC (include/linux/mm_types.h): the fault left an entry."""
+OP = "daxcheck_op="
+"""What a lane writes into the trace before each of its ops, followed by the op's index."""
 _S_DAX = 1 << 13
 """include/linux/fs.h."""
 _HEAD = re.compile(r"^.{16}-(\d+) +\[\d+\] +\S+ +[\d.]+: (?:daxcheck_entry: .* start=(\d+)(?: inode=(\d+))?$|(.*))")
 _PROBE = re.compile(r"(daxcheck_\w+): \((\w+)[^)]*\) start=(-?\d+)(?: end=(-?\d+))?(?: inode=(\d+))?")
-_FAULT = re.compile(r" ino (0x[0-9a-f]+) .* pgoff (0x[0-9a-f]+) max_pgoff ")
+_TOUCH = re.compile(rf"({'|'.join(entries.EVENTS)}): dev \S+ ino (0x[0-9a-f]+) (?:(?:shared|private) (\S*) )?"
+                    r"(?:.*?pgoff (0x[0-9a-f]+)(?: pglen (0x[0-9a-f]+))?(?:.* (\S+))?)?")  # fmt: skip
+_LANE = re.compile(rf"\S+: {OP}(\d{{1,5}})$")
 _STACK = "<stack trace>"
 _CALLER = " => "
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """The entries of bytes [start, end) of a file went. `inode` is 0 where it is not known; `stack` nearest first."""
+    """Dirty entries of a file went, `entries` that follow each other: bytes [start, end). `inode` is 0 where it is not
+    known; `stack` nearest first; `op` is that of the lane whose thread it was, None outside of lanes."""
 
     function: str
     inode: int
     start: int
     end: int
     stack: tuple[str, ...]
+    entries: int = 1
+    op: int | None = None
 
 
 @dataclass(slots=True)
@@ -69,46 +73,63 @@ class _Event:
     stack: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A lane in `thread` begins an op."""
+
+    thread: str
+    op: int
+
+
 class History:
-    """Makes drops out of trace lines; remembers which entries are PMDs."""
+    """Makes drops out of trace lines; remembers which entries are dirty."""
 
     def __init__(self) -> None:
-        self._pmds: set[tuple[int, int]] = set()
+        self._entries = Entries()
         self._callers: dict[str, tuple[str, ...]] = {}
 
     def take(self, text: str) -> tuple[list[Drop], bool]:
         """The drops that these lines tell of, each once, neighbours joined, DROP_LIMIT at most, and whether the buffer
         overran."""
         found: dict[Drop, None] = {}
+        ops: dict[str, int] = {}  # of this text alone: a thread of another race may have the number of one that ended
         events, lost = parse(text)
         for event in events:
-            if event.name == FAULT:
-                if len(self._pmds) < PMDS_LIMIT:
-                    self._pmds.add((event.inode, event.start // PMD))
-                continue
-            if event.name == TRUNCATE:
-                self._callers[event.thread] = _names(event)
-                continue
-            drop = self._drop(event)
-            last = next(reversed(found), None)
-            if last is not None and _neighbours(last, drop):
-                del found[last]
-                drop = replace(drop, start=last.start)
-            found.setdefault(drop)
-        return list(found)[:DROP_LIMIT], lost
+            match event:
+                case Touch():
+                    self._entries.take(event)
+                case _Begun():
+                    ops[event.thread] = event.op
+                case _Event(name=name) if name == TRUNCATE:
+                    self._callers[event.thread] = _names(event)
+                case _Event():
+                    for drop in self._drops(event, ops.get(event.thread)):
+                        last = next(reversed(found), None)
+                        if last is not None and _neighbours(last, drop):
+                            del found[last]
+                            drop = replace(drop, start=last.start, entries=last.entries + drop.entries)
+                        found.setdefault(drop)
+        return list(found)[:DROP_LIMIT], lost or self._entries.full
 
-    def _drop(self, event: _Event) -> Drop:
-        """With whole PMDs at both ends, where the entry there is one."""
-        start, end = bounds(event)
-        if (event.inode, start // PMD) in self._pmds:
-            start = start // PMD * PMD
-        if end < END and (event.inode, (end - 1) // PMD) in self._pmds:
-            end = -(-end // PMD) * PMD
-        if event.name != CLEAN:
-            gone = range(start // PMD, -(-end // PMD))
-            self._pmds -= {(inode, pmd) for inode, pmd in self._pmds if inode == event.inode and pmd in gone}
+    def _drops(self, event: _Event, op: int | None) -> Iterator[Drop]:
+        """A drop for each run of dirty entries."""
+        start, end = (place // PAGE for place in bounds(event))
+        take = self._entries.clean if event.name == CLEAN else self._entries.drop
         stack = _names(event) or self._callers.get(event.thread, ())
-        return Drop(event.function, event.inode, start, end, stack)
+        for run in runs(take(event.inode, start, end)):
+            low, high = run[0][0] * PAGE, sum(run[-1]) * PAGE
+            yield Drop(event.function, event.inode, low, high, stack, len(run), op)
+
+
+def runs(found: Iterable[Entry]) -> list[list[Entry]]:
+    """The entries, ascending, in groups of those that follow each other."""
+    groups: list[list[Entry]] = []
+    for entry in found:
+        if groups and sum(groups[-1][-1]) >= entry[0]:
+            groups[-1].append(entry)
+        else:
+            groups.append([entry])
+    return groups
 
 
 def bounds(event: _Event) -> tuple[int, int]:
@@ -120,9 +141,9 @@ def bounds(event: _Event) -> tuple[int, int]:
     return start, END if not 0 <= last < END - PAGE else max(start, last // PAGE * PAGE) + PAGE
 
 
-def parse(text: str) -> tuple[list[_Event], bool]:
+def parse(text: str) -> tuple[list[_Event | Touch | _Begun], bool]:
     """The events of trace_pipe's text with their stacks, and whether the buffer overran."""
-    events: list[_Event] = []
+    events: list[_Event | Touch | _Begun] = []
     lost = False
     calling: list[str] | None = None
     for line in text.splitlines():
@@ -140,28 +161,36 @@ def parse(text: str) -> tuple[list[_Event], bool]:
             _extend(events, thread, int(index), int(inode or 0))
             continue
         if words.startswith(_STACK):
-            calling = next((event.stack for event in reversed(events) if event.thread == thread), None)
+            mine = (event for event in reversed(events) if isinstance(event, _Event) and event.thread == thread)
+            calling = next((event.stack for event in mine), None)
         elif event := _event(thread, words):
             events.append(event)
     return events, lost
 
 
-def _extend(events: list[_Event], thread: str, index: int, inode: int) -> None:
+def _extend(events: list[_Event | Touch | _Begun], thread: str, index: int, inode: int) -> None:
     last = events[-1] if events else None
-    known = last is not None and last.name == ENTRY and not last.stack
-    if known and last is not None and (last.thread, last.inode, last.end + 1) == (thread, inode, index):
+    if (
+        isinstance(last, _Event)
+        and (last.name, last.thread, last.inode, last.end + 1) == (ENTRY, thread, inode, index)
+        and not last.stack
+    ):
         last.end = index
     else:
         events.append(_Event(thread, ENTRY, ENTRY_FUNCTION, index, index, inode, []))
 
 
-def _event(thread: str, words: str) -> _Event | None:
+def _event(thread: str, words: str) -> _Event | Touch | _Begun | None:
+    if found := _TOUCH.match(words):
+        name, inode, flags, page, pages, result = found.groups()
+        store = "WRITE" in (flags or "").split("|") and "NOPAGE" in (result or "").split("|")
+        return Touch(thread, name, int(inode, 16), int(page or "0", 16), int(pages or "1", 16),
+                     name == entries.MKWRITE or store)  # fmt: skip
     if found := _PROBE.match(words):
         name, function, start, end, inode = found.groups()
         return _Event(thread, name, function, int(start), int(end or 0), int(inode or 0), [])
-    if words.startswith(FAULT) and (found := _FAULT.search(words)):
-        inode, offset = (int(text, 16) for text in found.groups())
-        return _Event(thread, FAULT, "", offset * PAGE, 0, inode, [])
+    if found := _LANE.match(words):
+        return _Begun(thread, int(found[1]))
     return None
 
 
@@ -175,14 +204,15 @@ def _names(event: _Event) -> tuple[str, ...]:
 
 
 def _neighbours(one: Drop, two: Drop) -> bool:
-    same = (one.function, one.inode, one.stack) == (two.function, two.inode, two.stack)
+    same = (one.function, one.inode, one.stack, one.op) == (two.function, two.inode, two.stack, two.op)
     return same and one.end == two.start
 
 
 class DropTrace:
     """Owns the probes and their instance, which watches this process and all its descendants while it is on.
 
-    Raises OSError where the kernel has no kprobe events, or none of the functions.
+    Raises OSError where the kernel has no kprobe events, none of the functions, or not all of entries.EVENTS: then
+    nothing tells a dirty entry from a clean one.
     """
 
     def __init__(self) -> None:
@@ -208,9 +238,10 @@ class DropTrace:
             if name != ENTRY or TRUNCATE not in made:
                 self._instance.write(f"{event}/trigger", f"stacktrace if {condition}" if condition else "stacktrace")
             self._instance.write(f"{event}/enable", "1")
-        with contextlib.suppress(OSError):  # without it every entry counts as a PTE
-            self._instance.write(f"events/fs_dax/{FAULT}/filter", f"result & {_INSERTED}")
-            self._instance.write(f"events/fs_dax/{FAULT}/enable", "1")
+        for event, condition in entries.EVENTS.items():
+            if condition:
+                self._instance.write(f"events/fs_dax/{event}/filter", condition)
+            self._instance.write(f"events/fs_dax/{event}/enable", "1")
 
     @property
     def functions(self) -> list[str]:
@@ -223,6 +254,10 @@ class DropTrace:
         self._history = History()
         with self._instance.on():
             yield
+
+    def begin(self, op: int) -> None:
+        """A lane begins op `op` in the thread that calls this."""
+        self._instance.mark(f"{OP}{op}")
 
     def read(self) -> tuple[list[Drop], bool]:
         """The drops since the last read, and whether some were lost."""

@@ -8,6 +8,7 @@ from harness.agent import device, drops, features, levels, serve, syscalls, trac
 from harness.agent.channel import Port
 from harness.agent.cpu import Cpu
 from harness.agent.flushes import BUFFER_KB, FlushTrace
+from harness.agent.marks import Marks
 from harness.agent.witness import Traces
 from harness.deadline import Deadline, poll
 from harness.errors import SetupError
@@ -49,7 +50,8 @@ def main() -> NoReturn:
     if faults is None and not levels.can_scan():
         problems.append("it lacks CONFIG_ENABLE_DEFAULT_TRACERS: nothing tells a PMD mapping from PTEs")
     flushes, untraced = flush_trace()
-    serve.serve(port, serve.Agent(cpu, Traces(faults, drops.available(), flushes), problems, untraced), reap)
+    traces = Traces(faults, drops.available(), flushes)
+    serve.serve(port, serve.Agent(cpu, traces, problems, untraced, marks=Marks()), reap)
 
 
 def flush_trace() -> tuple[FlushTrace | None, str]:

@@ -123,7 +123,8 @@ class Interpreter:
 
     def _group(self, join: int, group: list[tuple[int, Op]], started: Callable[[int], None]) -> Iterator[OpResult]:
         """The results of the lanes that end at op `join`. Raises LaneDied."""
-        running = Group(self._handles, parts(group), self._board, self._blame, self._seed, lambda: started(join))
+        running = Group(self._handles, parts(group), self._board, self._blame, self._seed, lambda: started(join),
+                        self._witness.begin)  # fmt: skip
         results = running.run()
         if self._trace is not None:
             faults, lost = self._trace.read()

@@ -86,17 +86,20 @@ class Jitter:
 
 
 class Group:
-    """The lanes of one group, run by run(); `alive` is called now and then while they move."""
+    """The lanes of one group, run by run(); `alive` is called now and then while they move, `begin` by each lane with
+    the index of the op that it is about to do."""
 
     def __init__(
-        self, handles: Handles, found: list[Part], board: Board, blame: Blame, seed: int, alive: Callable[[], None]
-    ) -> None:
+        self, handles: Handles, found: list[Part], board: Board, blame: Blame, seed: int, alive: Callable[[], None],
+        begin: Callable[[int], None],
+    ) -> None:  # fmt: skip
         self._handles = handles
         self._parts = found
         self._board = board
         self._blame = blame
         self._seed = seed
         self._alive = alive
+        self._begin = begin
         self._results: Results = {}
         self._failures: list[str] = []
         self.threads: set[int] = set()
@@ -184,6 +187,7 @@ class Group:
             try:
                 for index, op in part.body:
                     self._board.start(number, index)
+                    self._begin(index)
                     handles.cpu.spin(jitter.turns())
                     if isinstance(op, ops.Barrier):
                         self._board.meet(number, count)

@@ -12,12 +12,14 @@ from harness.agent.channel import Channel
 from harness.agent.child import BUSY, Child, ChildDied, Livelock
 from harness.agent.cpu import Cpu
 from harness.agent.interpreter import Interpreter, LaneDied
+from harness.agent.marks import NO_MARKS, Marks
 from harness.agent.mounts import Place
 from harness.agent.observe import observe_all
 from harness.agent.trace import Fault
 from harness.agent.witness import Traces, Witness
 from harness.model import ops, wire
 from harness.model.frame import Message
+from harness.model.moment import Moment, Phase
 from harness.model.program import Program, describe
 from harness.model.sections import LANE_LIMIT
 from harness.model.units import PMD
@@ -38,11 +40,13 @@ def run(
     program: Program,
     seed: int,
     on_event: Callable[[Message], None],
+    marks: Marks = NO_MARKS,
 ) -> Message:
-    """Run `program` at `place`. `on_event` gets {"event": "op", "index"} as each op starts and {"event": "cut"} at
-    cut_power, with what _AT_CUT names; where flushes are traced {"event": "begin"} before the first op, and {"event":
-    "flushed", "index", "ranges"} when one has returned since whose start anything was flushed. At all but the first the
-    child, its mappings still in place, waits until `on_event` returns.
+    """Run `program` at `place`. `on_event` gets {"event": "op", "index"} as each op starts, {"event": "views", "index"}
+    before an observe reads the files, and {"event": "cut"} at cut_power, with what _AT_CUT names; where flushes are
+    traced {"event": "begin"} before the first op, and {"event": "flushed", "index", "ranges"} when one has returned
+    since whose start anything was flushed. At all but the first, and at that if the `marks` wait, the child, its
+    mappings still in place, waits until `on_event` returns. `marks` are told of ops and views too.
 
     `seed` determines the pauses in lanes. Returns {"results", "signal", "faults"} and {"placed", "dropped", "inodes",
     "lost"} of the wire forms; "faults" counts faults by op, entry and result. Nothing that the Program started runs on.
@@ -53,7 +57,7 @@ def run(
     board, blame = Board(LANE_LIMIT), Blame()
 
     def work(channel: Channel) -> None:
-        _work(channel, program, traces, lambda faulted, witness: Interpreter(
+        _work(channel, program, traces, marks, lambda faulted, witness: Interpreter(
             cpu, place, program, seed, levels.best(), traces.faults, board, blame, faulted, witness))  # fmt: skip
 
     with contextlib.ExitStack() as stack:
@@ -67,17 +71,18 @@ def run(
                 _gather(answer, message)
                 match message.get("event"):
                     case "observe":
+                        marks.at(Moment(Phase.VIEWS, index))
+                        on_event({"event": "views", "index": index})
                         answer["results"][-1]["files"] = observe_all(cpu, place.root, program.names())
                         child.send({"do": "go"})
-                    case "cut":
-                        on_event(message | {name: answer[name] for name in _AT_CUT})
-                        child.send({"do": "go"})
-                    case "flushed":
-                        on_event(message)
+                    case "cut" | "flushed" as event:
+                        on_event(message | ({name: answer[name] for name in _AT_CUT} if event == "cut" else {}))
                         child.send({"do": "go"})
                     case "op":
                         index = message["index"]
                         on_event(message)
+                        if marks.waits:
+                            child.send({"do": "go"})
         except Livelock as error:
             raise Livelock(f"op {index}: {describe(program.ops[index])}: {error}") from None
         except ChildDied as error:
@@ -116,11 +121,16 @@ def _gather(answer: Message, message: Message) -> None:
     answer["lost"] = answer["lost"] or message.get("lost", "")
 
 
-def _work(channel: Channel, program: Program, traces: Traces, make: Callable[[Tell, Witness], Interpreter]) -> None:
+def _work(
+    channel: Channel, program: Program, traces: Traces, marks: Marks, make: Callable[[Tell, Witness], Interpreter]
+) -> None:
     """The child's life: events and results as they come, then {"end"}."""
 
     def started(index: int) -> None:
         channel.send({"event": "op", "index": index})
+        if marks.waits:
+            channel.receive()
+        marks.at(Moment(Phase.OP, index))
 
     def faulted(index: int, faults: list[Fault]) -> None:
         counts = Counter(("pmd" if fault.size == PMD else "pte", fault.result) for fault in faults)

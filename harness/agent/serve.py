@@ -15,6 +15,7 @@ from harness.agent.channel import Channel, Closed
 from harness.agent.child import Livelock
 from harness.agent.cpu import Cpu
 from harness.agent.flushes import FlushTrace
+from harness.agent.marks import NO_MARKS, Marks
 from harness.agent.medium import Medium
 from harness.agent.mounts import Place
 from harness.agent.observe import observe_all
@@ -22,6 +23,7 @@ from harness.agent.witness import Traces
 from harness.errors import ChannelError, InfraError, SetupError
 from harness.model import program
 from harness.model.frame import Message
+from harness.model.moment import COMMANDS, Moment, Phase
 from harness.model.ops import Plant, Planted
 from harness.model.program import Program
 from harness.model.traced import Range
@@ -39,17 +41,20 @@ class Agent:
     """What the commands work on; `problems` are set-up failures that hello tells, `untraced` says why flushes cannot be
     traced, where that was asked for at boot.
 
-    `attached` is what a local agent has mounted by other means than attach.
+    `attached` is what a local agent has mounted by other means than attach; `marks` say in the kernel's log what is
+    done.
     """
 
     def __init__(
-        self, cpu: Cpu, traces: Traces, problems: list[str], untraced: str = "", attached: Attached | None = None
-    ) -> None:
+        self, cpu: Cpu, traces: Traces, problems: list[str], untraced: str = "", attached: Attached | None = None,
+        marks: Marks = NO_MARKS,
+    ) -> None:  # fmt: skip
         self._cpu = cpu
         self._traces = traces
         self._problems = problems
         self._untraced = untraced
         self._attached = attached
+        self._marks = marks
         self._script: shell.Script | None = None
 
     @property
@@ -59,6 +64,8 @@ class Agent:
 
     def do(self, channel: Channel, command: Message) -> Message:
         """Carry out one command and return what it answers. Raises OSError, ValueError, KeyError, DaxcheckError."""
+        if moment := COMMANDS.get(command["do"]):
+            self._marks.at(moment)
         match command["do"]:
             case "hello":
                 return self._hello()
@@ -105,15 +112,19 @@ class Agent:
     def _run(self, channel: Channel, text: str, seed: int, flushes: bool) -> Message:
         wanted = program.parse(text)
         place = self._place()
+        awaited = ("begin", "cut", "flushed") + (("op", "views") if self._marks.waits else ())
 
         def on_event(event: Message) -> None:
             channel.send(event)
-            if event["event"] in ("begin", "cut", "flushed") and (answer := channel.receive()) != {"do": "go"}:
+            if event["event"] in awaited and (answer := channel.receive()) != {"do": "go"}:
                 raise ChannelError(f"at {event['event']} the host said {answer!r:.100}, not go")
 
-        answer = run.run(self._cpu, self._watched_by(flushes, _deaf(wanted)), place, wanted, int(seed), on_event)
+        answer = run.run(self._cpu, self._watched_by(flushes, _deaf(wanted)), place, wanted, int(seed), on_event,
+                         self._marks)  # fmt: skip
         if not place.mounted:
             place.mount()
+        self._marks.at(Moment(Phase.VIEWS))
+        on_event({"event": "views"})
         return {**answer, **self._observe(wanted.names())}
 
     def _watched_by(self, flushes: bool, deaf: Range) -> Traces:

@@ -72,6 +72,11 @@ class Witness:
                 syscalls.madvise(start, end - start, syscalls.MADV_POPULATE_WRITE)
         self._note_flushes(max(index - 1, 0), (), handles, traces.flushes, traces.medium)
 
+    def begin(self, index: int) -> None:
+        """A lane is about to do op `index`; to be called in the lane's own thread."""
+        if self._traces.drops is not None:
+            self._traces.drops.begin(index)
+
     def look(self, index: int, done: Sequence[Op], handles: Handles) -> None:
         """Op `index` has returned; `done` are the ops since the last look: it, unless it failed, and those of the lanes
         that it joins."""
@@ -102,8 +107,9 @@ class Witness:
             self._tell({
                 "dropped": [
                     {
-                        "index": index, "function": drop.function, "inode": drop.inode, "start": drop.start,
-                        "end": drop.end, "stack": list(drop.stack),
+                        "index": index if drop.op is None else drop.op, "function": drop.function,
+                        "inode": drop.inode, "start": drop.start, "end": drop.end, "entries": drop.entries,
+                        "stack": list(drop.stack),
                     }
                     for drop in found
                 ]

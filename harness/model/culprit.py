@@ -1,9 +1,9 @@
 """Who forgot a lost range: the function that dropped its dirty entry from the page tree, and the op that ran.
 
-The trace cannot tell a dirty entry from a clean one. But bytes that were stored and then found lost were dirty until
-somebody dropped their entry: the first drop after the store, and not after the promise, is the one that forgot them.
-Unless an earlier promise of the same bytes had been kept: then the entry was clean, and they were lost in another way,
-such as a copy for copy-on-write that is never flushed.
+The trace tells drops of dirty entries alone (agent.drops). The first that covered the lost bytes, where they were at
+that time, after their store and not after the promise, is the one that forgot them. Unless an earlier promise of the
+same bytes had been kept by a flush that the trace did not see, such as one of a kernel thread: then they were lost in
+another way, such as a copy for copy-on-write that is never flushed.
 """
 
 import re
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from harness.model import ops, oracle
 from harness.model.coverage import IMAGE, Flushes, Layout, gaps, moments
 from harness.model.extents import Extents
-from harness.model.filestate import FileState, page_ceil
+from harness.model.filestate import FileState
 from harness.model.judgement import RANGE_LIMIT
 from harness.model.naming import Naming
 from harness.model.observation import Stamp
@@ -21,7 +21,7 @@ from harness.model.ops import Op
 from harness.model.program import Expect, Program
 from harness.model.state import State
 from harness.model.traced import Dropped, Range, Traced
-from harness.model.units import PMD, size_text
+from harness.model.units import size_text
 from harness.model.violation import Kind, Violation
 
 KINDS = frozenset({Kind.STALE, Kind.ZERO, Kind.TORN, Kind.UNFLUSHED})
@@ -77,16 +77,27 @@ def _promise(violation: Violation) -> int | None:
     return int(found[1]) if found else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where lost bytes were, and what they read as there: in file `file`, from op `first` to op `last`."""
+Home = tuple[int, int]
+"""A file and how far bytes there are from where they were stored: the shift of their stamp."""
 
-    stamp: Stamp
-    file: int
-    start: int
-    end: int
+
+@dataclass(frozen=True, slots=True)
+class _Spell:
+    """The bytes were in `homes`, all or some of them, when the moments that begin in ops `first` to `last` began."""
+
     first: int
     last: int
+    homes: frozenset[Home]
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """Bytes that were stored at [start, end) under `stamp`, whose shift is 0, and where they were since."""
+
+    stamp: Stamp
+    start: int
+    end: int
+    spells: tuple[_Spell, ...]
 
 
 class _Blame:
@@ -96,10 +107,11 @@ class _Blame:
         self._program = program
         self._states = states
         self._traced = traced
-        self._drops = sorted(traced.dropped, key=lambda drop: drop.index)
         self._moments = {index: moment for moment in moments(program.ops) for index in range(moment[0], moment[1] + 1)}
+        # Those of one race are told in the order in which they came, whichever lane's op they are of.
+        known = (drop for drop in traced.dropped if drop.index in self._moments)
+        self._drops = sorted(known, key=lambda drop: self._moments[drop.index][0])
         self._stores = {seq: index for index, seq in program.seqs().items()}
-        self._huge = list(_huge(program, states))
         self._flushed: dict[int, Extents[int]] = {}
 
     def culprit(self, violation: Violation) -> str:
@@ -111,10 +123,10 @@ class _Blame:
         file = self._file(violation, last)
         if file is None:
             return ""
-        places = [place for low, high, stamp in self._lost(violation, file, last)
-                  for place in self._places(file.id, low, high, stamp, last)]  # fmt: skip
-        guilty = next((drop for drop in self._drops if self._hits(drop, places)), None)
-        return self._told(guilty, places, violation.path) if guilty else ""
+        lost = [self._traced_back(file.id, low, high, stamp, last)
+                for low, high, stamp in self._lost(violation, file, last)]  # fmt: skip
+        guilty = next((drop for drop in self._drops if self._hit(drop, lost) is not None), None)
+        return self._told(guilty, lost, violation.path) if guilty else ""
 
     def _file(self, violation: Violation, last: int) -> FileState | None:
         """The file that is meant: coverage names it as at the promise, a cut by what was found after it."""
@@ -147,72 +159,85 @@ class _Blame:
             if medium is not None:
                 yield from gaps(flushed, low, high, medium, since)
 
-    def _places(self, file: int, start: int, end: int, stamp: Stamp, last: int) -> Iterator[_Place]:
-        """Where the bytes were from their store to the promise in op `last`."""
-        store = self._stores[stamp.seq]
-        first, end_of_store = self._moments[store]
-        first += first == end_of_store  # in a race the drop may come after the store in the same moment
-        moved = [index for index in range(first, last + 1) if _moves(self._program.ops[index])]
-        copied = [index for index in range(first, last + 1) if isinstance(self._program.ops[index], _COPYING)]
-        if (stamp.file, stamp.shift) == (file, 0):
-            yield _Place(stamp, file, start, end, first, last)
-            return
-        yield _Place(stamp, file, start, end, min(moved + copied, default=first), last)
-        if moved:
-            origin = Stamp(stamp.seq, stamp.file, 0)
-            yield _Place(origin, stamp.file, start - stamp.shift, end - stamp.shift, first, moved[-1])
+    def _traced_back(self, file: int, start: int, end: int, stamp: Stamp, last: int) -> _Lost:
+        """The bytes that are at [start, end) of the file in op `last`, and where they were from their store on."""
+        origin, low, high = replace(stamp, shift=0), start - stamp.shift, end - stamp.shift
+        store = self._moments[self._stores[stamp.seq]]
+        homes, until, spells = frozenset({(file, stamp.shift)}), last, []
+        for index in range(last, store[1], -1):
+            op = self._program.ops[index]
+            if not _moves(op) and not isinstance(op, _COPYING):
+                continue
+            first, after = self._moments[index]
+            before = self._states[first - 1]
+            if isinstance(op, _COPYING) and self._held(before, homes, origin, low, high):
+                continue  # it copied something else
+            # Outside of a race the entries that an op drops are those from before it.
+            spells.append(_Spell(first + (first == after), until, homes))
+            if isinstance(op, _COPYING):
+                return _Lost(origin, low, high, tuple(spells))  # the copy was a store of its own
+            homes, until = self._homes(before, origin, low, high), after
+        # In a race the drop may have come after the store in the same moment.
+        spells.append(_Spell(store[0] + (store[0] == store[1]), until, homes))
+        return _Lost(origin, low, high, tuple(spells))
 
-    def _hits(self, drop: Dropped, places: Iterable[_Place]) -> _Place | None:
-        """The first of the places that the dropped entry covered, and of which it may have been dirty."""
-        for place in places:
-            if place.first <= drop.index <= place.last and self._is_of(drop, place.file):
-                low, high = self._entry(drop, place.file)
-                start, end = max(low, place.start), min(high, place.end)
-                if start < end and not self._kept(place, start, end, drop.index):
-                    return place
+    def _homes(self, state: State, origin: Stamp, start: int, end: int) -> frozenset[Home]:
+        """Wherever some of the bytes are."""
+        found = set()
+        for id, file in state.files.items():
+            stamps = {one for *_, byte in file.contents.runs() for one in byte.current if isinstance(one, Stamp)}
+            shifts = {one.shift for one in stamps if replace(one, shift=0) == origin}
+            found |= {(id, shift) for shift in shifts if self._held(state, [(id, shift)], origin, start, end)}
+        return frozenset(found)
+
+    def _held(self, state: State, homes: Iterable[Home], origin: Stamp, start: int, end: int) -> bool:
+        """Whether any of the bytes are there, as far as the state tells."""
+        for id, shift in homes:
+            if file := state.files.get(id):
+                runs = file.contents.runs(start + shift, end + shift)
+                if any(replace(origin, shift=shift) in byte.current for *_, byte in runs):
+                    return True
+        return False
+
+    def _hit(self, drop: Dropped, lost: Iterable[_Lost]) -> int | None:
+        """The file of which the dropped entries covered some of the lost bytes, when these had not been promised."""
+        first, last = self._moments[drop.index]
+        when = [first - 1, last] if first < last else [first - 1]
+        for one in lost:
+            for spell in one.spells:
+                if not spell.first <= last or not first <= spell.last:
+                    continue
+                for id, shift in spell.homes:
+                    low, high = max(drop.start, one.start + shift), min(drop.end, one.end + shift)
+                    stamp = replace(one.stamp, shift=shift)
+                    states = [self._states[index] for index in when if low < high and index >= 0]
+                    if any(self._dirty(state, id, low, high, stamp) for state in states) and self._is_of(drop, id):
+                        return id
         return None
 
-    def _kept(self, place: _Place, start: int, end: int, index: int) -> bool:
-        """Whether bytes [start, end) of a place had been promised before op `index`: a violation names the first
-        promise that was broken, so that one was kept."""
-        before = self._moments[index][0] - 1
-        file = self._states[before].files.get(place.file) if before >= 0 else None
-        return file is not None and all(byte.durable == {place.stamp} for *_, byte in file.contents.runs(start, end))
+    def _dirty(self, state: State, id: int, start: int, end: int, stamp: Stamp) -> bool:
+        """Whether some bytes of [start, end) were of that store and not promised: a violation names the first promise
+        that was broken, so that an earlier one was kept."""
+        file = state.files.get(id)
+        runs = file.contents.runs(start, end) if file else ()
+        return any(stamp in byte.current and byte.durable != {stamp} for *_, byte in runs)
 
     def _is_of(self, drop: Dropped, file: int) -> bool:
         """Whether the entry was one of the file's; by the op if the kernel does not tell the inode."""
         if drop.inode:
             return drop.inode == self._traced.inodes.get(file)
-        if drop.index not in self._moments:
-            return False
         state = self._states[max(drop.index - 1, 0)]
         op = self._program.ops[drop.index]
         files = [state.fds.get(getattr(op, field, "")) for field in ("fd", "source", "other")]
         files += [mapping.file] if (mapping := state.maps.get(getattr(op, "map", ""))) else []
         return file in files or not any(files)
 
-    def _entry(self, drop: Dropped, file: int) -> Range:
-        """All that the entry covered. The event tells one page of it (dax_delete_mapping_entry's index), or a range
-        that may begin or end within one; it is a PMD's where a mapping could have been faulted in by PMDs."""
-        start, end = drop.start, drop.end
-        for low in {start // PMD * PMD, (max(end, 1) - 1) // PMD * PMD}:
-            if any((id, index <= drop.index, a <= low, low + PMD <= b) == (file, True, True, True)
-                   for index, id, a, b in self._huge):  # fmt: skip
-                start, end = min(start, low), max(end, low + PMD)
-        return start, end
-
-    def _told(self, guilty: Dropped, places: Sequence[_Place], path: str) -> str:
-        place = self._hits(guilty, places)
-        if place is None:
-            return ""
-        alike = [drop for drop in self._drops if (drop.index, drop.function, drop.inode, drop.stack) ==
-                 (guilty.index, guilty.function, guilty.inode, guilty.stack)
-                 and (hit := self._hits(drop, places)) and hit.file == place.file]  # fmt: skip
-        entries = [self._entry(drop, place.file) for drop in alike]
-        size = max(page_ceil(self._states[guilty.index].files[place.file].longest), place.end)
-        start, end = min(low for low, _ in entries), min(max(high for _, high in entries), size)
-        what = "dirty entry" if len(set(entries)) == 1 else "dirty entries"
-        naming = Naming(self._program, path, place.file)
+    def _told(self, guilty: Dropped, lost: Sequence[_Lost], path: str) -> str:
+        file = self._hit(guilty, lost)
+        alike = [drop for drop in self._drops if _cause(drop) == _cause(guilty) and self._hit(drop, lost) == file]
+        start, end = min(drop.start for drop in alike), max(drop.end for drop in alike)
+        what = "dirty entry" if sum(drop.entries for drop in alike) == 1 else "dirty entries"
+        naming = Naming(self._program, path, file or 0)
         return (
             f"{what} [{size_text(start)}..{size_text(end)}) dropped unflushed in {naming.op(guilty.index)} "
             f"by {short(guilty.function, guilty.stack)} "
@@ -220,11 +245,9 @@ class _Blame:
         )
 
 
-def _huge(program: Program, states: Sequence[State]) -> Iterator[tuple[int, int, int, int]]:
-    """Ranges of files that were mapped so that PMD entries may stand for them: (op, file, start, end)."""
-    for index, op in enumerate(program.ops):
-        if isinstance(op, ops.Mmap) and op.align >= PMD and op.map in states[index].maps:
-            yield index, states[index].maps[op.map].file, op.offset, op.offset + op.length
+def _cause(drop: Dropped) -> tuple[int, str, int, tuple[str, ...]]:
+    """What drops have in common that are told as one."""
+    return drop.index, drop.function, drop.inode, drop.stack
 
 
 def _moves(op: Op) -> bool:

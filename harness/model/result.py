@@ -8,6 +8,7 @@ from typing import Any
 from harness.model import checked
 from harness.model.device import Device
 from harness.model.engine import Engine
+from harness.model.moment import Moment, Phase
 from harness.model.program import Expect
 from harness.model.violation import LOSSES, Kind, Violation, sentence
 
@@ -135,12 +136,22 @@ def _timings(value: object) -> dict[str, float]:
 
 
 def _violation(value: object) -> Violation:
-    found = checked.fields_of(value, tuple(one.name for one in fields(Violation)))
+    if not isinstance(value, dict):
+        raise ValueError(f"{checked.shown(value)} is no violation")
+    found = checked.fields_of({"moment": None, **value}, tuple(one.name for one in fields(Violation)))
     texts: dict[str, Any] = {name: _text(name, found[name]) for name in _SAID}
     return Violation(
         Kind(_text("kind", found["kind"])), **texts, bytes=checked.integer("bytes", found["bytes"], 0, _COUNT),
-        ranges=checked.array("ranges", found["ranges"], _MANY, _range),
+        ranges=checked.array("ranges", found["ranges"], _MANY, _range), moment=_moment(found["moment"]),
     )  # fmt: skip
+
+
+def _moment(value: object) -> Moment | None:
+    if value is None:
+        return None
+    found = checked.fields_of(value, tuple(one.name for one in fields(Moment)))
+    op = None if found["op"] is None else checked.integer("op", found["op"], 0, _MANY)
+    return Moment(Phase(_text("phase", found["phase"])), op)
 
 
 def _range(value: object) -> tuple[int, int]:

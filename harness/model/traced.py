@@ -55,8 +55,9 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """In op `index`, `function` took the DAX entries of bytes [start, end) of inode `inode` out of the page tree, or
-    their dirty tags, without a flush of its own. `stack` are the callers, the nearest first.
+    """In op `index`, also one of a lane, `function` took dirty DAX entries of inode `inode` out of the page tree, or
+    their dirty tags, though nobody had flushed them: `entries` that follow each other, bytes [start, end). `stack` are
+    the callers, the nearest first.
 
     An inode of 0 is unknown: the kernel has no type information that tells where to look.
     """
@@ -67,6 +68,7 @@ class Dropped:
     start: int
     end: int
     stack: tuple[str, ...]
+    entries: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +116,10 @@ def placed_from_wire(value: object) -> Placed:
 
 
 def dropped_from_wire(value: object) -> Dropped:
-    """Of {"index", "function", "inode", "start", "end", "stack"}. Raises ValueError."""
-    fields = fields_of(value, ("index", "function", "inode", "start", "end", "stack"))
+    """Of {"index", "function", "inode", "start", "end", "entries", "stack"}; "entries" may be missing, as in a dossier
+    that an older daxcheck wrote. Raises ValueError."""
+    value = {"entries": 1, **value} if isinstance(value, dict) else value
+    fields = fields_of(value, ("index", "function", "inode", "start", "end", "entries", "stack"))
     start = integer("start", fields["start"], 0, OFFSET_LIMIT)
     return Dropped(
         integer("index", fields["index"], 0, OP_LIMIT),
@@ -124,6 +128,7 @@ def dropped_from_wire(value: object) -> Dropped:
         start,
         integer("end", fields["end"], start, INODE_LIMIT),
         array("stack", fields["stack"], STACK_LIMIT, lambda name: text("function", name, NAME_LIMIT)),
+        integer("entries", fields["entries"], 1, OFFSET_LIMIT),
     )
 
 

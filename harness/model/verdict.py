@@ -14,12 +14,9 @@ from harness.model.program import Program
 from harness.model.reads import Read, expected_read
 from harness.model.state import NOTHING, NameState, State
 from harness.model.views import Judge, Which
-from harness.model.violation import GONE, NO_FILE, Kind, Violation
+from harness.model.violation import GONE, LIVE, NO_FILE, Kind, Violation
 
 __all__ = ["LIVE", "Judgement", "Which", "judge", "judge_reads"]
-
-LIVE = "live"
-"""The name, in place of an image's, of what was read while the power was on."""
 
 
 def judge(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.model.moment import Moment, Phase
 from harness.model.units import PAGE, size_text
 
 
@@ -37,6 +38,8 @@ LOSSES = frozenset({Kind.STALE, Kind.ZERO, Kind.TORN, Kind.UNFLUSHED, Kind.SIZE,
 
 _OF_ALL = frozenset({Kind.RECOVERY, Kind.FSCK, Kind.KERNEL, Kind.DEVICE})
 """What is wrong with the system as a whole."""
+LIVE = "live"
+"""The name, in place of an image's, of what was read, or said by the kernel, while the power was on."""
 GONE = "gone"
 """Expected of a name that must not be there."""
 ZERO_PAST_END = "zero past the end"
@@ -51,6 +54,7 @@ class Violation:
 
     `op` is the op whose promise is broken ("op 9: msync m [0..4M)"), or empty when none was given. `culprit` says what
     forgot the bytes, with a call stack in brackets at its end, or is empty when nothing is known (see culprit.name).
+    `moment` says what was done when the kernel complained; its op is then `op`.
     """
 
     kind: Kind
@@ -62,6 +66,12 @@ class Violation:
     expected: str
     found: str
     culprit: str = ""
+    moment: Moment | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether a cut took something: what reads wrong with the power on is wrong, but not lost."""
+        return self.kind in LOSSES and self.image != LIVE
 
 
 _TOLD = 3  # losses that a sentence tells; it counts the others
@@ -96,6 +106,8 @@ def _told(violation: Violation) -> str:
     op = violation.op.partition(": ")[2]
     if violation.kind in (Kind.ERRNO, Kind.SIGNAL):
         return f"{op}: {violation.found}, not {violation.expected}"
+    if violation.kind is Kind.KERNEL:
+        return violation.found + _during(violation)
     return _promise(op.partition(" ")[0]) + _broken(violation)
 
 
@@ -117,6 +129,24 @@ def _promise(verb: str) -> str:
             return "not synced, "
         case _:
             return f"{verb}: "
+
+
+def _during(violation: Violation) -> str:
+    """At what the kernel complained, if that is known."""
+    if violation.moment is None:
+        return ""
+    after = "" if violation.image == LIVE else " after recovery"
+    match violation.moment.phase:
+        case Phase.OP if violation.op.endswith(": join"):
+            return f", while the lanes ran that end in {violation.op}"
+        case Phase.OP:
+            return f", during {violation.op}"
+        case Phase.VIEWS if violation.op:
+            return f", during daxcheck's own views in {violation.op}"
+        case Phase.VIEWS:
+            return f", during daxcheck's own views{after or ' after the cut'}"
+        case phase:
+            return f", during {phase}{after if phase is not Phase.RECOVERY else ''}"
 
 
 def _broken(violation: Violation) -> str:

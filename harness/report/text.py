@@ -118,8 +118,8 @@ def _split(results: Sequence[CellResult]) -> str:
 def _sign(result: CellResult) -> str:
     kinds = {violation.kind for violation in result.violations}
     sign = _SIGN[result.outcome]
-    if result.outcome is Outcome.FAIL and not kinds & LOSSES:
-        sign = "KERNEL" if Kind.KERNEL in kinds else "WRONG"
+    if result.outcome is Outcome.FAIL and not any(violation.lost for violation in result.violations):
+        sign = "KERNEL" if Kind.KERNEL in kinds and not kinds & LOSSES else "WRONG"
     return sign + _WARNED * bool(result.warnings) + _REMARKED * bool(result.remarks) + _COVERED * bool(_basis(result))
 
 
@@ -151,7 +151,8 @@ def _lost(result: CellResult) -> Sequence[Violation]:
 
 def _since(violations: Sequence[Violation]) -> str:
     """The op after which a cut first showed the largest loss."""
-    largest = max(violations, key=lambda violation: violation.bytes, default=None)
+    broken = (violation for violation in violations if violation.kind is not Kind.KERNEL)
+    largest = max(broken, key=lambda violation: violation.bytes, default=None)
     return f" (wrong after {largest.op})" if largest and largest.op else ""
 
 

@@ -9,15 +9,17 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import harness
 from harness.errors import InfraError
 from harness.memfile import MemFile
+from harness.model.frame import Message
+from harness.model.moment import COMMANDS, Moment, mark
 from harness.target.claim import Claim
 from harness.target.discover import Kind, PmemDevice
-from harness.vm.caller import Caller
-from harness.vm.console import Complaint, Console, Trouble, blamed
+from harness.vm.caller import ANSWER, Caller, OnEvent
+from harness.vm.console import OVERRAN, Complaint, Console, Trouble, blamed
 
 AGENT = (sys.executable, "-P", "-m", "harness.agent.box")
 """The program, to be run by root in any directory: no module of that directory is taken for one of ours (-P)."""
@@ -57,11 +59,16 @@ class KernelLog:
             except BlockingIOError:
                 break
             except BrokenPipeError:
-                self._add(b"(the kernel's log overran)\n")
+                self._add(f"{OVERRAN}\n".encode())
                 continue
             # "priority,sequence,microseconds,flags;text", then lines of a dictionary that begin with a blank.
             self._add(record.partition(b";")[2].partition(b"\n")[0] + b"\n")
         return self._console
+
+    def note(self, moment: Moment) -> None:
+        """What the kernel says from now on it says while this is done. The mark stands in our copy of the log alone."""
+        if self.console and self._size < LOG_LIMIT:
+            self._add(f"{mark(moment)}\n".encode())
 
     def _add(self, text: bytes) -> None:
         self._size += os.pwrite(self._file.fd, text, self._size)
@@ -116,6 +123,17 @@ class BoxAgent(Caller):
             self.stuck = f"the agent, process {self._process.pid}, was killed and does not die: it hangs in the kernel"
         if self._process.stderr is not None:
             self._process.stderr.close()
+
+    def call(
+        self, do: str, seconds: float = ANSWER, on_event: OnEvent | None = None, **arguments: Any
+    ) -> Message:
+        if moment := COMMANDS.get(do):
+            self.log.note(moment)
+        return super().call(do, seconds, on_event, **arguments)
+
+    def noted(self, moment: Moment) -> bool:
+        self.log.note(moment)
+        return True
 
     @property
     def medium_size(self) -> int:

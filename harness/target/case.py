@@ -5,11 +5,14 @@ from dataclasses import dataclass, replace
 
 from harness.media.image import CrashImage
 from harness.model import coverage, culprit, ops, verdict
+from harness.model.checked import OFFSET_LIMIT
 from harness.model.device import TRAITS, metadata_at_stake
 from harness.model.engine import Engine
+from harness.model.moment import Moment, Phase
+from harness.model.naming import Naming
 from harness.model.program import Expect, Program
 from harness.model.state import State
-from harness.model.traced import Traced
+from harness.model.traced import Range, Traced
 from harness.model.verdict import LIVE, Judgement
 from harness.model.violation import Kind, Violation
 from harness.target.base import Cut, Recovery, Target
@@ -132,7 +135,7 @@ class Case:
         crashes = (cut.after(index, strict=strict) for index in promises)
         for index, recovery in zip(promises, self._recover(crashes), strict=False):
             first = self._judge(recovery, self.states[index]).violations
-            violations = tuple(_earlier(violation, first) for violation in violations)
+            violations = tuple(part for violation in violations for part in earlier(violation, first))
             if all(_index(violation.op) <= index for violation in violations):
                 break
         return violations
@@ -141,7 +144,7 @@ class Case:
         return self.target.recover(crashes, self.system, self.program.names(), self.split)
 
     def _judge(self, recovery: Recovery, state: State) -> Judgement:
-        broken = kernel_violations(recovery.image, recovery.complaints, recovery.unsound)
+        broken = kernel_violations(self.program, recovery.image, recovery.complaints, recovery.unsound)
         if recovery.failure:
             broken += (Violation(Kind.RECOVERY, "", "", recovery.image, (), 0, "mounts and reads", recovery.failure),)
             return Judgement(violations=broken)
@@ -157,11 +160,27 @@ def _marked(program: Program) -> Iterator[int]:
             yield index
 
 
-def kernel_violations(image: str, complaints: Iterable[Complaint], unsound: str = "") -> tuple[Violation, ...]:
+def kernel_violations(
+    program: Program, image: str, complaints: Iterable[Complaint], unsound: str = ""
+) -> tuple[Violation, ...]:
     """What the kernel, and fsck after it, complained about: a sound kernel gives neither anything to say."""
-    told = [(Kind.KERNEL, f"{complaint.trouble}: {complaint.line}") for complaint in complaints]
-    told += [(Kind.FSCK, unsound)] if unsound else []
-    return tuple(Violation(kind, "", "", image, (), 0, "silence", text) for kind, text in told)
+    found = []
+    for complaint in complaints:
+        moment = _believed(complaint.moment, program, image)
+        op = Naming(program, "", 0).op(moment.op if moment else None)
+        text = f"{complaint.trouble}: {complaint.line}"
+        found.append(Violation(Kind.KERNEL, "", op, image, (), 0, "silence", text, moment=moment))
+    if unsound:
+        found.append(Violation(Kind.FSCK, "", "", image, (), 0, "silence", unsound))
+    return tuple(found)
+
+
+def _believed(moment: Moment | None, program: Program, image: str) -> Moment | None:
+    """The moment if there can be such a one, for the kernel under test may write anything into its log: no op runs in a
+    recovery, whose mount is the recovery itself."""
+    if moment is None or (moment.op is not None and not (image == LIVE and moment.op < len(program.ops))):
+        return None
+    return Moment(Phase.RECOVERY) if image != LIVE and moment.phase is Phase.MOUNT else moment
 
 
 def _within(violation: Violation, others: tuple[Violation, ...]) -> bool:
@@ -179,13 +198,36 @@ def _shown(violation: Violation, others: tuple[Violation, ...]) -> bool:
     )
 
 
-def _earlier(violation: Violation, first: tuple[Violation, ...]) -> Violation:
-    """The violation with the op of an earlier one that it overlaps; op names begin with their index."""
+def earlier(violation: Violation, first: Iterable[Violation]) -> tuple[Violation, ...]:
+    """The violation in parts: what of it was lost at an earlier cut already has the op of that one, the rest keeps its
+    own. Only the same content counts: what was stored since then had not been lost by then."""
+    parts: list[Violation] = []
     for other in first:
-        overlap = any(a < d and c < b for a, b in violation.ranges for c, d in other.ranges)
-        if other.path == violation.path and overlap and _index(other.op) < _index(violation.op):
-            return replace(violation, op=other.op)
-    return violation
+        same = (other.path, other.expected) == (violation.path, violation.expected)
+        if not same or _index(other.op) >= _index(violation.op):
+            continue
+        shared = _common(violation.ranges, other.ranges)
+        left = _common(violation.ranges, _gaps(other.ranges))
+        if shared and not left:
+            return (*parts, replace(violation, op=other.op))
+        if shared:
+            # Ranges may be fewer than what was counted (judgement.RANGE_LIMIT): the rest has what is left over.
+            size = min(sum(high - low for low, high in shared), violation.bytes)
+            parts.append(replace(violation, op=other.op, ranges=shared, bytes=size))
+            violation = replace(violation, ranges=left, bytes=violation.bytes - size)
+    return (*parts, violation)
+
+
+def _common(ranges: Iterable[Range], others: Iterable[Range]) -> tuple[Range, ...]:
+    """What is in both."""
+    bounds = ((max(a, c), min(b, d)) for a, b in ranges for c, d in others)
+    return tuple(sorted((low, high) for low, high in bounds if low < high))
+
+
+def _gaps(ranges: Iterable[Range]) -> list[Range]:
+    """What is in none of the ranges, which ascend."""
+    edges = [0, *(edge for span in ranges for edge in span), OFFSET_LIMIT]
+    return list(zip(edges[::2], edges[1::2], strict=True))
 
 
 def _index(op: str) -> int:

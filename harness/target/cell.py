@@ -82,7 +82,7 @@ def _run(target: Target, program: Program, system: FileSystem, split: Split, bla
         states = oracle.run(program, results, domain, system.journal)
         refusals = _refusals(program, states, ran)
         known = _claims(target, program, execution) + refusals.violations
-        known += kernel_violations(LIVE, execution.complaints, execution.unsound)
+        known += kernel_violations(program, LIVE, execution.complaints, execution.unsound)
         known += _promised(program, execution, system)
         spoilt = unfit(program, execution, refusals, target, system)
         if ran is None or cut is None or spoilt:

@@ -18,13 +18,15 @@ from harness import place
 from harness.errors import InfraError, UsageError
 from harness.memfile import MemFile
 from harness.model import checked, traced, wire
+from harness.model import moment as moments
 from harness.model.device import Device
 from harness.model.frame import LIMIT as ANSWER_LIMIT
+from harness.model.moment import Moment
 from harness.model.observation import OpResult
 from harness.model.program import TEXT_LIMIT as PROGRAM_LIMIT
 from harness.model.program import Program, ProgramError, parse
 from harness.model.program import format as format_program
-from harness.model.traced import NOTHING_TRACED, Traced
+from harness.model.traced import NOTHING_TRACED, OP_LIMIT, Traced
 from harness.target.dimms import COUNT_LIMIT
 from harness.target.discover import PROC
 from harness.vm.console import Complaint, Trouble
@@ -87,7 +89,7 @@ class Dossier:
             "dropped": [asdict(drop) for drop in self.traced.dropped],
             "inodes": [list(pair) for pair in self.traced.inodes.items()],
             "lost": self.traced.lost,
-            "complaints": [[complaint.trouble, complaint.line] for complaint in self.complaints],
+            "complaints": [[one.trouble, one.line, *_moment_to_json(one.moment)] for one in self.complaints],
         }
 
     @classmethod
@@ -136,10 +138,20 @@ def _counts(value: object) -> dict[str, int]:
     }
 
 
+def _moment_to_json(moment: Moment | None) -> tuple[object, ...]:
+    return (moment.phase, moment.op) if moment else ()
+
+
 def _complaint(value: object) -> Complaint:
-    if not isinstance(value, list) or len(value) != 2:
-        raise ValueError(f"complaint: {checked.shown(value)} is not [trouble, line]")
-    return Complaint(Trouble(checked.text("trouble", value[0], NAME_LIMIT)), checked.text("line", value[1], _LINE))
+    """Of [trouble, line] or, where it is known, [trouble, line, phase, op]."""
+    if not isinstance(value, list) or len(value) not in (2, 4):
+        raise ValueError(f"complaint: {checked.shown(value)} is not [trouble, line] or [trouble, line, phase, op]")
+    moment = None
+    if len(value) == 4:
+        op = None if value[3] is None else checked.integer("op", value[3], 0, OP_LIMIT)
+        moment = Moment(moments.Phase(checked.text("phase", value[2], NAME_LIMIT)), op)
+    trouble = Trouble(checked.text("trouble", value[0], NAME_LIMIT))
+    return Complaint(trouble, checked.text("line", value[1], _LINE), moment)
 
 
 def boot_id(proc: Path = PROC) -> str:

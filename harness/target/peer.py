@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from harness.errors import GuestDied, GuestHang, InfraError
 from harness.model.frame import Message
+from harness.model.moment import Moment
 from harness.vm.console import Complaint
 from harness.vm.guest import ANSWER, AgentError
 
@@ -22,6 +23,9 @@ class Peer(Protocol):
 
     def send(self, message: Message) -> None:
         """Send a message that needs no answer of its own."""
+
+    def noted(self, moment: Moment) -> bool:
+        """Have what its kernel says from now on told of this moment; whether its agent waits for that (agent.marks)."""
 
     def complaints(self) -> list[Complaint]:
         """What its kernel has complained about."""

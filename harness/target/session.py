@@ -8,6 +8,7 @@ from typing import Protocol
 from harness.errors import ChannelError, GuestDied, GuestHang, InfraError, Refused, SetupError
 from harness.model import traced, wire
 from harness.model.frame import Message
+from harness.model.moment import Moment, Phase
 from harness.model.observation import FileView, OpResult
 from harness.model.ops import CountedOp
 from harness.model.program import Program, describe
@@ -146,6 +147,9 @@ class Session:
             match message["event"]:
                 case "op":
                     reached = min(max(reached, _number(message, "index")), len(program.ops) - 1)
+                    self._note(Moment(Phase.OP, reached))
+                case "views":
+                    self._note(Moment(Phase.VIEWS, reached if "index" in message else None))
                 case "begin" | "flushed" if account is not None:
                     account.take(message, reached)
                     self.guest.send({"do": "go"})
@@ -170,6 +174,10 @@ class Session:
         if ran.traced.lost:
             raise InfraError(f"the flush trace is not whole: {ran.traced.lost}")
         return replace(ran, traced=replace(ran.traced, flushed=tuple(account.flushed)))
+
+    def _note(self, moment: Moment) -> None:
+        if self.guest.noted(moment):
+            self.guest.send({"do": "go"})
 
     def observe(self, paths: tuple[str, ...]) -> tuple[FileView, ...]:
         """Read the files back by three views."""

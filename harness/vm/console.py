@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.memfile import MemFile
+from harness.model.moment import Moment, marked
 
 
 class Trouble(StrEnum):
@@ -46,6 +47,10 @@ _REGEXES = tuple(
     (trouble, tuple(tuple(map(re.compile, (one,) if isinstance(one, str) else one)) for one in patterns))
     for trouble, patterns in _PATTERNS
 )
+OVERRAN = "(the kernel's log overran)"
+"""What stands in a copy of a kernel's log where lines are missing."""
+_GAP = re.compile(rf"\*\* [0-9]{{1,20}} printk messages dropped \*\*|^{re.escape(OVERRAN)}$")
+"""Lines are missing (kernel/printk/printk.c, console_prepend_dropped)."""
 LINE_LIMIT = 400
 """Characters of a console line that a report keeps."""
 EACH = 100
@@ -57,22 +62,27 @@ Of each kind, since a flood of stalls, which are the host's fault, must not hide
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """One line in which the guest's kernel complained."""
+    """One line in which the guest's kernel complained, and what the run was at then; None where that is not known."""
 
     trouble: Trouble
     line: str
+    moment: Moment | None = None
 
 
 def complaints(lines: Iterable[str]) -> list[Complaint]:
     """The lines that stand for trouble, in order; at most EACH of one kind."""
     found = []
     left = dict.fromkeys(Trouble, EACH)
+    moment: Moment | None = None
     for line in lines:
+        if _GAP.search(line):
+            moment = None  # a mark may be among what is missing
+        moment = marked(line) or moment
         # One by one, since in an alternation the leftmost match would win: a soft lockup is a "BUG: " too.
         trouble = next((trouble for trouble, patterns in _REGEXES if any(_found(one, line) for one in patterns)), None)
         if trouble is not None and left[trouble]:
             left[trouble] -= 1
-            found.append(Complaint(trouble, line.strip()[:LINE_LIMIT]))
+            found.append(Complaint(trouble, line.strip()[:LINE_LIMIT], moment))
     return found
 
 
@@ -110,6 +120,6 @@ class Console:
         return complaints(self.text().splitlines())
 
     def last_line(self) -> str:
-        """The last thing said, for a guest that went silent."""
-        lines = [line for line in self.text().splitlines() if line.strip()]
+        """The last thing that the kernel said, for a guest that went silent."""
+        lines = [line for line in self.text().splitlines() if line.strip() and marked(line) is None]
         return lines[-1].strip()[:LINE_LIMIT] if lines else "(nothing)"

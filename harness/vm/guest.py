@@ -13,6 +13,7 @@ from typing import Self
 
 from harness.errors import InfraError, QemuError, StartError
 from harness.memfile import MemFile
+from harness.model.moment import Moment
 from harness.vm.caller import ANSWER, AgentError, Caller, OnEvent
 from harness.vm.console import Complaint, Console, Trouble, blamed
 from harness.vm.machine import Machine, Plan
@@ -78,6 +79,10 @@ class Guest(Caller):
     def medium_size(self) -> int:
         """Bytes of all its NVDIMMs."""
         return self.machine.nvdimm.size
+
+    def noted(self, moment: Moment) -> bool:
+        """Its agent writes marks itself, and waits for nobody."""
+        return False
 
     def said(self) -> str:
         """The text of its console."""

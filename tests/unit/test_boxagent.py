@@ -1,5 +1,6 @@
 """Laws of harness.target.boxagent: an agent that the kernel does not let die is waited for within bounds, and told."""
 
+import socket
 import subprocess
 from types import SimpleNamespace
 from typing import Any
@@ -9,10 +10,12 @@ import pytest
 from harness.errors import InfraError
 from harness.memfile import MemFile
 from harness.model.engine import Engine
-from harness.target.boxagent import BoxAgent
+from harness.model.moment import Moment, Phase
+from harness.target.boxagent import BoxAgent, KernelLog
 from harness.target.discover import Kind, Mode, PmemDevice
 from harness.target.local import LocalTarget
 from harness.target.permit import Permit
+from harness.vm.console import Console
 
 DEVICE = PmemDevice(
     "pmem0", 66304, 1 << 30, Kind.NVDIMM, Mode.FSDAX, "region0", "namespace0.0", 2 << 20, 4 << 30, 0,
@@ -55,6 +58,27 @@ def test_one_that_does_not_die() -> None:
     stuck = agent(Undying())
     stuck._end()
     assert f"process {NO_PROCESS}, was killed and does not die" in stuck.stuck
+
+
+def test_marks_stand_in_our_copy_of_the_log() -> None:
+    """Behind what the kernel had said by then, and before what it says next; the machine's own log is not written."""
+    ours, kernel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # a record a read, as /dev/kmsg gives them
+    log = object.__new__(KernelLog)
+    with ours, kernel, MemFile("kmsg", 0) as file:
+        ours.setblocking(False)
+        log._fd, log._file, log._console, log._size = ours.fileno(), file, Console(file), 0
+        for word, moment in (("before", Moment(Phase.MOUNT)), ("WARNING: one", Moment(Phase.OP, 3)), ("", None)):
+            if word:
+                kernel.send(f"4,1,2,-;{word}\n SUBSYSTEM=block\n".encode())
+            if moment:
+                log.note(moment)
+        kernel.send(b"4,9,9,-;WARNING: two\n")
+        assert [(one.line, one.moment) for one in log.console.complaints()] == [
+            ("WARNING: one", Moment(Phase.MOUNT)), ("WARNING: two", Moment(Phase.OP, 3)),
+        ]  # fmt: skip
+        kernel.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            kernel.recv(1)
 
 
 @pytest.mark.parametrize("trouble", ["oops", "stuck"])

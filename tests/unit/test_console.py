@@ -5,7 +5,8 @@ import os
 import pytest
 
 from harness.memfile import MemFile
-from harness.vm.console import LINE_LIMIT, Console, Trouble, complaints
+from harness.model.moment import COMMANDS, Moment, Phase, mark, marked
+from harness.vm.console import LINE_LIMIT, OVERRAN, Console, Trouble, complaints
 
 TROUBLE: tuple[tuple[Trouble, str], ...] = (
     (Trouble.WARNING, "[   12.345678] WARNING: CPU: 1 PID: 87 at fs/dax.c:380 dax_insert_entry+0x2a4/0x2f0"),
@@ -108,6 +109,50 @@ def test_a_long_line_is_cut() -> None:
     """A complaint keeps no more of its line than the limit."""
     (complaint,) = complaints(["WARNING: " + "x" * 100_000])
     assert len(complaint.line) == LINE_LIMIT
+
+
+CLOCKS = ("[   12.345678] ", "[    9.1][   T87] ", "[    9.1][    C1] ", "")
+WARNING = "[    9.3] WARNING: CPU: 0 PID: 1 at fs/dax.c:1"
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+@pytest.mark.parametrize("moment", [Moment(Phase.OP, 12), Moment(Phase.VIEWS), *COMMANDS.values()])
+def test_a_mark_is_read_as_it_was_written(moment: Moment, clock: str) -> None:
+    """Whatever the kernel puts before it, with or without the index of an op."""
+    assert marked(f"{clock}{mark(moment)}\n") == moment
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["daxcheck at op twelve", "daxcheck at dinner", "x daxcheck at op 1", "daxcheck at op 123456", "daxcheck at op 1 2",
+     "[ 1.0] EXT4-fs error: comm daxcheck at op 1", "[ 1.0] " + " " * 100 + "daxcheck at op 1"],
+)  # fmt: skip
+def test_what_is_no_mark(line: str) -> None:
+    """Nothing but the whole line is one: what a kernel quotes is not."""
+    assert marked(line) is None
+
+
+def test_a_complaint_is_of_the_mark_above_it() -> None:
+    """Whatever else was said in between; before the first mark nobody knows."""
+    lines = [WARNING, *(f"[ 9.2] {mark(Moment(Phase.OP, n))}" for n in range(3)), HARMLESS[0], WARNING, WARNING,
+             f"[ 9.4] {mark(Moment(Phase.UMOUNT))}", WARNING]  # fmt: skip
+    told = [complaint.moment for complaint in complaints(lines)]
+    assert told == [None, Moment(Phase.OP, 2), Moment(Phase.OP, 2), Moment(Phase.UMOUNT)]
+
+
+@pytest.mark.parametrize("gap", ["** 12 printk messages dropped **", "[ 9.2] ** 9 printk messages dropped **", OVERRAN])
+def test_behind_a_gap_nobody_knows(gap: str) -> None:
+    """The mark of what was done may be among the lines that are missing."""
+    first, second = mark(Moment(Phase.OP, 1)), mark(Moment(Phase.OP, 9))
+    told = [complaint.moment for complaint in complaints([first, WARNING, gap, WARNING, second, WARNING])]
+    assert told == [Moment(Phase.OP, 1), None, Moment(Phase.OP, 9)]
+
+
+def test_the_last_word_is_the_kernels() -> None:
+    """Of a guest that went silent it is told what its kernel said, and not what we said."""
+    with MemFile("console", 0) as file:
+        os.write(file.fd, f"[ 1.0] the kernel\n[ 2.0] {mark(Moment(Phase.OP, 1))}\n".encode())
+        assert Console(file).last_line() == "[ 1.0] the kernel"
 
 
 def test_bytes_of_all_kinds() -> None:

@@ -46,9 +46,9 @@ def lost(text: str, ranges: Sequence[Range], op: int = 7, kind: Kind = Kind.STAL
 
 
 def dropped(
-    index: int, start: int = 16 * PAGE, end: int = 17 * PAGE, inode: int = INODE, stack: tuple[str, ...] = PUNCH
+    index: int, start: int = 0, end: int = PMD, inode: int = INODE, stack: tuple[str, ...] = PUNCH, entries: int = 1
 ) -> Dropped:
-    return Dropped(index, DELETE, inode, start, end, stack)
+    return Dropped(index, DELETE, inode, start, end, stack, entries)
 
 
 def named(text: str, violation: Violation, *drops: Dropped, flushed: Sequence[Flushed] = (),
@@ -64,7 +64,7 @@ AROUND = ((0, 16 * PAGE), (17 * PAGE, PMD))
 
 
 def test_a_punched_page_takes_its_pmd_entry_along() -> None:
-    """The event tells one page, the entry that went with it was a PMD's: all of that was forgotten."""
+    """The entry that went with it was a PMD's: all of that was forgotten, and who did it is told with the stack."""
     assert named(TEXT, lost(TEXT, AROUND), dropped(6)) == (
         "dirty entry [0..2M) dropped unflushed in op 6: fallocate f punch_hole [64K..68K) "
         "by ext4_punch_hole <- vfs_fallocate "
@@ -82,7 +82,7 @@ def test_only_drops_between_store_and_promise_count(index: int) -> None:
 def test_the_first_drop_is_the_one_that_forgot() -> None:
     """After the first drop nothing was dirty any longer; the order in which events are told does not matter."""
     text = TEXT.replace("msync m 0 4M\ncut", "fallocate f punch_hole 1M 4K\nmsync m 0 4M\ncut")
-    drops = (dropped(7, PMD // 2, PMD // 2 + PAGE), dropped(6))
+    drops = (dropped(7), dropped(6))
     assert " in op 6: " in named(text, lost(text, AROUND, 8), *drops)
 
 
@@ -92,22 +92,21 @@ def test_a_promise_can_forget_itself() -> None:
 
 
 def test_another_entry_is_no_culprit() -> None:
-    """A drop in the next PMD, or of pages beside the lost ones where only PTEs can map, forgot nothing of them."""
-    assert named(TEXT, lost(TEXT, AROUND), dropped(6, PMD, PMD + PAGE)) == ""
-    for mapping in ("mmap m f 0 4M align=4K", "mmap m f 4K 4M"):  # the second leaves out the first page of the PMD
-        text = TEXT.replace("mmap m f 0 4M", mapping)
-        violation = lost(text, ((20 * PAGE, 21 * PAGE),))
-        assert named(text, violation, dropped(6)) == ""
-        assert named(text, violation, dropped(6, 20 * PAGE, 21 * PAGE)).startswith("dirty entry [80K..84K) dropped ")
+    """A drop of the next entry, or of the one before, a PMD's or a page's, forgot nothing of the lost bytes."""
+    assert named(TEXT, lost(TEXT, AROUND), dropped(6, PMD, 2 * PMD)) == ""
+    violation = lost(TEXT, ((20 * PAGE, 21 * PAGE),))
+    for page in (16, 19, 21):
+        assert named(TEXT, violation, dropped(6, page * PAGE, (page + 1) * PAGE)) == ""
+    assert named(TEXT, violation, dropped(6, 20 * PAGE, 21 * PAGE)).startswith("dirty entry [80K..84K) dropped ")
 
 
 def test_entries_of_one_cause_are_told_as_one() -> None:
-    """PTE entries that one call took away one by one are one culprit, and a range without an end is cut to the file."""
+    """PTE entries that one call took away, one by one or many that follow each other, are one culprit."""
     text = TEXT.replace("mmap m f 0 4M", "mmap m f 0 4M align=4K")
     violation = lost(text, ((20 * PAGE, 24 * PAGE),))
     drops = [dropped(6, page * PAGE, (page + 1) * PAGE) for page in (24, 23, 20, 21, 22)]
     assert named(text, violation, *drops).startswith("dirty entries [80K..96K) dropped unflushed in op 6")
-    assert named(text, violation, dropped(6, 0, 1 << 63)).startswith("dirty entry [0..4M) dropped unflushed in op 6")
+    assert named(text, violation, dropped(6, 0, PMD, entries=512)).startswith("dirty entries [0..2M) dropped ")
 
 
 def test_the_inode_tells_the_file() -> None:
@@ -175,8 +174,9 @@ def test_content_that_moved_was_dropped_where_it_was() -> None:
     text = text.replace("mmap m f 0 4M", "mmap m f 0 4M align=4K")
     violation = lost(text, ((0, PAGE),))
     assert violation.expected == "store 2 (op 5) moved by -64K"
-    assert named(text, violation, dropped(6)).startswith("dirty entry [64K..68K) dropped unflushed in op 6: ")
-    assert named(text, violation, dropped(7)) == ""
+    old = (16 * PAGE, 17 * PAGE)
+    assert named(text, violation, dropped(6, *old)).startswith("dirty entry [64K..68K) dropped unflushed in op 6: ")
+    assert named(text, violation, dropped(7, *old)) == ""
     assert named(text, violation, dropped(7, 0, PAGE)).startswith("dirty entry [0..4K) dropped unflushed in op 7: ")
 
 
@@ -203,11 +203,48 @@ def test_what_an_earlier_promise_kept_was_not_forgotten() -> None:
     def blamed(program: str) -> str:
         source = naming.sources(frozenset({Stamp(1, 1, 0)}))
         violation = Violation(Kind.ZERO, "clone", naming.op(11), "", ((61440, 65000),), 3560, source, "zero")
-        return named(program, violation, dropped(8, 0, 1 << 63))
+        return named(program, violation, dropped(8, 0, 2 * PMD, entries=2))
 
     assert blamed(text) == ""
-    assert blamed(text.replace("msync m 0 4M", "msync m 0 60K")).startswith("dirty entry [0..4M) dropped ")
-    assert blamed(text.replace("msync m 0 4M", "msync m 64K 4032K")).startswith("dirty entry [0..4M) dropped ")
+    assert blamed(text.replace("msync m 0 4M", "msync m 0 60K")).startswith("dirty entries [0..4M) dropped ")
+    assert blamed(text.replace("msync m 0 4M", "msync m 64K 4032K")).startswith("dirty entries [0..4M) dropped ")
+
+
+def test_entries_at_the_old_offsets_are_dropped_before_contents_move() -> None:
+    """What a collapse drops is at the offsets from before it: the first PMD entry holds nothing of what is lost behind
+    it, though after the collapse those bytes lie in the first PMD's range."""
+    text = TEXT.replace("store m 0 2M", "store m 0 4M").replace("punch_hole 64K 4K", "collapse_range 0 64K")
+    text = text.replace("msync m 0 4M\ncut", "fsync f\ncut")
+    violation = lost(text, ((PMD - 16 * PAGE, 2 * PMD - 16 * PAGE),))
+    assert violation.expected == "store 2 (op 5) moved by -64K"
+    assert named(text, violation, dropped(6)) == ""
+    assert named(text, violation, dropped(6, PMD, 2 * PMD)).startswith("dirty entry [2M..4M) dropped unflushed in op 6")
+    assert named(text, violation, dropped(7)).startswith("dirty entry [0..2M) dropped unflushed in op 7: ")
+
+
+def test_contents_are_followed_through_every_move() -> None:
+    """Between two moves the bytes were where the first had put them, and nowhere else."""
+    text = TEXT.replace("store m 0 2M", "store m 2M 4K").replace(
+        "punch_hole 64K 4K", "collapse_range 0 1M\nfallocate f collapse_range 0 512K"
+    )
+    text = text.replace("msync m 0 4M\ncut", "fsync f\ncut")
+    violation = lost(text, ((PMD // 4, PMD // 4 + PAGE),), 8)
+    assert violation.expected == "store 2 (op 5) moved by -1536K"
+    for index, offset in ((6, PMD), (7, PMD // 2), (8, PMD // 4)):
+        for place in (PMD, PMD // 2, PMD // 4):
+            told = named(text, violation, dropped(index, place, place + PAGE))
+            assert bool(told) == (place == offset), (index, place)
+
+
+def test_the_op_of_a_lane_is_named() -> None:
+    """Of a race it is told in which lane's op the entry went, the first one in the order of the trace."""
+    text = (
+        "daxcheck program 1\ncreate f data\nfallocate f allocate 0 4M\nmmap m f 0 4M\nstore m 0 64K\nlane a\n"
+        "fallocate f punch_hole 3M 4K\nlane b\nfallocate f punch_hole 1M 4K\njoin\nmsync m 0 4M\ncut_power\n"
+    )
+    violation = lost(text, ((PAGE, 16 * PAGE),), 9)
+    assert " in op 7: fallocate f punch_hole [1M..1028K) by " in named(text, violation, dropped(7), dropped(5))
+    assert " in op 5: fallocate f punch_hole [3M..3076K) by " in named(text, violation, dropped(5), dropped(7))
 
 
 def test_a_race_is_one_moment() -> None:
@@ -218,8 +255,8 @@ def test_a_race_is_one_moment() -> None:
     )
     violation = lost(text, ((0, 16 * PAGE),), 8)
     for index in (3, 6, 7, 8):
-        assert f" in op {index}: " in named(text, violation, dropped(index, 256 * PAGE, 257 * PAGE))
-    assert named(text, violation, dropped(2, 256 * PAGE, 257 * PAGE)) == ""
+        assert f" in op {index}: " in named(text, violation, dropped(index))
+    assert named(text, violation, dropped(2)) == ""
 
 
 def test_from_a_recovered_image_to_the_culprit() -> None:

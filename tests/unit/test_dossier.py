@@ -14,6 +14,8 @@ import pytest
 from harness.errors import UsageError
 from harness.memfile import MemFile
 from harness.model.device import Device
+from harness.model.moment import Moment
+from harness.model.moment import Phase as Phases
 from harness.model.observation import OpResult, Segment, Stamp
 from harness.model.program import parse
 from harness.model.traced import Dropped, Traced
@@ -36,7 +38,8 @@ TOLD = Dossier(
     UUID, ("xfs",), 1, "memory_controller", {"8089-a2-1748-01": 3},
     (OpResult(0), OpResult(1), OpResult(2), OpResult(3, segments=(Segment(0, 4096, Stamp(1, 1)),)), OpResult(4)),
     Traced(dropped=(Dropped(2, "dax_delete_mapping_entry", 12, 0, 4096, ("a", "b")),), inodes={1: 12}),
-    (Complaint(Trouble.WARNING, "WARNING: CPU: 0"),),
+    (Complaint(Trouble.WARNING, "WARNING: CPU: 0"), Complaint(Trouble.BUG, "BUG: x", Moment(Phases.OP, 3)),
+     Complaint(Trouble.BUG, "BUG: y", Moment(Phases.VIEWS))),
 )  # fmt: skip
 
 

@@ -1,14 +1,16 @@
 """What people read: a line per cell, the matrix, the losses."""
 
 import dataclasses
+import json
 
 import pytest
 
 from harness.model.device import Device
 from harness.model.engine import Engine
+from harness.model.moment import Moment, Phase
 from harness.model.result import CellResult, Outcome
 from harness.model.units import PAGE, PMD
-from harness.model.violation import Kind, Violation
+from harness.model.violation import LIVE, Kind, Violation
 from harness.report import text
 
 LOSS = Violation(
@@ -133,6 +135,51 @@ def test_flush_coverage_alone_is_told() -> None:
         assert text.line(results[outcome]) == text.line(cell(outcome))
     traced = dataclasses.replace(cell(Outcome.PASS), engine=Engine.TRACE)
     assert text.line(traced) == text.line(cell(Outcome.PASS))
+
+
+WARNED = "warning: [ 9.1] WARNING: CPU: 0 PID: 1 at fs/dax.c:380 dax_insert_entry"
+
+
+def complained(moment: Moment | None, op: str = "", image: str = LIVE) -> CellResult:
+    one = Violation(Kind.KERNEL, "", op, image, (), 0, "silence", WARNED, moment=moment)
+    return dataclasses.replace(cell(Outcome.FAIL), violations=(one,))
+
+
+@pytest.mark.parametrize(
+    ("moment", "op", "image", "words"),
+    [
+        (None, "", LIVE, ""),
+        (Moment(Phase.OP, 4), "op 4: clone_file b a", LIVE, ", during op 4: clone_file b a"),
+        (Moment(Phase.OP, 9), "op 9: join", LIVE, ", while the lanes ran that end in op 9: join"),
+        (Moment(Phase.VIEWS, 7), "op 7: observe", LIVE, ", during daxcheck's own views in op 7: observe"),
+        (Moment(Phase.VIEWS), "", LIVE, ", during daxcheck's own views after the cut"),
+        (Moment(Phase.EVICTION), "", LIVE, ", during eviction"),
+        (Moment(Phase.UMOUNT), "", LIVE, ", during umount"),
+        (Moment(Phase.MOUNT), "", LIVE, ", during mount"),
+        (Moment(Phase.RECOVERY), "", "pessimistic", ", during recovery"),
+        (Moment(Phase.VIEWS), "", "pessimistic", ", during daxcheck's own views after recovery"),
+        (Moment(Phase.UMOUNT), "", "pessimistic", ", during umount after recovery"),
+    ],
+)
+def test_a_complaint_of_the_kernel_says_during_what(moment: Moment | None, op: str, image: str, words: str) -> None:
+    """The op, or what daxcheck itself was at; nothing where that is not known. Below it stands no op a second time."""
+    result = CellResult.from_json(json.loads(json.dumps(complained(moment, op, image).to_json())))  # as from a worker
+    assert text.line(result).startswith("KERNEL ") and text.line(result).endswith(f": {WARNED}{words}")
+    assert text.losses([result]) == [f"6.12.95 ext4 a::b: {WARNED}{words}"]
+
+
+def test_what_is_wrong_with_the_power_on_is_not_lost() -> None:
+    """A loss is what a cut took: older data that a load, a pread or an observe shows before it is WRONG, whatever else
+    the kernel said; with a real loss beside it the cell is a LOSS."""
+    live = dataclasses.replace(LOSS, image=LIVE, op="op 8: observe")
+    warned = complained(Moment(Phase.OP, 4), "op 4: x").violations
+    for found, sign in (
+        ((live,), "WRONG"), ((live, *warned), "WRONG"), ((live, LOSS), "LOSS"), ((LOSS, *warned), "LOSS"),
+        (warned, "KERNEL"),
+    ):  # fmt: skip
+        result = dataclasses.replace(cell(Outcome.FAIL), violations=found)
+        assert text.line(result).split()[0] == sign
+        assert text.matrix([result])[-1].split()[-1] == sign
 
 
 def test_a_device_is_named_unless_it_is_an_nvdimm() -> None:

@@ -1,10 +1,12 @@
 """Outcomes follow from what was judged, and a result's line has exactly the fields that readers rely on."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from harness.model.device import Device
+from harness.model.moment import Moment, Phase
 from harness.model.program import Expect
 from harness.model.result import CellResult, Outcome, Violation, decide
 from harness.model.violation import Kind
@@ -57,6 +59,7 @@ def test_json_has_exactly_its_fields() -> None:
         {
             "kind": "stale", "path": "data", "op": "op 9: msync m [0..4M)", "image": "pessimistic", "ranges": [[0, 8]],
             "bytes": 8, "expected": "store 2 (op 7)", "found": "zero", "culprit": "",
+            "moment": None,
         }
     ]  # fmt: skip
     assert line["timings"] == {"cut": 0.5}
@@ -65,14 +68,17 @@ def test_json_has_exactly_its_fields() -> None:
 def test_a_line_comes_back_as_it_was() -> None:
     """from_json is the inverse of to_json; a line of a daxcheck that knew neither devices nor warnings is read too."""
     cell = CellResult(
-        "punch", "qemu", "6.12", "ext4", Outcome.PASS, 1.5, Device.EADR, judged_bytes=8, warnings=(lost(),),
-        remarks=(lost(),),
+        "punch", "qemu", "6.12", "ext4", Outcome.PASS, 1.5, Device.EADR, judged_bytes=8,
+        warnings=(replace(lost(), moment=Moment(Phase.VIEWS, 7)),), remarks=(lost(),),
     )  # fmt: skip
     line = json.loads(json.dumps(cell.to_json()))
     again = CellResult.from_json(line)
+    assert again.warnings == cell.warnings and again.warnings[0].kind is Kind.STALE
     assert (again.device, again.outcome, again.warning) == (Device.EADR, Outcome.PASS, cell.warning)
     assert len(again.remarks) == 1 and again.remark == again.warning
     assert again.warning and again.why == ""
+    del line["warnings"][0]["moment"]
+    assert CellResult.from_json(line).warnings == (lost(),)
     del line["device"], line["warnings"], line["remarks"]
     old = CellResult.from_json(line)
     assert (old.device, old.warnings, old.remarks) == (Device.NVDIMM, (), ())

@@ -9,6 +9,7 @@ import pytest
 from harness.errors import ChannelError, InfraError
 from harness.model import wire
 from harness.model.frame import Message
+from harness.model.moment import Moment, Phase
 from harness.model.observation import OpResult
 from harness.model.program import parse
 from harness.model.traced import Flushed
@@ -52,6 +53,8 @@ class Agent:
     lost: str = ""
     medium_size: int = 1 << 20
     sent: list[Message] = field(default_factory=list)
+    waits: bool = False
+    moments: list[Moment] = field(default_factory=list)
 
     def call(self, do: str, seconds: float = 1.0, on_event: Callable[[Message], None] | None = None,
              **arguments: Any) -> Message:  # fmt: skip
@@ -62,6 +65,10 @@ class Agent:
 
     def send(self, message: Message) -> None:
         self.sent.append(message)
+
+    def noted(self, moment: Moment) -> bool:
+        self.moments.append(moment)
+        return self.waits
 
     def complaints(self) -> list[Complaint]:
         return []
@@ -124,6 +131,18 @@ def test_an_account_that_cannot_be_is_refused(events: list[Message]) -> None:
     an op long past or yet to come, or of no ranges: none of them is a verdict."""
     with pytest.raises(ChannelError, match=r"account of flushes|told of"):
         run(*events)
+
+
+def test_who_keeps_the_log_hears_of_ops_and_views() -> None:
+    """Each as it begins; an agent that waits for that goes on only then."""
+    views: Message = {"event": "views"}
+    for waits in (False, True):
+        agent = Agent([op(0), op(1), {**views, "index": 1}, op(2), CUT, views], waits=waits)
+        Session(agent, filesystem.find("ext4")).run(PROGRAM, 1, lambda: None)
+        assert agent.moments == [
+            Moment(Phase.OP, 0), Moment(Phase.OP, 1), Moment(Phase.VIEWS, 1), Moment(Phase.OP, 2), Moment(Phase.VIEWS),
+        ]  # fmt: skip
+        assert len(agent.sent) == (6 if waits else 1)
 
 
 def test_a_trace_with_a_gap_is_no_verdict() -> None:

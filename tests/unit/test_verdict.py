@@ -165,8 +165,8 @@ STORED = (*FILE[:1], Ftruncate("f", PAGE), Fsyncdir(), Mmap("m", "f", 0, PAGE), 
 
 
 def test_what_was_stored_past_the_end_and_moved_is_told() -> None:
-    """Seen past the new end after an insert it is a remark, no violation: mmap(2) excuses, and names no place. A stamp of
-    that store for a place where it never stored is a violation, and no remark."""
+    """Seen past the new end after an insert it is a remark, no violation: mmap(2) excuses, and names no place. A stamp
+    of that store for a place where it never stored is a violation, and no remark."""
     stored = parse(
         "daxcheck program 1\ncreate f data\nfallocate f allocate 0 8292\nmmap m f 0 12K\nstore m 0 8292\n"
         "store m 8292 3996\nmunmap m\nfallocate f insert_range 4K 4K\nobserve\ncut_power\n"

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,46 @@ def test_faults_can_be_taken_before_a_store(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(syscalls, "MADV_POPULATE_WRITE", 99)
     with pytest.raises(SetupError, match="MADV_POPULATE_WRITE"):
         check_populate()
+
+
+class ByLane(DropTrace):
+    """A trace in which every op of a lane drops the page of its index."""
+
+    def __init__(self) -> None:
+        self._begun: list[int] = []
+
+    @contextlib.contextmanager
+    def on(self) -> Iterator[None]:
+        yield
+
+    def begin(self, op: int) -> None:
+        self._begun.append(op)
+
+    def read(self) -> tuple[list[Drop], bool]:
+        begun, self._begun = self._begun, []
+        return [replace(drop(op), op=op) for op in sorted(begun)], False
+
+
+LANES = """daxcheck program 1
+create f data
+pwrite f 0 8K
+lane a
+pread f 0 4K
+barrier
+lane b
+barrier
+fsync f
+join
+fsync f
+cut_power
+"""
+
+
+def test_a_drop_in_a_lane_is_of_the_lanes_op(tmp_path: Path) -> None:
+    """Not of the join, at which it is read: each lane says what it does before it does it."""
+    traces = witness.Traces(drops=ByLane())
+    answer = run.run(Cpu(), traces, Place(str(tmp_path)), parse(LANES), 1, lambda event: None)
+    assert [(one["index"], one["start"] // PAGE) for one in answer["dropped"]] == [(n, n) for n in (3, 4, 6, 7)]
 
 
 FLUSHES = """daxcheck program 1

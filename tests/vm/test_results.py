@@ -21,7 +21,7 @@ KEYS: dict[str, Any] = {
 }  # fmt: skip
 VIOLATION: dict[str, Any] = {
     "kind": str, "path": str, "op": str, "image": str, "ranges": list, "bytes": int, "expected": str, "found": str,
-    "culprit": str,
+    "culprit": str, "moment": (dict, type(None)),
 }  # fmt: skip
 KINDS = {str(kind) for kind in Kind}
 STEPS = {"golden", "restore", "attach", "ops", "cut", "evict", "umount", "fsck", "recover"}

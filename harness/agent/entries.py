@@ -1,0 +1,98 @@
+"""Which DAX entries of files are dirty, by the kernel's own events (include/trace/events/fs_dax.h).
+
+A write fault leaves a dirty entry (fs/dax.c, dax_insert_entry), after a MAP_SYNC fault only at its end
+(dax_insert_pfn_mkwrite). Write-back cleans an entry (dax_writeback_one) and write-protects its pages, so that the next
+store faults again. A PMD entry over a hole is the zero page: it is never dirty, and PTEs may take its place.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from harness.model.units import PAGE, PMD
+
+PMD_FAULT, PTE_FAULT, MKWRITE = "dax_pmd_fault_done", "dax_pte_fault_done", "dax_insert_pfn_mkwrite"
+HOLE, WRITTEN = "dax_pmd_load_hole", "dax_writeback_one"
+_NOPAGE, _NEEDDSYNC, _WRITE = 0x100, 0x2000, 0x1
+"""VM_FAULT_NOPAGE and VM_FAULT_NEEDDSYNC of a fault that left an entry, and FAULT_FLAG_WRITE (linux/mm_types.h)."""
+EVENTS = {
+    PMD_FAULT: f"result & {_NOPAGE | _NEEDDSYNC}",
+    PTE_FAULT: f"result & {_NOPAGE} && flags & {_WRITE}",
+    MKWRITE: "",
+    HOLE: "",
+    WRITTEN: "",
+}
+"""The events that are needed, each with the filter that leaves out what tells nothing."""
+LIMIT = 1 << 16
+"""Dirty entries remembered, and PMD entries."""
+_PAGES = PMD // PAGE
+
+Entry = tuple[int, int]
+"""The first page of an entry and how many it has: 1 or those of a PMD."""
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """One of EVENTS in `thread`: on `pages` pages from `page` on of the file `inode`; `dirties` if a fault that is now
+    over was for a store. A HOLE tells no page."""
+
+    thread: str
+    name: str
+    inode: int
+    page: int = 0
+    pages: int = 1
+    dirties: bool = False
+
+
+class Entries:
+    """The entries of all files that the events so far have left."""
+
+    def __init__(self) -> None:
+        self._pmds: set[tuple[int, int]] = set()
+        self._dirty: dict[int, set[Entry]] = {}
+        self._holes: set[str] = set()
+        self.full = False
+        """Entries are missing: there are more than LIMIT."""
+
+    def take(self, touch: Touch) -> None:
+        """What happened next."""
+        dirty = self._dirty.setdefault(touch.inode, set())
+        if touch.name == HOLE:
+            self._holes.add(touch.thread)
+        elif touch.name == WRITTEN:
+            dirty -= set(_within(dirty, touch.page, touch.page + touch.pages))
+        elif touch.name == PMD_FAULT and touch.thread in self._holes:
+            self._holes.discard(touch.thread)
+        else:
+            if touch.name == PMD_FAULT:
+                self._pmds.add((touch.inode, touch.page // _PAGES))
+            if touch.dirties:
+                dirty.add(self._entry(touch.inode, touch.page))
+            self.full = self.full or len(dirty) > LIMIT or len(self._pmds) > LIMIT
+
+    def _entry(self, inode: int, page: int) -> Entry:
+        """The entry of that page: a fault for one page uses the PMD entry that is there (grab_mapping_entry)."""
+        pmd = page // _PAGES
+        return (pmd * _PAGES, _PAGES) if (inode, pmd) in self._pmds else (page, 1)
+
+    def clean(self, inode: int, start: int, end: int) -> list[Entry]:
+        """The dirty entries of pages [start, end), ascending, which are dirty no more.
+
+        An entry goes as a whole. Inode 0 is any, and then nothing is forgotten: what else is dirty nobody knows.
+        """
+        if not inode:
+            return sorted({entry for dirty in self._dirty.values() for entry in _within(dirty, start, end)})
+        dirty = self._dirty.get(inode, set())
+        found = sorted(_within(dirty, start, end))
+        dirty.difference_update(found)
+        return found
+
+    def drop(self, inode: int, start: int, end: int) -> list[Entry]:
+        """The same, and all entries of these pages are there no more."""
+        found = self.clean(inode, start, end)
+        self._pmds -= {(one, pmd) for one, pmd in self._pmds
+                       if one == inode and start < (pmd + 1) * _PAGES and pmd * _PAGES < end}  # fmt: skip
+        return found
+
+
+def _within(entries: Iterable[Entry], start: int, end: int) -> list[Entry]:
+    return [(page, pages) for page, pages in entries if page < end and start < page + pages]

@@ -1,0 +1,80 @@
+"""Whose doing it was: the entry that was forgotten, in which op, and during what the kernel complained."""
+
+from harness.model.moment import Moment, Phase
+from harness.model.program import parse
+from harness.model.result import CellResult, Outcome
+from harness.model.violation import LIVE, Kind, sentence
+from harness.target import filesystem
+from harness.target.cell import judge_cell
+from harness.target.guest import GuestTarget
+
+ONE_PAGE = """daxcheck program 1
+create f data
+ftruncate f 4M
+fsync f
+fsyncdir
+mmap m f 0 4M align=4K
+store m 0 4K
+fallocate f punch_hole 1M 4K
+fsync f
+cut_power
+"""
+LANES = """daxcheck program 1
+create f data
+fallocate f allocate 0 4M
+fsync f
+fsyncdir
+mmap m f 0 4M
+store m 0 2M
+expect_mapped m pmd 0 2M
+lane a
+fallocate f punch_hole 64K 4K
+lane b worker=process
+fallocate f punch_hole 3M 4K
+join
+fsync f
+cut_power
+"""
+
+
+OWN_READING = """daxcheck program 1
+create a one
+pwrite a 0 4K
+create b two
+clone_file b a
+fsync b
+fsyncdir
+observe
+cut_power
+"""
+
+
+def judged(target: GuestTarget, fs: str, text: str) -> CellResult:
+    result = judge_cell(target, "blame", parse(text), filesystem.find(fs), 1).result
+    assert result.outcome is Outcome.FAIL, result.why or result.outcome
+    return result
+
+
+def test_the_entry_is_told_and_not_the_range_of_the_call(target_7_3: GuestTarget) -> None:
+    """7.3 drops all entries of the file at once; of those one page was dirty."""
+    culprits = {one.culprit for one in judged(target_7_3, "ext4", ONE_PAGE).violations}
+    (told,) = culprits
+    assert told.startswith("dirty entry [0..4K) dropped unflushed in op 6: fallocate f punch_hole [1M..1028K) by ")
+    assert "dax_delete_mapping_range" in told
+
+
+def test_the_kernel_complained_of_our_own_reading(target_6_1: GuestTarget) -> None:
+    """6.1 warns when two files that share a block are both mapped, and it is daxcheck's views that map them."""
+    complaints = [one for one in judged(target_6_1, "xfs:reflink", OWN_READING).violations if one.kind is Kind.KERNEL]
+    assert {(one.image, one.moment, one.op) for one in complaints} >= {
+        (LIVE, Moment(Phase.VIEWS, 6), "op 6: observe")
+    }
+    assert all(one.moment is not None and one.moment.phase is not Phase.OP for one in complaints)
+    assert "dax_" in sentence(complaints) and ", during daxcheck's own views in op 6: observe" in sentence(complaints)
+
+
+def test_the_op_of_the_lane_is_told(target_6_12: GuestTarget) -> None:
+    """6.12 on ext4 drops the dirty PMD by the punch in the first lane, not by the join."""
+    culprits = {one.culprit for one in judged(target_6_12, "ext4", LANES).violations}
+    (told,) = culprits
+    assert told.startswith("dirty entry [0..2M) dropped unflushed in op 8: fallocate f punch_hole [64K..68K) by ")
