@@ -55,7 +55,7 @@ def root() -> Path:
     holds is loaded into QEMU, booted, and believed."""
     path = _place()
     try:
-        path = path.resolve()
+        path = Path(os.path.realpath(path))  # Path.resolve has a RuntimeError of its own for a loop of links
         if shared := place.shared(path):
             raise SetupError(f"the cache at {path} is not {_whose()[0]} alone: {shared}: {_whose()[1]}")
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def _place() -> Path:
 
 def trouble(error: OSError) -> SetupError | None:
     """The error to tell instead of one that an access to a file of the cache met; None if it is about another file."""
-    places = (_place(), _place().resolve())
+    places = (_place(), Path(os.path.realpath(_place())))
     for name in (error.filename, error.filename2):
         if isinstance(name, str | bytes | os.PathLike):
             path = Path(os.fsdecode(name))

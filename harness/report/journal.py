@@ -86,6 +86,8 @@ class Journal:
         """The name for its files: two Programs whose files are called alike do not overwrite each other's."""
         name = stem(result)
         path = self.directory / f"{name}.prog"
+        if path.is_symlink():
+            return name  # which place.write refuses
         with contextlib.suppress(FileNotFoundError, UnicodeDecodeError):
             if path.read_text() == result.program:
                 return name
