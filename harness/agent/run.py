@@ -49,7 +49,7 @@ def run(
     mappings still in place, waits until `on_event` returns. `marks` are told of ops and views too.
 
     `seed` determines the pauses in lanes. Returns {"results", "signal", "faults"} and {"placed", "dropped", "inodes",
-    "lost"} of the wire forms; "faults" counts faults by op, entry and result. Nothing it started runs on. Raises InfraError.
+    "lost"} of the wire forms; "faults" counts them by op, entry and result. Nothing it started runs on. Raises InfraError.
     """
     answer: Message = {name: [] for name in _LISTS} | {"signal": None, "lost": ""}
     index = 0
