@@ -29,9 +29,11 @@ from harness.target import deedbook
 from harness.vm import console, diagnosis
 from harness.vm.console import Console
 
-NUMBERS = st.integers() | st.sampled_from((0, 1, 8, 64, 4096, 1 << 20, 1 << 40, (1 << 63) - 1, 1 << 64, -1))
+EDGES = (8, 64, 4096, 1 << 20, 1 << 40, (1 << 63) - 1, 1 << 63, 1 << 64, -1)
+NUMBERS = st.integers(0, 9) | st.integers() | st.sampled_from(EDGES)
+STRANGE = st.sampled_from((1e999, -1e999, 1e300, -0.0, 0.5))
 JSON = st.recursive(
-    st.none() | st.booleans() | NUMBERS | st.floats() | st.text(st.characters(), max_size=20),
+    st.none() | st.booleans() | NUMBERS | STRANGE | st.floats() | st.text(st.characters(), max_size=20),
     lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=8), inner, max_size=6),
     max_leaves=30,
 )
@@ -54,7 +56,8 @@ def _spoilt(draw: st.DrawFn, value: object) -> object:
         return {key: item for key, item in value.items() if key != name}
     if isinstance(value, list) and value and draw(st.integers(0, 5)):
         index = draw(st.integers(0, len(value) - 1))
-        other = [_spoilt(draw, value[index])] if draw(st.integers(0, 5)) else [value[index]] * 2
+        times = draw(st.sampled_from((0, 1, 1, 1, 1, 2)))
+        other = [_spoilt(draw, value[index])] if times == 1 else [value[index]] * times
         return [*value[:index], *other, *value[index + 1 :]]
     return draw(JSON)
 
@@ -175,10 +178,11 @@ def test_traced(value: object) -> None:
             traced.from_wire(value)
 
 
+DEEP = b"[" * 100_000 + b"]" * 100_000
 FRAME = frame.encode({"event": "op", "index": 3}) + frame.encode({"done": {"results": []}})
 
 
-@given(st.binary(max_size=200) | spoilt_bytes(FRAME))
+@given(st.binary(max_size=200) | spoilt_bytes(FRAME) | spoilt_bytes(b"DAX1" + struct.pack("<I", len(DEEP)) + DEEP))
 def test_frame(data: bytes) -> None:
     """Bytes are messages, the begin of one, or a ChannelError; then nothing is left of them."""
     buffer = bytearray(data)
@@ -204,7 +208,7 @@ OWNER = {"pid": 1, "start": 2, "boot": "b", "namespace": "pid:[1]", "mark": "m"}
 CACHE = {"number": 1, "deed": "write_cache", "disk": "pmem0", "old": "1", "sequence": "9"}
 TUNED = {"number": 2, "deed": "sysctl", "key": "kernel/hung_task_panic", "old": "0"}
 DEEDS = [OWNER, CACHE, TUNED, {"undone": 1}]
-LINE = (JSON | nearly(*DEEDS)).map(lambda value: json.dumps(value).encode()) | st.binary(max_size=60)
+LINE = (JSON | nearly(*DEEDS)).map(lambda value: json.dumps(value).encode()) | st.binary(max_size=60) | st.just(DEEP)
 
 
 @given(st.lists(LINE, max_size=5) | nearly(DEEDS).map(lambda value: [json.dumps(value)[1:-1].encode()]) | st.lists(
@@ -306,6 +310,7 @@ SIGNS = st.sampled_from((
     "BUG: ", "rcu", "WARNING: ", "Oops", ": 0000 [#1]", "XFS (pmem0)", "EXT4-fs", "I/O error, dev", "\r", "\x1b[", "a",
     "INFO: task ", "blocked for more than", "detected stalls", "** 12 printk messages dropped **", "Linux version ",
     "\ndaxcheck: ", "Unable to mount root fs", "VFS: ", "\nFatal Python error: x", "Corrupt", "\n", "\x85", "\0",
+    "x" * 500,
 ))  # fmt: skip
 
 
