@@ -47,9 +47,9 @@ def run(
     traced {"event": "begin"} before the first op, and {"event": "flushed", "index", "ranges"} when one has returned
     since whose start anything was flushed. At all but the first, and at that if the `marks` wait, the child, its
     mappings still in place, waits until `on_event` returns. `marks` are told of ops and views too.
-
     `seed` determines the pauses in lanes. Returns {"results", "signal", "faults"} and {"placed", "dropped", "inodes",
-    "lost"} of the wire forms; "faults" counts them by op, entry and result. Nothing it started runs on. Raises InfraError.
+    "lost"} of the wire forms; "faults" counts them by op, entry and result. Nothing it started runs on.
+    Raises InfraError.
     """
     answer: Message = {name: [] for name in _LISTS} | {"signal": None, "lost": ""}
     index = 0
