@@ -114,6 +114,26 @@ def test_power_cut(box: Callable[..., Replica]) -> None:
     assert here.check(first) == "sne"
 
 
+OWN_READING = r"""daxcheck program 1\ncreate a one\npwrite a 0 4K\ncreate b two\nclone_file b a\nfsync b\nfsyncdir
+observe\ncut_power\n"""
+
+
+@pytest.mark.nightly
+def test_a_warning_is_told_of_what_was_done(kernel_6_1: Kernel, qemu: Qemu) -> None:
+    """Of a kernel that warns of daxcheck's own views, as 6.1 does where files share a block, it is told so on a box too,
+    and nothing was written into its log for that."""
+    with Replica(kernel_6_1, qemu) as here:
+        here.check(f"printf '{OWN_READING}' >/tmp/own.prog")
+        words = "daxcheck run --target /dev/pmem0 --erase /dev/pmem0 --fs xfs:reflink /tmp/own.prog"
+        code, told = here.run(f"{words} --results /tmp/results", RUN)
+        assert code == 1, told
+        (cell,) = map(json.loads, here.check("cat /tmp/results/results.jsonl").splitlines())
+        complaints = [one for one in cell["violations"] if one["kind"] == "kernel" and one["image"] == "live"]
+        assert {"phase": "views", "op": 6} in [one["moment"] for one in complaints], cell["violations"]
+        assert all(one["moment"] and one["moment"]["phase"] != "op" for one in complaints)
+        assert "daxcheck at" not in here.check("dmesg")
+
+
 def test_run(box: Callable[..., Replica]) -> None:
     """On a box, 6.12 loses the neighbours of a page punched on ext4, by name, and keeps them on xfs; what the run has
     set up is gone after it, and so is the signature's need to be named, since it is daxcheck's own."""
