@@ -32,22 +32,32 @@ _NONE: Blocks = frozenset()
 @dataclass(frozen=True, slots=True)
 class Place:
     """One byte: `now`, the block that it lies in (one of them, where a document leaves it open, as whether dedupe
-    shares blocks), and `old`, those that it may have left although the media may still look for it there."""
+    shares blocks), and those that it may have left although the media may still look for it there: `old` by an op on
+    this byte, `copied` by one that keeps its contents, as when a neighbour in a shared block is stored to."""
 
     now: Blocks
     old: Blocks = _NONE
+    copied: Blocks = _NONE
 
     def moved(self, distance: int) -> "Place":
         """The same, seen from `distance` bytes further."""
-        return Place(_moved(self.now, distance), _moved(self.old, distance)) if distance else self
+        if not distance:
+            return self
+        return Place(_moved(self.now, distance), _moved(self.old, distance), _moved(self.copied, distance))
 
     def changed(self, now: Blocks) -> "Place":
-        """It lies in one of `now` from now on; nobody knows when the media will say so."""
-        return self if now == self.now else Place(now, self.old | self.now)
+        """It lies in one of `now` from now on, by an op on it; nobody knows when the media will say so."""
+        left = _NONE if now == self.now else self.now
+        return Place(now, self.old | self.copied | left)
 
     def maybe(self, also: Blocks) -> "Place":
-        """It may lie in one of `also` from now on."""
+        """It may lie in one of `also` from now on, by an op on it."""
         return self.changed(self.now | also)
+
+    def carried(self, now: Blocks) -> "Place":
+        """It lies in one of `now` from now on, with the contents that it has."""
+        left = _NONE if now == self.now else self.now
+        return Place(now, self.old, self.copied | left)
 
     def joined(self, before: "Place") -> "Place":
         """What moved here is here; the media may still look where they did `before`."""
@@ -59,8 +69,9 @@ class Place:
 
     def either(self, other: "Place") -> "Place":
         """This or the other: nobody knows whether an op took place."""
-        both = Place(self.now, self.old | other.old)
-        return both if self.now == other.now else Place(self.now | other.now, both.old | self.now | other.now)
+        now = self.now | other.now
+        left = _NONE if self.now == other.now else now
+        return Place(now, self.old | other.old | left, self.copied | other.copied)
 
 
 def provided(file: int, made: int) -> Blocks:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from harness.model import blocks
 from harness.model.allowed import ANYTHING, MOVES_LIMIT, ZEROES, Allowed, Values
-from harness.model.blocks import Blocks, Place
+from harness.model.blocks import Place
 from harness.model.extents import END, Extents
 from harness.model.observation import Segment, Source
 from harness.model.units import PAGE
@@ -190,10 +190,6 @@ class FileState:
     def relaid(self, start: int, end: int, change: Callable[[Place], Place]) -> "FileState":
         """The bytes [start, end) lie elsewhere."""
         return replace(self, blocks=self.blocks.map(start, end, change))
-
-    def maybe_in(self, start: int, end: int, also: Blocks) -> "FileState":
-        """The bytes [start, end) may lie in one of the blocks `also` from now on."""
-        return self.relaid(start, end, lambda place: place.maybe(also))
 
     def anything(self, start: int, end: int) -> "FileState":
         """Nobody knows what the media hold in [start, end) before a sync."""

@@ -115,7 +115,15 @@ def _deduped(to: FileState, start: int, length: int, source: FileState, begin: i
     """The same contents, in the blocks of the source or in those that were there."""
     places = blocks.slid(source.blocks, start - begin)
     stop = page_ceil(start + length)
-    return replace(to, blocks=to.blocks.merge(start, stop, places, _maybe_taken)).roomless(start, start + length)
+    shared = to.blocks.merge(start, stop, places, lambda here, there: here.carried(here.now | there.now))
+
+    def unpromised(here: Allowed, there: Allowed) -> Allowed:
+        # What no sync promised of these bytes may be what the media hold in the other block.
+        return here.may_hold(there.durable) if len(here.durable) > 1 else here
+
+    arriving = _slid(source.contents, start - begin).to(lambda byte: byte.moved(start - begin))
+    contents = to.contents.merge(start, start + length, arriving, unpromised)
+    return replace(to, blocks=shared, contents=contents).roomless(start, start + length)
 
 
 def _exchanged(state: State, mine: FileState, other: FileState, op: ExchangeRange | Swapext) -> State:

@@ -87,7 +87,10 @@ def _fallocated(state: State, step: Step, file: FileState, op: Fallocate) -> Sta
             file = file.grown(end).roomy(start, end)
         case Mode.UNSHARE_RANGE:
             # "unshare shared file extents so that writes to them are guaranteed not to fail": in blocks of their own.
-            file = file.grown(end).maybe_in(page_floor(start), page_ceil(end), provided(file.id, step.index))
+            new = provided(file.id, step.index)
+            file = file.grown(end).relaid(
+                page_floor(start), page_ceil(end), lambda place: place.carried(place.now | new)
+            )
         case Mode.KEEP_SIZE:
             file = file.roomy(start, end)
         case Mode.PUNCH_HOLE:
@@ -98,7 +101,8 @@ def _fallocated(state: State, step: Step, file: FileState, op: Fallocate) -> Sta
             file = state.files[file.id]
             if op.mode is Mode.ZERO_RANGE:
                 file = file.grown(end)
-            file = file.maybe_in(page_floor(start), page_ceil(end), provided(file.id, step.index))
+            also = provided(file.id, step.index)
+            file = file.relaid(page_floor(start), page_ceil(end), lambda place: place.maybe(also))
             file = file.replaced(start, end, ZEROES).roomy(start, end)
         case Mode.COLLAPSE_RANGE | Mode.INSERT_RANGE:
             collapse = op.mode is Mode.COLLAPSE_RANGE

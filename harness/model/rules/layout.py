@@ -16,8 +16,13 @@ A store to a block that another file surely has too goes to a new one: ioctl_fic
 occur to a shared region, the filesystem must ensure that the changes remain private to the file being written". Where a
 document leaves open whether blocks are shared (dedupe, copy_file_range), and after an unlink, both are allowed.
 
-Blocks that were freed and given away again are not excused: see FileState.freed. That no block is seen at two places
-at once, and that both sides of an exchange change together, is not held against the kernel: sets are kept per byte.
+A store to a shared block takes a copy of what is beside it, and dedupe and unshare keep all contents. What a sync has
+promised of those bytes stands: before the old block is stored to for another file, the media must know that they have
+left it. So a store to a clone must not show in what was synced of its source and was not written since, though it may
+in what no sync has promised. Blocks that were freed and given away again are not excused: see FileState.freed.
+
+That no block is seen at two places at once, and that both sides of an exchange change together, is not held against the
+kernel: sets are kept per byte.
 """
 
 from collections.abc import Iterator
@@ -36,7 +41,8 @@ _NOWHERE: Blocks = frozenset()
 @dataclass(frozen=True, slots=True)
 class _Alias:
     """Bytes [start, end) of a file lie in a block that those of file `file` that are `distance` further lie in too, or
-    did: `shared` says whether they do, `old` whether the media may look there for them when they do not."""
+    did: `shared` says whether they do. The media may look there for them when they do not: for all of them if they are
+    `old`, else for those of which no sync has promised the contents."""
 
     start: int
     end: int
@@ -59,7 +65,8 @@ def written(state: State, id: int, start: int, end: int, source: Extents[Values]
             found = found or bool(aliases)
             after = after.merge(low, high, _outcome(block, aliases, provided(id, index)), frozenset.union)
             state = _shown(state, aliases, max(low, start), min(high, end), source)
-        places = places.merge(low, high, after, Place.changed)
+        places = places.merge(low, high, after, Place.carried)
+        places = places.merge(max(low, start), min(high, end), after, _written)
     return _with(state, replace(state.files[id], blocks=places)) if found else state
 
 
@@ -76,6 +83,11 @@ def zeroed(state: State, id: int, start: int, end: int, index: int) -> State:
     return written(state, id, start, end, Extents.of(ZEROES), index)
 
 
+def _written(place: Place, now: Blocks) -> Place:
+    """A byte that was written to, and whose block was copied for that if it lies in others now."""
+    return place.changed(now)
+
+
 def _outcome(block: Block, aliases: list[_Alias], new: Blocks) -> Extents[Blocks]:
     """What bytes that lay in `block` lie in once they are written."""
     kept = frozenset({block})
@@ -88,16 +100,19 @@ def _aliases(state: State, file: FileState, start: int, end: int, block: Block) 
     named = {name.current for name in state.names.values()}
     for other in state.files.values():
         for low, high, place in other.blocks.runs():
-            for one in place.now | place.old:
+            for one in place.now | place.old | place.copied:
                 distance = one.shift - block.shift
                 if (one.file, one.made) != (block.file, block.made) or (other.id == file.id and not distance):
                     continue
                 a, b = max(start, low - distance), min(end, high - distance)
                 if a < b:
                     # A file without a name may be gone, with all its blocks free, but its name still be on the media.
-                    surely = other.id in named and len(place.now) == 1
+                    # And what shares a block in one file may be written together, the last in place.
+                    surely = other.id in named and other.id != file.id and len(place.now) == 1
                     shared = _ALONE if one not in place.now else _SHARED if surely else _MAYBE_SHARED
-                    yield _Alias(a, b, other.id, distance, shared, one in place.old or other.id not in named)
+                    old = one in place.old or other.id not in named
+                    if shared or old or one in place.copied:
+                        yield _Alias(a, b, other.id, distance, shared, old)
 
 
 def _sharing(aliases: list[_Alias]) -> Extents[int]:
@@ -112,11 +127,24 @@ def _shown(state: State, aliases: list[_Alias], start: int, end: int, source: Ex
     sharing = _sharing(aliases)
     for alias in aliases:
         for low, high, shared in sharing.runs(max(start, alias.start), min(end, alias.end)):
-            for a, b, values in source.runs(low, high) if alias.old and shared != _SHARED else ():
-                shown = Extents.of(moved(values, alias.distance))
-                file = state.files[alias.file].strayed(a + alias.distance, b + alias.distance, shown)
-                state = _with(state, file)
+            if shared == _SHARED:
+                continue
+            for a, b, values in source.runs(low, high):
+                for x, y in _unpromised(state.files[alias.file], a + alias.distance, b + alias.distance, alias.old):
+                    shown = Extents.of(moved(values, alias.distance))
+                    state = _with(state, state.files[alias.file].strayed(x, y, shown))
     return state
+
+
+def _unpromised(file: FileState, start: int, end: int, all_: bool) -> Iterator[tuple[int, int]]:
+    """Where in [start, end) the media may hold something else than what a sync has promised."""
+    inside = min(end, file.longest_durable)
+    if all_ or inside <= start:
+        yield start, end
+        return
+    yield from ((low, high) for low, high, byte in file.contents.runs(start, inside) if len(byte.durable) > 1)
+    if inside < end:
+        yield inside, end
 
 
 def _with(state: State, file: FileState) -> State:
