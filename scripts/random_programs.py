@@ -20,7 +20,7 @@ SIZES = (5000, PAGE, 9192, 4 * PAGE, 16 * PAGE, PMD, PMD + 5000, 2 * PMD, 4 * PM
 LENGTHS = (8, LINE, 1000, PAGE, PAGE, 5000, 4 * PAGE, PMD, PMD, 2 * PMD)
 LARGEST = 6 * PMD
 """No op makes a file longer than this."""
-EXTRAS = {"clone": ("clone_file", "clone", "dedupe"), "swapext": ("swapext",)}
+EXTRAS = {"clone": ("clone_file", "clone", "dedupe")}
 """What --fs-has names: the ops that only some file systems know."""
 
 
@@ -189,14 +189,9 @@ def exchange(draft: Draft) -> None:
     start, length = draft.range(page_floor(source.size), PAGE)
     target = draft.place(page_floor(to.size), PAGE)
     match draft.dice.choice(("copy", *draft.extras * 2)):
-        case "clone_file":
-            to.file.clone_from(source.file)
+        case "clone_file" if source.size and (source.size % PAGE == 0 or source.size >= to.size):
+            to.file.clone_from(source.file)  # a last block that is not whole may only be cloned to the end
             to.size = max(to.size, source.size)
-        case "swapext":
-            if to.size != source.size:  # it must not be (ioctl XFS_IOC_SWAPEXT takes all of both)
-                to.size = source.size
-                to.file.ftruncate(to.size)
-            to.file.swapext(source.file)
         case "dedupe" if length and target + length <= page_floor(to.size):
             to.file.dedupe(target, length, source.file, start)
         case "clone" if length and target + length <= LARGEST:
@@ -208,28 +203,21 @@ def exchange(draft: Draft) -> None:
 
 
 def rename(draft: Draft) -> None:
-    """Another name, one more, or one less, for a file that has one."""
-    named = [node for node in draft.nodes if node.names]
-    if not named:
-        return
-    node = draft.dice.choice(named)
-    path, fresh = draft.dice.choice(sorted(node.names)), draft.dax.fresh("name")
-    match draft.dice.choice(("rename", "rename", "replace", "link", "unlink")):
-        case "rename":
+    """Another name, one more, or one less; data1 stays, that there is something to judge."""
+    linked = draft.dice.choice(draft.nodes)
+    nodes = [node for node in draft.nodes if node.names - {"data1"}]
+    node = draft.dice.choice(nodes or [linked])
+    path, fresh = draft.dice.choice(sorted(node.names - {"data1"}) or [""]), draft.dax.fresh("name")
+    match draft.dice.choice(("rename", "link", "unlink")):
+        case "rename" if path:
             draft.dax.rename(path, fresh)
             node.names = node.names - {path} | {fresh}
-        case "replace" if others := sorted({name for one in named if one is not node for name in one.names}):
-            to = draft.dice.choice(others)
-            draft.dax.rename(path, to)
-            for one in named:
-                one.names.discard(to)
-            node.names = node.names - {path} | {to}
-        case "link":
-            draft.dax.link(path, fresh)
-            node.names.add(fresh)
-        case "unlink":
+        case "unlink" if path:
             draft.dax.unlink(path)
             node.names.discard(path)
+        case "link" if linked.names:
+            draft.dax.link(draft.dice.choice(sorted(linked.names)), fresh)
+            linked.names.add(fresh)
 
 
 Family = Callable[[Draft], None]

@@ -12,7 +12,7 @@ from harness.model.program import VERBS, Program, parse
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "random_programs.py"
 SYNCS = ops.Fsync | ops.Fdatasync | ops.Msync | ops.Syncfs | ops.Flush | ops.Fsyncdir
-UNUSED_BY_EXT4 = {"clone", "clone_file", "dedupe", "swapext"}
+UNUSED_BY_EXT4 = {"clone", "clone_file", "dedupe"}
 
 
 def written(directory: Path, count: int, *words: str) -> dict[str, str]:
@@ -23,7 +23,7 @@ def written(directory: Path, count: int, *words: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> list[Program]:
-    texts = written(tmp_path_factory.mktemp("programs"), 300, "--fs-has", "clone", "--fs-has", "swapext")
+    texts = written(tmp_path_factory.mktemp("programs"), 300, "--fs-has", "clone")
     return [parse(text) for text in texts.values()]
 
 
@@ -73,8 +73,33 @@ def test_something_behind_the_last_sync(programs: list[Program]) -> None:
         assert len(program.ops) - 1 - syncs[-1] > 2
 
 
+def test_one_file_must_survive(programs: list[Program]) -> None:
+    """A durable name that no op takes away: without one, nothing is judged and the cell is an ERROR."""
+    for program in programs:
+        assert program.ops[0] == ops.Create("f1", "data1")
+        for index, op in enumerate(program.ops):
+            assert not (isinstance(op, ops.Unlink | ops.Rename) and op.path == "data1"), (index, program)
+            assert not (isinstance(op, ops.Rename) and op.to == "data1"), (index, program)
+
+
+def test_clone_of_a_last_block_ends_the_file(programs: list[Program]) -> None:
+    """ioctl_ficlonerange(2), EINVAL: a length that is no multiple of the block must reach the end of what it fills."""
+    clones = 0
+    for program in programs:
+        states = oracle.run(program)
+        for index, op in enumerate(program.ops):
+            if isinstance(op, ops.CloneFile):
+                before = states[index - 1]
+                to, source = (before.files[before.fds[fd]].shortest for fd in (op.fd, op.source))
+                assert source % 4096 == 0 or source >= to, (index, program)
+                clones += 1
+            elif isinstance(op, ops.Clone):
+                assert op.offset % 4096 == op.source_offset % 4096 == op.length % 4096 == 0
+    assert clones > 10
+
+
 def test_extras_only_where_named(tmp_path: Path, programs: list[Program]) -> None:
-    """clone and swapext come only with --fs-has; with it, all of them do."""
+    """clone and its like come only with --fs-has; with it, all of them do."""
     plain = written(tmp_path, 300)
     assert not UNUSED_BY_EXT4 & {line.split()[0] for text in plain.values() for line in text.splitlines()}
     drawn = {type(op) for program in programs for op in program.ops}
