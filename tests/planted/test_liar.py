@@ -13,6 +13,7 @@ from harness.model.program import Expect, Program, parse
 from harness.model.recorder import Recorder
 from harness.model.result import CellResult, Outcome
 from harness.model.units import PAGE, PMD
+from harness.model.violation import Kind
 from harness.target import filesystem, tracking
 from harness.target.base import Recovery
 from harness.target.cell import judge_cell
@@ -163,11 +164,14 @@ def test_a_program_killed_by_a_signal(target_6_1: GuestTarget) -> None:
 def test_a_kernel_told_not_to_flush(
     target_6_1: GuestTarget, overwritten: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With dax/write_cache at 0 the kernel rightly flushes nothing: a cut proves nothing, and that is said."""
+    """With dax/write_cache at 0 the kernel flushes nothing; on a device that loses its caches that is its own broken
+    promise, and the file that says so is named."""
     attach: Callable[..., Attached] = Session.attach
 
     def without_cache(self: Session, **settings: Any) -> Attached:
         return dataclasses.replace(attach(self, **settings), write_cache=0)
 
     monkeypatch.setattr(Session, "attach", without_cache)
-    an_error(judged(target_6_1, overwritten), "write_cache")
+    result = judged(target_6_1, overwritten)
+    assert (result.outcome, {one.kind for one in result.violations}) == (Outcome.FAIL, {Kind.DEVICE}), result.why
+    assert "/sys/block/pmem*/dax/write_cache" in result.why

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness import trimming
 from harness.target.guest import GuestTarget
 
 Daxcheck = Any
@@ -26,8 +27,9 @@ def traces() -> set[str]:
 
 
 def cached(home: Path) -> set[str]:
-    """Every file of a cache, but the lock files, which a dead holder may leave."""
-    return {str(path) for path in home.rglob("*") if not path.name.startswith(".lock-")}
+    """Every file of a cache, but the lock files, which a dead holder may leave, and the marks of spare areas."""
+    found = (path for path in home.rglob("*") if path.name != trimming.MARKER)
+    return {str(path) for path in found if not path.name.startswith(".lock-")}
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def run(guest: Guest, text: str, flushes: bool = True) -> Told:
     def on_event(message: Message) -> None:
         if message["event"] == "flushed":
             flushed.append(traced.flushed_from_wire({name: message[name] for name in ("index", "ranges")}))
-        if message["event"] != "op":
+        if message["event"] in ("begin", "cut", "flushed"):
             guest.send({"do": "go"})
 
     wanted = program.parse(f"{WRITTEN}{text}cut_power\n")
