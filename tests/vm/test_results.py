@@ -16,8 +16,8 @@ NUMBER = (int, float)
 KEYS: dict[str, Any] = {
     "schema": int, "scenario": str, "target": str, "kernel": str, "fs": str, "outcome": str, "seconds": NUMBER,
     "device": str, "engine": str, "judged_bytes": int, "images": int, "unpersisted_lines": int, "violations": list,
-    "warnings": list, "remarks": list, "program": str, "seed": int, "qemu": str, "plugin": str, "recovered_by": str, "error": str,
-    "timings": dict, "kernel_digest": str,
+    "warnings": list, "remarks": list, "program": str, "seed": int, "qemu": str, "plugin": str, "recovered_by": str,
+    "error": str, "timings": dict, "kernel_digest": str,
 }  # fmt: skip
 VIOLATION: dict[str, Any] = {
     "kind": str, "path": str, "op": str, "image": str, "ranges": list, "bytes": int, "expected": str, "found": str,
