@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import threading
+import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness import progfile
 from harness.agent import child as child_module
 from harness.agent import run
 from harness.agent.channel import Channel as AgentChannel
@@ -303,3 +305,17 @@ def test_json_is_what_it_was() -> None:
         json.loads(DEEP)
     with pytest.raises(OverflowError):
         int(json.loads(HUGE)["pid"])
+
+
+def test_a_sparse_program_is_not_read_whole(tmp_path: Path) -> None:
+    """A .prog of 1 GiB, which takes no room on the disk, is refused; no more of it is read than a Program may have."""
+    path = tmp_path / "huge.prog"
+    with path.open("wb") as file:
+        file.truncate(1 << 30)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UsageError, match="more than 4 MiB is too long"):
+            progfile.read(path)
+        assert tracemalloc.get_traced_memory()[1] < 4 * progfile.LIMIT
+    finally:
+        tracemalloc.stop()
