@@ -336,6 +336,24 @@ def test_a_file_that_the_kernel_does_not_let_be_read_is_wrong(answer: str) -> No
     assert judge(lying, at_cut(lying), [cut], "x").unjudged
 
 
+def test_unknown_contents_excuse_no_failure_to_read() -> None:
+    """Where the media may hold anything, as after an unsynced punch without a journal, any bytes will do. That the file
+    cannot be read, or reads differently by another view, is wrong all the same: only poison excuses it."""
+    program = parse(
+        "daxcheck program 1\ncreate f data\npwrite f 0 16K\nfsync f\nfsyncdir\n"
+        "fallocate f punch_hole 4K 4K\ncut_power\n"
+    )
+    state = at_cut(program, journal=False)
+    whole = view(built((4 * PAGE, Stamp(1, 1))))
+    strange = replace(whole, segments=(Segment(0, PAGE, Stamp(1, 1)), Segment(PAGE, 2 * PAGE, Stamp(9, 9)),
+                                       Segment(2 * PAGE, 4 * PAGE, Stamp(1, 1))))  # fmt: skip
+    assert judge(program, state, [strange], "x").violations == ()
+    cut = replace(whole, segments=(Segment(0, PAGE, Stamp(1, 1)),), truncated=True, error="reading: no", answer="EIO")
+    assert [one.kind for one in judge(program, state, [cut], "x").violations] == [Kind.RECOVERY]
+    differing = replace(whole, differences=(Difference("read", PAGE, 2 * PAGE, ZERO),))
+    assert [one.kind for one in judge(program, state, [differing], "x").violations] == [Kind.INCOHERENT]
+
+
 def test_reads_are_judged() -> None:
     """Loads and preads must return the current contents, all of them; one that failed has returned nothing."""
     ops = (*STORED, Store("m", 100, 50), Load("m", 64, 64), Pread("f", 0, PAGE))
