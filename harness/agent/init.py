@@ -46,11 +46,11 @@ def main() -> NoReturn:
     port = Port(os.open(poll(find_port, Deadline(APPEAR), f"no virtio-serial port {PORT}"), os.O_RDWR))
     problems += [*features.missing(features.PMEM), *features.mute()]  # before a virtio-pmem device leaves its bus
     device.unbind()
-    faults = trace.available()
-    if faults is None and not levels.can_scan():
+    events = trace.available()
+    if events is None and not levels.can_scan():
         problems.append("it lacks CONFIG_ENABLE_DEFAULT_TRACERS: nothing tells a PMD mapping from PTEs")
     flushes, untraced = flush_trace()
-    traces = Traces(faults, drops.available(), flushes)
+    traces = Traces(events, drops.available(), flushes)
     serve.serve(port, serve.Agent(cpu, traces, problems, untraced, marks=Marks()), reap)
 
 

@@ -16,7 +16,7 @@ from harness.deadline import Deadline
 from harness.errors import EXIT_CLEAN, ChannelError, UsageError
 from harness.kernel import config
 from harness.memfile import MemFile
-from harness.model import device
+from harness.model.device import find as find_device
 from harness.model.frame import Message
 from harness.plain import plain
 from harness.target import filesystem, lab, provision
@@ -62,7 +62,7 @@ def main(options: argparse.Namespace) -> int:
     (kernel,) = lab.choose(options.kernel, options.modules, say)[:1]
     system = filesystem.find(options.fs)
     config.check(kernel, (system.name,))
-    hardware = Hardware(device=device.find(options.device), nvdimms=system.nvdimms)
+    hardware = Hardware(device=find_device(options.device), nvdimms=system.nvdimms)
     base = provision.plan(kernel, find_qemu(options.qemu, plugin=False), hardware)
     archive = initramfs.build(kernel, extra=TOOLS, library=LIBRARY)
     plan = dataclasses.replace(base, initramfs=archive, interactive=order is None)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import IO
 
 from harness import hosttool
+from harness.agent.layout import Piece
 from harness.deadline import Deadline, DeadlineExpired
 from harness.errors import InfraError, SetupError
 from harness.memfile import MemFile
 from harness.target.filesystem import FileSystem
-from harness.target.session import Piece
 
 SECONDS = 120.0
 """A check of a sparse image takes some 0.03 s."""

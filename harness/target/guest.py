@@ -5,19 +5,19 @@ import dataclasses
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+from harness.agent.layout import Piece
 from harness.kernel.kernel import Kernel
 from harness.media import golden
 from harness.media.image import CrashImage
 from harness.memfile import MemFile
-from harness.model import device
-from harness.model.device import Device
+from harness.model.device import Device, claimed, unlike
 from harness.model.engine import Engine
 from harness.model.ops import Plant
 from harness.model.program import Program
 from harness.target import fsck, steps
 from harness.target.base import Execution, OnCut, Recovery, Say
 from harness.target.filesystem import FileSystem
-from harness.target.session import Attached, Piece, Session
+from harness.target.session import Attached, Session
 from harness.target.timing import Split
 from harness.target.watch import Media, Tracker
 from harness.vm import snapshot
@@ -59,10 +59,10 @@ class GuestTarget:
         return self.plan.hardware.device
 
     def unlike(self, planted: Collection[Plant], attached: Attached) -> str:
-        return device.unlike(self.device, planted, attached.write_cache, attached.persistence_domain)
+        return unlike(self.device, planted, attached.write_cache, attached.persistence_domain)
 
     def claimed(self, planted: Collection[Plant], attached: Attached) -> tuple[str, str]:
-        return device.claimed(self.device, planted, attached.write_cache, attached.persistence_domain)
+        return claimed(self.device, planted, attached.write_cache, attached.persistence_domain)
 
     def spared(self, program: Program) -> str:
         return ""

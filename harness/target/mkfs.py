@@ -9,7 +9,7 @@ from harness import hosttool
 from harness.errors import InfraError, Refused, SetupError
 from harness.memfile import MemFile
 from harness.target.filesystem import UNKNOWN, FileSystem
-from harness.target.signature import ARMED_PREFIX, LABEL, UUID_PREFIX
+from harness.target.label import ARMED_PREFIX, LABEL, UUID_PREFIX
 
 SECONDS = 120.0
 SAID = 500

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 from harness.errors import GuestDied, GuestHang, InfraError
 from harness.model.frame import Message
 from harness.model.moment import Moment
+from harness.vm.caller import ANSWER, AgentError
 from harness.vm.console import Complaint
-from harness.vm.guest import ANSWER, AgentError
 
 
 class Peer(Protocol):

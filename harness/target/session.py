@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from harness.agent.layout import Piece
 from harness.errors import ChannelError, GuestDied, GuestHang, InfraError, Refused, SetupError
 from harness.model import traced, wire
 from harness.model.frame import Message
@@ -17,7 +18,7 @@ from harness.model.traced import NOTHING_TRACED, Flushed, Traced
 from harness.model.units import PAGE
 from harness.target.filesystem import UNKNOWN, FileSystem
 from harness.target.peer import Peer
-from harness.vm.guest import AgentError
+from harness.vm.caller import AgentError
 
 FORMAT_SECONDS = 300.0
 """Seconds mkfs may take before the guest counts as hung."""
@@ -27,9 +28,6 @@ PIECES = 16
 """Parts of the medium that a file system may lie on."""
 _REFUSALS = (errno.EINVAL, errno.EOPNOTSUPP)
 """What mount(2) and the device mapper answer when the kernel does not take a format; all else is a failure."""
-
-Piece = tuple[int, int]
-"""Where a part of the file system lies: the offset on the medium and the length, in bytes."""
 
 
 class Flushes(Protocol):

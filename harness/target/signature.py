@@ -19,11 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import SetupError, UsageError
-
-LABEL = "daxcheck"
-"""The label of every file system that daxcheck makes on a device (mkfs -L)."""
-UUID_PREFIX = "64617863-6865-636b-"
-"""How the UUID of every such file system begins: "daxcheck" in ASCII."""
+from harness.target.label import ARMED_PREFIX, LABEL, UUID_PREFIX
 
 DATA = "data"
 """The type, as --erase-signature names it, of what is of no kind that wipefs knows."""
@@ -31,9 +27,6 @@ HEAD, TAIL = 384 << 20, 1 << 20
 """Bytes at both ends of a device that must be zero if it is to count as blank: all that a run writes, and where the
 superblocks of RAIDs and the copies of partition tables lie."""
 
-ARMED_PREFIX = f"{UUID_PREFIX}f"
-"""How it begins of one that `daxcheck arm` makes. No other has this digit there: it is that of a variant of UUIDs that
-is not in use (RFC 9562, 4.1), and what is not armed has a random UUID's, 8 to b."""
 ARMED = "armed"
 """What --erase-signature calls a run that waits for its verdict."""
 

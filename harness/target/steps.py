@@ -11,7 +11,7 @@ from harness.target.peer import is_verdict
 from harness.target.session import Attached, Session
 from harness.target.timing import Split
 from harness.target.watch import faults
-from harness.vm.guest import AgentError
+from harness.vm.caller import AgentError
 
 Check = Callable[[Attached], str]
 """What fsck says of the unmounted file system; empty when it is sound."""

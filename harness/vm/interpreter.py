@@ -110,7 +110,8 @@ def _reach(package: str, root: Path) -> tuple[dict[str, Path], set[str]]:
     """Our modules that `package` reaches, by name, and the names of all other modules they import, however late."""
     top = package.partition(".")[0]
     folder = root / Path(*package.split("."))
-    todo = _prefixes(package) + [f"{package}.{path.stem}" for path in folder.glob("*.py") if path.stem != "__init__"]
+    # Importing a module takes its packages in, so their names count as reached too.
+    todo = [name for path in folder.rglob("*.py") for name in _prefixes(_dotted(path.relative_to(root)))]
     sources: dict[str, Path] = {}
     foreign: set[str] = set()
     while todo:
@@ -131,6 +132,11 @@ def _prefixes(name: str) -> list[str]:
     """a.b.c as [a, a.b, a.b.c]: importing a module imports the packages it is in."""
     parts = name.split(".")
     return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
+
+
+def _dotted(path: Path) -> str:
+    """The module's name of a source file: a/b/__init__.py is a.b."""
+    return ".".join(path.parent.parts if path.stem == "__init__" else path.with_suffix("").parts)
 
 
 def _file(name: str, root: Path) -> Path | None:

@@ -44,9 +44,9 @@ def unmet(known: TracedLevels, entry: Entry, start: int, end: int) -> str:
 def test_parse_reads_what_kernels_print() -> None:
     """Faults come out in order with their size and thread; a MAP_SYNC fault's second half has the size of its first,
     which is that of the same thread."""
-    faults, lost = trace.parse(TRACE)
+    found, lost = trace.parse(TRACE)
     assert not lost
-    assert faults == [
+    assert found == [
         Fault(0x7EFE2D000000, PMD, True, "NOPAGE", 1),
         Fault(0x7EFE2D200000, PAGE, False, "MAJOR|NOPAGE", 1),
         Fault(0x7EFE2D400000, PMD, True, "NEEDDSYNC", 1),
@@ -54,7 +54,7 @@ def test_parse_reads_what_kernels_print() -> None:
         Fault(0x7EFE2D400000, PMD, True, "NOPAGE", 1),
         Fault(0x7EFE2D600000, PMD, True, "FALLBACK", 1),
     ]
-    assert [fault.mapped for fault in faults] == [True, True, False, True, True, False]
+    assert [fault.mapped for fault in found] == [True, True, False, True, True, False]
 
 
 def test_lost_events_are_noticed() -> None:

@@ -24,15 +24,16 @@ from harness.model.observation import FileView, OpResult, Segment, Stamp, Zero
 from harness.model.program import Expect, parse
 from harness.model.result import CellResult, Outcome
 from harness.model.traced import Dropped, Traced
-from harness.target import dossier, filesystem, postmortem
+from harness.target import dossier, filesystem
 from harness.target.base import Recovery
 from harness.target.cell import judge_cell
 from harness.target.column import Wanted
 from harness.target.discover import Kind, Mode, PmemDevice
 from harness.target.dossier import Dossier, Phase
 from harness.target.filesystem import FileSystem
-from harness.target.postmortem import PowerTarget
-from harness.target.signature import LABEL, UUID_PREFIX, Signature
+from harness.target.label import LABEL, UUID_PREFIX
+from harness.target.postmortem import PowerTarget, clean
+from harness.target.signature import Signature
 from harness.vm.console import Complaint, Trouble
 
 MIB = 1 << 20
@@ -229,18 +230,18 @@ def test_ext4_says_that_it_was_unmounted(label: str, offset: int) -> None:
         tool, *options = system.mkfs[:-1]
         argv = [str(shutil.which(tool, path="/usr/sbin:/sbin:/usr/bin")), *options, str(medium.path)]
         subprocess.run(argv, check=True, pass_fds=(medium.fd,), capture_output=True)
-        assert postmortem.clean(TOLD, system, medium, Recovery("x"))
-        assert not postmortem.clean(TOLD, system, medium, Recovery("x", failure="no mount"))
+        assert clean(TOLD, system, medium, Recovery("x"))
+        assert not clean(TOLD, system, medium, Recovery("x", failure="no mount"))
         for words, killed in ("umount,mount", True), ("freeze", False), ("freeze,thaw", True), ("remount ro", False), (
             "remount ro,remount rw", True), ("remount dax=always", True):  # fmt: skip
             told = done("create f data", "close f", *words.split(","), "cut_power")
-            assert postmortem.clean(told, system, medium, Recovery("x")) is killed, words
+            assert clean(told, system, medium, Recovery("x")) is killed, words
         refused = done("create f data", "expect_errno EBUSY", "remount ro", "cut_power")
         refused = replace(refused, results=(*refused.results[:2], OpResult(2, errno=16), OpResult(3)))
-        assert postmortem.clean(refused, system, medium, Recovery("x"))
+        assert clean(refused, system, medium, Recovery("x"))
         # What a mount does: set needs_recovery, or clear EXT4_VALID_FS (ext4_load_journal, ext4_setup_super).
         medium.array[1024 + offset] ^= 4 if offset == 0x60 else 1
-        assert not postmortem.clean(TOLD, system, medium, Recovery("x"))
+        assert not clean(TOLD, system, medium, Recovery("x"))
 
 
 def test_the_kernel_says_that_xfs_was_unmounted() -> None:
@@ -249,7 +250,7 @@ def test_the_kernel_says_that_xfs_was_unmounted() -> None:
         for words, expected in (("XFS (pmem0): Starting recovery (logdev: internal)", False),
                                 ("XFS (pmem0): Ending clean mount", True)):  # fmt: skip
             recovery = Recovery("x", console=words)
-            assert postmortem.clean(TOLD, filesystem.find("xfs"), medium, recovery) is expected
+            assert clean(TOLD, filesystem.find("xfs"), medium, recovery) is expected
 
 
 def test_one_scenario_is_recorded() -> None:

@@ -20,8 +20,8 @@ from harness.model.units import PAGE, PMD
 from harness.target import armed, claim, permit, signature
 from harness.target.claim import Claim
 from harness.target.discover import Kind, Mode, PmemDevice
+from harness.target.label import ARMED_PREFIX, LABEL, UUID_PREFIX
 from harness.target.permit import Permit
-from harness.target.signature import ARMED_PREFIX, LABEL, UUID_PREFIX
 
 MIB = 1 << 20
 SIZE = 48 * MIB

@@ -23,7 +23,7 @@ from harness.target import dimms, dossier, refuge
 from harness.target.dimms import Dimm
 from harness.target.discover import Kind, Mode, PmemDevice
 from harness.target.dossier import Dossier, Phase
-from harness.target.signature import UUID_PREFIX
+from harness.target.label import UUID_PREFIX
 from harness.vm.console import Complaint, Trouble
 
 MIB = 1 << 20

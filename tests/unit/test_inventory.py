@@ -12,7 +12,8 @@ from harness.commands.doctor import Finding
 from harness.model.units import PMD
 from harness.target import deedbook, discover
 from harness.target.discover import Idle, Kind, Mode, PmemDevice
-from harness.target.signature import LABEL, UUID_PREFIX, Signature
+from harness.target.label import LABEL, UUID_PREFIX
+from harness.target.signature import Signature
 
 GIB = 1 << 30
 PMEM = PmemDevice(

@@ -21,8 +21,9 @@ from harness.model.units import PMD
 from harness.target import armed, dossier, permit
 from harness.target.discover import Kind, Mode, PmemDevice
 from harness.target.dossier import Dossier, Phase
+from harness.target.label import ARMED_PREFIX, LABEL, UUID_PREFIX
 from harness.target.permit import Permit
-from harness.target.signature import ARMED_PREFIX, LABEL, UUID_PREFIX, Signature
+from harness.target.signature import Signature
 
 GIB = 1 << 30
 NUMBER = os.makedev(259, 0)

@@ -8,8 +8,9 @@ import pytest
 
 from harness.errors import UsageError
 from harness.target import signature
+from harness.target.label import LABEL, UUID_PREFIX
 from harness.target.local import OWNED
-from harness.target.signature import LABEL, UUID_PREFIX, Signature
+from harness.target.signature import Signature
 
 OURS = f"{UUID_PREFIX}8001-000000000001"
 MIB = 1 << 20

@@ -32,7 +32,7 @@ from harness.agent import mounts
 from harness.agent.mounts import Place
 from harness.target.deedbook import Deedbook
 from harness.target.deeds import Frozen
-from harness.target.signature import LABEL, UUID_PREFIX
+from harness.target.label import LABEL, UUID_PREFIX
 
 uuid = f"{UUID_PREFIX}8001-000000000001"
 subprocess.run(["mkfs.ext4", "-q", "-F", "-L", LABEL, "-U", uuid, "/dev/pmem0"], check=True)

@@ -44,6 +44,6 @@ def test_the_walk_agrees_with_pagemap(target_6_12: GuestTarget, fs: str) -> None
     assert len({address % PAGE for _, address in lines}) == PAGE // LINE
     assert records["address"].tolist() == [address for _, address in lines]
     assert all(nvdimm.base <= address < nvdimm.base + nvdimm.size for _, address in lines)
-    stamps = [1] * PAGES + [2] * PAGES
-    for seq, (offset, _), data in zip(stamps, lines, records["data"], strict=True):
+    seqs = [1] * PAGES + [2] * PAGES
+    for seq, (offset, _), data in zip(seqs, lines, records["data"], strict=True):
         assert data.tobytes() == contents.pattern(seq, 1, 0, offset, offset + LINE)
