@@ -16,10 +16,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from harness.agent import memory, syscalls
+from harness.agent import memory
 from harness.agent.cpu import Cpu
 from harness.agent.memory import Memory
 from harness.deadline import now
+from harness.linux import syscalls
 from harness.memfile import MemFile
 from harness.model import contents
 from harness.model.observation import Segment, Stamp, Zero

@@ -14,8 +14,8 @@ import threading
 from pathlib import Path
 from typing import NoReturn
 
-from harness.agent import syscalls
 from harness.deadline import Deadline, poll
+from harness.linux import syscalls
 
 HOWS = ("own_table", "no_leader", "no_leader_mapped", "sent", "sent_unaccepted", "registered")
 _SYS_EXIT, _SYS_IO_URING_SETUP, _SYS_IO_URING_REGISTER = 60, 425, 427

@@ -6,8 +6,8 @@ Each lane writes only its own words, each by one store; nobody ever waits withou
 import mmap
 from collections.abc import Callable
 
-from harness.agent import syscalls
 from harness.deadline import Deadline
+from harness.linux import syscalls
 from harness.model.units import PAGE
 
 STUCK = 140.0

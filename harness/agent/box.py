@@ -9,16 +9,17 @@ import signal
 import sys
 from dataclasses import replace
 
-from harness.agent import device, drops, mounts, probes, serve, syscalls, trace
-from harness.agent.channel import Channel, Closed
+from harness.agent import device, drops, serve, trace
 from harness.agent.cpu import Cpu
 from harness.agent.flushes import FlushTrace
 from harness.agent.marks import HostsMarks
 from harness.agent.medium import Medium
-from harness.agent.pmem import Pmem, read, without_write_cache, write
 from harness.agent.serve import Agent, Attached
 from harness.agent.witness import Traces
 from harness.errors import SetupError
+from harness.linux import mounts, probes, syscalls
+from harness.linux.channel import Channel, Closed
+from harness.linux.pmem import Pmem, read, without_write_cache, write
 from harness.model.frame import Message
 
 

@@ -2,9 +2,9 @@
 
 import ctypes
 
-from harness.agent import syscalls
 from harness.agent.stubs import CLFLUSH, CLFLUSHOPT, CLWB, LISTINGS
 from harness.errors import SetupError
+from harness.linux import syscalls
 
 _WORD, _SIZE, _POINTER = ctypes.c_uint64, ctypes.c_size_t, ctypes.c_void_p
 _ARGUMENTS: dict[str, tuple[type, ...]] = {

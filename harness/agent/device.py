@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from harness.agent import features, ioctls, mapper, pmem, syscalls
-from harness.agent.layout import LAYOUTS, Layout, Piece, build
-from harness.agent.pmem import Pmem, unbind
 from harness.deadline import now
 from harness.errors import InfraError
+from harness.linux import features, ioctls, mapper, pmem, syscalls
+from harness.linux.layout import LAYOUTS, Layout, Piece, build
+from harness.linux.pmem import Pmem, unbind
 from harness.model.frame import Message
 
 __all__ = ["ROOT", "attach", "detach", "mount", "root", "unbind"]

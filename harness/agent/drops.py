@@ -15,10 +15,11 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from harness.agent import btf, entries, probes, tracefs
+from harness.agent import entries
 from harness.agent.entries import Entries, Entry, Touch
-from harness.agent.probes import Probe
-from harness.agent.tracefs import Instance
+from harness.linux import btf, probes, tracefs
+from harness.linux.probes import Probe
+from harness.linux.tracefs import Instance
 from harness.model.traced import DROP_LIMIT, NAME_LIMIT, STACK_LIMIT
 from harness.model.units import PAGE
 

@@ -8,7 +8,7 @@ import errno
 import os
 from collections.abc import Iterable
 
-from harness.agent.mounts import FILLER, Place
+from harness.linux.mounts import FILLER, Place
 
 
 def evict(place: Place, names: Iterable[str]) -> None:

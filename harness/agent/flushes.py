@@ -13,11 +13,11 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from harness.agent import kcore, probes, syscalls, tracefs
 from harness.agent.medium import Medium, merged, whole_lines
-from harness.agent.probes import Probe, Profile
-from harness.agent.tracefs import Instance
 from harness.errors import SetupError
+from harness.linux import kcore, probes, syscalls, tracefs
+from harness.linux.probes import Probe, Profile
+from harness.linux.tracefs import Instance
 from harness.model.traced import RANGE_LIMIT, Range
 from harness.model.units import LINE, PAGE
 

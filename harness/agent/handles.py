@@ -4,10 +4,10 @@ import errno
 import os
 from dataclasses import dataclass, replace
 
-from harness.agent import syscalls
 from harness.agent.cpu import Cpu
 from harness.agent.levels import Levels
-from harness.agent.mounts import Place
+from harness.linux import syscalls
+from harness.linux.mounts import Place
 
 FOREVER = 1 << 62
 """The end of any file. Before they change its blocks ext4 and xfs unmap all of it, whatever the range: both call

@@ -4,14 +4,15 @@ import os
 import sys
 from typing import NoReturn
 
-from harness.agent import device, drops, features, levels, serve, syscalls, trace
-from harness.agent.channel import Port
+from harness.agent import device, drops, levels, serve, trace
 from harness.agent.cpu import Cpu
 from harness.agent.flushes import BUFFER_KB, FlushTrace
 from harness.agent.marks import Marks
 from harness.agent.witness import Traces
 from harness.deadline import Deadline, poll
 from harness.errors import SetupError
+from harness.linux import features, syscalls
+from harness.linux.channel import Port
 
 MOUNTS = (
     ("proc", "/proc"),

@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterator
 
 from harness.agent.blame import Blame
 from harness.agent.board import Board
-from harness.agent.channel import Channel
-from harness.agent.child import Child, ChildDied
 from harness.agent.cpu import Cpu
 from harness.agent.handles import FOREVER, Handles
 from harness.agent.lanes import Group, LaneDied, parts
 from harness.agent.levels import Levels
-from harness.agent.mounts import Place
 from harness.agent.perform import perform
 from harness.agent.trace import Fault, FaultTrace
 from harness.agent.witness import Witness
+from harness.linux.channel import Channel
+from harness.linux.child import Child, ChildDied
+from harness.linux.mounts import Place
 from harness.model import ops, wire
 from harness.model.observation import OpResult
 from harness.model.ops import Op

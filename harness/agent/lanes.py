@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 
 from harness.agent.blame import Blame, as_lane
 from harness.agent.board import STUCK, Board, Stopped, Watch
-from harness.agent.channel import Channel
-from harness.agent.child import Child, ChildDied
 from harness.agent.handles import Handles
 from harness.agent.levels import Unwatched
 from harness.agent.perform import perform
 from harness.deadline import Deadline, poll
 from harness.errors import InfraError
+from harness.linux.channel import Channel
+from harness.linux.child import Child, ChildDied
 from harness.model import ops, wire
 from harness.model.observation import OpResult
 from harness.model.ops import Op, Worker

@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.agent import ioctls, pmem
-from harness.agent.layout import Piece
+from harness.linux import ioctls, pmem
+from harness.linux.layout import Piece
 from harness.model.traced import RANGE_LIMIT, Range
 from harness.model.units import LINE
 

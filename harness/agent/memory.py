@@ -2,8 +2,8 @@
 
 import ctypes
 
-from harness.agent import syscalls
 from harness.agent.cpu import Cpu
+from harness.linux import syscalls
 from harness.model.contents import WORD, word
 from harness.model.observation import Stamp
 from harness.model.units import PAGE

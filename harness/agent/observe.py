@@ -10,13 +10,13 @@ import os
 import signal
 from collections.abc import Iterable, Iterator
 
-from harness.agent import ioctls, syscalls
-from harness.agent.channel import Channel
-from harness.agent.child import Child, ChildDied, Livelock
 from harness.agent.cpu import Cpu
 from harness.agent.memory import Memory, Scratch
-from harness.agent.mounts import FILLER
 from harness.errors import InfraError
+from harness.linux import ioctls, syscalls
+from harness.linux.channel import Channel
+from harness.linux.child import Child, ChildDied, Livelock
+from harness.linux.mounts import FILLER
 from harness.model import contents, wire
 from harness.model.checked import OFFSET_LIMIT
 from harness.model.observation import END, Allocation, Difference, Extent, FileView

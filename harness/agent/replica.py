@@ -9,10 +9,11 @@ import signal
 from functools import partial
 from typing import NoReturn
 
-from harness.agent import init, pmem, syscalls
-from harness.agent.channel import Port
+from harness.agent import init
 from harness.deadline import Deadline, DeadlineExpired, poll
 from harness.errors import DaxcheckError
+from harness.linux import pmem, syscalls
+from harness.linux.channel import Port
 from harness.model.frame import Message
 from harness.model.units import PMD
 

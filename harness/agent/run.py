@@ -5,18 +5,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
-from harness.agent import levels, syscalls
+from harness.agent import levels
 from harness.agent.blame import Blame
 from harness.agent.board import Board
-from harness.agent.channel import Channel
-from harness.agent.child import BUSY, Child, ChildDied, Livelock
 from harness.agent.cpu import Cpu
 from harness.agent.interpreter import Interpreter, LaneDied
 from harness.agent.marks import NO_MARKS, Marks
-from harness.agent.mounts import Place
 from harness.agent.observe import observe_all
 from harness.agent.trace import Fault
 from harness.agent.witness import Traces, Witness
+from harness.linux import syscalls
+from harness.linux.channel import Channel
+from harness.linux.child import BUSY, Child, ChildDied, Livelock
+from harness.linux.mounts import Place
 from harness.model import ops, wire
 from harness.model.frame import Message
 from harness.model.moment import Moment, Phase

@@ -10,17 +10,18 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from harness import __version__
-from harness.agent import device, evict, levels, medium, mounts, probes, run, shell, tracefs, translate
-from harness.agent.channel import Channel, Closed
-from harness.agent.child import Livelock
+from harness.agent import device, evict, levels, medium, run, shell, translate
 from harness.agent.cpu import Cpu
 from harness.agent.flushes import FlushTrace
 from harness.agent.marks import NO_MARKS, Marks
 from harness.agent.medium import Medium
-from harness.agent.mounts import Place
 from harness.agent.observe import observe_all
 from harness.agent.witness import Traces
 from harness.errors import ChannelError, InfraError, SetupError
+from harness.linux import mounts, probes, tracefs
+from harness.linux.channel import Channel, Closed
+from harness.linux.child import Livelock
+from harness.linux.mounts import Place
 from harness.model import program
 from harness.model.frame import Message
 from harness.model.moment import COMMANDS, Moment, Phase

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.agent.tracefs import PREFIX, Instance, overrun
+from harness.linux.tracefs import PREFIX, Instance, overrun
 from harness.model.units import PAGE, PMD
 
 EVENTS = ("dax_pmd_fault_done", "dax_pte_fault_done", "dax_insert_pfn_mkwrite")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from harness.agent import syscalls
+from harness.linux import syscalls
 from harness.model.observation import Segment
 from harness.model.ops import How
 

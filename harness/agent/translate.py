@@ -4,11 +4,11 @@ import os
 import struct
 from collections.abc import Iterator
 
-from harness.agent import syscalls
-from harness.agent.channel import Channel
-from harness.agent.child import Child
 from harness.agent.cpu import Cpu
 from harness.agent.memory import store
+from harness.linux import syscalls
+from harness.linux.channel import Channel
+from harness.linux.child import Child
 from harness.model.frame import Message
 from harness.model.units import LINE, PAGE, PMD
 

@@ -5,12 +5,12 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.agent import syscalls
 from harness.agent.drops import DropTrace
 from harness.agent.flushes import FlushTrace
 from harness.agent.handles import Handles
 from harness.agent.medium import Block, Medium, lines, merged
 from harness.agent.trace import FaultTrace
+from harness.linux import syscalls
 from harness.model import ops
 from harness.model.frame import Message
 from harness.model.ops import How, Op

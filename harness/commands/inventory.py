@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.agent.tracefs import TRACEFS
+from harness.linux.tracefs import TRACEFS
 from harness.target import permit
 from harness.target.discover import Idle, PmemDevice
 

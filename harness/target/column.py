@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from harness.agent.layout import LAYOUTS
 from harness.kernel.kernel import Kernel
+from harness.linux.layout import LAYOUTS
 from harness.model.device import Device
 from harness.model.engine import Engine
 from harness.model.units import PMD

@@ -77,7 +77,7 @@ class Frozen:
     def undo(self) -> str:
         """Nothing is done to a file system that is not daxcheck's own. Raises OSError, ValueError, DaxcheckError."""
         # Only here, since few runs freeze.
-        from harness.agent import thaw
+        from harness.linux import thaw
 
         path = _path(self.disk)
         try:
@@ -130,7 +130,7 @@ class Tracing:
     def undo(self) -> str:
         """Raises OSError, InfraError."""
         # Only here, since few runs trace; it knows the names.
-        from harness.agent import probes
+        from harness.linux import probes
 
         probes.remove_all()
         return "daxcheck's trace instances and probes are removed"

@@ -7,8 +7,8 @@ made so that a fresh file can be mapped by PMD entries.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.agent.layout import LAYOUTS
 from harness.errors import UsageError
+from harness.linux.layout import LAYOUTS
 
 Options = Mapping[tuple[str, str], str | None]
 """(flag, key) of mkfs -> value; "" for a key that has none, None for one that is not given."""

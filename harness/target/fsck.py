@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import IO
 
 from harness import hosttool
-from harness.agent.layout import Piece
 from harness.deadline import Deadline, DeadlineExpired
 from harness.errors import InfraError, SetupError
+from harness.linux.layout import Piece
 from harness.memfile import MemFile
 from harness.target.filesystem import FileSystem
 

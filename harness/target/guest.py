@@ -5,8 +5,8 @@ import dataclasses
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from harness.agent.layout import Piece
 from harness.kernel.kernel import Kernel
+from harness.linux.layout import Piece
 from harness.media import golden
 from harness.media.image import CrashImage
 from harness.memfile import MemFile

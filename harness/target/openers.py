@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.agent import syscalls
+from harness.linux import syscalls
 from harness.target import use
 from harness.target.use import Unseen, Use
 

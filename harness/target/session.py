@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from harness.agent.layout import Piece
 from harness.errors import ChannelError, GuestDied, GuestHang, InfraError, Refused, SetupError
+from harness.linux.layout import Piece
 from harness.model import traced, wire
 from harness.model.frame import Message
 from harness.model.moment import Moment, Phase

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.agent import syscalls
+from harness.linux import syscalls
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ import struct
 
 import pytest
 
-from harness.agent import btf
-from harness.agent.btf import Types
+from harness.linux import btf
+from harness.linux.btf import Types
 
 INT, STRUCT, UNION, FORWARD = 1, 4, 5, 7
 Member = tuple[str, int]

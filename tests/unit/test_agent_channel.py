@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.agent.channel import Channel, Closed, Port
-from harness.agent.child import Child, ChildDied
 from harness.errors import ChannelError, InfraError
+from harness.linux.channel import Channel, Closed, Port
+from harness.linux.child import Child, ChildDied
 from harness.model.frame import LIMIT, MAGIC, encode
 
 

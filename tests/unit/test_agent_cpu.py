@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.agent import memory, syscalls
+from harness.agent import memory
 from harness.agent.cpu import Cpu
 from harness.agent.memory import Scratch
 from harness.agent.stubs import CLFLUSH, CLFLUSHOPT, CLWB, LISTINGS, MARKER
+from harness.linux import syscalls
 from harness.model import contents
 from harness.model.contents import WORD, Buffer
 from harness.model.observation import Stamp

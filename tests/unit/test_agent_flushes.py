@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.agent import kcore, probes
 from harness.agent.flushes import COPY, HOST, PENDING_LIMIT, STORE, WRITE_BACK, Account, reach, unwatched
 from harness.agent.medium import Medium, lines, merged
-from harness.agent.probes import Profile
+from harness.linux import kcore, probes
+from harness.linux.probes import Profile
 from harness.model.traced import Range
 
 BASE = 0xFFFF_8E80_0000_0000

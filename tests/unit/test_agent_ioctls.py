@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.agent import ioctls, observe
+from harness.agent import observe
 from harness.agent.cpu import Cpu
+from harness.linux import ioctls
 from harness.model import wire
 from harness.model.units import PAGE
 from harness.model.validity import SIZE_LIMIT

@@ -10,8 +10,8 @@ from harness.agent import lanes, run
 from harness.agent.board import Board, Stopped
 from harness.agent.cpu import Cpu
 from harness.agent.lanes import Jitter
-from harness.agent.mounts import Place
 from harness.agent.witness import Traces
+from harness.linux.mounts import Place
 from harness.model import program, wire
 from harness.model.frame import Message
 from harness.model.observation import OpResult, Segment, Stamp

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.agent import evict, mounts
-from harness.agent.mounts import FILLER, Place
+from harness.agent import evict
+from harness.linux import mounts
+from harness.linux.mounts import FILLER, Place
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.agent import interpreter, observe, run, syscalls
+from harness.agent import interpreter, observe, run
 from harness.agent.cpu import Cpu
 from harness.agent.memory import Scratch
-from harness.agent.mounts import Place
 from harness.agent.witness import Traces
+from harness.linux import syscalls
+from harness.linux.mounts import Place
 from harness.model import ops, program, wire
 from harness.model.frame import Message
 from harness.model.observation import FileView, OpResult, Segment, Stamp, Zero

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from harness.agent import serve
-from harness.agent.channel import Channel, Closed
 from harness.agent.cpu import Cpu
 from harness.agent.witness import Traces
+from harness.linux.channel import Channel, Closed
 from harness.model.frame import Message
 
 

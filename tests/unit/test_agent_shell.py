@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from harness.agent import device, serve, shell
-from harness.agent.channel import Channel
 from harness.agent.cpu import Cpu
 from harness.agent.shell import CHUNK, Script
 from harness.agent.witness import Traces
 from harness.errors import InfraError
+from harness.linux.channel import Channel
 
 MIB = 1 << 20
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.agent import ioctls, levels, syscalls
+from harness.agent import levels
 from harness.agent.memory import Scratch
+from harness.linux import ioctls, syscalls
 from harness.model.units import PAGE, PMD
 
 ANONYMOUS = syscalls.MAP_PRIVATE | syscalls.MAP_ANONYMOUS

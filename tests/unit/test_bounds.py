@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from harness import progfile
-from harness.agent import child as child_module
 from harness.agent import run
-from harness.agent.channel import Channel as AgentChannel
-from harness.agent.child import Child, Livelock
 from harness.errors import GuestDied, GuestHang, UsageError
+from harness.linux import child as child_module
+from harness.linux.channel import Channel as AgentChannel
+from harness.linux.child import Child, Livelock
 from harness.media import log
 from harness.model import allocation, ops, oracle, verdict
 from harness.model.compare import Expected, compare

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from harness.agent import features, init
+from harness.agent import init
 from harness.errors import GuestDied, GuestHang, SetupError
+from harness.linux import features
 from harness.vm import diagnosis
 
 BANNER = "[    0.000000] Linux version 6.12.95 (someone@example.org) (gcc) #1 SMP\n"

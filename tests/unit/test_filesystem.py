@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.agent.layout import LAYOUTS
 from harness.errors import UsageError
+from harness.linux.layout import LAYOUTS
 from harness.target import filesystem
 from harness.target.filesystem import NoFormat
 

@@ -16,10 +16,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.agent.btf import Types
 from harness.errors import ChannelError, GuestDied, InfraError
 from harness.kernel import modinfo
 from harness.kernel.modinfo import BadModule
+from harness.linux.btf import Types
 from harness.media import log
 from harness.media.log import PersistLog, PersistLogError
 from harness.memfile import MemFile

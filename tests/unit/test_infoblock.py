@@ -1,10 +1,10 @@
-"""Laws of harness.agent.infoblock; that a kernel takes the block is shown in tests/vm/test_layouts.py."""
+"""Laws of harness.linux.infoblock; that a kernel takes the block is shown in tests/vm/test_layouts.py."""
 
 import struct
 
 import pytest
 
-from harness.agent import infoblock
+from harness.linux import infoblock
 from harness.model.units import PAGE, PMD
 
 UUID = "01234567-89ab-cdef-0123-456789abcdef"

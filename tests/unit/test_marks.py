@@ -7,8 +7,8 @@ import pytest
 from harness.agent import run
 from harness.agent.cpu import Cpu
 from harness.agent.marks import HostsMarks, Marks
-from harness.agent.mounts import Place
 from harness.agent.witness import Traces
+from harness.linux.mounts import Place
 from harness.model.frame import Message
 from harness.model.moment import Moment, Phase
 from harness.model.program import parse

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from harness.agent import ioctls, layout, mapper
 from harness.errors import ChannelError
+from harness.linux import ioctls, layout, mapper
 from harness.model.units import PAGE, PMD
 from harness.target import session
 

@@ -8,10 +8,10 @@ import pytest
 from harness.agent import run as agent
 from harness.agent import transfer
 from harness.agent.cpu import Cpu
-from harness.agent.mounts import Place
 from harness.agent.transfer import CutShort
 from harness.agent.witness import Traces
 from harness.errors import ChannelError
+from harness.linux.mounts import Place
 from harness.model import oracle, wire
 from harness.model.allowed import Known
 from harness.model.observation import OpResult, Segment, Stamp, Zero

@@ -2,7 +2,7 @@
 
 import os
 
-from harness.agent.tracefs import READ_LIMIT, Instance, overrun
+from harness.linux.tracefs import READ_LIMIT, Instance, overrun
 
 
 class Buffer(Instance):

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.agent import levels, run, syscalls, witness
+from harness.agent import levels, run, witness
 from harness.agent.cpu import Cpu
 from harness.agent.drops import Drop, DropTrace
 from harness.agent.flushes import FlushTrace, check_populate
 from harness.agent.handles import Handles
 from harness.agent.medium import Block, Medium
-from harness.agent.mounts import Place
 from harness.errors import SetupError
+from harness.linux import syscalls
+from harness.linux.mounts import Place
 from harness.model import ops
 from harness.model.frame import Message
 from harness.model.program import parse

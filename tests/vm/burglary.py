@@ -16,9 +16,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness.agent import layout, mapper, syscalls
 from harness.deadline import Deadline, poll
 from harness.errors import UsageError
+from harness.linux import layout, mapper, syscalls
 from harness.model.units import PAGE
 from harness.target import claim, permit, signature
 from tests import holders

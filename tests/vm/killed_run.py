@@ -9,8 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness.agent import probes, tracefs
 from harness.deadline import Deadline, DeadlineExpired, poll
+from harness.linux import probes, tracefs
 from harness.target import deedbook
 from harness.target.deeds import Erased, Tracing, WriteCache
 from tests.vm import burglary

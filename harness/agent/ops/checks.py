@@ -2,8 +2,8 @@
 
 from typing import assert_never
 
-from harness.agent import syscalls
 from harness.agent.handles import Handles
+from harness.linux import syscalls
 from harness.model import ops
 from harness.model.ops import CheckOp, Switch
 

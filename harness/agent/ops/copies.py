@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import assert_never
 
-from harness.agent import ioctls, memory, transfer
+from harness.agent import memory, transfer
 from harness.agent.handles import Handles, OpenFile
 from harness.agent.memory import Memory, Scratch
 from harness.agent.transfer import Moved
+from harness.linux import ioctls
 from harness.model import contents, ops
 from harness.model.ops import CopyOp, How
 

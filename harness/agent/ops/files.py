@@ -3,10 +3,11 @@
 import os
 from typing import assert_never
 
-from harness.agent import ioctls, memory, syscalls, transfer
+from harness.agent import memory, transfer
 from harness.agent.handles import Handles, OpenFile
 from harness.agent.memory import Memory, Scratch
 from harness.agent.transfer import Moved
+from harness.linux import ioctls, syscalls
 from harness.model import contents, ops
 from harness.model.ops import FileOp, Mode, Switch
 

@@ -3,9 +3,10 @@
 from dataclasses import replace
 from typing import assert_never
 
-from harness.agent import memory, syscalls
+from harness.agent import memory
 from harness.agent.handles import Handles, Mapped
 from harness.agent.memory import Memory
+from harness.linux import syscalls
 from harness.model import contents, ops
 from harness.model.observation import Segment
 from harness.model.ops import Access, Advice, MappingOp, Sharing

@@ -3,9 +3,9 @@
 import os
 from typing import assert_never
 
-from harness.agent import syscalls
 from harness.agent.handles import Handles
-from harness.agent.mounts import Directory
+from harness.linux import syscalls
+from harness.linux.mounts import Directory
 from harness.model import ops
 from harness.model.ops import MsyncFlag, SyncOp, Wait
 

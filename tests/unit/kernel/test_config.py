@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.agent import features
 from harness.errors import UsageError
 from harness.kernel import config, modules
 from harness.kernel.kernel import Kernel
+from harness.linux import features
 
 ROOT = Path(__file__).resolve().parents[3]
 FRAGMENT = (ROOT / "qemu/kernel.config").read_text()

@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.agent import tracefs
-from harness.agent.tracefs import TRACEFS
+from harness.linux import tracefs
+from harness.linux.tracefs import TRACEFS
 
 GROUP = "daxcheck"
 EVENTS = f"{TRACEFS}/kprobe_events"

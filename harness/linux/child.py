@@ -7,10 +7,10 @@ import signal
 from collections.abc import Callable
 from typing import Self
 
-from harness.agent import syscalls
-from harness.agent.channel import Channel, Closed
 from harness.deadline import Deadline, poll
 from harness.errors import InfraError
+from harness.linux import syscalls
+from harness.linux.channel import Channel, Closed
 from harness.model.frame import Message
 
 BURIAL = 60.0

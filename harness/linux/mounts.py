@@ -4,7 +4,7 @@ import errno
 import os
 from dataclasses import dataclass
 
-from harness.agent import ioctls, syscalls
+from harness.linux import ioctls, syscalls
 from harness.model.units import PAGE
 
 FILLER = ".filler"

@@ -10,7 +10,7 @@ import os
 import struct
 from dataclasses import dataclass
 
-from harness.agent import syscalls
+from harness.linux import syscalls
 
 PAGE_IS_PRESENT = 1 << 3
 PAGE_IS_PFNZERO = 1 << 5

@@ -6,10 +6,10 @@ device: no mount is to be seen, and nobody can have the device again. To mount t
 
 import errno
 
-from harness.agent import mounts, syscalls
-from harness.agent.channel import Channel
-from harness.agent.child import Child
-from harness.agent.mounts import Place
+from harness.linux import mounts, syscalls
+from harness.linux.channel import Channel
+from harness.linux.child import Child
+from harness.linux.mounts import Place
 
 
 def thaw(source: str, fs: str) -> bool:

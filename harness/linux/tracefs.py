@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from harness.agent import syscalls
+from harness.linux import syscalls
 
 TRACEFS = "/sys/kernel/tracing"
 PREFIX = "daxcheck"

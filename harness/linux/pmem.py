@@ -7,8 +7,8 @@ import errno
 import os
 from dataclasses import dataclass, replace
 
-from harness.agent import infoblock
 from harness.deadline import Deadline, poll
+from harness.linux import infoblock
 
 ND = "/sys/bus/nd"
 DRIVER = "nd_pmem"

@@ -10,8 +10,8 @@ import struct
 from ctypes import addressof, create_string_buffer
 from dataclasses import dataclass
 
-from harness.agent import mapper
-from harness.agent.pmem import Pmem
+from harness.linux import mapper
+from harness.linux.pmem import Pmem
 from harness.model.units import PAGE, PMD
 
 SECTOR = 512
