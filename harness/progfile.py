@@ -5,9 +5,9 @@ import stat
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.model import program as programs
-from harness.model.program import TEXT_LIMIT, Program
-from harness.model.worth import nothing_judged
+from harness.model.contract.worth import nothing_judged
+from harness.model.program import program as programs
+from harness.model.program.program import TEXT_LIMIT, Program
 
 SUFFIX = ".prog"
 LIMIT = 4 * TEXT_LIMIT

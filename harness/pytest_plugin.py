@@ -17,13 +17,13 @@ from harness import ending, progfile
 from harness.errors import DaxcheckError, UsageError
 from harness.kernel import cache
 from harness.kernel.kernel import Kernel
-from harness.model.device import find as find_device
-from harness.model.engine import Engine
-from harness.model.engine import find as find_engine
-from harness.model.program import Program
-from harness.model.program import format as format_program
-from harness.model.recorder import Recorder
-from harness.model.result import CellResult, Outcome
+from harness.model.judge.result import CellResult, Outcome
+from harness.model.program.program import Program
+from harness.model.program.program import format as format_program
+from harness.model.program.recorder import Recorder
+from harness.model.setting.engine import Engine
+from harness.model.setting.engine import find as find_engine
+from harness.model.setting.hardware import find as find_device
 from harness.options import RUN
 from harness.pytest_report import PREVIOUS, Faults, Reporter, attach, stop
 from harness.report import text

@@ -13,7 +13,7 @@ import pytest
 
 from harness import ending, trimming
 from harness.errors import EXIT_INFRA, EXIT_USAGE, DaxcheckError
-from harness.model.result import CellResult, Outcome
+from harness.model.judge.result import CellResult, Outcome
 from harness.plain import plain
 from harness.report import text
 from harness.report.journal import Journal

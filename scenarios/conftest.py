@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.model.recorder import File, Mapping, Recorder
+from harness.model.program.recorder import File, Mapping, Recorder
 from harness.model.units import PAGE, PMD
 
 pytest_plugins = ["harness.pytest_plugin"]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.model.ops import Entry, MsyncFlag, Plant, Worker
-from harness.model.recorder import Recorder
+from harness.model.program.ops import Entry, MsyncFlag, Plant, Worker
+from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
 
 WHOLE_DEVICE = 1 << 40

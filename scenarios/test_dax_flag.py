@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.model.ops import Entry, Switch
-from harness.model.recorder import File, Recorder
+from harness.model.program.ops import Entry, Switch
+from harness.model.program.recorder import File, Recorder
 from harness.model.units import PAGE, PMD
 
 pytestmark = pytest.mark.formats("inode")

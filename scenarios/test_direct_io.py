@@ -6,8 +6,8 @@ be tracked as a store of the program's own is.
 
 import pytest
 
-from harness.model.ops import Access, Entry, How
-from harness.model.recorder import File, Mapping, Recorder
+from harness.model.program.ops import Access, Entry, How
+from harness.model.program.recorder import File, Mapping, Recorder
 from harness.model.units import PAGE, PMD
 
 PIECE = 16 * PAGE

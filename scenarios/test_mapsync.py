@@ -6,8 +6,8 @@ The write fault must have made the blocks, and a size that covers them, durable 
 
 import pytest
 
-from harness.model.ops import Advice, Entry, Mode, Sharing
-from harness.model.recorder import File, Mapping, Recorder
+from harness.model.program.ops import Advice, Entry, Mode, Sharing
+from harness.model.program.recorder import File, Mapping, Recorder
 from harness.model.units import PAGE, PMD
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.model.ops import Advice, Entry, Signal
-from harness.model.recorder import File, Mapping, Recorder
+from harness.model.program.ops import Advice, Entry, Signal
+from harness.model.program.recorder import File, Mapping, Recorder
 from harness.model.units import PAGE, PMD
 
 BAD = 16 * PAGE

@@ -6,8 +6,8 @@ entry that goes without a flush takes the memory of the other 511 with it (kerne
 
 import pytest
 
-from harness.model.ops import Entry, Worker
-from harness.model.recorder import File, Mapping, Recorder
+from harness.model.program.ops import Entry, Worker
+from harness.model.program.recorder import File, Mapping, Recorder
 from harness.model.units import PAGE, PMD
 
 

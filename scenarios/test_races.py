@@ -6,8 +6,8 @@ lanes have ended, and be durable after the next sync, however the lanes met.
 
 import pytest
 
-from harness.model.ops import Advice, Entry, Mode, Worker
-from harness.model.recorder import File, Mapping, Recorder
+from harness.model.program.ops import Advice, Entry, Mode, Worker
+from harness.model.program.recorder import File, Mapping, Recorder
 from harness.model.units import PAGE, PMD
 
 

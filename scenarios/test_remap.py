@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.model.ops import Access, Advice, Entry, Sharing, Signal
-from harness.model.recorder import File, Mapping, Recorder
+from harness.model.program.ops import Access, Advice, Entry, Sharing, Signal
+from harness.model.program.recorder import File, Mapping, Recorder
 from harness.model.units import PAGE, PMD
 
 

@@ -5,8 +5,8 @@ Entries are keyed by offset, so all from the shifted offset on must be flushed b
 
 import pytest
 
-from harness.model.ops import Entry
-from harness.model.recorder import File, Mapping, Recorder
+from harness.model.program.ops import Entry
+from harness.model.program.recorder import File, Mapping, Recorder
 from harness.model.units import PAGE, PMD
 
 

@@ -6,8 +6,8 @@ before (Linux 4.13 to 5.9, kernel commits a1cd6c2ae47e and a82eee742452).
 
 import pytest
 
-from harness.model.ops import Entry, How
-from harness.model.recorder import File, Recorder
+from harness.model.program.ops import Entry, How
+from harness.model.program.recorder import File, Recorder
 from harness.model.units import LINE, PAGE, PMD
 
 APART = 3 * LINE

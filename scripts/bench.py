@@ -8,8 +8,8 @@ from functools import partial
 from harness.deadline import now
 from harness.media.log import PersistLog, log_bytes
 from harness.memfile import MemFile
-from harness.model.program import Program
-from harness.model.recorder import Recorder
+from harness.model.program.program import Program
+from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
 from harness.target import filesystem, lab
 from harness.target.cell import judge_cell

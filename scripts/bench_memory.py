@@ -22,8 +22,8 @@ from harness.agent.memory import Memory
 from harness.deadline import now
 from harness.linux import syscalls
 from harness.memfile import MemFile
-from harness.model import contents
-from harness.model.observation import Segment, Stamp, Zero
+from harness.model.wire import stamps
+from harness.model.wire.observation import Segment, Stamp, Zero
 
 MIB = 1 << 20
 SIZES = (2 * MIB, 64 * MIB, 256 * MIB)
@@ -104,7 +104,7 @@ def contests(cpu: Cpu, pair: Buffers) -> Iterator[Contest]:
 
     def verify(source: Stamp | Zero) -> Callable[[], object]:
         def decode() -> None:
-            found, _ = contents.decode(Memory(cpu, pair.left, 0), 0, size)
+            found, _ = stamps.decode(Memory(cpu, pair.left, 0), 0, size)
             assert found == (Segment(0, size, source),), "the buffer does not hold what was stored"
 
         return decode

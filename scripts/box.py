@@ -5,7 +5,7 @@ import dataclasses
 import sys
 
 from harness.errors import DaxcheckError
-from harness.model.device import Device
+from harness.model.setting.hardware import Device
 from harness.target import lab
 from harness.target.replica import COMMAND, HARDWARE, Replica
 from harness.vm.machine import find_qemu

@@ -5,7 +5,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from harness.model.result import CellResult, Outcome
+from harness.model.judge.result import CellResult, Outcome
 from harness.plain import plain
 
 Cell = tuple[str, str, str, str]

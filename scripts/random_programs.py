@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.model.filestate import page_ceil, page_floor
-from harness.model.ops import How, Mode, Sharing
-from harness.model.program import Program, ProgramError, format, parse
-from harness.model.recorder import File, Mapping, Recorder
+from harness.model.contract.filestate import page_ceil, page_floor
+from harness.model.program.ops import How, Mode, Sharing
+from harness.model.program.program import Program, ProgramError, format, parse
+from harness.model.program.recorder import File, Mapping, Recorder
 from harness.model.units import LINE, PAGE, PMD
 
 SIZES = (5000, PAGE, 9192, 4 * PAGE, 16 * PAGE, PMD, PMD + 5000, 2 * PMD, 4 * PMD)

@@ -20,7 +20,7 @@ from harness.errors import SetupError
 from harness.linux import mounts, probes, syscalls
 from harness.linux.channel import Channel, Closed
 from harness.linux.pmem import Pmem, read, without_write_cache, write
-from harness.model.frame import Message
+from harness.model.wire.frame import Message
 
 
 class BoxAgent(Agent):

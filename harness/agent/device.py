@@ -14,7 +14,7 @@ from harness.errors import InfraError
 from harness.linux import features, ioctls, mapper, pmem, syscalls
 from harness.linux.layout import LAYOUTS, Layout, Piece, build
 from harness.linux.pmem import Pmem, unbind
-from harness.model.frame import Message
+from harness.model.wire.frame import Message
 
 __all__ = ["ROOT", "attach", "detach", "mount", "root", "unbind"]
 

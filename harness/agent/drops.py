@@ -20,8 +20,8 @@ from harness.agent.entries import Entries, Entry, Touch
 from harness.linux import btf, probes, tracefs
 from harness.linux.probes import Probe
 from harness.linux.tracefs import Instance
-from harness.model.traced import DROP_LIMIT, NAME_LIMIT, STACK_LIMIT
 from harness.model.units import PAGE
+from harness.model.wire.traced import DROP_LIMIT, NAME_LIMIT, STACK_LIMIT
 
 INSTANCE = f"{tracefs.PREFIX}_drops"
 BUFFER_KB = 2048

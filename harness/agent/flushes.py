@@ -18,8 +18,8 @@ from harness.errors import SetupError
 from harness.linux import kcore, probes, syscalls, tracefs
 from harness.linux.probes import Probe, Profile
 from harness.linux.tracefs import Instance
-from harness.model.traced import RANGE_LIMIT, Range
 from harness.model.units import LINE, PAGE
+from harness.model.wire.traced import RANGE_LIMIT, Range
 
 INSTANCE = f"{tracefs.PREFIX}_flushes"
 BUFFER_KB = 1024

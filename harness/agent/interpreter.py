@@ -18,10 +18,11 @@ from harness.agent.witness import Witness
 from harness.linux.channel import Channel
 from harness.linux.child import Child, ChildDied
 from harness.linux.mounts import Place
-from harness.model import ops, wire
-from harness.model.observation import OpResult
-from harness.model.ops import Op
-from harness.model.program import Program
+from harness.model.program import ops
+from harness.model.program.ops import Op
+from harness.model.program.program import Program
+from harness.model.wire import wire
+from harness.model.wire.observation import OpResult
 
 __all__ = ["Interpreter", "LaneDied"]
 

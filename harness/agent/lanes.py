@@ -20,9 +20,10 @@ from harness.deadline import Deadline, poll
 from harness.errors import InfraError
 from harness.linux.channel import Channel
 from harness.linux.child import Child, ChildDied
-from harness.model import ops, wire
-from harness.model.observation import OpResult
-from harness.model.ops import Op, Worker
+from harness.model.program import ops
+from harness.model.program.ops import Op, Worker
+from harness.model.wire import wire
+from harness.model.wire.observation import OpResult
 
 LEAVE = 20.0
 """Seconds for the threads of lanes to end once they are told to; one that hangs in the kernel never does."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from harness.agent.trace import Fault
 from harness.linux import ioctls
-from harness.model.ops import Entry
+from harness.model.program.ops import Entry
 from harness.model.units import PAGE, PMD
 
 SIZES = {Entry.PTE: PAGE, Entry.PMD: PMD}

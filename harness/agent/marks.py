@@ -3,7 +3,7 @@
 import contextlib
 import os
 
-from harness.model.moment import Moment, mark
+from harness.model.wire.moment import Moment, mark
 
 KMSG = "/dev/kmsg"
 RATE = "/proc/sys/kernel/printk_devkmsg"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from harness.linux import ioctls, pmem
 from harness.linux.layout import Piece
-from harness.model.traced import RANGE_LIMIT, Range
 from harness.model.units import LINE
+from harness.model.wire.traced import RANGE_LIMIT, Range
 
 _NOWHERE = 0x2 | 0x4 | 0x8 | 0x100 | 0x200
 """FIEMAP_EXTENT_ UNKNOWN, DELALLOC, ENCODED, NOT_ALIGNED, DATA_INLINE: the physical offset means nothing to us."""

@@ -4,9 +4,9 @@ import ctypes
 
 from harness.agent.cpu import Cpu
 from harness.linux import syscalls
-from harness.model.contents import WORD, word
-from harness.model.observation import Stamp
 from harness.model.units import PAGE
+from harness.model.wire.observation import Stamp
+from harness.model.wire.stamps import WORD, word
 
 _REPEAT = 0x0101010101010101
 

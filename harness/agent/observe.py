@@ -17,11 +17,11 @@ from harness.linux import ioctls, syscalls
 from harness.linux.channel import Channel
 from harness.linux.child import Child, ChildDied, Livelock
 from harness.linux.mounts import FILLER
-from harness.model import contents, wire
-from harness.model.checked import OFFSET_LIMIT
-from harness.model.observation import END, Allocation, Difference, Extent, FileView
+from harness.model.program.validity import SIZE_LIMIT
 from harness.model.units import LINE, PAGE, PMD
-from harness.model.validity import SIZE_LIMIT
+from harness.model.wire import stamps, wire
+from harness.model.wire.checked import OFFSET_LIMIT
+from harness.model.wire.observation import END, Allocation, Difference, Extent, FileView
 
 DIFFERENCE_LIMIT = 256
 """Differences told of one view of one file."""
@@ -91,7 +91,7 @@ def view(cpu: Cpu, root: str, path: str) -> FileView:
             return _unread(root, path, f"its size is over {SIZE_LIMIT}, which no program reaches")
         address = syscalls.mmap_aligned(size, syscalls.PROT_READ, syscalls.MAP_SHARED, fd, 0, PMD)
         mapped = Memory(cpu, address, 0)
-        segments, truncated = contents.decode(mapped, 0, size)
+        segments, truncated = stamps.decode(mapped, 0, size)
         differences = list(_past_end(mapped, size))
         differences += _compare(cpu, "read", fd, address, size)
         direct = os.open(full, os.O_RDONLY | os.O_DIRECT | os.O_NOATIME | os.O_CLOEXEC)
@@ -156,7 +156,7 @@ def _past_end(mapped: Memory, size: int) -> Iterator[Difference]:
     """mmap(2): the bytes of the last page beyond the end of the file are zeroed when it is mapped."""
     end = -(-size // PAGE) * PAGE
     if any(mapped.read(size, end)):
-        for segment in contents.decode(mapped, size, end)[0]:
+        for segment in stamps.decode(mapped, size, end)[0]:
             yield Difference("eof", segment.start, segment.end, segment.source)
 
 
@@ -169,7 +169,7 @@ def _compare(cpu: Cpu, name: str, fd: int, address: int, size: int) -> list[Diff
             _read(name, fd, scratch.address, start, end)
             seen = Memory(cpu, scratch.address, start)
             for low, high in _differing(scratch.address - start, address, start, end):
-                for segment in contents.decode(seen, low, high)[0]:
+                for segment in stamps.decode(seen, low, high)[0]:
                     found.append(Difference(name, segment.start, segment.end, segment.source))
                 if len(found) >= DIFFERENCE_LIMIT:
                     return found[:DIFFERENCE_LIMIT]

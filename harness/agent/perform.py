@@ -6,9 +6,9 @@ from typing import assert_never
 from harness.agent.handles import Handles
 from harness.agent.ops import checks, copies, files, mappings, syncs, system
 from harness.agent.transfer import CutShort
-from harness.model import ops
-from harness.model.observation import OpResult
-from harness.model.ops import Op
+from harness.model.program import ops
+from harness.model.program.ops import Op
+from harness.model.wire.observation import OpResult
 
 
 def perform(handles: Handles, index: int, op: Op) -> OpResult:

@@ -14,8 +14,8 @@ from harness.deadline import Deadline, DeadlineExpired, poll
 from harness.errors import DaxcheckError
 from harness.linux import pmem, syscalls
 from harness.linux.channel import Port
-from harness.model.frame import Message
 from harness.model.units import PMD
+from harness.model.wire.frame import Message
 
 TAG = "daxcheck"
 """The mount tag of the share (harness/vm/machine.py)."""

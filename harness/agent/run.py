@@ -18,12 +18,13 @@ from harness.linux import syscalls
 from harness.linux.channel import Channel
 from harness.linux.child import BUSY, Child, ChildDied, Livelock
 from harness.linux.mounts import Place
-from harness.model import ops, wire
-from harness.model.frame import Message
-from harness.model.moment import Moment, Phase
-from harness.model.program import Program, describe
-from harness.model.sections import LANE_LIMIT
+from harness.model.program import ops
+from harness.model.program.program import Program, describe
+from harness.model.program.sections import LANE_LIMIT
 from harness.model.units import PMD
+from harness.model.wire import wire
+from harness.model.wire.frame import Message
+from harness.model.wire.moment import Moment, Phase
 
 FAULT_LIMIT = 2000
 """Entries of the fault summary."""

@@ -22,12 +22,12 @@ from harness.linux import mounts, probes, tracefs
 from harness.linux.channel import Channel, Closed
 from harness.linux.child import Livelock
 from harness.linux.mounts import Place
-from harness.model import program
-from harness.model.frame import Message
-from harness.model.moment import COMMANDS, Moment, Phase
-from harness.model.ops import Plant, Planted
-from harness.model.program import Program
-from harness.model.traced import Range
+from harness.model.program import program
+from harness.model.program.ops import Plant, Planted
+from harness.model.program.program import Program
+from harness.model.wire.frame import Message
+from harness.model.wire.moment import COMMANDS, Moment, Phase
+from harness.model.wire.traced import Range
 
 
 @dataclass(frozen=True, slots=True)

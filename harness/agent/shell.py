@@ -11,7 +11,7 @@ import sys
 import termios
 from typing import NoReturn
 
-from harness.model.frame import Message
+from harness.model.wire.frame import Message
 
 TTY = "/dev/ttyS0"
 SHELL = "/bin/sh"

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from harness.linux import syscalls
-from harness.model.observation import Segment
-from harness.model.ops import How
+from harness.model.program.ops import How
+from harness.model.wire.observation import Segment
 
 _SYNCING = {How.DSYNC: syscalls.RWF_DSYNC, How.SYNC: syscalls.RWF_SYNC}
 

@@ -9,8 +9,8 @@ from harness.agent.memory import store
 from harness.linux import syscalls
 from harness.linux.channel import Channel
 from harness.linux.child import Child
-from harness.model.frame import Message
 from harness.model.units import LINE, PAGE, PMD
+from harness.model.wire.frame import Message
 
 PAGE_LIMIT = 1 << 16
 BEGIN, END = 1 << 32, (1 << 32) + 1

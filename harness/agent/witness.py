@@ -11,11 +11,11 @@ from harness.agent.handles import Handles
 from harness.agent.medium import Block, Medium, lines, merged
 from harness.agent.trace import FaultTrace
 from harness.linux import syscalls
-from harness.model import ops
-from harness.model.frame import Message
-from harness.model.ops import How, Op
-from harness.model.traced import DROP_LIMIT, LOST_LIMIT, PLACED_LIMIT, Range
+from harness.model.program import ops
+from harness.model.program.ops import How, Op
 from harness.model.units import PAGE
+from harness.model.wire.frame import Message
+from harness.model.wire.traced import DROP_LIMIT, LOST_LIMIT, PLACED_LIMIT, Range
 
 _STORES = (ops.Store, ops.ReadInto, ops.DirectStore)
 """Ops that store through a mapping."""

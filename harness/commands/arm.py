@@ -36,13 +36,14 @@ from harness.commands.suite import SCENARIOS
 from harness.deadline import Deadline, DeadlineExpired, poll
 from harness.errors import InfraError, Refused, UsageError
 from harness.kernel.kernel import Kernel
-from harness.model import device as devices
-from harness.model import ops, oracle
-from harness.model.device import TRAITS
-from harness.model.engine import Engine
-from harness.model.refusal import judge_refusals
-from harness.model.result import Outcome
-from harness.model.worth import NO_CUT, nothing_judged
+from harness.model.contract import oracle
+from harness.model.contract.worth import NO_CUT, nothing_judged
+from harness.model.judge.refusal import judge_refusals
+from harness.model.judge.result import Outcome
+from harness.model.program import ops
+from harness.model.setting import hardware as devices
+from harness.model.setting.engine import Engine
+from harness.model.setting.hardware import TRAITS
 from harness.target import armed, dimms, discover, dossier, filesystem, permit, refuge
 from harness.target.base import Execution
 from harness.target.cell import unfit

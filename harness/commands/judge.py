@@ -14,8 +14,8 @@ from pathlib import Path
 from harness import ending
 from harness.errors import EXIT_CLEAN, EXIT_INFRA, EXIT_VIOLATION, UsageError
 from harness.memfile import MemFile
-from harness.model.engine import Engine
-from harness.model.result import CellResult, Outcome
+from harness.model.judge.result import CellResult, Outcome
+from harness.model.setting.engine import Engine
 from harness.report import text
 from harness.report.journal import Journal
 from harness.target import armed, dimms, discover, dossier, filesystem, permit

@@ -4,11 +4,11 @@ import dataclasses
 import inspect
 from enum import StrEnum
 
-from harness.model.program import HEADER, VERBS, usage
+from harness.model.program.program import HEADER, VERBS, usage
 
 
 def main() -> int:
-    """Print how each op is written and what it does, in the groups of harness.model.ops."""
+    """Print how each op is written and what it does, in the groups of harness.model.program.ops."""
     print(f"A .prog file begins with the line {HEADER!r}. One op per line; sizes as 4096, 4K, 2M; # starts a comment.")
     group = ""
     for verb, kind in VERBS.items():

@@ -8,8 +8,8 @@ import pytest
 from harness import progfile
 from harness.commands.suite import settings
 from harness.errors import UsageError
-from harness.model.program import Program
-from harness.model.recorder import Recorder
+from harness.model.program.program import Program
+from harness.model.program.recorder import Recorder
 from harness.report import text
 from harness.target.column import Wanted
 

@@ -16,8 +16,8 @@ from harness.deadline import Deadline
 from harness.errors import EXIT_CLEAN, ChannelError, UsageError
 from harness.kernel import config
 from harness.memfile import MemFile
-from harness.model.device import find as find_device
-from harness.model.frame import Message
+from harness.model.setting.hardware import find as find_device
+from harness.model.wire.frame import Message
 from harness.plain import plain
 from harness.target import filesystem, lab, provision
 from harness.target.session import Session

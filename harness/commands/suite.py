@@ -9,7 +9,7 @@ import pytest
 
 from harness import ending, progfile, pytest_report, shipped
 from harness.errors import EXIT_CLEAN, EXIT_INFRA, EXIT_USAGE, EXIT_VIOLATION, UsageError
-from harness.model.result import Outcome
+from harness.model.judge.result import Outcome
 from harness.options import RUN
 
 SCENARIOS = shipped.place("scenarios")

@@ -7,8 +7,8 @@ import os
 import select
 
 from harness.errors import ChannelError
-from harness.model import frame
-from harness.model.frame import Message
+from harness.model.wire import frame
+from harness.model.wire.frame import Message
 
 _CHUNK = 64 * 1024
 

@@ -11,7 +11,7 @@ from harness.deadline import Deadline, poll
 from harness.errors import InfraError
 from harness.linux import syscalls
 from harness.linux.channel import Channel, Closed
-from harness.model.frame import Message
+from harness.model.wire.frame import Message
 
 BURIAL = 60.0
 """Seconds for what a child left behind to end once it is killed."""

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from harness.errors import InfraError
 from harness.memfile import MemFile
-from harness.model.traced import Flushed
 from harness.model.units import LINE
+from harness.model.wire.traced import Flushed
 
 Bytes = npt.NDArray[np.uint8]
 LIMIT = 1 << 30

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from harness import place
 from harness.errors import UsageError
-from harness.model.device import Device
-from harness.model.engine import Engine
-from harness.model.result import CellResult, Outcome
+from harness.model.judge.result import CellResult, Outcome
+from harness.model.setting.engine import Engine
+from harness.model.setting.hardware import Device
 from harness.plain import plain_lines
 
 CONSOLE_LIMIT = 1 << 20

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from harness.model.device import Device
-from harness.model.engine import Engine
-from harness.model.result import CellResult, Outcome
-from harness.model.violation import LOSSES, Kind, Violation, culprits, without_stack
+from harness.model.judge.result import CellResult, Outcome
+from harness.model.judge.violation import LOSSES, Kind, Violation, culprits, without_stack
+from harness.model.setting.engine import Engine
+from harness.model.setting.hardware import Device
 from harness.plain import plain
 
 _SIGN = {

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness.media.image import CrashImage
-from harness.model.device import Device
-from harness.model.engine import Engine
-from harness.model.observation import FileView
-from harness.model.ops import Plant
-from harness.model.program import Program
+from harness.model.program.ops import Plant
+from harness.model.program.program import Program
+from harness.model.setting.engine import Engine
+from harness.model.setting.hardware import Device
+from harness.model.wire.observation import FileView
 from harness.target.filesystem import FileSystem
 from harness.target.session import Attached, Ran
 from harness.target.timing import Split

@@ -14,8 +14,8 @@ from typing import Any, Self
 import harness
 from harness.errors import InfraError
 from harness.memfile import MemFile
-from harness.model.frame import Message
-from harness.model.moment import COMMANDS, Moment, mark
+from harness.model.wire.frame import Message
+from harness.model.wire.moment import COMMANDS, Moment, mark
 from harness.target.claim import Claim
 from harness.target.discover import Kind, PmemDevice
 from harness.vm.caller import ANSWER, Caller, OnEvent

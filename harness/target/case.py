@@ -4,17 +4,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from harness.media.image import CrashImage
-from harness.model import coverage, culprit, ops, verdict
-from harness.model.checked import OFFSET_LIMIT
-from harness.model.device import TRAITS, metadata_at_stake
-from harness.model.engine import Engine
-from harness.model.moment import Moment, Phase
-from harness.model.naming import Naming
-from harness.model.program import Expect, Program
-from harness.model.state import State
-from harness.model.traced import Range, Traced
-from harness.model.verdict import LIVE, Judgement
-from harness.model.violation import Kind, Violation
+from harness.model.contract.state import State
+from harness.model.judge import coverage, culprit, verdict
+from harness.model.judge.naming import Naming
+from harness.model.judge.verdict import LIVE, Judgement
+from harness.model.judge.violation import Kind, Violation
+from harness.model.program import ops
+from harness.model.program.program import Expect, Program
+from harness.model.setting.engine import Engine
+from harness.model.setting.hardware import TRAITS, metadata_at_stake
+from harness.model.wire.checked import OFFSET_LIMIT
+from harness.model.wire.moment import Moment, Phase
+from harness.model.wire.traced import Range, Traced
 from harness.target.base import Cut, Recovery, Target
 from harness.target.filesystem import FileSystem
 from harness.target.session import Ran

@@ -4,18 +4,19 @@ from dataclasses import dataclass, replace
 
 from harness.deadline import now
 from harness.errors import DaxcheckError, InfraError
-from harness.model import device, oracle
-from harness.model.engine import Engine
-from harness.model.naming import Naming
-from harness.model.ops import Entry, ExpectDax, ExpectMapped, Plant, Switch
-from harness.model.program import Program, describe
-from harness.model.program import format as format_program
-from harness.model.refusal import Refusals, judge_death, judge_refusals
-from harness.model.result import CellResult, Outcome, decide
-from harness.model.state import NOTHING, State
-from harness.model.verdict import LIVE, Judgement
-from harness.model.violation import Kind, Violation
-from harness.model.worth import NO_CUT
+from harness.model.contract import oracle
+from harness.model.contract.state import NOTHING, State
+from harness.model.contract.worth import NO_CUT
+from harness.model.judge.naming import Naming
+from harness.model.judge.refusal import Refusals, judge_death, judge_refusals
+from harness.model.judge.result import CellResult, Outcome, decide
+from harness.model.judge.verdict import LIVE, Judgement
+from harness.model.judge.violation import Kind, Violation
+from harness.model.program.ops import Entry, ExpectDax, ExpectMapped, Plant, Switch
+from harness.model.program.program import Program, describe
+from harness.model.program.program import format as format_program
+from harness.model.setting import hardware
+from harness.model.setting.engine import Engine
 from harness.target.base import Execution, Target
 from harness.target.case import Case, kernel_violations
 from harness.target.filesystem import FileSystem
@@ -69,9 +70,9 @@ def judge_cell(target: Target, scenario: str, program: Program, system: FileSyst
 
 
 def _run(target: Target, program: Program, system: FileSystem, split: Split, blank: CellResult) -> Judged:
-    domain = device.TRAITS[target.device].domain
+    domain = hardware.TRAITS[target.device].domain
     foreseen = oracle.run(program, domain=domain) or (NOTHING,)
-    spared = target.spared(program) or device.spared(program, foreseen[-1], target.device)
+    spared = target.spared(program) or hardware.spared(program, foreseen[-1], target.device)
     if Plant.NO_FENCE in faults(program) and target.engine is not Engine.PLUGIN:
         spared = spared or NO_FENCES
     if spared:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from harness.kernel.kernel import Kernel
 from harness.linux.layout import LAYOUTS
-from harness.model.device import Device
-from harness.model.engine import Engine
+from harness.model.setting.engine import Engine
+from harness.model.setting.hardware import Device
 from harness.model.units import PMD
 from harness.target import filesystem
 from harness.target.filesystem import FileSystem, NoFormat

@@ -17,16 +17,16 @@ from pathlib import Path
 from harness import place
 from harness.errors import InfraError, UsageError
 from harness.memfile import MemFile
-from harness.model import checked, traced, wire
-from harness.model import moment as moments
-from harness.model.device import Device
-from harness.model.frame import LIMIT as ANSWER_LIMIT
-from harness.model.moment import Moment
-from harness.model.observation import OpResult
-from harness.model.program import TEXT_LIMIT as PROGRAM_LIMIT
-from harness.model.program import Program, ProgramError, parse
-from harness.model.program import format as format_program
-from harness.model.traced import NOTHING_TRACED, OP_LIMIT, Traced
+from harness.model.program.program import TEXT_LIMIT as PROGRAM_LIMIT
+from harness.model.program.program import Program, ProgramError, parse
+from harness.model.program.program import format as format_program
+from harness.model.setting.hardware import Device
+from harness.model.wire import checked, traced, wire
+from harness.model.wire import moment as moments
+from harness.model.wire.frame import LIMIT as ANSWER_LIMIT
+from harness.model.wire.moment import Moment
+from harness.model.wire.observation import OpResult
+from harness.model.wire.traced import NOTHING_TRACED, OP_LIMIT, Traced
 from harness.target.dimms import COUNT_LIMIT
 from harness.target.discover import PROC
 from harness.vm.console import Complaint, Trouble

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from harness.media.flushes import FlushLog, Live, LiveFile
 from harness.memfile import MemFile
-from harness.model.device import TRAITS
-from harness.model.engine import Engine
-from harness.model.program import Program
-from harness.model.traced import Flushed
+from harness.model.program.program import Program
+from harness.model.setting.engine import Engine
+from harness.model.setting.hardware import TRAITS
+from harness.model.wire.traced import Flushed
 from harness.target.base import Cut
 from harness.target.cut import FlushedCut, Uncut
 from harness.target.session import Flushes

@@ -10,10 +10,10 @@ from harness.linux.layout import Piece
 from harness.media import golden
 from harness.media.image import CrashImage
 from harness.memfile import MemFile
-from harness.model.device import Device, claimed, unlike
-from harness.model.engine import Engine
-from harness.model.ops import Plant
-from harness.model.program import Program
+from harness.model.program.ops import Plant
+from harness.model.program.program import Program
+from harness.model.setting.engine import Engine
+from harness.model.setting.hardware import Device, claimed, unlike
 from harness.target import fsck, steps
 from harness.target.base import Execution, OnCut, Recovery, Say
 from harness.target.filesystem import FileSystem

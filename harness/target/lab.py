@@ -11,10 +11,10 @@ from typing import Protocol
 from harness.errors import DaxcheckError, Refused
 from harness.kernel import cache, config, source
 from harness.kernel.kernel import Kernel
-from harness.model.device import Device
-from harness.model.engine import Engine
-from harness.model.program import Program
-from harness.model.result import Outcome
+from harness.model.judge.result import Outcome
+from harness.model.program.program import Program
+from harness.model.setting.engine import Engine
+from harness.model.setting.hardware import Device
 from harness.target import provision
 from harness.target.base import Say
 from harness.target.cell import Judged, judge_cell, unjudged

@@ -15,11 +15,11 @@ from harness.errors import InfraError, SetupError, UsageError
 from harness.media.flushes import FlushLog
 from harness.media.image import CrashImage
 from harness.memfile import MemFile
-from harness.model import ops
-from harness.model.device import TRAITS, Device
-from harness.model.engine import Engine
-from harness.model.ops import Advice, Plant
-from harness.model.program import Program
+from harness.model.program import ops
+from harness.model.program.ops import Advice, Plant
+from harness.model.program.program import Program
+from harness.model.setting.engine import Engine
+from harness.model.setting.hardware import TRAITS, Device
 from harness.target import deedbook, fsck, mkfs, signature, steps
 from harness.target.base import Execution, Recovery, Say
 from harness.target.boxagent import BoxAgent

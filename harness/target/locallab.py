@@ -8,9 +8,9 @@ from pathlib import Path
 
 from harness.errors import Refused
 from harness.kernel.kernel import Kernel
-from harness.model.engine import Engine
-from harness.model.program import Program
-from harness.model.result import Outcome
+from harness.model.judge.result import Outcome
+from harness.model.program.program import Program
+from harness.model.setting.engine import Engine
 from harness.target.base import Say
 from harness.target.cell import Judged, judge_cell, unjudged
 from harness.target.column import Column, Wanted, columns

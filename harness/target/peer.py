@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from harness.errors import GuestDied, GuestHang, InfraError
-from harness.model.frame import Message
-from harness.model.moment import Moment
+from harness.model.wire.frame import Message
+from harness.model.wire.moment import Moment
 from harness.vm.caller import ANSWER, AgentError
 from harness.vm.console import Complaint
 

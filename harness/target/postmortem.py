@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable, Iterator
 from harness.errors import SetupError
 from harness.media.image import CrashImage
 from harness.memfile import MemFile
-from harness.model import ops
-from harness.model.device import Device
-from harness.model.engine import Engine
-from harness.model.ops import Plant
-from harness.model.program import Program
+from harness.model.program import ops
+from harness.model.program.ops import Plant
+from harness.model.program.program import Program
+from harness.model.setting.engine import Engine
+from harness.model.setting.hardware import Device
 from harness.target.base import Execution, Recovery
 from harness.target.dossier import Dossier
 from harness.target.filesystem import FileSystem

@@ -19,7 +19,7 @@ from harness.kernel.kernel import Kernel
 from harness.media.image import persisted
 from harness.media.log import PersistLog, log_bytes
 from harness.memfile import MemFile
-from harness.model.device import TRAITS, Device
+from harness.model.setting.hardware import TRAITS, Device
 from harness.vm import diagnosis, initramfs, plugin
 from harness.vm.guest import ANSWER, BOOT, Guest, Nvdimm
 from harness.vm.machine import MIB, Hardware, Plan, Qemu, Ram

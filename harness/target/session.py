@@ -7,15 +7,15 @@ from typing import Protocol
 
 from harness.errors import ChannelError, GuestDied, GuestHang, InfraError, Refused, SetupError
 from harness.linux.layout import Piece
-from harness.model import traced, wire
-from harness.model.frame import Message
-from harness.model.moment import Moment, Phase
-from harness.model.observation import FileView, OpResult
-from harness.model.ops import CountedOp
-from harness.model.program import Program, describe
-from harness.model.program import format as format_program
-from harness.model.traced import NOTHING_TRACED, Flushed, Traced
+from harness.model.program.ops import CountedOp
+from harness.model.program.program import Program, describe
+from harness.model.program.program import format as format_program
 from harness.model.units import PAGE
+from harness.model.wire import traced, wire
+from harness.model.wire.frame import Message
+from harness.model.wire.moment import Moment, Phase
+from harness.model.wire.observation import FileView, OpResult
+from harness.model.wire.traced import NOTHING_TRACED, Flushed, Traced
 from harness.target.filesystem import UNKNOWN, FileSystem
 from harness.target.peer import Peer
 from harness.vm.caller import AgentError

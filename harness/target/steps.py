@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from harness.errors import InfraError
-from harness.model.observation import FileView
-from harness.model.ops import Plant
-from harness.model.program import Program
+from harness.model.program.ops import Plant
+from harness.model.program.program import Program
+from harness.model.wire.observation import FileView
 from harness.target.base import Execution, OnCut, Recovery
 from harness.target.peer import is_verdict
 from harness.target.session import Attached, Session

@@ -8,10 +8,10 @@ from pathlib import Path
 from harness.errors import QemuError
 from harness.media.log import PersistLog, PersistLogError, log_bytes
 from harness.memfile import MemFile
-from harness.model.device import TRAITS, Device
-from harness.model.engine import Engine
-from harness.model.ops import Plant
-from harness.model.program import Program
+from harness.model.program.ops import Plant
+from harness.model.program.program import Program
+from harness.model.setting.engine import Engine
+from harness.model.setting.hardware import TRAITS, Device
 from harness.target.base import Cut
 from harness.target.cut import LoggedCut
 from harness.target.watch import Media, Watch, faults

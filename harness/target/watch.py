@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.memfile import MemFile
-from harness.model.engine import Engine
-from harness.model.ops import Plant, Planted
-from harness.model.program import Program
+from harness.model.program.ops import Plant, Planted
+from harness.model.program.program import Program
+from harness.model.setting.engine import Engine
 from harness.target.base import Cut
 from harness.target.session import Flushes
 from harness.vm import snapshot

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.deadline import Deadline, DeadlineExpired, now
 from harness.errors import ChannelError, GuestDied, GuestHang, InfraError
-from harness.model.frame import Message
+from harness.model.wire.frame import Message
 from harness.vm.channel import Channel, ChannelClosed
 
 ANSWER = 180.0

@@ -5,8 +5,8 @@ import socket
 
 from harness.deadline import Deadline
 from harness.errors import ChannelError
-from harness.model import frame
-from harness.model.frame import Message
+from harness.model.wire import frame
+from harness.model.wire.frame import Message
 
 
 class ChannelClosed(ChannelError):

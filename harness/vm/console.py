@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.memfile import MemFile
-from harness.model.moment import Moment, marked
+from harness.model.wire.moment import Moment, marked
 
 
 class Trouble(StrEnum):

@@ -13,7 +13,7 @@ from typing import Self
 
 from harness.errors import InfraError, QemuError, StartError
 from harness.memfile import MemFile
-from harness.model.moment import Moment
+from harness.model.wire.moment import Moment
 from harness.vm.caller import ANSWER, AgentError, Caller, OnEvent
 from harness.vm.console import Complaint, Console, Trouble, blamed
 from harness.vm.machine import Machine, Plan

@@ -19,7 +19,7 @@ from typing import Self
 from harness import hosttool
 from harness.errors import QemuError, Refused, SetupError
 from harness.memfile import MemFile
-from harness.model.device import Device
+from harness.model.setting.hardware import Device
 
 MIB = 1 << 20
 CONSOLE_LIMIT = 8 * MIB

@@ -7,10 +7,10 @@ import pytest
 
 from harness.media.image import CrashImage
 from harness.memfile import MemFile
-from harness.model import contents
-from harness.model.program import Program
-from harness.model.recorder import Recorder
+from harness.model.program.program import Program
+from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
+from harness.model.wire import stamps
 from harness.target.base import Recovery
 from harness.target.filesystem import FileSystem
 from harness.target.guest import GuestTarget
@@ -46,7 +46,7 @@ def altered(target_6_1: GuestTarget) -> Callable[[Alter], GuestTarget]:
 
 def place_of(media: MemFile, seq: int, file: int, offset: int) -> int:
     """Where on the device store `seq` of `file` put what belongs at file offset `offset`: found by its stamp."""
-    wanted = contents.word(seq, file, 0, offset)
+    wanted = stamps.word(seq, file, 0, offset)
     found = [
         start + 8 * int(index)
         for start, end in media.extents()

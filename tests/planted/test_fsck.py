@@ -6,10 +6,10 @@ import pytest
 
 from harness.media.image import CrashImage
 from harness.memfile import MemFile
-from harness.model.program import Program
-from harness.model.result import Outcome
+from harness.model.judge.result import Outcome
+from harness.model.judge.violation import Kind
+from harness.model.program.program import Program
 from harness.model.units import PAGE
-from harness.model.violation import Kind
 from harness.target import filesystem
 from harness.target.base import Recovery
 from harness.target.cell import judge_cell

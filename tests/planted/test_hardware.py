@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from harness.memfile import MemFile
-from harness.model import contents
-from harness.model.ops import Plant
-from harness.model.program import Program
-from harness.model.recorder import Recorder
-from harness.model.result import Outcome
+from harness.model.judge.result import Outcome
+from harness.model.judge.violation import Kind
+from harness.model.program.ops import Plant
+from harness.model.program.program import Program
+from harness.model.program.recorder import Recorder
 from harness.model.units import LINE, PAGE, PMD
-from harness.model.violation import Kind
+from harness.model.wire import stamps
 from harness.target import filesystem
 from harness.target.cell import judge_cell
 from harness.target.cut import LoggedCut
@@ -93,7 +93,7 @@ def test_the_media_hold_what_was_flushed(target_6_1: GuestTarget, place: Place) 
         assert isinstance(cut, LoggedCut)
         start = place(cut._live, 2, 1, PAGE)
         media, live = (bytes(file.array[start : start + 3 * PAGE]) for file in (cut._media, cut._live))
-        assert media == contents.pattern(1, 1, 0, PAGE, 4 * PAGE)
-        assert live == contents.pattern(2, 1, 0, PAGE, 4 * PAGE)
+        assert media == stamps.pattern(1, 1, 0, PAGE, 4 * PAGE)
+        assert live == stamps.pattern(2, 1, 0, PAGE, 4 * PAGE)
         assert cut.unpersisted_lines == 3 * PAGE // LINE
         assert np.array_equal(cut._dirty, np.arange(start // LINE, (start + 3 * PAGE) // LINE))

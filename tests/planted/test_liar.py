@@ -8,12 +8,12 @@ import pytest
 
 from harness.media.image import CrashImage
 from harness.media.log import PersistLog
-from harness.model.ops import Entry, Mode
-from harness.model.program import Expect, Program, parse
-from harness.model.recorder import Recorder
-from harness.model.result import CellResult, Outcome
+from harness.model.judge.result import CellResult, Outcome
+from harness.model.judge.violation import Kind
+from harness.model.program.ops import Entry, Mode
+from harness.model.program.program import Expect, Program, parse
+from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
-from harness.model.violation import Kind
 from harness.target import filesystem, tracking
 from harness.target.base import Recovery
 from harness.target.cell import judge_cell

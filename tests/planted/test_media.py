@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from harness.memfile import MemFile
-from harness.model import contents
-from harness.model.ops import Msync
-from harness.model.program import Program
-from harness.model.recorder import Recorder
-from harness.model.result import CellResult, Outcome
+from harness.model.judge.result import CellResult, Outcome
+from harness.model.judge.violation import Kind, Violation
+from harness.model.program.ops import Msync
+from harness.model.program.program import Program
+from harness.model.program.recorder import Recorder
 from harness.model.units import LINE, PAGE, PMD
-from harness.model.violation import Kind, Violation
+from harness.model.wire import stamps
 from harness.target import filesystem
 from harness.target.cell import judge_cell
 from harness.target.guest import GuestTarget
@@ -69,7 +69,7 @@ def test_an_older_line(altered: Altered, overwritten: Program, place: Place, fs:
     """One cache line of the older store is `stale`, in exactly that line; the promise broken is the last msync's."""
 
     def stale(media: MemFile) -> None:
-        write(media, place(media, NEW, 1, AT), contents.pattern(OLD, 1, 0, AT, AT + LINE))
+        write(media, place(media, NEW, 1, AT), stamps.pattern(OLD, 1, 0, AT, AT + LINE))
 
     violation = only(judged(altered(stale), overwritten, fs), Kind.STALE)
     assert violation.ranges == ((AT, AT + LINE),)
@@ -83,7 +83,7 @@ def test_part_of_a_line(altered: Altered, overwritten: Program, place: Place, st
     """A line that is new in part and old in part is `torn`: caches write whole lines."""
 
     def tear(media: MemFile) -> None:
-        old = contents.pattern(OLD, 1, 0, AT, AT + LINE)
+        old = stamps.pattern(OLD, 1, 0, AT, AT + LINE)
         write(media, place(media, NEW, 1, AT) + start, old[start:end])
 
     violation = only(judged(altered(tear), overwritten), Kind.TORN)
@@ -97,8 +97,8 @@ def test_foreign_bytes(altered: Altered, overwritten: Program, place: Place, wha
 
     def intrude(media: MemFile) -> None:
         data = {
-            "another file": contents.pattern(OTHER, 2, 0, AT, AT + LINE),
-            "elsewhere in the file": contents.pattern(NEW, 1, 0, AT + PAGE, AT + PAGE + LINE),
+            "another file": stamps.pattern(OTHER, 2, 0, AT, AT + LINE),
+            "elsewhere in the file": stamps.pattern(NEW, 1, 0, AT + PAGE, AT + PAGE + LINE),
             "noise": bytes(range(131, 131 + LINE)),
         }[what]
         write(media, place(media, NEW, 1, AT), data)

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from harness.model import ops
-from harness.model.observation import Difference, FileView, Segment, Stamp, Zero
-from harness.model.ops import Mode, Op
+from harness.model.program import ops
+from harness.model.program.ops import Mode, Op
 from harness.model.units import PAGE
+from harness.model.wire.observation import Difference, FileView, Segment, Stamp, Zero
 
 CELL = PAGE // 4
 CELLS = 4  # of a page

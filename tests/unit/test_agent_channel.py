@@ -11,7 +11,7 @@ import pytest
 from harness.errors import ChannelError, InfraError
 from harness.linux.channel import Channel, Closed, Port
 from harness.linux.child import Child, ChildDied
-from harness.model.frame import LIMIT, MAGIC, encode
+from harness.model.wire.frame import LIMIT, MAGIC, encode
 
 
 @pytest.mark.parametrize("size", [0, 1, 70_000])

@@ -1,4 +1,4 @@
-"""The stubs are what their listings say, and do to memory what harness.model.contents says."""
+"""The stubs are what their listings say, and do to memory what harness.model.wire.stamps says."""
 
 import ctypes
 import os
@@ -17,10 +17,10 @@ from harness.agent.cpu import Cpu
 from harness.agent.memory import Scratch
 from harness.agent.stubs import CLFLUSH, CLFLUSHOPT, CLWB, LISTINGS, MARKER
 from harness.linux import syscalls
-from harness.model import contents
-from harness.model.contents import WORD, Buffer
-from harness.model.observation import Stamp
 from harness.model.units import LINE, PAGE
+from harness.model.wire import stamps
+from harness.model.wire.observation import Stamp
+from harness.model.wire.stamps import WORD, Buffer
 
 SIZE = 4096
 REPEAT = 0x0101010101010101
@@ -84,7 +84,7 @@ def test_fill_writes_the_pattern(cpu: Cpu, seq: int, file: int, first: int, coun
     """fill() writes the words of the stamp and nothing behind them; match() finds all of them."""
     block = Block()
     cpu.fill(block.address, count, first, file << 48, seq * REPEAT)
-    written = contents.pattern(seq, file, 0, first * WORD, (first + count) * WORD)
+    written = stamps.pattern(seq, file, 0, first * WORD, (first + count) * WORD)
     assert block.bytes() == written + b"\xee" * (SIZE - len(written))
     assert cpu.match(block.address, count, first, file << 48, seq * REPEAT) == count
 
@@ -93,7 +93,7 @@ def test_fill_writes_the_pattern(cpu: Cpu, seq: int, file: int, first: int, coun
 @pytest.mark.parametrize("first", [0, (1 << 32) - 5, (1 << 48) - 4 * BLOCK])
 def test_fill_is_exact_at_every_place_and_length(cpu: Cpu, first: int) -> None:
     """At each byte of a line, for each length around the widths of the loops: word() in each word, no byte more."""
-    values = [contents.word(7, 200, 0, (first + index) * WORD).to_bytes(WORD, "little") for index in range(3 * BLOCK)]
+    values = [stamps.word(7, 200, 0, (first + index) * WORD).to_bytes(WORD, "little") for index in range(3 * BLOCK)]
     with Scratch(PAGE) as scratch:
         for place in range(LINE):
             for count in (*range(2 * LANE + 2), *range(BLOCK - 1, BLOCK + LANE + 2), *range(2 * BLOCK - 1, 3 * BLOCK)):
@@ -109,7 +109,7 @@ def test_fill_is_exact_at_every_place_and_length(cpu: Cpu, first: int) -> None:
 def test_match_stops_at_the_first_wrong_byte(cpu: Cpu, seq: int, file: int, count: int, data: st.DataObject) -> None:
     """Any changed byte ends a match, and a run of zeroes, at its word."""
     place = data.draw(st.integers(0, count * WORD - 1))
-    stamped = bytearray(contents.pattern(seq, file, 0, 0, SIZE))
+    stamped = bytearray(stamps.pattern(seq, file, 0, 0, SIZE))
     stamped[place] ^= data.draw(st.integers(1, 255))
     assert cpu.match(Block(bytes(stamped)).address, count, 0, file << 48, seq * REPEAT) == place // WORD
     zeroes = bytearray(SIZE)
@@ -121,7 +121,7 @@ def test_match_stops_at_the_first_wrong_byte(cpu: Cpu, seq: int, file: int, coun
 @pytest.mark.parametrize("count", [1, LANE + 1, BLOCK, BLOCK + 1, 3 * BLOCK - 1])
 def test_every_wrong_bit_is_found_in_its_word(cpu: Cpu, count: int) -> None:
     """A flipped bit in any byte of any vector, at a place aligned or not, ends match() and match_zero() at its word."""
-    right = contents.pattern(9, 3, 0, 0, count * WORD)
+    right = stamps.pattern(9, 3, 0, 0, count * WORD)
     with Scratch(PAGE) as scratch:
         for place in (0, 1, WORD, LINE - 1):
             address = scratch.address + place
@@ -164,7 +164,7 @@ def test_a_fault_leaves_all_below_it_stored(cpu: Cpu, place: int) -> None:
         cpu.fill(address + place, PAGE // WORD + BLOCK, 0, 1 << 48, REPEAT)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGSEGV
-    assert ctypes.string_at(address + place, PAGE - place) == contents.pattern(1, 1, 0, 0, PAGE - place)
+    assert ctypes.string_at(address + place, PAGE - place) == stamps.pattern(1, 1, 0, 0, PAGE - place)
     syscalls.munmap(address, 2 * PAGE)
 
 
@@ -184,7 +184,7 @@ def test_store_writes_exactly_its_range(cpu: Cpu, seq: int, file: int, offset: i
     """A store of any range writes that range of the stamp's pattern, whatever its edges."""
     block = Block()
     memory.store(cpu, block.address + place, offset, length, seq, file)
-    written = contents.pattern(seq, file, 0, offset, offset + length)
+    written = stamps.pattern(seq, file, 0, offset, offset + length)
     expected = bytearray(b"\xee" * SIZE)
     expected[place : place + length] = written
     assert block.bytes() == expected
@@ -197,16 +197,16 @@ def test_native_view_decodes_as_the_reference(cpu: Cpu, edits: list[tuple[int, i
     data = bytearray(SIZE)
     for start, length, seq in edits:
         end = min(start + length, SIZE)
-        piece = contents.pattern(seq, 1, 0, SIZE + start, SIZE + end) if seq else b"\x77" * (end - start)
+        piece = stamps.pattern(seq, 1, 0, SIZE + start, SIZE + end) if seq else b"\x77" * (end - start)
         data[start:end] = piece
     block = Block(bytes(data))
-    native = contents.decode(memory.Memory(cpu, block.address, SIZE), SIZE, 2 * SIZE)
-    assert native == contents.decode(Buffer(bytes(data), SIZE), SIZE, 2 * SIZE)
+    native = stamps.decode(memory.Memory(cpu, block.address, SIZE), SIZE, 2 * SIZE)
+    assert native == stamps.decode(Buffer(bytes(data), SIZE), SIZE, 2 * SIZE)
 
 
 def test_moved_stamps_are_runs() -> None:
     """A stamp whose bytes were moved by a collapse still matches as one run."""
-    block = Block(contents.pattern(3, 2, -512, SIZE, 2 * SIZE))
+    block = Block(stamps.pattern(3, 2, -512, SIZE, 2 * SIZE))
     view = memory.Memory(cpu, block.address, SIZE)
     assert view.stamp_run(SIZE, 2 * SIZE, Stamp(3, 2, -512)) == SIZE
 

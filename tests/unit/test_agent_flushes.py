@@ -12,7 +12,7 @@ from harness.agent.flushes import COPY, HOST, PENDING_LIMIT, STORE, WRITE_BACK, 
 from harness.agent.medium import Medium, lines, merged
 from harness.linux import kcore, probes
 from harness.linux.probes import Profile
-from harness.model.traced import Range
+from harness.model.wire.traced import Range
 
 BASE = 0xFFFF_8E80_0000_0000
 ORIGIN = 1 << 32

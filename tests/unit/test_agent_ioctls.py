@@ -9,9 +9,9 @@ import pytest
 from harness.agent import observe
 from harness.agent.cpu import Cpu
 from harness.linux import ioctls
-from harness.model import wire
+from harness.model.program.validity import SIZE_LIMIT
 from harness.model.units import PAGE
-from harness.model.validity import SIZE_LIMIT
+from harness.model.wire import wire
 
 cpu = Cpu()
 HOLE = 16 * PAGE

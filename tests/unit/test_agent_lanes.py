@@ -12,10 +12,11 @@ from harness.agent.cpu import Cpu
 from harness.agent.lanes import Jitter
 from harness.agent.witness import Traces
 from harness.linux.mounts import Place
-from harness.model import program, wire
-from harness.model.frame import Message
-from harness.model.observation import OpResult, Segment, Stamp
+from harness.model.program import program
 from harness.model.units import PAGE
+from harness.model.wire import wire
+from harness.model.wire.frame import Message
+from harness.model.wire.observation import OpResult, Segment, Stamp
 
 cpu = Cpu()
 FILE = "daxcheck program 1\ncreate f data\nftruncate f 64K\nmmap m f 0 64K\n"

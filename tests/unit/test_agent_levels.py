@@ -8,7 +8,7 @@ from harness.agent import levels, trace
 from harness.agent.levels import ScannedLevels, TracedLevels
 from harness.agent.memory import Scratch
 from harness.agent.trace import Fault
-from harness.model.ops import Entry
+from harness.model.program.ops import Entry
 from harness.model.units import PAGE, PMD
 
 BASE = 64 * PMD

@@ -14,10 +14,11 @@ from harness.agent.memory import Scratch
 from harness.agent.witness import Traces
 from harness.linux import syscalls
 from harness.linux.mounts import Place
-from harness.model import ops, program, wire
-from harness.model.frame import Message
-from harness.model.observation import FileView, OpResult, Segment, Stamp, Zero
+from harness.model.program import ops, program
 from harness.model.units import PAGE
+from harness.model.wire import wire
+from harness.model.wire.frame import Message
+from harness.model.wire.observation import FileView, OpResult, Segment, Stamp, Zero
 
 cpu = Cpu()
 EVERY_OP = """daxcheck program 1

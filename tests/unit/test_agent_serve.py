@@ -10,7 +10,7 @@ from harness.agent import serve
 from harness.agent.cpu import Cpu
 from harness.agent.witness import Traces
 from harness.linux.channel import Channel, Closed
-from harness.model.frame import Message
+from harness.model.wire.frame import Message
 
 
 @pytest.fixture

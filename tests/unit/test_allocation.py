@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from harness.model.allocation import judge as judge_allocation
-from harness.model.naming import Naming
-from harness.model.observation import Allocation, Extent, FileView, Opaque, Raw, Segment, Source, Stamp, Zero
-from harness.model.oracle import at_cut, run
-from harness.model.program import parse
+from harness.model.contract.oracle import at_cut, run
+from harness.model.judge.allocation import judge as judge_allocation
+from harness.model.judge.naming import Naming
+from harness.model.judge.verdict import LIVE, Which, judge
+from harness.model.judge.violation import Kind, sentence
+from harness.model.program.program import parse
 from harness.model.units import PAGE
-from harness.model.verdict import LIVE, Which, judge
-from harness.model.violation import Kind, sentence
+from harness.model.wire.observation import Allocation, Extent, FileView, Opaque, Raw, Segment, Source, Stamp, Zero
 
 OLD = Stamp(1, 1)
 TEXT = """daxcheck program 1

@@ -17,13 +17,13 @@ from harness.commands.suite import SCENARIOS
 from harness.errors import InfraError, SetupError, UsageError
 from harness.media.image import CrashImage
 from harness.memfile import MemFile
-from harness.model.device import Device
-from harness.model.engine import Engine
-from harness.model.engine import find as find_engine
-from harness.model.observation import FileView, OpResult, Segment, Stamp, Zero
-from harness.model.program import Expect, parse
-from harness.model.result import CellResult, Outcome
-from harness.model.traced import Dropped, Traced
+from harness.model.judge.result import CellResult, Outcome
+from harness.model.program.program import Expect, parse
+from harness.model.setting.engine import Engine
+from harness.model.setting.engine import find as find_engine
+from harness.model.setting.hardware import Device
+from harness.model.wire.observation import FileView, OpResult, Segment, Stamp, Zero
+from harness.model.wire.traced import Dropped, Traced
 from harness.target import dossier, filesystem
 from harness.target.base import Recovery
 from harness.target.cell import judge_cell

@@ -20,14 +20,16 @@ from harness.linux import child as child_module
 from harness.linux.channel import Channel as AgentChannel
 from harness.linux.child import Child, Livelock
 from harness.media import log
-from harness.model import allocation, ops, oracle, verdict
-from harness.model.compare import Expected, compare
-from harness.model.frame import encode
-from harness.model.judgement import WAYS, gathered
-from harness.model.observation import Difference, FileView, Segment, Stamp, Zero
-from harness.model.program import HEADER, parse
-from harness.model.recorder import Recorder
-from harness.model.violation import Kind
+from harness.model.contract import oracle
+from harness.model.judge import allocation, verdict
+from harness.model.judge.compare import Expected, compare
+from harness.model.judge.judgement import WAYS, gathered
+from harness.model.judge.violation import Kind
+from harness.model.program import ops
+from harness.model.program.program import HEADER, parse
+from harness.model.program.recorder import Recorder
+from harness.model.wire.frame import encode
+from harness.model.wire.observation import Difference, FileView, Segment, Stamp, Zero
 from harness.target import deedbook, signature
 from harness.vm import caller, console, diagnosis
 from harness.vm.caller import Caller

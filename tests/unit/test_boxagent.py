@@ -9,8 +9,8 @@ import pytest
 
 from harness.errors import InfraError
 from harness.memfile import MemFile
-from harness.model.engine import Engine
-from harness.model.moment import Moment, Phase
+from harness.model.setting.engine import Engine
+from harness.model.wire.moment import Moment, Phase
 from harness.target.boxagent import BoxAgent, KernelLog
 from harness.target.discover import Kind, Mode, PmemDevice
 from harness.target.local import LocalTarget

@@ -3,10 +3,10 @@ its promise."""
 
 import pytest
 
-from harness.model.moment import Moment, Phase
-from harness.model.program import parse
+from harness.model.judge.violation import LIVE, Kind, Violation
+from harness.model.program.program import parse
 from harness.model.units import PAGE, PMD
-from harness.model.violation import LIVE, Kind, Violation
+from harness.model.wire.moment import Moment, Phase
 from harness.target.case import earlier, kernel_violations
 from harness.vm.console import Complaint, Trouble
 

@@ -10,7 +10,7 @@ import pytest
 
 from harness.deadline import Deadline, DeadlineExpired
 from harness.errors import ChannelError
-from harness.model.frame import LIMIT, MAGIC
+from harness.model.wire.frame import LIMIT, MAGIC
 from harness.vm.channel import Channel, ChannelClosed
 
 SOON = 5.0

@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.kernel.kernel import Kernel
-from harness.model.device import EMULATED, Device
+from harness.model.setting.hardware import EMULATED, Device
 from harness.target import filesystem
 from harness.target.column import Wanted, columns
 

@@ -8,9 +8,9 @@ import pytest
 from harness.cli import main
 from harness.commands import recording
 from harness.commands.suite import SCENARIOS
-from harness.model.program import HEADER, VERBS, Program, ProgramError, parse, usage
-from harness.model.recorder import Recorder
-from harness.model.worth import nothing_judged
+from harness.model.contract.worth import nothing_judged
+from harness.model.program.program import HEADER, VERBS, Program, ProgramError, parse, usage
+from harness.model.program.recorder import Recorder
 
 
 def test_every_op_is_listed(capsys: pytest.CaptureFixture[str]) -> None:

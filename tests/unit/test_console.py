@@ -5,7 +5,7 @@ import os
 import pytest
 
 from harness.memfile import MemFile
-from harness.model.moment import COMMANDS, Moment, Phase, mark, marked
+from harness.model.wire.moment import COMMANDS, Moment, Phase, mark, marked
 from harness.vm.console import LINE_LIMIT, OVERRAN, Console, Trouble, complaints
 
 TROUBLE: tuple[tuple[Trouble, str], ...] = (

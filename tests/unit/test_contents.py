@@ -5,10 +5,10 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.model.contents import WORD, Buffer, decode, decode_word, pattern, source_bytes, word
-from harness.model.extents import END, Extents
-from harness.model.observation import RAW_LIMIT, SAMPLE, Opaque, Raw, Segment, Stamp, Zero
+from harness.model.contract.extents import END, Extents
 from harness.model.units import PAGE
+from harness.model.wire.observation import RAW_LIMIT, SAMPLE, Opaque, Raw, Segment, Stamp, Zero
+from harness.model.wire.stamps import WORD, Buffer, decode, decode_word, pattern, source_bytes, word
 
 seqs = st.integers(1, 255)
 shifts = st.integers(-8, 8).map(lambda n: n * PAGE)

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from harness.model import coverage, oracle
-from harness.model.domain import PersistenceDomain
-from harness.model.judgement import Judgement
-from harness.model.observation import FileView, OpResult, Segment, Stamp
-from harness.model.program import parse
-from harness.model.traced import Block, Flushed, Placed, Range, Traced
+from harness.model.contract import oracle
+from harness.model.contract.domain import PersistenceDomain
+from harness.model.judge import coverage
+from harness.model.judge.judgement import Judgement
+from harness.model.judge.violation import Kind, sentence
+from harness.model.program.program import parse
 from harness.model.units import LINE, PAGE, PMD
-from harness.model.violation import Kind, sentence
+from harness.model.wire.observation import FileView, OpResult, Segment, Stamp
+from harness.model.wire.traced import Block, Flushed, Placed, Range, Traced
 
 AT = 64 * PAGE
 """Where the first file lies on the medium in the examples, in one piece; the second lies PMD bytes further."""

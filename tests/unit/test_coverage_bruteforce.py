@@ -10,15 +10,17 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.model import coverage, ops, oracle
-from harness.model.allowed import Allowed
-from harness.model.extents import Extents
-from harness.model.judgement import Judgement
-from harness.model.observation import Stamp
-from harness.model.ops import Mode, Op
-from harness.model.program import Program
-from harness.model.traced import Block, Flushed, Placed, Range, Traced
+from harness.model.contract import oracle
+from harness.model.contract.allowed import Allowed
+from harness.model.contract.extents import Extents
+from harness.model.judge import coverage
+from harness.model.judge.judgement import Judgement
+from harness.model.program import ops
+from harness.model.program.ops import Mode, Op
+from harness.model.program.program import Program
 from harness.model.units import LINE, PAGE
+from harness.model.wire.observation import Stamp
+from harness.model.wire.traced import Block, Flushed, Placed, Range, Traced
 
 UNIT = LINE // 2
 UNITS = PAGE // UNIT

@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from harness.model import coverage, culprit, oracle, verdict
-from harness.model.naming import Naming
-from harness.model.observation import FileView, Segment, Source, Stamp, Zero
-from harness.model.program import Expect, parse
-from harness.model.traced import Block, Dropped, Flushed, Placed, Range, Traced
+from harness.model.contract import oracle
+from harness.model.judge import coverage, culprit, verdict
+from harness.model.judge.naming import Naming
+from harness.model.judge.violation import Kind, Violation
+from harness.model.program.program import Expect, parse
 from harness.model.units import PAGE, PMD
-from harness.model.violation import Kind, Violation
+from harness.model.wire.observation import FileView, Segment, Source, Stamp, Zero
+from harness.model.wire.traced import Block, Dropped, Flushed, Placed, Range, Traced
 
 FALLOCATE = ("vfs_fallocate", "ksys_fallocate", "__x64_sys_fallocate", "do_syscall_64",
              "entry_SYSCALL_64_after_hwframe")  # fmt: skip

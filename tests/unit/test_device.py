@@ -3,11 +3,11 @@
 import pytest
 
 from harness.errors import UsageError
-from harness.model import oracle
-from harness.model.device import EMULATED, TRAITS, Device, claimed, find, spared, unlike
-from harness.model.domain import PersistenceDomain
-from harness.model.ops import Plant
-from harness.model.recorder import Recorder
+from harness.model.contract import oracle
+from harness.model.contract.domain import PersistenceDomain
+from harness.model.program.ops import Plant
+from harness.model.program.recorder import Recorder
+from harness.model.setting.hardware import EMULATED, TRAITS, Device, claimed, find, spared, unlike
 from harness.model.units import PMD
 
 WHOLE = 1 << 40

@@ -13,12 +13,12 @@ import pytest
 
 from harness.errors import UsageError
 from harness.memfile import MemFile
-from harness.model.device import Device
-from harness.model.moment import Moment
-from harness.model.moment import Phase as Phases
-from harness.model.observation import OpResult, Segment, Stamp
-from harness.model.program import parse
-from harness.model.traced import Dropped, Traced
+from harness.model.program.program import parse
+from harness.model.setting.hardware import Device
+from harness.model.wire.moment import Moment
+from harness.model.wire.moment import Phase as Phases
+from harness.model.wire.observation import OpResult, Segment, Stamp
+from harness.model.wire.traced import Dropped, Traced
 from harness.target import dimms, dossier, refuge
 from harness.target.dimms import Dimm
 from harness.target.discover import Kind, Mode, PmemDevice

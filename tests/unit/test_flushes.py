@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from harness.errors import InfraError
 from harness.media.flushes import FlushLog, LiveFile
 from harness.memfile import MemFile
-from harness.model.traced import Flushed
 from harness.model.units import PAGE
+from harness.model.wire.traced import Flushed
 
 SIZE = 4 * PAGE
 spans = st.tuples(st.integers(0, SIZE - 1), st.integers(1, SIZE)).map(lambda pair: (pair[0], min(sum(pair), SIZE)))

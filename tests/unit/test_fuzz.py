@@ -23,8 +23,10 @@ from harness.linux.btf import Types
 from harness.media import log
 from harness.media.log import PersistLog, PersistLogError
 from harness.memfile import MemFile
-from harness.model import frame, traced, wire
-from harness.model.observation import (
+from harness.model.program.program import HEADER, VERBS, ProgramError, format, parse
+from harness.model.units import size_text
+from harness.model.wire import frame, traced, wire
+from harness.model.wire.observation import (
     Allocation,
     Difference,
     Extent,
@@ -36,8 +38,6 @@ from harness.model.observation import (
     Stamp,
     Zero,
 )
-from harness.model.program import HEADER, VERBS, ProgramError, format, parse
-from harness.model.units import size_text
 from harness.plain import plain
 from harness.target import deedbook
 from harness.vm import console, diagnosis

@@ -7,8 +7,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.model.result import CellResult, Outcome
-from harness.model.violation import Kind, Violation
+from harness.model.judge.result import CellResult, Outcome
+from harness.model.judge.violation import Kind, Violation
 from harness.report.journal import Journal
 
 LOSS = Violation(Kind.STALE, "data", "op 1: msync m [0..4M)", "pessimistic", ((0, 4096),), 4096, "zero", "store 1")

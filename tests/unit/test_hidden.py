@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from harness.commands import recording
-from harness.model import ops
-from harness.model.extents import END
-from harness.model.ops import Mode, MsyncFlag, Op, Sharing
-from harness.model.program import Program, describe, parse
-from harness.model.recorder import Recorder
+from harness.model.contract.extents import END
+from harness.model.program import ops
+from harness.model.program.ops import Mode, MsyncFlag, Op, Sharing
+from harness.model.program.program import Program, describe, parse
+from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"

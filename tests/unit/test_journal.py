@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
-from harness.model.device import Device
-from harness.model.result import CellResult, Outcome
+from harness.model.judge.result import CellResult, Outcome
+from harness.model.setting.hardware import Device
 from harness.report.journal import CONSOLE_LIMIT, Journal, key, stem
 
 ROOT = Path(__file__).resolve().parents[2]

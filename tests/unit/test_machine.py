@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import QemuError, Refused, SetupError
 from harness.memfile import MemFile
-from harness.model.device import Device
+from harness.model.setting.hardware import Device
 from harness.vm.machine import CONSOLE_LIMIT, PORT, Accel, Hardware, Machine, Plan, Qemu, Ram, command, find_qemu
 
 

@@ -9,9 +9,9 @@ from harness.agent.cpu import Cpu
 from harness.agent.marks import HostsMarks, Marks
 from harness.agent.witness import Traces
 from harness.linux.mounts import Place
-from harness.model.frame import Message
-from harness.model.moment import Moment, Phase
-from harness.model.program import parse
+from harness.model.program.program import parse
+from harness.model.wire.frame import Message
+from harness.model.wire.moment import Moment, Phase
 
 LOOKING = """daxcheck program 1
 create f data

@@ -2,10 +2,12 @@
 
 import errno
 
-from harness.model.allowed import Allowed
-from harness.model.filestate import FileState, Span
-from harness.model.observation import OpResult, Stamp, Zero
-from harness.model.ops import (
+from harness.model.contract.allowed import Allowed
+from harness.model.contract.filestate import FileState, Span
+from harness.model.contract.oracle import at_cut, run
+from harness.model.contract.state import NameState, State
+from harness.model.judge.reads import expected_read
+from harness.model.program.ops import (
     Create,
     CutPower,
     Fallocate,
@@ -27,12 +29,10 @@ from harness.model.ops import (
     Store,
     Sync,
     Syncfs,
-)  # fmt: skip
-from harness.model.oracle import at_cut, run
-from harness.model.program import VERBS, Expect, Program, parse
-from harness.model.reads import expected_read
-from harness.model.state import NameState, State
+)
+from harness.model.program.program import VERBS, Expect, Program, parse
 from harness.model.units import PAGE, PMD
+from harness.model.wire.observation import OpResult, Stamp, Zero
 
 ZERO = Zero()
 CREATE = Create("f", "data")

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from harness.model.allowed import Anything, Known
-from harness.model.filestate import Span
-from harness.model.observation import Zero
-from harness.model.ops import (
+from harness.model.contract.allowed import Anything, Known
+from harness.model.contract.filestate import Span
+from harness.model.contract.oracle import run
+from harness.model.judge.reads import expected_read
+from harness.model.program.ops import (
     Create,
     Fallocate,
     Flush,
@@ -29,11 +30,10 @@ from harness.model.ops import (
     Pwrite,
     Sharing,
     Store,
-)  # fmt: skip
-from harness.model.oracle import run
-from harness.model.program import Program
-from harness.model.reads import expected_read
+)
+from harness.model.program.program import Program
 from harness.model.units import PAGE
+from harness.model.wire.observation import Zero
 
 UNIT = PAGE // 2
 UNITS = 6  # looked at, and mapped

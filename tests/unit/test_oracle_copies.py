@@ -4,13 +4,13 @@ import errno
 
 import pytest
 
-from harness.model.allowed import ANYTHING
-from harness.model.filestate import FileState, Span
-from harness.model.observation import OpResult, Stamp, Zero
-from harness.model.oracle import run
-from harness.model.program import Program, ProgramError, parse
-from harness.model.state import State
+from harness.model.contract.allowed import ANYTHING
+from harness.model.contract.filestate import FileState, Span
+from harness.model.contract.oracle import run
+from harness.model.contract.state import State
+from harness.model.program.program import Program, ProgramError, parse
 from harness.model.units import PAGE
+from harness.model.wire.observation import OpResult, Stamp, Zero
 
 ZERO = Zero()
 TWO = """daxcheck program 1

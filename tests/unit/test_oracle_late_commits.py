@@ -11,14 +11,15 @@ from random import Random
 
 import pytest
 
-from harness.model import ops, oracle
-from harness.model.allowed import ANYTHING
-from harness.model.observation import FileView
-from harness.model.ops import Mode, Op
-from harness.model.program import Program
-from harness.model.state import State
+from harness.model.contract import oracle
+from harness.model.contract.allowed import ANYTHING
+from harness.model.contract.state import State
+from harness.model.judge.verdict import Which, judge
+from harness.model.program import ops
+from harness.model.program.ops import Mode, Op
+from harness.model.program.program import Program
 from harness.model.units import PAGE
-from harness.model.verdict import Which, judge
+from harness.model.wire.observation import FileView
 from tests.unit.latefs import CELL, CELLS, IDS, MAPS, NAMES, PAGES, LateFs, Value, source_of, view
 
 LENGTH = PAGES * PAGE

@@ -2,14 +2,14 @@
 
 import pytest
 
-from harness.model import oracle
-from harness.model.allowed import ANYTHING, ZERO, Known
-from harness.model.domain import PersistenceDomain
-from harness.model.observation import Difference, FileView, Segment, Stamp, Zero
-from harness.model.program import parse
-from harness.model.state import State
+from harness.model.contract import oracle
+from harness.model.contract.allowed import ANYTHING, ZERO, Known
+from harness.model.contract.domain import PersistenceDomain
+from harness.model.contract.state import State
+from harness.model.judge.verdict import judge
+from harness.model.program.program import parse
 from harness.model.units import PAGE
-from harness.model.verdict import judge
+from harness.model.wire.observation import Difference, FileView, Segment, Stamp, Zero
 
 ONE = """\
 create f data

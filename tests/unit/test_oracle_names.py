@@ -1,13 +1,13 @@
 """Names: which file one stands for, which it may stand for after a cut, and how that is judged."""
 
-from harness.model.contents import Buffer, decode, pattern
-from harness.model.observation import FileView, OpResult
-from harness.model.ops import Observe
-from harness.model.oracle import at_cut, run
-from harness.model.program import Program, parse
-from harness.model.state import State
-from harness.model.verdict import LIVE, Judgement, judge, judge_reads
-from harness.model.violation import sentence
+from harness.model.contract.oracle import at_cut, run
+from harness.model.contract.state import State
+from harness.model.judge.verdict import LIVE, Judgement, judge, judge_reads
+from harness.model.judge.violation import sentence
+from harness.model.program.ops import Observe
+from harness.model.program.program import Program, parse
+from harness.model.wire.observation import FileView, OpResult
+from harness.model.wire.stamps import Buffer, decode, pattern
 
 LONG = {1: 100, 2: 200, 3: 300}
 """The size of each file, by its id: tells them apart."""

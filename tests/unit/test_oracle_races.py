@@ -13,11 +13,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from harness.model import ops
-from harness.model.allowed import Anything, Known
-from harness.model.filestate import FileState, Span
-from harness.model.observation import Segment, Stamp, Zero
-from harness.model.ops import (
+from harness.model.contract.allowed import Anything, Known
+from harness.model.contract.filestate import FileState, Span
+from harness.model.contract.oracle import run
+from harness.model.judge.reads import expected_read
+from harness.model.program import ops
+from harness.model.program.ops import (
     Barrier,
     Fallocate,
     Fsync,
@@ -32,10 +33,9 @@ from harness.model.ops import (
     Pwrite,
     Store,
 )
-from harness.model.oracle import run
-from harness.model.program import Program
-from harness.model.reads import expected_read
+from harness.model.program.program import Program
 from harness.model.units import PAGE
+from harness.model.wire.observation import Segment, Stamp, Zero
 
 UNIT = PAGE // 2
 UNITS = 4

@@ -4,17 +4,17 @@ import errno
 
 import pytest
 
-from harness.model.allowed import ANYTHING
-from harness.model.domain import PersistenceDomain
-from harness.model.filestate import FileState, Span
-from harness.model.observation import Difference, FileView, OpResult, Segment, Stamp, Zero
-from harness.model.ops import Load, Pread
-from harness.model.oracle import at_cut, run
-from harness.model.program import parse
-from harness.model.reads import expected_read
-from harness.model.state import State
+from harness.model.contract.allowed import ANYTHING
+from harness.model.contract.domain import PersistenceDomain
+from harness.model.contract.filestate import FileState, Span
+from harness.model.contract.oracle import at_cut, run
+from harness.model.contract.state import State
+from harness.model.judge.reads import expected_read
+from harness.model.judge.verdict import LIVE, judge
+from harness.model.program.ops import Load, Pread
+from harness.model.program.program import parse
 from harness.model.units import PAGE
-from harness.model.verdict import LIVE, judge
+from harness.model.wire.observation import Difference, FileView, OpResult, Segment, Stamp, Zero
 
 ZERO = Zero()
 START = """daxcheck program 1

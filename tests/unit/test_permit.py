@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
-from harness.model.device import Device
-from harness.model.observation import OpResult
-from harness.model.program import parse
+from harness.model.program.program import parse
+from harness.model.setting.hardware import Device
 from harness.model.units import PMD
+from harness.model.wire.observation import OpResult
 from harness.target import armed, dossier, permit
 from harness.target.discover import Kind, Mode, PmemDevice
 from harness.target.dossier import Dossier, Phase

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import InfraError
-from harness.model import oracle, verdict, wire
-from harness.model.recorder import Recorder
-from harness.model.result import CellResult, Outcome
-from harness.model.violation import Kind, Violation
+from harness.model.contract import oracle
+from harness.model.judge import verdict
+from harness.model.judge.result import CellResult, Outcome
+from harness.model.judge.violation import Kind, Violation
+from harness.model.program.recorder import Recorder
+from harness.model.wire import wire
 from harness.plain import plain, plain_lines
 from harness.report import text
 

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import EXIT_USAGE
-from harness.model import ops
-from harness.model.ops import CutPower, Fallocate, Mmap, Mode, Msync, Op, Sharing, Store
-from harness.model.program import VERBS, Expect, Program, ProgramError, describe, format, parse
+from harness.model.program import ops
+from harness.model.program.ops import CutPower, Fallocate, Mmap, Mode, Msync, Op, Sharing, Store
+from harness.model.program.program import VERBS, Expect, Program, ProgramError, describe, format, parse
+from harness.model.program.validity import STAMP_LIMIT, STORES
 from harness.model.units import PAGE, PMD, parse_size, size_text
-from harness.model.validity import STAMP_LIMIT, STORES
 
 HEADER = "daxcheck program 1\n"
 FDS, MAPS, PATHS = ("f", "g"), ("m", "n"), ("data", "other")

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.model import ops, oracle
-from harness.model.filestate import page_ceil
-from harness.model.program import VERBS, Program, parse
+from harness.model.contract import oracle
+from harness.model.contract.filestate import page_ceil
+from harness.model.program import ops
+from harness.model.program.program import VERBS, Program, parse
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "random_programs.py"
 SYNCS = ops.Fsync | ops.Fdatasync | ops.Msync | ops.Syncfs | ops.Flush | ops.Fsyncdir

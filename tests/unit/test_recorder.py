@@ -2,10 +2,10 @@
 
 import typing
 
-from harness.model import ops
-from harness.model.ops import Access, Advice, Entry, How, Mode, MsyncFlag, Plant, Signal, Switch, Wait, Worker
-from harness.model.program import Expect, format, parse
-from harness.model.recorder import File, Mapping, Recorder
+from harness.model.program import ops
+from harness.model.program.ops import Access, Advice, Entry, How, Mode, MsyncFlag, Plant, Signal, Switch, Wait, Worker
+from harness.model.program.program import Expect, format, parse
+from harness.model.program.recorder import File, Mapping, Recorder
 from harness.model.units import PAGE, PMD
 
 

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 
 import pytest
 
-from harness.model.observation import OpResult
-from harness.model.oracle import run
-from harness.model.program import Program, parse
-from harness.model.refusal import Refusals, judge_death, judge_refusals
-from harness.model.violation import LOSSES, Kind, sentence
+from harness.model.contract.oracle import run
+from harness.model.judge.refusal import Refusals, judge_death, judge_refusals
+from harness.model.judge.violation import LOSSES, Kind, sentence
+from harness.model.program.program import Program, parse
+from harness.model.wire.observation import OpResult
 
 TEXT = """daxcheck program 1
 create f data

@@ -5,12 +5,12 @@ import json
 
 import pytest
 
-from harness.model.device import Device
-from harness.model.engine import Engine
-from harness.model.moment import Moment, Phase
-from harness.model.result import CellResult, Outcome
+from harness.model.judge.result import CellResult, Outcome
+from harness.model.judge.violation import LIVE, Kind, Violation
+from harness.model.setting.engine import Engine
+from harness.model.setting.hardware import Device
 from harness.model.units import PAGE, PMD
-from harness.model.violation import LIVE, Kind, Violation
+from harness.model.wire.moment import Moment, Phase
 from harness.report import text
 
 LOSS = Violation(

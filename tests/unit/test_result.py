@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from harness.model.device import Device
-from harness.model.moment import Moment, Phase
-from harness.model.program import Expect
-from harness.model.result import CellResult, Outcome, Violation, decide
-from harness.model.violation import Kind
+from harness.model.judge.result import CellResult, Outcome, Violation, decide
+from harness.model.judge.violation import Kind
+from harness.model.program.program import Expect
+from harness.model.setting.hardware import Device
+from harness.model.wire.moment import Moment, Phase
 
 FIELDS = [
     "schema", "scenario", "target", "kernel", "fs", "outcome", "seconds", "device", "engine", "judged_bytes", "images",

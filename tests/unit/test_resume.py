@@ -15,10 +15,10 @@ import pytest
 
 from harness.kernel import cache, tree
 from harness.kernel.kernel import Kernel
-from harness.model.engine import Engine
-from harness.model.program import Program, format, parse
-from harness.model.recorder import Recorder
-from harness.model.result import CellResult, Outcome
+from harness.model.judge.result import CellResult, Outcome
+from harness.model.program.program import Program, format, parse
+from harness.model.program.recorder import Recorder
+from harness.model.setting.engine import Engine
 from harness.report.journal import Journal
 from harness.target.locallab import running
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from harness.errors import ChannelError, InfraError
-from harness.model import wire
-from harness.model.frame import Message
-from harness.model.moment import Moment, Phase
-from harness.model.observation import OpResult
-from harness.model.program import parse
-from harness.model.traced import Flushed
+from harness.model.program.program import parse
+from harness.model.wire import wire
+from harness.model.wire.frame import Message
+from harness.model.wire.moment import Moment, Phase
+from harness.model.wire.observation import OpResult
+from harness.model.wire.traced import Flushed
 from harness.target import filesystem
 from harness.target.session import Ran, Session, ran_from_wire
 from harness.vm.console import Complaint

@@ -12,15 +12,16 @@ from harness.agent.transfer import CutShort
 from harness.agent.witness import Traces
 from harness.errors import ChannelError
 from harness.linux.mounts import Place
-from harness.model import oracle, wire
-from harness.model.allowed import Known
-from harness.model.observation import OpResult, Segment, Stamp, Zero
-from harness.model.program import Program, parse
-from harness.model.refusal import Refusals, judge_refusals
-from harness.model.state import State
+from harness.model.contract import oracle
+from harness.model.contract.allowed import Known
+from harness.model.contract.state import State
+from harness.model.judge.refusal import Refusals, judge_refusals
+from harness.model.judge.verdict import judge_reads
+from harness.model.judge.violation import sentence
+from harness.model.program.program import Program, parse
 from harness.model.units import PAGE
-from harness.model.verdict import judge_reads
-from harness.model.violation import sentence
+from harness.model.wire import wire
+from harness.model.wire.observation import OpResult, Segment, Stamp, Zero
 from harness.target.session import ran_from_wire
 
 MAPPED = """daxcheck program 1

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.model.allowed import Anything, Known
-from harness.model.contents import Buffer, decode, source_bytes
-from harness.model.observation import Difference, FileView, Opaque, OpResult, Raw, Segment, Source, Stamp, Zero
-from harness.model.ops import (
+from harness.model.contract.allowed import Anything, Known
+from harness.model.contract.oracle import at_cut, run
+from harness.model.judge.verdict import Judgement, judge, judge_reads
+from harness.model.judge.violation import Kind, sentence
+from harness.model.program.ops import (
     Create,
     CutPower,
     Fallocate,
@@ -28,12 +29,11 @@ from harness.model.ops import (
     Pread,
     Pwrite,
     Store,
-)  # fmt: skip
-from harness.model.oracle import at_cut, run
-from harness.model.program import Expect, Program, parse
+)
+from harness.model.program.program import Expect, Program, parse
 from harness.model.units import LINE, PAGE, PMD
-from harness.model.verdict import Judgement, judge, judge_reads
-from harness.model.violation import Kind, sentence
+from harness.model.wire.observation import Difference, FileView, Opaque, OpResult, Raw, Segment, Source, Stamp, Zero
+from harness.model.wire.stamps import Buffer, decode, source_bytes
 
 SIZE = 2 * PAGE
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.model.checked import OFFSET_LIMIT
-from harness.model.observation import (
+from harness.model.wire.checked import OFFSET_LIMIT
+from harness.model.wire.observation import (
     RAW_LIMIT,
     SAMPLE,
     SEGMENT_LIMIT,
@@ -24,8 +24,8 @@ from harness.model.observation import (
     Source,
     Stamp,
     Zero,
-)  # fmt: skip
-from harness.model.wire import (
+)
+from harness.model.wire.wire import (
     EXTENT_FLAGS,
     FILE_LIMIT,
     RANGE_LIMIT,
@@ -38,7 +38,7 @@ from harness.model.wire import (
     segment_from_wire,
     source_from_wire,
     to_wire,
-)  # fmt: skip
+)
 
 byte = st.integers(1, 255)
 sources: st.SearchStrategy[Source] = st.one_of(

@@ -16,11 +16,11 @@ from harness.agent.medium import Block, Medium
 from harness.errors import SetupError
 from harness.linux import syscalls
 from harness.linux.mounts import Place
-from harness.model import ops
-from harness.model.frame import Message
-from harness.model.program import parse
-from harness.model.traced import DROP_LIMIT, Range
+from harness.model.program import ops
+from harness.model.program.program import parse
 from harness.model.units import PAGE
+from harness.model.wire.frame import Message
+from harness.model.wire.traced import DROP_LIMIT, Range
 
 
 class Drops(DropTrace):

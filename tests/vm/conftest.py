@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from harness.media.log import PersistLog
-from harness.model.program import Program, format
-from harness.model.recorder import Recorder
+from harness.model.program.program import Program, format
+from harness.model.program.recorder import Recorder
 from harness.model.units import PMD
 from harness.target.base import Execution, OnCut
 from harness.target.guest import GuestTarget

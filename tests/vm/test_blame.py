@@ -1,9 +1,9 @@
 """Whose doing it was: the entry that was forgotten, in which op, and during what the kernel complained."""
 
-from harness.model.moment import Moment, Phase
-from harness.model.program import parse
-from harness.model.result import CellResult, Outcome
-from harness.model.violation import LIVE, Kind, sentence
+from harness.model.judge.result import CellResult, Outcome
+from harness.model.judge.violation import LIVE, Kind, sentence
+from harness.model.program.program import parse
+from harness.model.wire.moment import Moment, Phase
 from harness.target import filesystem
 from harness.target.cell import judge_cell
 from harness.target.guest import GuestTarget

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from harness.errors import GuestDied, GuestHang
-from harness.model.program import Program
-from harness.model.result import Outcome
-from harness.model.violation import Kind
+from harness.model.judge.result import Outcome
+from harness.model.judge.violation import Kind
+from harness.model.program.program import Program
 from harness.target import filesystem
 from harness.target.cell import judge_cell
 from harness.target.guest import GuestTarget

@@ -5,14 +5,14 @@ from collections.abc import Callable
 import pytest
 
 from harness.kernel.kernel import Kernel
-from harness.model import contents
-from harness.model.device import Device
-from harness.model.ops import Plant, Sharing
-from harness.model.program import Program
-from harness.model.recorder import Recorder
-from harness.model.result import CellResult, Outcome
+from harness.model.judge.result import CellResult, Outcome
+from harness.model.judge.violation import Kind
+from harness.model.program.ops import Plant, Sharing
+from harness.model.program.program import Program
+from harness.model.program.recorder import Recorder
+from harness.model.setting.hardware import Device
 from harness.model.units import LINE, PAGE, PMD
-from harness.model.violation import Kind
+from harness.model.wire import stamps
 from harness.target import filesystem, provision
 from harness.target.cell import judge_cell
 from harness.target.cut import LoggedCut
@@ -116,7 +116,7 @@ def test_the_media_of_virtio_pmem_are_those_of_the_last_flush(on: On) -> None:
     mapping.store(PAGE, 3 * PAGE)
     dax.cut_power()
     program = dax.program()
-    first, second = [contents.pattern(seq, 1, 0, PAGE, 4 * PAGE) for seq in (1, 2)]
+    first, second = [stamps.pattern(seq, 1, 0, PAGE, 4 * PAGE) for seq in (1, 2)]
     stores = [index for index, op in enumerate(program.ops) if type(op).__name__ == "Store"]
     with on(Device.VIRTIO_PMEM).execute(program, filesystem.find("ext4"), Split()) as execution:
         cut = execution.cut

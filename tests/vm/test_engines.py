@@ -5,13 +5,13 @@ from collections.abc import Callable
 import pytest
 
 from harness.kernel.kernel import Kernel
-from harness.model.engine import Engine
-from harness.model.ops import Plant
-from harness.model.program import Program
-from harness.model.recorder import Recorder
-from harness.model.result import CellResult, Outcome
+from harness.model.judge.result import CellResult, Outcome
+from harness.model.judge.violation import Kind
+from harness.model.program.ops import Plant
+from harness.model.program.program import Program
+from harness.model.program.recorder import Recorder
+from harness.model.setting.engine import Engine
 from harness.model.units import PAGE, PMD
-from harness.model.violation import Kind
 from harness.target import filesystem, provision
 from harness.target.cell import judge_cell
 from harness.vm.machine import Qemu

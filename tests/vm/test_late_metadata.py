@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.model.program import parse
-from harness.model.result import Outcome
+from harness.model.judge.result import Outcome
+from harness.model.program.program import parse
 from harness.target import filesystem
 from harness.target.cell import judge_cell
 from harness.target.guest import GuestTarget

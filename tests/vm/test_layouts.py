@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from harness.errors import Refused
-from harness.model import contents
-from harness.model.ops import Entry
-from harness.model.program import Program
-from harness.model.recorder import Recorder
-from harness.model.result import Outcome
+from harness.model.judge.result import Outcome
+from harness.model.program.ops import Entry
+from harness.model.program.program import Program
+from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
+from harness.model.wire import stamps
 from harness.target import filesystem
 from harness.target.cell import judge_cell
 from harness.target.guest import GuestTarget
@@ -52,7 +52,7 @@ def test_both_legs_are_used(target_6_1: GuestTarget) -> None:
         (image, *_) = execution.cut.images(1)
         words = image.media.array.view(np.uint64)
         for seq, offset in ((1, 0), (2, 278 * MIB)):
-            (place,) = np.flatnonzero(words == contents.word(seq, 1, 0, offset)) * 8
+            (place,) = np.flatnonzero(words == stamps.word(seq, 1, 0, offset)) * 8
             assert (place >= 192 * MIB) == (seq == 2)
 
 

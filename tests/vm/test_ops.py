@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.model import ops, program
-from harness.model.observation import Segment, Stamp
-from harness.model.program import Program
+from harness.model.program import ops, program
+from harness.model.program.program import Program
 from harness.model.units import PAGE
+from harness.model.wire.observation import Segment, Stamp
 from harness.target import filesystem
 from harness.target.guest import GuestTarget
 from harness.target.session import Ran, Session

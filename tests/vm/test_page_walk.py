@@ -3,9 +3,9 @@
 import pytest
 
 from harness.media.log import Kind
-from harness.model import contents
-from harness.model.program import Program
+from harness.model.program.program import Program
 from harness.model.units import LINE, PAGE, PMD
+from harness.model.wire import stamps
 from harness.target import filesystem
 from harness.target.guest import GuestTarget
 from harness.target.session import Session
@@ -46,4 +46,4 @@ def test_the_walk_agrees_with_pagemap(target_6_12: GuestTarget, fs: str) -> None
     assert all(nvdimm.base <= address < nvdimm.base + nvdimm.size for _, address in lines)
     seqs = [1] * PAGES + [2] * PAGES
     for seq, (offset, _), data in zip(seqs, lines, records["data"], strict=True):
-        assert data.tobytes() == contents.pattern(seq, 1, 0, offset, offset + LINE)
+        assert data.tobytes() == stamps.pattern(seq, 1, 0, offset, offset + LINE)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from harness.model import program as programs
-from harness.model.violation import Kind
+from harness.model.judge.violation import Kind
+from harness.model.program import program as programs
 from harness.target.guest import GuestTarget
 
 Daxcheck = Any

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from harness.model import program, traced, wire
-from harness.model.frame import Message
-from harness.model.observation import OpResult
-from harness.model.traced import Flushed, Range, Traced
+from harness.model.program import program
 from harness.model.units import LINE, PAGE, PMD
+from harness.model.wire import traced, wire
+from harness.model.wire.frame import Message
+from harness.model.wire.observation import OpResult
+from harness.model.wire.traced import Flushed, Range, Traced
 from harness.target import filesystem
 from harness.target.guest import GuestTarget
 from harness.target.session import Session

@@ -4,8 +4,8 @@ from typing import assert_never
 
 from harness.agent.handles import Handles
 from harness.linux import syscalls
-from harness.model import ops
-from harness.model.ops import CheckOp, Switch
+from harness.model.program import ops
+from harness.model.program.ops import CheckOp, Switch
 
 
 def unmet(handles: Handles, op: CheckOp) -> str:

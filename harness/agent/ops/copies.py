@@ -11,8 +11,9 @@ from harness.agent.handles import Handles, OpenFile
 from harness.agent.memory import Memory, Scratch
 from harness.agent.transfer import Moved
 from harness.linux import ioctls
-from harness.model import contents, ops
-from harness.model.ops import CopyOp, How
+from harness.model.program import ops
+from harness.model.program.ops import CopyOp, How
+from harness.model.wire import stamps
 
 
 def do(handles: Handles, index: int, op: CopyOp) -> Moved | None:
@@ -111,7 +112,7 @@ def _direct_load(handles: Handles, op: ops.DirectLoad, once: bool) -> Moved:
             return Moved(0)
         _whole(transfer.read(disk, How.PLAIN, scratch.address, done, 0), done)
         start = map.offset + op.offset
-        return Moved(done, contents.decode(Memory(handles.cpu, scratch.address, start), start, start + done)[0])
+        return Moved(done, stamps.decode(Memory(handles.cpu, scratch.address, start), start, start + done)[0])
 
 
 def _whole(got: int, wanted: int) -> int:

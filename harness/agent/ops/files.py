@@ -8,8 +8,9 @@ from harness.agent.handles import Handles, OpenFile
 from harness.agent.memory import Memory, Scratch
 from harness.agent.transfer import Moved
 from harness.linux import ioctls, syscalls
-from harness.model import contents, ops
-from harness.model.ops import FileOp, Mode, Switch
+from harness.model.program import ops
+from harness.model.program.ops import FileOp, Mode, Switch
+from harness.model.wire import stamps
 
 MODES = {
     Mode.ALLOCATE: 0,
@@ -82,4 +83,4 @@ def _pread(handles: Handles, index: int, op: ops.Pread) -> Moved:
         if done == 0:
             return Moved(0)
         view = Memory(handles.cpu, scratch.address, op.offset)
-        return Moved(done, contents.decode(view, op.offset, op.offset + done)[0])
+        return Moved(done, stamps.decode(view, op.offset, op.offset + done)[0])

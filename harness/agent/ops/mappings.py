@@ -7,10 +7,11 @@ from harness.agent import memory
 from harness.agent.handles import Handles, Mapped
 from harness.agent.memory import Memory
 from harness.linux import syscalls
-from harness.model import contents, ops
-from harness.model.observation import Segment
-from harness.model.ops import Access, Advice, MappingOp, Sharing
+from harness.model.program import ops
+from harness.model.program.ops import Access, Advice, MappingOp, Sharing
 from harness.model.units import PAGE
+from harness.model.wire import stamps
+from harness.model.wire.observation import Segment
 
 _READ_WRITE = syscalls.PROT_READ | syscalls.PROT_WRITE
 SHARINGS = {
@@ -62,7 +63,7 @@ def do(handles: Handles, index: int, op: MappingOp) -> tuple[Segment, ...]:
         case ops.Load(name, offset, length):
             map = handles.map(name)
             start = map.offset + offset
-            return contents.decode(Memory(handles.cpu, map.address, map.offset), start, start + length)[0]
+            return stamps.decode(Memory(handles.cpu, map.address, map.offset), start, start + length)[0]
         case ops.Flush(name, offset, length):
             handles.cpu.flush(handles.map_at(name, offset), length)
         case _:

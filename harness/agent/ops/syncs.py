@@ -6,8 +6,8 @@ from typing import assert_never
 from harness.agent.handles import Handles
 from harness.linux import syscalls
 from harness.linux.mounts import Directory
-from harness.model import ops
-from harness.model.ops import MsyncFlag, SyncOp, Wait
+from harness.model.program import ops
+from harness.model.program.ops import MsyncFlag, SyncOp, Wait
 
 FLAGS = {
     MsyncFlag.SYNC: syscalls.MS_SYNC,

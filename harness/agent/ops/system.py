@@ -3,8 +3,8 @@
 from typing import assert_never
 
 from harness.agent.handles import Handles
-from harness.model import ops
-from harness.model.ops import SystemOp
+from harness.model.program import ops
+from harness.model.program.ops import SystemOp
 
 
 def do(handles: Handles, op: SystemOp) -> None:

@@ -11,10 +11,10 @@ import pytest
 
 from harness.deadline import Deadline
 from harness.errors import InfraError
-from harness.model.ops import Create, Sharing
-from harness.model.program import Program
-from harness.model.recorder import Recorder
-from harness.model.result import CellResult
+from harness.model.judge.result import CellResult
+from harness.model.program.ops import Create, Sharing
+from harness.model.program.program import Program
+from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
 from harness.target import filesystem
 from harness.target.cell import judge_cell

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from harness.model.program import Program
-from harness.model.result import CellResult, Outcome
-from harness.model.violation import Kind
+from harness.model.judge.result import CellResult, Outcome
+from harness.model.judge.violation import Kind
+from harness.model.program.program import Program
 from harness.vm.guest import ANSWER, Guest
 
 Judged = Callable[..., CellResult]

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.model.program import Program
-from harness.model.result import CellResult, Outcome
+from harness.model.judge.result import CellResult, Outcome
+from harness.model.judge.violation import Kind, Violation
+from harness.model.program.program import Program
 from harness.model.units import PAGE
-from harness.model.violation import Kind, Violation
 
 Judged = Callable[..., CellResult]
 Scenes = Callable[..., Program]

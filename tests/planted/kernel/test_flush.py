@@ -7,12 +7,12 @@ import pytest
 
 from harness.commands import recording
 from harness.kernel.kernel import Kernel
-from harness.model.device import Device
-from harness.model.ops import Msync, Store
-from harness.model.program import Program
-from harness.model.result import CellResult, Outcome
+from harness.model.judge.result import CellResult, Outcome
+from harness.model.judge.violation import Kind, Violation
+from harness.model.program.ops import Msync, Store
+from harness.model.program.program import Program
+from harness.model.setting.hardware import Device
 from harness.model.units import PAGE, PMD
-from harness.model.violation import Kind, Violation
 from harness.target import filesystem, provision
 from harness.target.cell import judge_cell
 from harness.target.guest import GuestTarget

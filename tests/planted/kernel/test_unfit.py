@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from harness.model.observation import FileView
-from harness.model.program import Program
-from harness.model.result import CellResult, Outcome
-from harness.model.violation import Kind
+from harness.model.judge.result import CellResult, Outcome
+from harness.model.judge.violation import Kind
+from harness.model.program.program import Program
+from harness.model.wire.observation import FileView
 from harness.target.session import Attached, Session
 
 Judged = Callable[..., CellResult]

@@ -1,0 +1,111 @@
+"""What the contract allows of one byte: what it reads as, and what the media may hold."""
+
+from dataclasses import dataclass, replace
+
+from harness.model.wire.observation import Source, Stamp, Zero
+from harness.model.wire.stamps import SHIFT_LIMIT, SHIFT_UNIT
+
+
+@dataclass(frozen=True, slots=True)
+class Anything:
+    """Bytes of which no document says what they are: of a poisoned page, or behind the end of a file."""
+
+
+MOVES_LIMIT = 32
+CONTENTS_LIMIT = 1024
+"""From so many places, and so many contents, a byte is followed; beyond that it may hold anything, until a sync. Each
+insert that is not synced adds a place to each byte behind it: without a limit 400 of them take a minute."""
+Known = Zero | Stamp | Anything
+"""What a byte may come from."""
+Values = frozenset[Known]
+ZERO = Zero()
+ANYTHING = Anything()
+ZEROES: Values = frozenset({ZERO})
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """One byte: `current` is what a read may return now (one content, unless ops raced), `durable` what the media may
+    hold after a cut, `past` all that was ever current here, `promised_by` the index of the op that last made `durable`
+    certain. `tied`: what is current is what the media hold, whichever it is, since nothing changed after that op."""
+
+    current: Values = ZEROES
+    durable: Values = ZEROES
+    past: Values = ZEROES
+    promised_by: int | None = None
+    tied: bool = True
+
+    def changed(self, current: Values, heals: bool = False) -> "Allowed":
+        """The byte now reads one of `current`; nobody knows when the media will. Poison stays unless the op `heals`."""
+        if ANYTHING in self.current and not heals:
+            current |= {ANYTHING}
+        return _loose(current, self.durable | current, self.past | current, self.promised_by)
+
+    def maybe(self, values: Values) -> "Allowed":
+        """The byte may have changed to one of `values`."""
+        return _loose(self.current | values, self.durable | values, self.past | values, self.promised_by)
+
+    def promised(self, index: int) -> "Allowed":
+        """Op `index` returned success: the media hold what is current."""
+        return Allowed(self.current, self.current, self.past, index)
+
+    def may_hold(self, values: Values) -> "Allowed":
+        """It reads as before, but the media may hold one of `values` here."""
+        if values <= self.durable:
+            return self
+        return _loose(self.current, self.durable | values, self.past, self.promised_by)
+
+    def moved(self, distance: int) -> "Allowed":
+        """The same byte, `distance` bytes further in the file."""
+        durable, past = moved(self.durable, distance), moved(self.past, distance)
+        return Allowed(moved(self.current, distance), durable, past, self.promised_by, self.tied)
+
+    def joined(self, before: "Allowed") -> "Allowed":
+        """This byte while the media may still hold what `before` allowed, or a hole in between."""
+        durable = self.durable | before.durable | ZEROES
+        return _loose(self.current, durable, self.past | before.past, self.promised_by)
+
+    def placed(self, source: "Allowed") -> "Allowed":
+        """The blocks of `source` take this byte's place: the media may hold what they did, or what these do."""
+        durable = self.durable | source.durable | source.current
+        return _loose(source.current, durable, self.past | source.past | source.current, self.promised_by)
+
+    def either(self, other: "Allowed") -> "Allowed":
+        """This byte or the other: nobody knows whether an op took place."""
+        durable, past = self.durable | other.durable, self.past | other.past
+        return _loose(self.current | other.current, durable, past, self.promised_by)
+
+    def told(self, source: Source | None) -> "Allowed":
+        """A read has shown which of the contents it is."""
+        if len(self.current) == 1 or source not in self.current or ANYTHING in self.current:
+            return self
+        current: Values = frozenset({source})
+        return replace(self, current=current, durable=current if self.tied else self.durable)
+
+
+def _loose(current: Values, durable: Values, past: Values, promised_by: int | None) -> Allowed:
+    """A byte that the media may hold or not, unless there is no choice."""
+    if ANYTHING in durable or _too_many(durable):
+        durable = current | {ANYTHING}
+    if ANYTHING in past or _too_many(past):
+        past = current | {ANYTHING}
+    return Allowed(current, durable, past, promised_by, len(durable) == 1)
+
+
+def _too_many(values: Values) -> bool:
+    if len(values) <= MOVES_LIMIT:
+        return False
+    places = {(source.file, source.shift) for source in values if isinstance(source, Stamp)}
+    return len(places) > MOVES_LIMIT or len(values) > CONTENTS_LIMIT
+
+
+def moved(values: Values, distance: int) -> Values:
+    """The values of bytes that were moved by `distance`; stamps can only be told after some (contents.SHIFT_UNIT)."""
+    if not distance:
+        return values
+    return frozenset(_moved(source, distance) if isinstance(source, Stamp) else source for source in values)
+
+
+def _moved(stamp: Stamp, distance: int) -> Known:
+    shift = stamp.shift + distance
+    return ANYTHING if shift % SHIFT_UNIT or abs(shift) > SHIFT_LIMIT else Stamp(stamp.seq, stamp.file, shift)

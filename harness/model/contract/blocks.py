@@ -1,0 +1,96 @@
+"""Where the bytes of a file lie: in which block now, and in which blocks the media may look for them after a cut.
+
+Blocks have no numbers here, since no document says which block a file gets. A block is known by who was given it first:
+after `insert_range` of 4K at 0 the bytes [4K..8K) lie in the block that [0..4K) had, Block(file, op, shift=4K).
+"""
+
+from dataclasses import dataclass
+
+from harness.model.contract.extents import END, Extents
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What byte o of a file lies in: the block that op `made` provided for byte o - shift of file `file`. The same
+    block is provided once, so two bytes with equal `file`, `made` and o - shift lie in the same place."""
+
+    file: int
+    made: int
+    shift: int = 0
+
+    def moved(self, distance: int) -> "Block":
+        """The same block, seen from `distance` bytes further."""
+        return Block(self.file, self.made, self.shift + distance)
+
+
+Blocks = frozenset[Block]
+
+
+_NONE: Blocks = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One byte: `now`, the block that it lies in (one of them, where a document leaves it open, as whether dedupe
+    shares blocks), and those that it may have left although the media may still look for it there: `old` by an op on
+    this byte, `copied` by one that keeps its contents, as when a neighbour in a shared block is stored to."""
+
+    now: Blocks
+    old: Blocks = _NONE
+    copied: Blocks = _NONE
+
+    def moved(self, distance: int) -> "Place":
+        """The same, seen from `distance` bytes further."""
+        if not distance:
+            return self
+        return Place(_moved(self.now, distance), _moved(self.old, distance), _moved(self.copied, distance))
+
+    def changed(self, now: Blocks) -> "Place":
+        """It lies in one of `now` from now on, by an op on it; nobody knows when the media will say so."""
+        left = _NONE if now == self.now else self.now
+        return Place(now, self.old | self.copied | left)
+
+    def maybe(self, also: Blocks) -> "Place":
+        """It may lie in one of `also` from now on, by an op on it."""
+        return self.changed(self.now | also)
+
+    def carried(self, now: Blocks) -> "Place":
+        """It lies in one of `now` from now on, with the contents that it has."""
+        left = _NONE if now == self.now else self.now
+        return Place(now, self.old, self.copied | left)
+
+    def joined(self, before: "Place") -> "Place":
+        """What moved here is here; the media may still look where they did `before`."""
+        return before.changed(self.now)
+
+    def promised(self) -> "Place":
+        """An op has promised what the media read here, so they look where it lies now."""
+        return Place(self.now)
+
+    def either(self, other: "Place") -> "Place":
+        """This or the other: nobody knows whether an op took place."""
+        now = self.now | other.now
+        left = _NONE if self.now == other.now else now
+        return Place(now, self.old | other.old | left, self.copied | other.copied)
+
+
+def provided(file: int, made: int) -> Blocks:
+    """What op `made` provides for all bytes of the file that need a block."""
+    return frozenset({Block(file, made)})
+
+
+def empty(file: int, made: int) -> Extents[Place]:
+    """The places of a file that op `made` created."""
+    return Extents.of(Place(provided(file, made)))
+
+
+def slid(places: Extents[Place], distance: int) -> Extents[Place]:
+    """The places, all seen from `distance` bytes further."""
+    moved = places.removed(0, -distance) if distance < 0 else places
+    if distance > 0:
+        moved = places.inserted(0, distance, places.at(0))
+    return moved.map(0, END, lambda place: place.moved(distance))
+
+
+def _moved(blocks: Blocks, distance: int) -> Blocks:
+    return frozenset(block.moved(distance) for block in blocks)

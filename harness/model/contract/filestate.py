@@ -1,0 +1,291 @@
+"""What the contract allows of one file at one moment: what it reads as, and what the media may hold.
+
+Sets are kept per byte, without what binds bytes or sizes to each other (which of two bytes must have
+changed first, which size goes with which contents). So a state may allow a combination that no order of
+events gives; it never forbids one that some order gives.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from harness.model.contract import blocks
+from harness.model.contract.allowed import ANYTHING, MOVES_LIMIT, ZEROES, Allowed, Values
+from harness.model.contract.blocks import Place
+from harness.model.contract.extents import END, Extents
+from harness.model.units import PAGE
+from harness.model.wire.observation import Segment, Source
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """Sizes from `low` to `high`, both included."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Whether a byte has been given blocks by fallocate(2), and the op that made that durable."""
+
+    now: bool = False
+    durable_by: int | None = None
+
+    def settled(self, index: int) -> "Room":
+        """Op `index` made it durable; an earlier promise of it stands."""
+        return Room(True, index) if self.now and self.durable_by is None else self
+
+
+NO_ROOM = Room()
+NEVER_WRITTEN = Extents.of(Allowed())
+_NO_ROOM = Extents.of(NO_ROOM)
+_EMPTY = frozenset({Span(0, 0)})
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """One file (an inode). Contents are kept past its end too, where `current` is zero, for a longer file after a cut.
+
+    `now` are the sizes it may have (one, unless ops raced), `sizes` those that it may have after a cut, `tied` as for a
+    byte. `blocks`: where its bytes lie. `tail`: what its last page may show past its end because it was stored there,
+    which is no part of `contents`: a file that grows shows zeroes.
+    """
+
+    id: int
+    blocks: Extents[Place]
+    now: frozenset[Span] = _EMPTY
+    sizes: frozenset[Span] = _EMPTY
+    contents: Extents[Allowed] = NEVER_WRITTEN
+    size_by: int | None = None
+    room: Extents[Room] = _NO_ROOM
+    tail: Extents[Allowed] = NEVER_WRITTEN
+    tied: bool = True
+
+    @property
+    def shortest(self) -> int:
+        """The least size it may have now."""
+        return min(span.low for span in self.now)
+
+    @property
+    def longest(self) -> int:
+        """The largest size it may have now."""
+        return max(span.high for span in self.now)
+
+    @property
+    def surely_durable(self) -> int:
+        """The least size it may have after a cut."""
+        return min(span.low for span in self.sizes)
+
+    @property
+    def longest_durable(self) -> int:
+        """The largest size it may have after a cut."""
+        return max(span.high for span in self.sizes)
+
+    def replaced(self, start: int, end: int, current: Values) -> "FileState":
+        """Bytes [start, end) now read one of `current`, by an op that gives whole pages other blocks, or writes all of
+        them, which ends their poison."""
+        whole, last = page_ceil(start), page_floor(end)
+        healed = self.contents.map(whole, last, lambda byte: byte.changed(current, heals=True))
+        contents = healed.map(start, min(whole, end), lambda byte: byte.changed(current))
+        contents = contents.map(max(start, last, whole), end, lambda byte: byte.changed(current))
+        return replace(self, contents=contents)
+
+    def maybe(self, start: int, end: int, values: Values) -> "FileState":
+        """Bytes [start, end) may have changed to one of `values`."""
+        return replace(self, contents=self.contents.map(start, end, lambda byte: byte.maybe(values)))
+
+    def stored(self, start: int, end: int, source: Extents[Values]) -> "FileState":
+        """Bytes [start, end) are stored through a shared mapping; those past the end are no part of the file.
+
+        But they go to the block of its last page, and there a longer file that the media may still hold has contents.
+        """
+        sure, all_ = min(end, self.shortest), min(end, self.longest)
+        contents = self.contents.merge(start, sure, source, lambda byte, values: byte.changed(values))
+        contents = contents.merge(max(start, sure), all_, source, lambda byte, values: byte.maybe(values))
+        return replace(self, contents=contents).strayed(max(start, all_), end, source).past_end(start, end, source)
+
+    def strayed(self, start: int, end: int, source: Extents[Values]) -> "FileState":
+        """The media may hold this in [start, end), though it is no part of the file now."""
+        inside = min(end, self.longest_durable)
+        contents = self.contents.merge(start, inside, source, Allowed.may_hold)
+        tail = self.tail.merge(max(start, inside), end, source, Allowed.may_hold)
+        return replace(self, contents=contents, tail=tail)
+
+    def past_end(self, start: int, end: int, source: Extents[Values]) -> "FileState":
+        """What of [start, end) is past the end may be seen there from now on, in its last page."""
+        return replace(self, tail=self.tail.merge(max(start, self.shortest), end, source, Allowed.maybe))
+
+    def resized(self, spans: Iterable[Span], passed: Span | None = None) -> "FileState":
+        """The size is in one of `spans` now; while it is not durable it may also be any `passed` on the way."""
+        now = frozenset(spans)
+        also = {span for span in now if passed is None or not passed.low <= span.low <= span.high <= passed.high}
+        sizes = self.sizes | also | ({passed} if passed else set())
+        # What was past the end and is not any longer reads as zero, also when it will be past the end again.
+        tail = self.tail.map(0, min(span.low for span in now), lambda byte: byte.changed(ZEROES))
+        return replace(self, now=now, sizes=sizes, tail=tail, tied=sizes == now and not _choice(sizes))
+
+    def grown(self, size: int) -> "FileState":
+        """At least `size` bytes long, extended in steps."""
+        if size <= self.shortest:
+            return self
+        spans = (Span(max(span.low, size), max(span.high, size)) for span in self.now)
+        return self.resized(spans, Span(self.shortest, size))
+
+    def truncated(self, size: int) -> "FileState":
+        """ftruncate(2): cut or extended to `size`; what is past it, and what was past the end before, reads as zero."""
+        begin = min(size, self.shortest)
+        file = self.replaced(size, END, ZEROES).maybe(begin, size, ZEROES).roomless(page_floor(begin), END)
+        return file.resized({Span(size, size)})
+
+    def collapsed(self, start: int, length: int) -> "FileState":
+        """[start, start+length) is taken out and what follows moves down."""
+
+        def down(contents: Extents[Allowed]) -> Extents[Allowed]:
+            return contents.removed(start, length).map(start, END, lambda byte: byte.moved(-length))
+
+        places = self.blocks.removed(start, length).map(start, END, lambda place: place.moved(-length))
+        # Past the end it fails with EINVAL (fallocate(2)), but what a guest claims must not break the oracle.
+        return self._shifted(start, down, places, lambda size: max(size - length, min(size, start)))
+
+    def inserted(self, start: int, length: int, index: int) -> "FileState":
+        """Op `index` puts in a hole of `length` bytes at `start` and what was there moves up."""
+
+        def up(contents: Extents[Allowed]) -> Extents[Allowed]:
+            moved_up = contents.map(start, END, lambda byte: byte.moved(length))
+            return moved_up.inserted(start, length, contents.at(END - 1))
+
+        hole = Place(blocks.provided(self.id, index))
+        places = self.blocks.map(start, END, lambda place: place.moved(length)).inserted(start, length, hole)
+        return self._shifted(start, up, places, lambda size: size + length)
+
+    def _shifted(
+        self,
+        start: int,
+        shift: Callable[[Extents[Allowed]], Extents[Allowed]],
+        places: Extents[Place],
+        size: Callable[[int], int],
+    ) -> "FileState":
+        """Until synced, each byte may hold what it held before, what it holds after, or a hole on the way.
+
+        What was stored past the end moves with the block that it lies in, or not: see `tail`.
+        """
+        contents = shift(self.contents).merge(start, END, self.contents, Allowed.joined)
+        tail = shift(self.tail).merge(start, END, self.tail, Allowed.either)
+        places = places.merge(start, END, self.blocks, Place.joined)
+        spans = (Span(size(span.low), size(span.high)) for span in self.now)
+        file = replace(self, contents=contents, tail=tail, blocks=places)
+        return file.roomless(page_floor(start), END).resized(spans).bounded(start, END)
+
+    def freed(self, start: int, end: int, index: int, journal: bool = True) -> "FileState":
+        """Op `index` took the blocks of the whole pages in [start, end) away: what is stored there gets others.
+
+        A block that is given to another place before the media know that it was taken from this one would show here
+        what is stored there. With a journal that is a leak, which file systems prevent (ext4 and xfs give a block away
+        after the commit), and no document excuses it. Without one nothing says when the media know.
+        """
+        start, end = page_ceil(start), page_floor(end)
+        file = self.relaid(start, end, lambda place: place.changed(blocks.provided(self.id, index)))
+        return file if journal else file.anything(start, end)
+
+    def relaid(self, start: int, end: int, change: Callable[[Place], Place]) -> "FileState":
+        """The bytes [start, end) lie elsewhere."""
+        return replace(self, blocks=self.blocks.map(start, end, change))
+
+    def anything(self, start: int, end: int) -> "FileState":
+        """Nobody knows what the media hold in [start, end) before a sync."""
+        unknown: Values = frozenset({ANYTHING})
+        return replace(self, contents=self.contents.map(start, end, lambda byte: byte.may_hold(unknown)))
+
+    def bounded(self, start: int, end: int) -> "FileState":
+        """Bytes of [start, end) that the media may look for in too many blocks may hold anything, until a sync. Of such
+        bytes the blocks on the media need not be known."""
+        file = self
+        for low, high, place in self.blocks.runs(start, end):
+            if len(place.old) > MOVES_LIMIT:
+                file = file.anything(low, high)
+
+        def forgotten(place: Place, byte: Allowed) -> Place:
+            return place.promised() if ANYTHING in byte.durable else place
+
+        return replace(file, blocks=file.blocks.merge(start, end, file.contents, forgotten))
+
+    def roomy(self, start: int, end: int) -> "FileState":
+        """Blocks were allocated for [start, end), as far as the file reaches."""
+        room = self.room.map(start, min(end, self.shortest), lambda room: replace(room, now=True))
+        return replace(self, room=room)
+
+    def roomless(self, start: int, end: int) -> "FileState":
+        """Nobody knows any longer whether [start, end) has blocks."""
+        return replace(self, room=self.room.set(start, end, NO_ROOM))
+
+    def promised(self, index: int) -> "FileState":
+        """Op `index` made all contents and the size durable."""
+        contents = self.contents.map(0, END, lambda byte: byte.promised(index))
+        return replace(
+            self,
+            contents=contents,
+            blocks=self.blocks.map(0, END, Place.promised),
+            tail=self.tail.set(0, self.shortest, Allowed()),
+            sizes=self.now,
+            size_by=index,
+            tied=True,
+        )
+
+    def settled(self, index: int) -> "FileState":
+        """Op `index` made the blocks durable that the file was given."""
+        return replace(self, room=self.room.map(0, END, lambda room: room.settled(index)))
+
+    def promised_range(self, start: int, end: int, index: int) -> "FileState":
+        """Op `index` made the contents [start, end) durable, and a size that lets them be read back."""
+        end = min(end, self.shortest)
+        if start >= end:
+            return self
+        contents = self.contents.map(start, end, lambda byte: byte.promised(index))
+        sizes = frozenset(Span(max(span.low, end), span.high) for span in self.sizes if span.high >= end)
+        return replace(
+            self,
+            contents=contents,
+            blocks=self.blocks.map(start, end, Place.promised),
+            tail=self.tail.set(start, end, Allowed()),
+            sizes=sizes,
+            size_by=self.size_by if sizes == self.sizes else index,
+        )
+
+    def either(self, other: "FileState") -> "FileState":
+        """This file or the other: nobody knows whether, or how far, an op took place."""
+        passed = Span(min(self.shortest, other.shortest), max(self.longest, other.longest))
+        now = self.now if self.now == other.now else frozenset({passed})
+        room = self.room.merge(0, END, other.room, lambda one, two: one if one == two else NO_ROOM)
+        contents = self.contents.merge(0, END, other.contents, Allowed.either)
+        sizes = self.sizes | other.sizes | now
+        places = self.blocks.merge(0, END, other.blocks, Place.either)
+        tail = self.tail.merge(0, END, other.tail, Allowed.either)
+        tied = self.tied and other.tied and sizes == now == self.now
+        return replace(self, now=now, sizes=sizes, contents=contents, blocks=places, room=room, tail=tail, tied=tied)
+
+    def told(self, segments: Sequence[Segment], size: int | None = None) -> "FileState":
+        """A read of the whole file (`size`), or of a part, has shown which of its contents and sizes it has.
+
+        What is not allowed tells nothing: it is for the verdict.
+        """
+        file = self
+        if any(len(byte.current) > 1 for _, _, byte in self.contents.runs()):
+            nothing: Source | None = None
+            runs: list[tuple[int, int, Source | None]] = [(one.start, one.end, one.source) for one in segments]
+            file = replace(file, contents=self.contents.merge(0, END, Extents.laid(runs, nothing), Allowed.told))
+        if size is not None and _choice(self.now) and any(span.low <= size <= span.high for span in self.now):
+            now = frozenset({Span(size, size)})
+            file = replace(file, now=now, sizes=now if self.tied else self.sizes)
+        return file
+
+
+def _choice(spans: frozenset[Span]) -> bool:
+    return len(spans) > 1 or any(span.low < span.high for span in spans)
+
+
+def page_floor(offset: int) -> int:
+    return offset // PAGE * PAGE
+
+
+def page_ceil(offset: int) -> int:
+    return -(-offset // PAGE) * PAGE

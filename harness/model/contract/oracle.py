@@ -1,0 +1,137 @@
+"""The contract of the system calls: from a Program alone, what each file must read as and may be after a cut.
+
+This knows nothing of any file system or of caches. A rule that is stricter than what a kernel does is the
+test; one that is laxer than the documents is a hole in it. Every rule names its document; they stand in model.rules.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import assert_never
+
+from harness.model.contract.domain import PersistenceDomain
+from harness.model.contract.effect import Effect, came, effect
+from harness.model.contract.evidence import seen, told
+from harness.model.contract.rules import copies, files, lanes, mappings, names, syncs
+from harness.model.contract.state import NOTHING, State, Step
+from harness.model.program import ops
+from harness.model.program.ops import Op
+from harness.model.program.program import Expect, Program
+from harness.model.wire.observation import FileView, OpResult
+
+
+def run(
+    program: Program,
+    results: Iterable[OpResult] = (),
+    domain: PersistenceDomain = PersistenceDomain.MEMORY_CONTROLLER,
+    journal: bool = True,
+) -> tuple[State, ...]:
+    """The state after each op; the last is the one at the cut. Results that are not given are taken to be success.
+
+    An op that was refused changed nothing and promised nothing, and an op on a name that it was to define does nothing
+    either; one that failed half-way may have changed all, nothing, or a part, but surely what it said it had done. The
+    state after an op of a lane is what that lane may see in its last run, good for judging what it read; the state
+    after the join is the next to cut at. Where a race, or an op that failed half-way, leaves several contents, a later
+    read shows which of them it is.
+    """
+    machine = _Machine(program, {result.index: result for result in results}, Step(0, domain=domain, journal=journal))
+    states: list[State] = []
+    state = NOTHING
+    index = 0
+    while index < len(program.ops):
+        if isinstance(program.ops[index], ops.Lane):
+            group = lanes.group_at(program.ops, index)
+            state, during = lanes.run(state, group, program.ops, machine.step)
+            states.extend(during)
+        else:
+            state = machine.told(machine.step(state, index), index)
+            states.append(state)
+        index = len(states)
+    return tuple(states)
+
+
+def at_cut(
+    program: Program,
+    results: Iterable[OpResult] = (),
+    domain: PersistenceDomain = PersistenceDomain.MEMORY_CONTROLLER,
+    journal: bool = True,
+    live: Iterable[FileView] = (),
+) -> State:
+    """What the final image is judged against, when the files were seen to be `live` right before the cut: for a Program
+    that expects a loss, as though all had been synced."""
+    states = run(program, results, domain, journal)
+    state = seen(states[-1] if states else NOTHING, live)
+    if program.expect is not Expect.LOSS:
+        return state
+    # A control is to lose contents; that it lost blocks without contents as well would say nothing.
+    return syncs.everything(state, len(program.ops) - 1, blocks=False)
+
+
+class _Machine:
+    """Knows a Program's numbers and what became of each op."""
+
+    def __init__(self, program: Program, results: dict[int, OpResult], setting: Step) -> None:
+        self._ops = program.ops
+        self._results = results
+        self._seqs, self._ids = program.seqs(), program.file_ids()
+        self._setting = setting
+
+    def told(self, state: State, index: int) -> State:
+        """The state, when the op has shown what some file holds."""
+        result = self._results.get(index)
+        return told(state, self._ops[index], result) if result else state
+
+    def step(self, state: State, index: int, again: bool = False) -> State:
+        """The state after op `index`; `again`: its result may be that of another of its runs."""
+        op = self._ops[index]
+        step = replace(self._setting, index=index, seq=self._seqs.get(index, 0), file=self._ids.get(index, 0))
+        foreseen = self._ops[index - 1] if index else None
+        result = self._results.get(index)
+        done = came(op, result, foreseen, again)
+        after = state if done is None else apply(state, step, done)
+        match effect(op, result, again):
+            case Effect.NONE:
+                return after
+            case Effect.PART:
+                return after.either(apply(state, step, op))
+            case Effect.DONE:
+                return _in_another_process(state, after) if isinstance(foreseen, ops.ExpectSignal) else after
+
+
+def _in_another_process(before: State, after: State) -> State:
+    """The op ran in a forked process (ops.ExpectSignal): its page tables and private copies are gone with it."""
+    return replace(
+        after, maps={name: mapping.observing(after.files[mapping.file]) for name, mapping in before.maps.items()}
+    )
+
+
+def apply(state: State, step: Step, op: Op) -> State:
+    """The state after an op that succeeded."""
+    match op:
+        case ops.Create() | ops.Open() | ops.Close() | ops.Rename() | ops.Link() | ops.Unlink():
+            return names.apply(state, step, op)
+        case ops.Fallocate() | ops.Ftruncate() | ops.Pwrite():
+            return files.apply(state, step, op)
+        case ops.CloneFile() | ops.Clone() | ops.Dedupe() | ops.CopyFileRange() | ops.ExchangeRange() | ops.Swapext():
+            return copies.apply(state, step, op)
+        case ops.ReadInto() | ops.WriteFrom():
+            return copies.apply(state, step, op)
+        case ops.Mmap() | ops.Munmap() | ops.Mremap() | ops.Madvise() | ops.Store() | ops.Flush() | ops.DirectStore():
+            return mappings.apply(state, step, op)
+        case ops.Msync() | ops.Fsync() | ops.Fdatasync() | ops.Fsyncdir() | ops.SyncFileRange():
+            return syncs.apply(state, step, op)
+        case ops.Syncfs() | ops.Sync() | ops.Freeze() | ops.Umount():
+            return syncs.apply(state, step, op)
+        case ops.Mlock():
+            return state  # mlock(2) faults pages in; that may copy private ones, which mmap(2) leaves open anyway
+        case ops.Load() | ops.Pread() | ops.DirectLoad() | ops.Mprotect() | ops.SetDax():
+            return state  # mprotect(2) changes what may be done, FS_XFLAG_DAX (dax.rst) how it is done: never contents
+        case ops.Thaw() | ops.Remount() | ops.Mount() | ops.DropCaches() | ops.Fill() | ops.Unfill():
+            return state  # proc(5) drop_caches: only what is clean goes, "a non-destructive operation"
+        case ops.Lane() | ops.Barrier() | ops.Join():
+            return state  # lanes.run
+        case ops.ExpectMapped() | ops.ExpectDax() | ops.ExpectErrno() | ops.ExpectShort() | ops.ExpectSignal():
+            return state
+        case ops.Observe() | ops.Planted() | ops.CutPower():
+            return state
+        case _:
+            assert_never(op)

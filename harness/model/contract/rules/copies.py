@@ -1,0 +1,195 @@
+"""The contract of ops that move contents from file to file, or between a file and a mapping.
+
+What arrives is the source's stamps, moved by the distance between the two places. It is durable only after a sync of
+the destination. Where blocks change hands the media may also hold what they held in the source (Allowed.placed).
+"""
+
+from dataclasses import replace
+from typing import TypeVar
+
+from harness.model.contract import blocks
+from harness.model.contract.allowed import ANYTHING, Allowed, Values, moved
+from harness.model.contract.blocks import Place
+from harness.model.contract.extents import END, Extents
+from harness.model.contract.filestate import FileState, page_ceil
+from harness.model.contract.rules import layout
+from harness.model.contract.rules.files import extended, written
+from harness.model.contract.rules.mappings import stored
+from harness.model.contract.state import State, Step
+from harness.model.program.ops import (
+    Clone,
+    CloneFile,
+    CopyFileRange,
+    Dedupe,
+    ExchangeRange,
+    ReadInto,
+    Sharing,
+    Swapext,
+    WriteFrom,
+)
+
+T = TypeVar("T")
+_UNKNOWN: Values = frozenset({ANYTHING})
+
+
+def apply(
+    state: State,
+    step: Step,
+    op: CloneFile | Clone | Dedupe | CopyFileRange | ExchangeRange | Swapext | ReadInto | WriteFrom,
+) -> State:
+    """The state after the op. A descriptor or mapping that is not there changes nothing."""
+    match op:
+        case ReadInto():
+            return _read_into(state, step, op)
+        case WriteFrom():
+            return _written_from(state, step, op)
+        case ExchangeRange() | Swapext():
+            mine, other = state.fds.get(op.fd), state.fds.get(op.other)
+            if mine is None or other is None:
+                return state
+            return _exchanged(state, state.files[mine], state.files[other], op)
+        case CloneFile() | Clone() | Dedupe() | CopyFileRange():
+            mine, other = state.fds.get(op.fd), state.fds.get(op.source)
+            if mine is None or other is None:
+                return state
+            return _copied(state, step, state.files[mine], state.files[other], op)
+
+
+def _placed(to: FileState, start: int, end: int, source: FileState, begin: int, surely: bool = True) -> FileState:
+    """Blocks of `source` from `begin` on take the place of those of [start, end), or are copied, unless `surely`.
+
+    With its last page comes what lies past the end of the source: what was stored there, and what was cut off.
+    """
+    distance = start - begin
+    stop = page_ceil(end)
+    arriving = _slid(source.contents, distance).to(lambda byte: byte.moved(distance))
+    tail = _slid(source.tail, distance).to(lambda byte: byte.moved(distance))
+    tail = to.tail.merge(start, stop, tail, Allowed.either)
+    tail = tail.merge(end, stop, arriving, lambda byte, cut: byte.may_hold(cut.durable))
+    places = to.blocks.merge(start, stop, blocks.slid(source.blocks, distance), _taken if surely else _maybe_taken)
+    contents = to.contents.merge(start, end, arriving, Allowed.placed)
+    file = replace(to, contents=contents, tail=tail, blocks=places)
+    return file.roomless(start, end).bounded(start, stop)
+
+
+def _taken(here: Place, there: Place) -> Place:
+    return here.changed(there.now)
+
+
+def _maybe_taken(here: Place, there: Place) -> Place:
+    return here.maybe(there.now)
+
+
+def _copied(
+    state: State, step: Step, to: FileState, source: FileState, op: CloneFile | Clone | Dedupe | CopyFileRange
+) -> State:
+    """ioctl_ficlonerange(2): the range "shares" its blocks with the source, and each goes its own way when written to.
+    With FICLONE it is all of the source. ioctl_fideduperange(2): blocks are shared if they hold the same, so that
+    contents never change. copy_file_range(2): as many bytes as the source has; it may share blocks instead of copying.
+    """
+    if isinstance(op, CloneFile):
+        start, begin, length = 0, 0, source.longest
+    else:
+        start, begin, length = op.offset, op.source_offset, op.length
+    # Shared blocks are written elsewhere: the next store faults again.
+    state = state.unfaulted(source.id, begin, begin + length).unfaulted(to.id, start, start + length)
+    state = state.with_files(lambda file: file.roomless(begin, begin + length) if file.id == source.id else file)
+    if isinstance(op, Dedupe):
+        return state.with_file(_deduped(state.files[to.id], start, length, state.files[source.id], begin))
+    sure, possible = (max(0, min(length, size - begin)) for size in (source.shortest, source.longest))
+    shared = not isinstance(op, CopyFileRange)
+    state = extended(state, to.id, start + sure, step.index)
+    if not shared:
+        values = _shifted(source.contents.to(lambda byte: byte.current), start - begin)
+        state = layout.written(state, to.id, start, start + possible, values, step.index)
+    file, source = state.files[to.id], state.files[source.id]
+    if sure:
+        file = _placed(file.grown(start + sure), start, start + sure, source, begin, shared)
+    if sure < possible:
+        more = _placed(file.grown(start + possible), start + sure, start + possible, source, begin + sure, shared)
+        file = file.either(more)
+    return state.with_file(file)
+
+
+def _deduped(to: FileState, start: int, length: int, source: FileState, begin: int) -> FileState:
+    """The same contents, in the blocks of the source or in those that were there."""
+    places = blocks.slid(source.blocks, start - begin)
+    stop = page_ceil(start + length)
+    shared = to.blocks.merge(start, stop, places, lambda here, there: here.carried(here.now | there.now))
+
+    def unpromised(here: Allowed, there: Allowed) -> Allowed:
+        # What no sync promised of these bytes may be what the media hold in the other block.
+        return here.may_hold(there.durable) if len(here.durable) > 1 else here
+
+    arriving = _slid(source.contents, start - begin).to(lambda byte: byte.moved(start - begin))
+    contents = to.contents.merge(start, start + length, arriving, unpromised)
+    return replace(to, blocks=shared, contents=contents).roomless(start, start + length)
+
+
+def _exchanged(state: State, mine: FileState, other: FileState, op: ExchangeRange | Swapext) -> State:
+    """ioctl_xfs_exchange_range(2): the two ranges change places atomically; what makes that durable is its flag
+    XFS_EXCHANGE_RANGE_DSYNC, which is not given here, or a sync. XFS_IOC_SWAPEXT does it with whole files of one size.
+
+    That both files change at the same time in a power cut is not held against the kernel here.
+    """
+    start, begin, length = (op.offset, op.other_offset, op.length) if isinstance(op, ExchangeRange) else (0, 0, END)
+    state = state.unfaulted(mine.id, start, start + length).unfaulted(other.id, begin, begin + length)
+    one = _placed(mine, start, min(start + length, END), other, begin)
+    if mine.id == other.id:
+        return state.with_file(_placed(one, begin, min(begin + length, END), mine, start))
+    two = _placed(other, begin, min(begin + length, END), mine, start)
+    return state.with_file(one).with_file(two)
+
+
+def _read_into(state: State, step: Step, op: ReadInto) -> State:
+    """read(2): the buffer holds what the file does, as far as that goes; it is a mapping, so that is stored there."""
+    mapping, id = state.maps.get(op.map), state.fds.get(op.fd)
+    if mapping is None or id is None:
+        return state
+    source = state.files[id]
+    start = mapping.offset + op.offset
+    sure, possible = (max(0, min(op.length, size - op.source_offset)) for size in (source.shortest, source.longest))
+    values = _shifted(source.contents.to(lambda byte: byte.current), start - op.source_offset)
+    if mapping.sharing is not Sharing.PRIVATE and mapping.file == id and _overlap(start, op.source_offset, op.length):
+        values = Extents.of(_UNKNOWN)  # POSIX read() does not say what a buffer holds that is part of the file itself
+    if sure:
+        state = stored(state, step, op.map, start, start + sure, values)
+    if sure < possible:
+        state = state.either(stored(state, step, op.map, start + sure, start + possible, values))
+    return state
+
+
+def _written_from(state: State, step: Step, op: WriteFrom) -> State:
+    """write(2): the file then holds what the buffer does, which is what the mapping shows.
+
+    What a page shows past the end of its file is not known (mmap(2)).
+    """
+    mapping, id = state.maps.get(op.map), state.fds.get(op.fd)
+    if mapping is None or id is None:
+        return state
+    behind = state.files[mapping.file]
+    begin = mapping.offset + op.source_offset
+    if mapping.sharing is Sharing.PRIVATE:
+        shown = Extents.of(_UNKNOWN).merge(0, behind.shortest, mapping.seen, lambda _, byte: byte.sources)
+    else:
+        shown = Extents.of(_UNKNOWN).merge(0, behind.shortest, behind.contents, lambda _, byte: byte.current)
+        if mapping.file == id and _overlap(op.offset, begin, op.length):
+            shown = Extents.of(_UNKNOWN)
+    values = _shifted(shown, op.offset - begin)
+    return written(state, id, op.offset, op.offset + op.length, values, op.how, step.index)
+
+
+def _overlap(one: int, two: int, length: int) -> bool:
+    """Whether a range would be copied over itself, moved."""
+    return 0 < abs(one - two) < length
+
+
+def _shifted(values: Extents[Values], distance: int) -> Extents[Values]:
+    """The same values, `distance` bytes further."""
+    return _slid(values, distance).to(lambda held: moved(held, distance))
+
+
+def _slid(contents: Extents[T], distance: int) -> Extents[T]:
+    if distance < 0:
+        return contents.removed(0, -distance)
+    return contents.inserted(0, distance, contents.at(0)) if distance else contents

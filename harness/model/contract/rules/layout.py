@@ -1,0 +1,152 @@
+"""Where a store arrives on the media, while the media do not know yet where the blocks of a file lie.
+
+A store, a write and a zeroing go in place: to the block that holds the byte now (Documentation/filesystems/dax.rst: DAX
+works "directly to the storage device"). What moves blocks is durable only after a sync: fallocate(2) and
+ioctl_ficlonerange(2) promise nothing of a crash, ioctl_xfs_exchange_range(2) has a flag for it, fsync(2) is what
+"transfers ... all modified in-core data" and metadata. Between the two the media may look for the block where it was:
+
+    insert_range of 4K at 0, store at 4K, cut: the store is seen at [0..4K), moved by -4K, if the insert is not
+    clone b a, sync, ftruncate a 0, store to b, cut: the store is seen in a, since b alone has the block by then
+
+So a store is allowed, after a cut, at every place where the media may look for a block that it goes to. That ends at
+the sync that promises what is read at that place, of the file of the place (fsync, msync of its range, a MAP_SYNC
+store): then the media look for what is current there, and in no other block. A sync of the other file ends nothing.
+
+A store to a block that another file surely has too goes to a new one: ioctl_ficlonerange(2), "if a file write should
+occur to a shared region, the filesystem must ensure that the changes remain private to the file being written". Where a
+document leaves open whether blocks are shared (dedupe, copy_file_range), and after an unlink, both are allowed.
+
+A store to a shared block takes a copy of what is beside it, and dedupe and unshare keep all contents. What a sync has
+promised of those bytes stands: before the old block is stored to for another file, the media must know that they have
+left it. So a store to a clone must not show in what was synced of its source and was not written since, though it may
+in what no sync has promised. Blocks that were freed and given away again are not excused: see FileState.freed.
+
+That no block is seen at two places at once, and that both sides of an exchange change together, is not held against the
+kernel: sets are kept per byte.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from harness.model.contract.allowed import ZEROES, Values, moved
+from harness.model.contract.blocks import Block, Blocks, Place, provided
+from harness.model.contract.extents import Extents
+from harness.model.contract.filestate import FileState, page_ceil, page_floor
+from harness.model.contract.state import State
+
+_ALONE, _MAYBE_SHARED, _SHARED = 0, 1, 2
+_NOWHERE: Blocks = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Alias:
+    """Bytes [start, end) of a file lie in a block that those of file `file` that are `distance` further lie in too, or
+    did: `shared` says whether they do. The media may look there for them when they do not: for all of them if they are
+    `old`, else for those of which no sync has promised the contents."""
+
+    start: int
+    end: int
+    file: int
+    distance: int
+    shared: int
+    old: bool
+
+
+def written(state: State, id: int, start: int, end: int, source: Extents[Values], index: int) -> State:
+    """Op `index` writes `source` to [start, end) of the file: with what that changes elsewhere, and with new blocks
+    where the old ones are shared. What the bytes themselves hold then is for the caller."""
+    file = state.files[id]
+    places = file.blocks
+    found = False
+    for low, high, place in file.blocks.runs(page_floor(start), page_ceil(end)):
+        after = Extents.of(_NOWHERE)
+        for block in place.now:
+            aliases = list(_aliases(state, file, low, high, block))
+            found = found or bool(aliases)
+            after = after.merge(low, high, _outcome(block, aliases, provided(id, index)), frozenset.union)
+            state = _shown(state, aliases, max(low, start), min(high, end), source)
+        places = places.merge(low, high, after, Place.carried)
+        places = places.merge(max(low, start), min(high, end), after, _written)
+    return _with(state, replace(state.files[id], blocks=places)) if found else state
+
+
+def reached(state: State, id: int, start: int, end: int, source: Extents[Values]) -> State:
+    """`written`, at any time of a race in which the blocks may have been shared and not."""
+    for low, high, place in state.files[id].blocks.runs(start, end):
+        for block in place.now:
+            state = _shown(state, list(_aliases(state, state.files[id], low, high, block)), low, high, source)
+    return state
+
+
+def zeroed(state: State, id: int, start: int, end: int, index: int) -> State:
+    """`written` with zeroes."""
+    return written(state, id, start, end, Extents.of(ZEROES), index)
+
+
+def _written(place: Place, now: Blocks) -> Place:
+    """A byte that was written to, and whose block was copied for that if it lies in others now."""
+    return place.changed(now)
+
+
+def _outcome(block: Block, aliases: list[_Alias], new: Blocks) -> Extents[Blocks]:
+    """What bytes that lay in `block` lie in once they are written."""
+    kept = frozenset({block})
+    after = {_ALONE: kept, _MAYBE_SHARED: kept | new, _SHARED: new}
+    return _sharing(aliases).to(lambda shared: after[shared])
+
+
+def _aliases(state: State, file: FileState, start: int, end: int, block: Block) -> Iterator[_Alias]:
+    """The other places of `block`, which [start, end) of the file lies in."""
+    named = {name.current for name in state.names.values()}
+    for other in state.files.values():
+        for low, high, place in other.blocks.runs():
+            for one in place.now | place.old | place.copied:
+                distance = one.shift - block.shift
+                if (one.file, one.made) != (block.file, block.made) or (other.id == file.id and not distance):
+                    continue
+                a, b = max(start, low - distance), min(end, high - distance)
+                if a < b:
+                    # A file without a name may be gone, with all its blocks free, but its name still be on the media.
+                    # And what shares a block in one file may be written together, the last in place.
+                    surely = other.id in named and other.id != file.id and len(place.now) == 1
+                    shared = _ALONE if one not in place.now else _SHARED if surely else _MAYBE_SHARED
+                    old = one in place.old or other.id not in named
+                    if shared or old or one in place.copied:
+                        yield _Alias(a, b, other.id, distance, shared, old)
+
+
+def _sharing(aliases: list[_Alias]) -> Extents[int]:
+    sharing = Extents.of(_ALONE)
+    for alias in aliases:
+        sharing = sharing.merge(alias.start, alias.end, Extents.of(alias.shared), max)
+    return sharing
+
+
+def _shown(state: State, aliases: list[_Alias], start: int, end: int, source: Extents[Values]) -> State:
+    """What is written to [start, end) may show at the aliases, unless another file has the block as well."""
+    sharing = _sharing(aliases)
+    for alias in aliases:
+        for low, high, shared in sharing.runs(max(start, alias.start), min(end, alias.end)):
+            if shared == _SHARED:
+                continue
+            for a, b, values in source.runs(low, high):
+                for x, y in _unpromised(state.files[alias.file], a + alias.distance, b + alias.distance, alias.old):
+                    shown = Extents.of(moved(values, alias.distance))
+                    state = _with(state, state.files[alias.file].strayed(x, y, shown))
+    return state
+
+
+def _unpromised(file: FileState, start: int, end: int, all_: bool) -> Iterator[tuple[int, int]]:
+    """Where in [start, end) the media may hold something else than what a sync has promised."""
+    inside = min(end, file.longest_durable)
+    if all_ or inside <= start:
+        yield start, end
+        return
+    yield from ((low, high) for low, high, byte in file.contents.runs(start, inside) if len(byte.durable) > 1)
+    if inside < end:
+        yield inside, end
+
+
+def _with(state: State, file: FileState) -> State:
+    """With a file of which only the media changed."""
+    return replace(state, files={**state.files, file.id: file})

@@ -1,0 +1,244 @@
+"""One phase of a race after the other: what each lane does by itself, disturbed by all others (see lanes)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
+
+from harness.model.contract.allowed import Allowed, Values
+from harness.model.contract.extents import END, Extents
+from harness.model.contract.filestate import FileState, Span
+from harness.model.contract.rules import layout
+from harness.model.contract.rules.confluence import NO_VALUES, Doing, merged, shared
+from harness.model.contract.state import MapState, Seen, State
+from harness.model.program import ops
+from harness.model.program.ops import Op, Sharing, Worker
+
+K = TypeVar("K", int, str)
+_NONE: Values = frozenset()
+
+
+class Machine(Protocol):
+    """Does one op, by its index."""
+
+    def __call__(self, state: State, index: int, again: bool = False) -> State: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a lane does in one phase: these ops, in this order, so many times."""
+
+    worker: Worker
+    ops: tuple[int, ...]
+    times: int
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """A lane's own descriptors and mappings."""
+
+    fds: Mapping[str, int]
+    maps: Mapping[str, MapState]
+
+
+class Phases:
+    """The phases of a group of `lanes` lanes, one after the other."""
+
+    def __init__(self, state: State, lanes: int, program: Sequence[Op], machine: Machine) -> None:
+        self.state = state
+        self.seen: dict[int, State] = {}
+        self.own = [_Own(state.fds, state.maps) for _ in range(lanes)]
+        self._program = program
+        self._machine = machine
+        self._outside = _Own(state.fds, state.maps)
+
+    def run(self, parts: Sequence[Part]) -> None:
+        """One phase."""
+        doing = [Doing() for _ in parts]
+        while True:
+            ends = [self._lane(part, n, _others(parts, doing, n)) for n, part in enumerate(parts)]
+            more = [_both(old, done) for old, (_, done) in zip(doing, ends, strict=True)]
+            if more == doing:
+                break
+            doing = more
+        for n, part in enumerate(parts):
+            self._lane(part, n, _others(parts, doing, n), look=True)
+        lanes = [state for state, _ in ends]
+        files = {id: merged(file, [one.files[id] for one in lanes], doing) for id, file in self.state.files.items()}
+        synced = next((one for one in lanes if one.names != self.state.names), self.state)
+        self.state = replace(self.state, files=files, names=synced.names, kept=synced.kept)
+        for id, values in _joint(doing, []).values.items():
+            # Another lane may have changed where the blocks lie before the store, or after.
+            for low, high, held in values.runs():
+                if held:
+                    self.state = layout.reached(self.state, id, low, high, values)
+        self._share(parts, lanes, doing)
+
+    def end(self) -> State:
+        """After the join: names that lanes defined are gone."""
+        return replace(self.state, fds=self._outside.fds, maps=self._outside.maps)
+
+    def _lane(self, part: Part, number: int, others: Doing, look: bool = False) -> tuple[State, Doing]:
+        """The lane's own state after its part, where `past` holds what it stored itself; and what it does to others.
+
+        With `look` it notes what the lane may see before each of its ops.
+        """
+        own = self.own[number]
+        files = {id: _forgetful(file) for id, file in self.state.files.items()}
+        state = replace(self.state, files=files, fds=own.fds, maps=own.maps)
+        doing = Doing()
+        for _ in range(part.times):
+            before = state, doing
+            for index in part.ops:
+                state = _disturbed(state, others)
+                if look:
+                    self.seen[index - 1] = self._shown(state, others)
+                after = self._machine(state, index, part.again)
+                doing = _noted(doing, self._program[index], state, after)
+                state = after
+            if (state, doing) == before:
+                break  # all other runs would do the same
+        values = {id: _stored(file) for id, file in state.files.items()}
+        state = replace(state, maps=_disturbed_maps(state.maps, others))
+        return state, replace(doing, values={id: held for id, held in values.items() if held != NO_VALUES})
+
+    def _shown(self, state: State, others: Doing) -> State:
+        """What the lane may see: its own state, or what others stored."""
+        files = {}
+        for id, file in state.files.items():
+            contents = file.contents.merge(0, END, self.state.files[id].contents, _remembering)
+            contents = contents.merge(0, END, others.values.get(id, NO_VALUES), Allowed.maybe)
+            files[id] = replace(file, contents=contents)
+        return replace(state, files=files)
+
+    def _share(self, parts: Sequence[Part], lanes: Sequence[State], doing: Sequence[Doing]) -> None:
+        """Threads share the mappings that were there before; a forked process has its own copy of them."""
+        threads = [lane for part, lane in zip(parts, lanes, strict=True) if part.worker is Worker.THREAD]
+        alone = _disturbed_maps(self._outside.maps, _joint(doing, []))
+        maps = {
+            name: shared([lane.maps.get(name, mapping) for lane in threads] or [alone[name]])
+            for name, mapping in self._outside.maps.items()
+        }
+        self._outside = replace(self._outside, maps=maps)
+        for number, (part, lane) in enumerate(zip(parts, lanes, strict=True)):
+            mine = {**lane.maps, **maps} if part.worker is Worker.THREAD else lane.maps
+            self.own[number] = _Own(lane.fds, mine)
+
+
+def _both(old: Doing, new: Doing) -> Doing:
+    """All that was ever found; but the last sizes are those of the last look."""
+    sizes = {id: old.sizes.get(id, frozenset()) | spans for id, spans in new.sizes.items()}
+    shown = _joined([old.shown, new.shown])
+    return Doing(_joined([old.values, new.values]), sizes, new.final, _earliest([old.blocks, new.blocks]), shown)
+
+
+def _others(parts: Sequence[Part], doing: Sequence[Doing], number: int) -> Doing:
+    """What all lanes but one do to it."""
+    rest = [n for n in range(len(doing)) if n != number]
+    sharing = [n for n in (*rest, number) if parts[n].worker is Worker.THREAD]
+    return _joint([doing[n] for n in rest], [doing[n] for n in rest if number in sharing and n in sharing])
+
+
+def _joint(doing: Sequence[Doing], threads: Sequence[Doing]) -> Doing:
+    """What several lanes do, those of `threads` also to the mappings that they share with the one it is done to."""
+    sizes: dict[int, frozenset[Span]] = {}
+    for done in doing:
+        for id, spans in done.sizes.items():
+            sizes[id] = sizes.get(id, frozenset()) | spans
+    values, shown = _joined([done.values for done in doing]), _joined([done.shown for done in threads])
+    return Doing(values, sizes, {}, _earliest([done.blocks for done in doing]), shown)
+
+
+def _earliest(blocks: Iterable[Mapping[int, int]]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for one in blocks:
+        for id, start in one.items():
+            found[id] = min(start, found.get(id, END))
+    return found
+
+
+def _joined(maps: Iterable[Mapping[K, Extents[Values]]]) -> dict[K, Extents[Values]]:
+    found: dict[K, Extents[Values]] = {}
+    for values in maps:
+        for id, held in values.items():
+            found[id] = found.get(id, NO_VALUES).merge(0, END, held, lambda one, two: one | two)
+    return found
+
+
+def _forgetful(file: FileState) -> FileState:
+    """The file with no past: what is in its past later was stored since."""
+    contents = file.contents.map(0, END, lambda byte: replace(byte, past=_NONE))
+    return replace(file, contents=contents)
+
+
+def _remembering(byte: Allowed, before: Allowed) -> Allowed:
+    return replace(byte, past=byte.past | before.past)
+
+
+def _stored(file: FileState) -> Extents[Values]:
+    return file.contents.to(lambda byte: byte.past)
+
+
+def _disturbed(state: State, others: Doing) -> State:
+    """The lane's state when others may have done what they do."""
+    files = dict(state.files)
+    for id, spans in others.sizes.items():
+        files[id] = replace(files[id], now=files[id].now | spans)
+    maps = _disturbed_maps(state.maps, others)
+    for name, mapping in maps.items():
+        if mapping.file in others.sizes:
+            maps[name] = replace(mapping, late=mapping.late.set(files[mapping.file].shortest, END, True))
+    return replace(state, files=files, maps=maps)
+
+
+def _disturbed_maps(maps: Mapping[str, MapState], others: Doing) -> dict[str, MapState]:
+    found = {}
+    for name, mapping in maps.items():
+        if mapping.file in others.blocks:
+            mapping = mapping.unfaulted(0, END).released(others.blocks[mapping.file])
+        if name in others.shown:
+            mapping = replace(mapping, seen=mapping.seen.merge(0, END, others.shown[name], _also_shown))
+        if mapping.sharing is Sharing.PRIVATE and mapping.file in others.values:
+            mapping = replace(mapping, seen=mapping.seen.merge(0, END, others.values[mapping.file], _also_stored))
+        found[name] = mapping
+    return found
+
+
+def _also_stored(byte: Seen, stored: Values) -> Seen:
+    """A private mapping may show what was stored to the file meanwhile, except in copied pages (mmap(2))."""
+    return byte if byte.private else Seen(byte.sources | stored)
+
+
+def _also_shown(byte: Seen, values: Values) -> Seen:
+    """Another thread stored there, or dropped its private copy."""
+    return Seen(byte.sources | values) if values else byte
+
+
+def _noted(doing: Doing, op: Op, before: State, after: State) -> Doing:
+    """What the lane does, with what one op of it did to sizes and blocks."""
+    sizes, final = dict(doing.sizes), dict(doing.final)
+    for id, file in after.files.items():
+        if file.now != before.files[id].now:
+            sizes[id] = sizes.get(id, frozenset()) | file.now
+            final[id] = file.now
+    blocks = doing.blocks
+    match op:
+        case ops.Ftruncate(fd, size) if fd in before.fds:
+            blocks = _earliest([blocks, {before.fds[fd]: size}])
+        case ops.Fallocate(fd) if fd in before.fds:
+            blocks = _earliest([blocks, {before.fds[fd]: END}])
+        case ops.Madvise(name) if name in before.maps:
+            blocks = _earliest([blocks, {before.maps[name].file: END}])
+        case _:
+            pass
+    shown = doing.shown
+    name = getattr(op, "map", "")
+    if name in before.maps and name in after.maps and before.maps[name].sharing is Sharing.PRIVATE:
+        shown = _joined([shown, {name: _newly_shown(before.maps[name], after.maps[name])}])
+    return replace(doing, sizes=sizes, final=final, blocks=blocks, shown=shown)
+
+
+def _newly_shown(before: MapState, after: MapState) -> Extents[Values]:
+    """What the private mapping shows where an op changed that."""
+    changed = after.seen.merge(0, END, before.seen, lambda new, old: new if new != old else Seen(_NONE))
+    return changed.to(lambda byte: byte.sources)

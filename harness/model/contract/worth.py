@@ -1,0 +1,39 @@
+"""Whether a run of a Program could judge anything, as far as that is known before it."""
+
+from itertools import repeat
+
+from harness.model.contract import oracle
+from harness.model.contract.domain import PersistenceDomain
+from harness.model.contract.filestate import FileState
+from harness.model.program.ops import CutPower, DirectLoad, Load, Observe, Pread
+from harness.model.program.program import Program
+
+NO_CUT = "the power was not cut, so nothing was put to the test: end the Program with cut_power"
+NO_FILE = "nothing would be judged: no file with contents is synced, and none is read: fsync the file, then fsyncdir"
+_READS = (Load, Pread, DirectLoad, Observe)
+
+
+def nothing_judged(program: Program) -> str:
+    """Why no run of the Program could end in a PASS; empty if one may.
+
+    Bytes are judged that a read returns while the power is on, and those that must be there after the cut: what no op
+    has synced need not be (fsync(2)).
+    """
+    if not program.ops or not isinstance(program.ops[-1], CutPower):
+        return NO_CUT
+    if any(isinstance(op, _READS) for op in program.ops) or any(map(_synced, PersistenceDomain, repeat(program))):
+        return ""
+    return NO_FILE
+
+
+def _synced(domain: PersistenceDomain, program: Program) -> bool:
+    """Whether some file that has contents was synced at some time: it may be judged although its name was not."""
+    states = (*oracle.run(program, domain=domain), oracle.at_cut(program, domain=domain))
+    large = {file.id for state in states for file in state.files.values() if file.longest}
+    return any(_promised(file) for state in states for file in state.files.values() if file.id in large)
+
+
+def _promised(file: FileState) -> bool:
+    """Whether an op has made its size, or a byte of it, durable."""
+    runs = file.contents.runs(0, file.longest)
+    return file.size_by is not None or any(byte.promised_by is not None for _, _, byte in runs)

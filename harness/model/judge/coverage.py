@@ -1,0 +1,317 @@
+"""Flush coverage: whether all that was promised had been flushed when the promise was given. No power is cut.
+
+The law: when an op outside of lanes has promised a byte that can then be one stamp only, the bytes of the medium where
+the file keeps it were flushed in an op that is not before the one that stored the stamp, and not after the promise.
+
+A violation here never is a false alarm, which rests on these:
+- The ranges that are told as flushed are taken as they are: whole lines where clwb wrote back, and of non-temporal
+  stores their own bytes, as agent.flushes makes them. What stood beside such a store in its line is not believed to
+  have left with it, though many CPUs evict the line (SDM vol. 1, 10.4.6.2): a sync that keeps its promise flushes it.
+- A place counts for a promise if it was looked up when the promising op had returned: then its metadata are durable
+  too. Another lookup stands in for one that is missing if no op between them can take blocks away, and no op of the
+  Program shares or exchanges blocks (where they are shared, a store to one byte gives its neighbours another block);
+  an earlier one only as far as the file reached then, since blocks past its end may be given back at any time
+  (xfs_free_eofblocks).
+- A stamp that moved with its blocks, or was cloned, keeps the flushes that the blocks had. One that read(2) into a
+  mapping or write(2) from it brought is new in its place, and counts from there, unless blocks move in the Program.
+- A join promises what its lanes have synced. Nothing orders what ran in them, so that all of it counts as one op;
+  it is left to the next sync if blocks are shared or exchanged, as they may have changed after the lane's sync.
+- Bytes of a file that has lost all its names are judged by nobody: after a cut nothing can read them.
+- Where the CPU caches survive a cut (eADR), nothing needs to be flushed and nothing is judged.
+
+Its blind spots:
+- Zeroes, since no stamp tells who wrote them: what was punched, zeroed or cut off lies in holes or unwritten extents,
+  or was zeroed by the kernel's own stores. So names, sizes and all other metadata.
+- The kernel's copies of a stamp, when the block that they go to was flushed for another reason since it was stored.
+- Order within an op, or within a race: a flush before the store covers it. For stores outside of lanes the faults,
+  which flush zeroes into fresh blocks, are told with the op before (agent.witness): what they flush besides counts for
+  its promise.
+- Fences: what was flushed counts as persisted.
+- A promise that was broken between two syncs of which only the later has a place, and one of bytes that were written
+  again later, when it has none.
+- Files whose data go to a journal first (ext4 data=journal), which is no DAX: not for these.
+What the last state promises and no place was known for is told as not judged: a power cut may still judge it.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from harness.model.contract.allowed import Allowed
+from harness.model.contract.domain import PersistenceDomain
+from harness.model.contract.extents import END, Extents
+from harness.model.contract.filestate import FileState
+from harness.model.contract.state import State
+from harness.model.judge.judgement import Finding, Judgement, gathered
+from harness.model.judge.naming import Naming
+from harness.model.judge.violation import Kind
+from harness.model.program import ops
+from harness.model.program.ops import Op
+from harness.model.program.program import Expect, Program
+from harness.model.wire.observation import Stamp
+from harness.model.wire.traced import Block, Flushed, Range, Traced
+
+IMAGE = "flush coverage"
+"""The name, in place of an image's, of what the tracing alone has shown."""
+UNFLUSHED = "not flushed"
+
+_Run = tuple[int, int, Stamp, int]
+"""Bytes [start, end) can be that stamp only, which the op of that index promised."""
+_NOTHING: Stamp | None = None
+_NEVER = -1
+_NO_ARRIVAL = Extents.of(0)
+_SHARING = (
+    ops.CloneFile, ops.Clone, ops.Dedupe, ops.CopyFileRange, ops.ExchangeRange, ops.Swapext,
+)  # fmt: skip
+_COPYING = (ops.ReadInto, ops.WriteFrom)
+_MOVING = frozenset({ops.Mode.COLLAPSE_RANGE, ops.Mode.INSERT_RANGE})
+_KEEPING = frozenset({ops.Mode.ALLOCATE, ops.Mode.KEEP_SIZE})
+"""Modes of fallocate(2) that take no block from where it is."""
+
+
+def judge(
+    program: Program,
+    states: Sequence[State],
+    final: State,
+    traced: Traced,
+    domain: PersistenceDomain = PersistenceDomain.MEMORY_CONTROLLER,
+) -> Judgement:
+    """Judge every promise of a run, or for a Program that expects a loss what it has at its end, as though synced.
+
+    `states` as oracle.run gives them, `final` as oracle.at_cut does. A byte counts as judged with each promise; what
+    is not flushed is told once, with the first promise that it breaks. `domain` is that of the states.
+    """
+    if domain is PersistenceDomain.CPU_CACHE:
+        return Judgement()
+    if traced.lost:
+        return Judgement(unjudged=(f"flush coverage: the trace proves nothing: {traced.lost}",))
+    coverage = _Coverage(program, states, traced)
+    total = Judgement()
+    if program.expect is not Expect.LOSS:
+        for first, last in moments(program.ops):
+            total += coverage.promised(first, last)
+    return total + coverage.left(final)
+
+
+def moments(program: Sequence[Op]) -> Iterator[Range]:
+    """First and last index of what happens as one: an op, or a group of lanes with its join."""
+    first = None
+    for index, op in enumerate(program):
+        first = index if first is None else first
+        if isinstance(op, ops.Join) or not (isinstance(op, ops.Lane) or isinstance(program[first], ops.Lane)):
+            yield first, index
+            first = None
+
+
+class Flushes:
+    """When each byte of the medium was last flushed; asked about ever later ops."""
+
+    def __init__(self, flushed: Iterable[Flushed]) -> None:
+        self._left = sorted(flushed, key=lambda event: -event.index)
+        self._last = Extents.of(_NEVER)
+
+    def upto(self, index: int) -> Extents[int]:
+        """The last op that flushed each byte, not later than `index`; -1 for none."""
+        while self._left and self._left[-1].index <= index:
+            event = self._left.pop()
+            runs = ((low, high, event.index) for low, high in event.ranges)
+            self._last = self._last.merge(0, END, Extents.laid(runs, _NEVER), max)
+        return self._last
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where a file lies: blocks that ascend, and the offsets that they start at."""
+
+    starts: tuple[int, ...]
+    blocks: tuple[Block, ...]
+
+    @classmethod
+    def of(cls, blocks: tuple[Block, ...]) -> "Layout":
+        return cls(tuple(block.start for block in blocks), blocks)
+
+    def within(self, size: int) -> "Layout":
+        """Without what lies past `size`."""
+        kept = (block for block in self.blocks if block.start < size)
+        return Layout.of(tuple(replace(block, length=min(block.length, size - block.start)) for block in kept))
+
+    def pieces(self, start: int, end: int) -> Iterator[tuple[int, int, int | None]]:
+        """[start, end) in pieces (from, to, where on the medium); None where no block is known."""
+        for index in range(max(bisect_right(self.starts, start) - 1, 0), len(self.blocks)):
+            block = self.blocks[index]
+            low, high = max(start, block.start), min(end, block.start + block.length)
+            if block.start >= end:
+                break
+            if low < high:
+                if start < low:
+                    yield start, low, None
+                yield low, high, block.medium + low - block.start
+                start = high
+        if start < end:
+            yield start, end, None
+
+
+def gaps(flushed: Extents[int], start: int, end: int, medium: int, since: int) -> Iterator[Range]:
+    """Where in [start, end), which lies at `medium`, nothing was flushed since op `since`."""
+    moved = start - medium
+    return ((a + moved, b + moved) for a, b, last in flushed.runs(medium, medium + end - start) if last < since)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What became of a file's bytes: the stamp that was last judged there, and the one that was told as unflushed."""
+
+    judged: Extents[Stamp | None] = field(default_factory=lambda: Extents.of(_NOTHING))
+    told: Extents[Stamp | None] = field(default_factory=lambda: Extents.of(_NOTHING))
+
+
+class _Coverage:
+    """Judges one run, promise by promise."""
+
+    def __init__(self, program: Program, states: Sequence[State], traced: Traced) -> None:
+        self._program = program
+        self._states = states
+        self._flushes = Flushes(traced.flushed)
+        self._moments = {index: moment for moment in moments(program.ops) for index in range(moment[0], moment[1] + 1)}
+        self._stored = {seq: self._moments[index][0] for index, seq in program.seqs().items()}
+        self._shares = any(isinstance(op, _SHARING) or _mode(op) is ops.Mode.UNSHARE_RANGE for op in program.ops)
+        self._arrived: dict[int, Extents[int]] = {}
+        fixed = not self._shares and not any(_mode(op) in _MOVING for op in program.ops)
+        copies = (index for index, moment in self._moments.items() if fixed and moment == (index, index))
+        self._copies = [index for index in copies if isinstance(program.ops[index], _COPYING)]
+        self._placed: dict[int, dict[int, Layout]] = {}
+        for placed in traced.placed:
+            if placed.index == self._moments.get(placed.index, (0, -1))[1]:  # in lanes the files changed on after it
+                self._placed.setdefault(placed.file, {})[placed.index] = Layout.of(placed.blocks)
+        self._seen: dict[int, _Seen] = {}
+
+    def promised(self, first: int, last: int) -> Judgement:
+        """Judge what the ops from `first` to `last`, which happened as one, have promised."""
+        total = Judgement()
+        state = self._states[last]
+        before = self._states[first - 1].files if first else {}
+        for id, file in state.files.items():
+            if file is not before.get(id):
+                runs = [run for run in _promises(file) if first <= run[3] <= last]
+                total += self._judged(state, file, runs, last)
+        return total
+
+    def left(self, final: State) -> Judgement:
+        """Judge what is promised at the end and was not judged before; what cannot be is told."""
+        total = Judgement()
+        last = len(self._program.ops) - 1
+        for id, file in final.files.items():
+            total += self._judged(final, file, list(self._unjudged(file)), last)
+            missing = sum(high - low for low, high, _, _ in self._unjudged(file))
+            if missing and _named(final, file):
+                path = _path(self._program, final, id)
+                total += Judgement(unjudged=(f"{path}: {missing} bytes of unknown place on the medium",))
+        return total
+
+    def _unjudged(self, file: FileState) -> Iterator[_Run]:
+        judged = self._seen.setdefault(file.id, _Seen()).judged
+        for low, high, stamp, by in _promises(file):
+            yield from ((a, b, stamp, by) for a, b, before in judged.runs(low, high) if before != stamp)
+
+    def _judged(self, state: State, file: FileState, runs: Sequence[_Run], last: int) -> Judgement:
+        """Judge runs of promised stamps, in a moment that ends with op `last`."""
+        if not runs or not _named(state, file):
+            return Judgement()
+        while self._copies and self._copies[0] <= last:
+            self._arrive(self._copies.pop(0))
+        naming = Naming(self._program, _path(self._program, state, file.id), file.id)
+        seen = self._seen.setdefault(file.id, _Seen())
+        layouts = {by: self._layout(file.id, by) for by in {run[3] for run in runs}}
+        judged: list[tuple[int, int, Stamp | None]] = []
+        wrong: list[tuple[int, int, Stamp | None]] = []
+        found: list[Finding] = []
+        for start, end, stamp, by in runs:
+            layout = layouts[by]
+            key = Kind.UNFLUSHED, naming.op(by), naming.source(stamp), UNFLUSHED
+            for low, high, medium in layout.pieces(start, end) if layout else ():
+                if medium is None:
+                    continue
+                judged.append((low, high, stamp))
+                for a, b in self._unflushed(file.id, low, high, medium, stamp, last):
+                    wrong.append((a, b, stamp))
+                    found += ((key, (x, y)) for x, y, told in seen.told.runs(a, b) if told != stamp)
+        seen.judged, seen.told = _noted(seen.judged, judged), _noted(seen.told, wrong)
+        return Judgement(sum(high - low for low, high, _ in judged), gathered(naming.path, IMAGE, found))
+
+    def _unflushed(self, file: int, start: int, end: int, medium: int, stamp: Stamp, last: int) -> Iterator[Range]:
+        """What of [start, end) of the file, which lies at `medium`, was not flushed since it holds the stamp."""
+        stored, flushed = self._stored[stamp.seq], self._flushes.upto(last)
+        for low, high, arrived in self._arrived.get(file, _NO_ARRIVAL).runs(start, end):
+            yield from gaps(flushed, low, high, medium + low - start, max(stored, arrived))
+
+    def _arrive(self, index: int) -> None:
+        """Note where op `index` copied something that was not there before."""
+        for id, file in self._states[index].files.items():
+            before = self._states[index - 1].files[id]
+            if file is not before:
+                # What may not have been done at all, or changed nothing, brought nothing.
+                new = (
+                    (a, b, index) for low, high, byte in file.contents.runs()
+                    for a, b, old in before.contents.runs(low, high) if byte.current.isdisjoint(old.current)
+                )  # fmt: skip
+                self._arrived[id] = self._arrived.get(id, _NO_ARRIVAL).merge(0, END, Extents.laid(new, 0), max)
+
+    def _layout(self, file: int, promise: int) -> Layout | None:
+        """Where the file lay when the op had returned; None if nobody knows."""
+        first, last = self._moments[promise]
+        if first != last and self._shares:
+            return None
+        known = self._placed.get(file, {})
+        if last in known or self._shares:
+            return known.get(last)
+        there = [index for index in known if file in self._states[index].files]  # the agent may say anything
+        near = [index for index in there if self._stays(min(index, last), max(index, last))]
+        if not near:
+            return None
+        nearest = min(near, key=lambda index: abs(index - last))
+        return known[nearest].within(self._states[nearest].files[file].shortest if nearest < last else END)
+
+    def _stays(self, start: int, end: int) -> bool:
+        """Whether no op after `start`, up to `end`, can take blocks away from where they are."""
+        return not any(_takes(op) for op in self._program.ops[start + 1 : end + 1])
+
+
+def _promises(file: FileState) -> Iterator[_Run]:
+    """The runs of which the media can hold one stamp only, with the op that promised it."""
+    for low, high, byte in file.contents.runs(0, file.shortest):
+        stamp = _certain(byte)
+        if stamp is not None and byte.promised_by is not None:
+            yield low, high, stamp, byte.promised_by
+
+
+def _certain(byte: Allowed) -> Stamp | None:
+    if len(byte.durable) != 1:
+        return None
+    (source,) = byte.durable
+    return source if isinstance(source, Stamp) else None
+
+
+def _noted(old: Extents[Stamp | None], runs: Iterable[tuple[int, int, Stamp | None]]) -> Extents[Stamp | None]:
+    return old.merge(0, END, Extents.laid(runs, _NOTHING), lambda before, stamp: stamp or before)
+
+
+def _takes(op: Op) -> bool:
+    """Whether the op can take blocks from where they are in a file that shares none."""
+    mode = _mode(op)
+    if isinstance(op, ops.Madvise):
+        return op.advice in (ops.Advice.REMOVE, ops.Advice.HWPOISON)
+    return isinstance(op, ops.Ftruncate) or (mode is not None and mode not in _KEEPING)
+
+
+def _mode(op: Op) -> ops.Mode | None:
+    return op.mode if isinstance(op, ops.Fallocate) else None
+
+
+def _named(state: State, file: FileState) -> bool:
+    """Whether it has a name: what has none, nobody can read after a cut."""
+    return any(name.current == file.id for name in state.names.values())
+
+
+def _path(program: Program, state: State, file: int) -> str:
+    """What the file is called now, or was when it was made."""
+    return next((path for path, name in state.names.items() if name.current == file), program.paths()[file - 1])

@@ -1,0 +1,256 @@
+"""Who forgot a lost range: the function that dropped its dirty entry from the page tree, and the op that ran.
+
+The trace tells drops of dirty entries alone (agent.drops). The first that covered the lost bytes, where they were at
+that time, after their store and not after the promise, is the one that forgot them. Unless an earlier promise of the
+same bytes had been kept by a flush that the trace did not see, such as one of a kernel thread: then they were lost in
+another way, such as a copy for copy-on-write that is never flushed.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from harness.model.contract import oracle
+from harness.model.contract.extents import Extents
+from harness.model.contract.filestate import FileState
+from harness.model.contract.state import State
+from harness.model.judge.coverage import IMAGE, Flushes, Layout, gaps, moments
+from harness.model.judge.judgement import RANGE_LIMIT
+from harness.model.judge.naming import Naming
+from harness.model.judge.violation import Kind, Violation
+from harness.model.program import ops
+from harness.model.program.ops import Op
+from harness.model.program.program import Expect, Program
+from harness.model.units import size_text
+from harness.model.wire.observation import Stamp
+from harness.model.wire.traced import Dropped, Range, Traced
+
+KINDS = frozenset({Kind.STALE, Kind.ZERO, Kind.TORN, Kind.UNFLUSHED})
+"""What becomes of bytes that were never flushed."""
+FILE_SYSTEMS = ("ext2_", "ext4_", "xfs_", "fuse_", "virtio_fs_", "erofs_")
+"""How the functions of the file systems begin that can do DAX (those that select FS_DAX in fs/*/Kconfig)."""
+_ENTRY = re.compile(
+    r"__(x64|ia32|se|do)_(compat_)?sys_|ksys_|x64_sys_call|do_syscall_|entry_|asm_|exc_|ret_from_fork|kthread$"
+)
+"""Where the kernel is entered, which is the same for all."""
+_OP = re.compile(r"op ([0-9]+):")
+_MOVING = (ops.CloneFile, ops.Clone, ops.CopyFileRange, ops.ExchangeRange, ops.Swapext)
+_COPYING = (ops.ReadInto, ops.WriteFrom)
+_SHIFTS = (ops.Mode.COLLAPSE_RANGE, ops.Mode.INSERT_RANGE)
+
+
+def name(
+    program: Program, violations: Sequence[Violation], traced: Traced, states: Sequence[State] = ()
+) -> tuple[Violation, ...]:
+    """The violations, each with its culprit if it is a loss and the trace shows one; nothing is guessed.
+
+    `states` as oracle.run gives them for the run; without them every op is taken to have succeeded. Where the trace
+    tells what was flushed too, only bytes that were not flushed before the promise have a culprit.
+    """
+    if traced.lost or not traced.dropped or not any(_promise(one) is not None for one in violations):
+        return tuple(violations)
+    if program.expect is Expect.LOSS:
+        return tuple(violations)  # nobody was to keep what a control loses
+    blame = _Blame(program, states or oracle.run(program), traced)
+    return tuple(replace(one, culprit=blame.culprit(one)) for one in violations)
+
+
+def short(function: str, stack: Sequence[str]) -> str:
+    """Who called `function`, in one or two names: the function of a file system that is nearest to it, and what
+    called into the file system; without one the outermost of all, but for the entry to the kernel."""
+    frames = trimmed(stack)
+    own = [index for index, frame in enumerate(frames) if frame.lstrip("_").startswith(FILE_SYSTEMS)]
+    told = [frames[own[0]], *frames[own[-1] + 1 : own[-1] + 2]] if own else frames[-1:]
+    return " <- ".join(told) or function
+
+
+def trimmed(stack: Sequence[str]) -> list[str]:
+    """The callers without those outermost ones that only enter the kernel."""
+    frames = list(stack)
+    while frames and _ENTRY.match(frames[-1]):
+        frames.pop()
+    return frames
+
+
+def _promise(violation: Violation) -> int | None:
+    """The index of the op whose promise lost bytes of a file break."""
+    found = _OP.match(violation.op) if violation.kind in KINDS else None
+    return int(found[1]) if found else None
+
+
+Home = tuple[int, int]
+"""A file and how far bytes there are from where they were stored: the shift of their stamp."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Spell:
+    """The bytes were in `homes`, all or some of them, when the moments that begin in ops `first` to `last` began."""
+
+    first: int
+    last: int
+    homes: frozenset[Home]
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """Bytes that were stored at [start, end) under `stamp`, whose shift is 0, and where they were since."""
+
+    stamp: Stamp
+    start: int
+    end: int
+    spells: tuple[_Spell, ...]
+
+
+class _Blame:
+    """Names culprits in one run."""
+
+    def __init__(self, program: Program, states: Sequence[State], traced: Traced) -> None:
+        self._program = program
+        self._states = states
+        self._traced = traced
+        self._moments = {index: moment for moment in moments(program.ops) for index in range(moment[0], moment[1] + 1)}
+        # Those of one race are told in the order in which they came, whichever lane's op they are of.
+        known = (drop for drop in traced.dropped if drop.index in self._moments)
+        self._drops = sorted(known, key=lambda drop: self._moments[drop.index][0])
+        self._stores = {seq: index for index, seq in program.seqs().items()}
+        self._flushed: dict[int, Extents[int]] = {}
+
+    def culprit(self, violation: Violation) -> str:
+        """Who forgot what the violation says was lost; empty if that is not known."""
+        promise = _promise(violation)
+        if promise is None or promise not in self._moments:
+            return ""
+        last = self._moments[promise][1]
+        file = self._file(violation, last)
+        if file is None:
+            return ""
+        lost = [self._traced_back(file.id, low, high, stamp, last)
+                for low, high, stamp in self._lost(violation, file, last)]  # fmt: skip
+        guilty = next((drop for drop in self._drops if self._hit(drop, lost) is not None), None)
+        return self._told(guilty, lost, violation.path) if guilty else ""
+
+    def _file(self, violation: Violation, last: int) -> FileState | None:
+        """The file that is meant: coverage names it as at the promise, a cut by what was found after it."""
+        when = last if violation.image == IMAGE else -1
+        id = self._states[when].name(violation.path).current
+        return None if id is None else self._states[last].files.get(id)
+
+    def _lost(self, violation: Violation, file: FileState, last: int) -> Iterator[tuple[int, int, Stamp]]:
+        """What the lost bytes should be, where a store made them."""
+        naming = Naming(self._program, violation.path, file.id)
+        # A last range that stands for others (judgement.gathered) holds bytes that were not lost.
+        for start, end in violation.ranges[: RANGE_LIMIT - 1]:
+            for low, high, byte in file.contents.runs(start, end):
+                stamp = next(iter(byte.current))
+                if len(byte.current) > 1 or not isinstance(stamp, Stamp) or naming.source(stamp) != violation.expected:
+                    continue
+                yield from ((a, b, stamp) for a, b in self._unflushed(file.id, low, high, stamp, last))
+
+    def _unflushed(self, file: int, start: int, end: int, stamp: Stamp, last: int) -> Iterator[Range]:
+        """What of the bytes was not flushed by then; all of them where that is not known."""
+        blocks = [placed.blocks for placed in self._traced.placed if (placed.file, placed.index) == (file, last)]
+        if not self._traced.flushed or not blocks:
+            yield start, end
+            return
+        since = self._moments[self._stores[stamp.seq]][0]
+        if last not in self._flushed:
+            self._flushed[last] = Flushes(self._traced.flushed).upto(last)
+        flushed = self._flushed[last]
+        for low, high, medium in Layout.of(blocks[0]).pieces(start, end):
+            if medium is not None:
+                yield from gaps(flushed, low, high, medium, since)
+
+    def _traced_back(self, file: int, start: int, end: int, stamp: Stamp, last: int) -> _Lost:
+        """The bytes that are at [start, end) of the file in op `last`, and where they were from their store on."""
+        origin, low, high = replace(stamp, shift=0), start - stamp.shift, end - stamp.shift
+        store = self._moments[self._stores[stamp.seq]]
+        homes, until, spells = frozenset({(file, stamp.shift)}), last, []
+        for index in range(last, store[1], -1):
+            op = self._program.ops[index]
+            if not _moves(op) and not isinstance(op, _COPYING):
+                continue
+            first, after = self._moments[index]
+            before = self._states[first - 1]
+            if isinstance(op, _COPYING) and self._held(before, homes, origin, low, high):
+                continue  # it copied something else
+            # Outside of a race the entries that an op drops are those from before it.
+            spells.append(_Spell(first + (first == after), until, homes))
+            if isinstance(op, _COPYING):
+                return _Lost(origin, low, high, tuple(spells))  # the copy was a store of its own
+            homes, until = self._homes(before, origin, low, high), after
+        # In a race the drop may have come after the store in the same moment.
+        spells.append(_Spell(store[0] + (store[0] == store[1]), until, homes))
+        return _Lost(origin, low, high, tuple(spells))
+
+    def _homes(self, state: State, origin: Stamp, start: int, end: int) -> frozenset[Home]:
+        """Wherever some of the bytes are."""
+        found = set()
+        for id, file in state.files.items():
+            stamps = {one for *_, byte in file.contents.runs() for one in byte.current if isinstance(one, Stamp)}
+            shifts = {one.shift for one in stamps if replace(one, shift=0) == origin}
+            found |= {(id, shift) for shift in shifts if self._held(state, [(id, shift)], origin, start, end)}
+        return frozenset(found)
+
+    def _held(self, state: State, homes: Iterable[Home], origin: Stamp, start: int, end: int) -> bool:
+        """Whether any of the bytes are there, as far as the state tells."""
+        for id, shift in homes:
+            if file := state.files.get(id):
+                runs = file.contents.runs(start + shift, end + shift)
+                if any(replace(origin, shift=shift) in byte.current for *_, byte in runs):
+                    return True
+        return False
+
+    def _hit(self, drop: Dropped, lost: Iterable[_Lost]) -> int | None:
+        """The file of which the dropped entries covered some of the lost bytes, when these had not been promised."""
+        first, last = self._moments[drop.index]
+        when = [first - 1, last] if first < last else [first - 1]
+        for one in lost:
+            for spell in one.spells:
+                if not spell.first <= last or not first <= spell.last:
+                    continue
+                for id, shift in spell.homes:
+                    low, high = max(drop.start, one.start + shift), min(drop.end, one.end + shift)
+                    stamp = replace(one.stamp, shift=shift)
+                    states = [self._states[index] for index in when if low < high and index >= 0]
+                    if any(self._dirty(state, id, low, high, stamp) for state in states) and self._is_of(drop, id):
+                        return id
+        return None
+
+    def _dirty(self, state: State, id: int, start: int, end: int, stamp: Stamp) -> bool:
+        """Whether some bytes of [start, end) were of that store and not promised: a violation names the first promise
+        that was broken, so that an earlier one was kept."""
+        file = state.files.get(id)
+        runs = file.contents.runs(start, end) if file else ()
+        return any(stamp in byte.current and byte.durable != {stamp} for *_, byte in runs)
+
+    def _is_of(self, drop: Dropped, file: int) -> bool:
+        """Whether the entry was one of the file's; by the op if the kernel does not tell the inode."""
+        if drop.inode:
+            return drop.inode == self._traced.inodes.get(file)
+        state = self._states[max(drop.index - 1, 0)]
+        op = self._program.ops[drop.index]
+        files = [state.fds.get(getattr(op, field, "")) for field in ("fd", "source", "other")]
+        files += [mapping.file] if (mapping := state.maps.get(getattr(op, "map", ""))) else []
+        return file in files or not any(files)
+
+    def _told(self, guilty: Dropped, lost: Sequence[_Lost], path: str) -> str:
+        file = self._hit(guilty, lost)
+        alike = [drop for drop in self._drops if _cause(drop) == _cause(guilty) and self._hit(drop, lost) == file]
+        start, end = min(drop.start for drop in alike), max(drop.end for drop in alike)
+        what = "dirty entry" if sum(drop.entries for drop in alike) == 1 else "dirty entries"
+        naming = Naming(self._program, path, file or 0)
+        return (
+            f"{what} [{size_text(start)}..{size_text(end)}) dropped unflushed in {naming.op(guilty.index)} "
+            f"by {short(guilty.function, guilty.stack)} "
+            f"({' <- '.join([guilty.function, *trimmed(guilty.stack)])})"
+        )
+
+
+def _cause(drop: Dropped) -> tuple[int, str, int, tuple[str, ...]]:
+    """What drops have in common that are told as one."""
+    return drop.index, drop.function, drop.inode, drop.stack
+
+
+def _moves(op: Op) -> bool:
+    """Whether the op gives contents another place without storing them."""
+    return isinstance(op, _MOVING) or (isinstance(op, ops.Fallocate) and op.mode in _SHIFTS)

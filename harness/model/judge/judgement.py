@@ -1,0 +1,59 @@
+"""What a judgement says, and how violations of the same kind are gathered."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from harness.model.judge.violation import Kind, Violation
+
+RANGE_LIMIT = 64
+"""Ranges that one violation names; its `bytes` count them all."""
+WAYS = 256
+"""Ways of one file and image that are told apart by what was found; a guest can invent tens of thousands."""
+MANY = "one of many sources"
+"""Expected and found, where the ways are too many."""
+
+Finding = tuple[tuple[Kind, str, str, str], tuple[int, int]]
+"""Kind, op, expected and found; and the range where that is so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Bytes compared, what was wrong, what could not be looked at although it should have been, and what is told but
+    held against nobody (`remarks`)."""
+
+    judged_bytes: int = 0
+    violations: tuple[Violation, ...] = ()
+    unjudged: tuple[str, ...] = ()
+    remarks: tuple[Violation, ...] = ()
+
+    def __add__(self, other: "Judgement") -> "Judgement":
+        return Judgement(
+            self.judged_bytes + other.judged_bytes, self.violations + other.violations,
+            self.unjudged + other.unjudged, self.remarks + other.remarks,
+        )  # fmt: skip
+
+
+def gathered(path: str, image: str, found: Iterable[Finding]) -> tuple[Violation, ...]:
+    """One violation for all ranges that are wrong in the same way, or, past WAYS, for the same kind and op.
+
+    Ranges of one way must ascend.
+    """
+    groups: dict[tuple[Kind, str, str, str], list[tuple[int, int]]] = {}
+    for key, (start, end) in found:
+        if key not in groups and len(groups) >= WAYS:
+            key = (*key[:2], MANY, MANY)
+        ranges = groups.setdefault(key, [])
+        if ranges and ranges[-1][1] == start:
+            start = ranges.pop()[0]
+        ranges.append((start, end))
+    return tuple(
+        Violation(kind, path, op, image, _bounded(ranges), sum(high - low for low, high in ranges), expected, shown)
+        for (kind, op, expected, shown), ranges in groups.items()
+    )
+
+
+def _bounded(ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """At most RANGE_LIMIT ranges: the last stands for all that would follow, gaps included."""
+    if len(ranges) <= RANGE_LIMIT:
+        return tuple(ranges)
+    return (*ranges[: RANGE_LIMIT - 1], (ranges[RANGE_LIMIT - 1][0], max(high for _, high in ranges)))

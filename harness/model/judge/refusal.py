@@ -1,0 +1,228 @@
+"""Errnos and signals: which of them the contract allows, which are the kernel's fault, and which are not its doing."""
+
+import errno
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.model.contract.allowed import ANYTHING
+from harness.model.contract.filestate import page_ceil
+from harness.model.contract.state import NOTHING, State
+from harness.model.judge.naming import Naming
+from harness.model.judge.verdict import LIVE
+from harness.model.judge.violation import Kind, Violation
+from harness.model.program import ops
+from harness.model.program.ops import Op, Signal
+from harness.model.program.program import Program
+from harness.model.units import size_text
+from harness.model.wire.observation import OpResult
+
+_UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY})
+"""The file system or kernel has no such op."""
+_EHWPOISON = 133
+_BROKEN = frozenset({
+    errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.EFAULT, errno.ESTALE, errno.ETXTBSY, errno.EFBIG, errno.EOVERFLOW,
+    errno.EROFS, _EHWPOISON, errno.ELOOP, errno.ENODATA,
+})  # fmt: skip
+"""What no sound kernel answers to these ops on healthy hardware. Any other errno is a fault of the Program (EINVAL,
+EBADF, ENOENT) or a lack of something (ENOMEM, ENOSPC, EMFILE): no verdict either way."""
+_OF_POISON = frozenset({errno.EIO, errno.EFAULT, _EHWPOISON})
+_FROM_OTHER_DISK = (ops.DirectStore, ops.DirectLoad)
+_NUMBERS = {Signal.SIGBUS: 7, Signal.SIGSEGV: 11}
+"""On x86, and on all machines since signal(7) was written."""
+_AMPLE = 64 << 20
+"""Files of no more bytes than this in all fit into any file system that is tested."""
+
+_ACCESSES = (ops.Store, ops.Load, ops.Flush, ops.DirectStore, ops.DirectLoad, ops.Madvise, ops.ReadInto, ops.WriteFrom)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """What errnos and signals say of a run: `violations`; ops that this kernel or file system does not have; and other
+    reasons why the run proves nothing."""
+
+    violations: tuple[Violation, ...] = ()
+    unsupported: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+
+    def __add__(self, other: "Refusals") -> "Refusals":
+        return Refusals(
+            self.violations + other.violations, self.unsupported + other.unsupported, self.faults + other.faults
+        )
+
+
+def judge_refusals(program: Program, states: Sequence[State], results: Iterable[OpResult]) -> Refusals:
+    """Judge the errno and signal of each op; `states` as oracle.run gives them for these results.
+
+    It ends at the first op that failed and was not to: others may have failed because that one did.
+    """
+    total = Refusals()
+    for result in results:
+        total += _judge(program, states, result)
+        if total.unsupported or total.faults or any(one.kind is Kind.ERRNO for one in total.violations):
+            break
+    return total
+
+
+def judge_death(program: Program, states: Sequence[State], index: int, signal: int) -> Refusals:
+    """Judge that the run itself was ended by a signal at op `index`, which no expect_signal foresaw."""
+    op = program.ops[index]
+    name = Naming(program, "", 0).op(index)
+    before = states[index - 1] if index else NOTHING
+    if signal in _NUMBERS.values() and isinstance(op, _ACCESSES) and _must_work(program, before, op):
+        return Refusals((_violation(program, index, before, Kind.SIGNAL, "success", _signal(signal)),))
+    return Refusals(faults=(f"signal {_signal(signal)} at {name}",))
+
+
+def _judge(program: Program, states: Sequence[State], result: OpResult) -> Refusals:
+    index = result.index
+    before = states[index - 1] if index else NOTHING
+    foreseen = program.ops[index - 1] if index else None
+    found = _found(program.ops[index], result)
+    match foreseen:
+        case ops.ExpectErrno(names) if not result.errno:
+            return Refusals((_violation(program, index, before, Kind.ERRNO, names.replace("|", " or "), found),))
+        case ops.ExpectShort(count):
+            return _counted(program, index, before, result, count)
+        case ops.ExpectErrno(names) if result.errno in (getattr(errno, name) for name in names.split("|")):
+            return Refusals()
+        case ops.ExpectErrno(names):
+            return _failed(program, index, before, result.errno, names.replace("|", " or "), found)
+        case ops.ExpectSignal(signal) if not result.errno and result.signal != _NUMBERS[signal]:
+            shown = _signal(result.signal) if result.signal else "success"
+            return Refusals((_violation(program, index, before, Kind.SIGNAL, signal, shown),))
+        case _ if result.errno:
+            return _failed(program, index, before, result.errno, "success", found)
+        case _ if result.done is not None and result.done < _least(before, program.ops[index]):
+            return Refusals((_violation(program, index, before, Kind.ERRNO, "success", found),))
+        case _:
+            return Refusals()
+
+
+def _found(op: Op, result: OpResult) -> str:
+    """What became of the op: EINVAL; success; 4K of 64K."""
+    if result.errno:
+        return errno.errorcode.get(result.errno, str(result.errno))
+    return "success" if result.done is None else _part(op, result.done)
+
+
+def _part(op: Op, count: int) -> str:
+    length = getattr(op, "length", count)
+    return "success" if count == length else f"{size_text(count)} of {size_text(length)}"
+
+
+def _counted(program: Program, index: int, before: State, result: OpResult, count: int) -> Refusals:
+    """The op was to come short. EFAULT is then no lack of the Program's: so much of the buffer can be accessed."""
+    op = program.ops[index]
+    expected, found = _part(op, count), _found(op, result)
+    if result.errno and result.errno != errno.EFAULT:
+        return _failed(program, index, before, result.errno, expected, found)
+    if result.errno or result.done is not None:
+        wrong = bool(result.errno) or result.done != count
+        return Refusals((_violation(program, index, before, Kind.ERRNO, expected, found),)) if wrong else Refusals()
+    return Refusals(faults=(f"{Naming(program, '', 0).op(index)}: the agent told no count",))
+
+
+def _least(before: State, op: Op) -> int:
+    """Bytes that an op surely does when its calls are repeated until one does none.
+
+    write(2), NOTES: after a partial write another call "will either transfer further bytes or may result in an error".
+    read(2) and copy_file_range(2) return 0 at the end of the file, and not before.
+    """
+    match op:
+        case ops.Pwrite() | ops.WriteFrom():
+            return op.length
+        case ops.Pread(fd, start, length) | ops.ReadInto(_, _, length, fd, start):
+            source = before.fds.get(fd)
+        case ops.CopyFileRange(_, _, length, fd, start):
+            source = before.fds.get(fd)
+        case _:
+            return 0
+    return 0 if source is None or _poisoned(before) else min(length, before.files[source].shortest - start)
+
+
+def _failed(program: Program, index: int, before: State, number: int, expected: str, found: str) -> Refusals:
+    """An errno that was not foreseen, or not that one."""
+    op = program.ops[index]
+    name = f"{Naming(program, '', 0).op(index)} failed: {found}"
+    if number in _UNSUPPORTED or (number == errno.ENODEV and isinstance(op, _FROM_OTHER_DISK)):
+        return Refusals(unsupported=(name,))
+    if number == errno.EINVAL and isinstance(op, ops.Madvise):
+        return Refusals(unsupported=(name,))  # madvise(2): also when the kernel was built without the advice
+    if number in _OF_POISON and (_poisoned(before) or _poisons(op)):
+        return Refusals()
+    if number not in _BROKEN and not _contradicts(before, op, number):
+        return Refusals(faults=(name,))
+    if number == errno.EROFS and any(isinstance(other, ops.Remount) for other in program.ops):
+        return Refusals(faults=(name,))
+    if number == errno.EFAULT and not (isinstance(op, _ACCESSES) and _must_work(program, before, op)):
+        # read(2): a buffer that cannot be accessed. In a race the file may just have ended before it.
+        return Refusals() if _in_lane(program, index) else Refusals(faults=(name,))
+    return Refusals((_violation(program, index, before, Kind.ERRNO, expected, found),))
+
+
+def _contradicts(before: State, op: Op, number: int) -> bool:
+    """Whether the errno says that what is there is not, or the other way round, by the documents of the call (ERRORS).
+
+    The first failure of a run only is judged (judge_refusals): what is not open here is so for another reason.
+    """
+    if number == errno.EBADF:
+        fds = [getattr(op, name) for name in ("fd", "source", "other") if hasattr(op, name)]
+        maps = [op.map] if hasattr(op, "map") and not isinstance(op, ops.Mmap) else []
+        return bool(fds) and all(fd in before.fds for fd in fds) and all(name in before.maps for name in maps)
+    match op:
+        case ops.Open(_, path) | ops.Rename(path, _) | ops.Unlink(path):
+            return number == errno.ENOENT and before.name(path).current is not None
+        case ops.Link(path, to):
+            missing = number == errno.ENOENT and before.name(path).current is not None
+            return missing or (number == errno.EEXIST and before.name(to).current is None)
+        case ops.Create(_, path):
+            return number == errno.EEXIST and before.name(path).current is None
+        case _:
+            return False
+
+
+def _violation(program: Program, index: int, before: State, kind: Kind, expected: str, found: str) -> Violation:
+    op = program.ops[index]
+    file = _file(before, op)
+    names = [path for path, name in before.names.items() if file is not None and name.current == file]
+    path = names[0] if names else getattr(op, "path", "")
+    return Violation(kind, path, Naming(program, path, file or 0).op(index), LIVE, (), 0, expected, found)
+
+
+def _file(state: State, op: Op) -> int | None:
+    mapping = state.maps.get(getattr(op, "map", ""))
+    return mapping.file if mapping else state.fds.get(getattr(op, "fd", ""))
+
+
+def _in_lane(program: Program, index: int) -> bool:
+    marks = [op for op in program.ops[:index] if isinstance(op, ops.Lane | ops.Join)]
+    return bool(marks) and isinstance(marks[-1], ops.Lane)
+
+
+def _poisons(op: Op) -> bool:
+    return isinstance(op, ops.Madvise) and op.advice in (ops.Advice.HWPOISON, ops.Advice.SOFT_OFFLINE)
+
+
+def _poisoned(state: State) -> bool:
+    """Poison of one file may fail an op on another: a sync of all, a copy, a page that both share."""
+    return any(ANYTHING in byte.current for file in state.files.values() for _, _, byte in file.contents.runs())
+
+
+def _must_work(program: Program, before: State, op: Op) -> bool:
+    """Whether an access through a mapping cannot rightly end in a signal.
+
+    mmap(2): SIGBUS past the end of the file, SIGSEGV where the protection forbids it. It may also come of poison, or of
+    a full file system, since a store may need a block.
+    """
+    mapping = before.maps.get(getattr(op, "map", ""))
+    if mapping is None or _poisoned(before) or any(isinstance(other, ops.Mprotect | ops.Fill) for other in program.ops):
+        return False
+    offset = getattr(op, "source_offset", 0) if isinstance(op, ops.WriteFrom) else getattr(op, "offset", 0)
+    end = mapping.offset + offset + getattr(op, "length", 0)
+    total = sum(file.longest for file in before.files.values())
+    return total <= _AMPLE and end <= page_ceil(before.files[mapping.file].shortest)
+
+
+def _signal(number: int) -> str:
+    names = {value: name for name, value in _NUMBERS.items()}
+    return str(names.get(number, f"signal {number}"))

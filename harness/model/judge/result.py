@@ -1,0 +1,182 @@
+"""What a run says: its outcome, and the line of results.jsonl for one cell of the matrix."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import Any
+
+from harness.model.judge.violation import LOSSES, Kind, Violation, sentence
+from harness.model.program.program import Expect
+from harness.model.setting.engine import Engine
+from harness.model.setting.hardware import Device
+from harness.model.wire import checked
+from harness.model.wire.moment import Moment, Phase
+
+__all__ = ["SCHEMA", "CellResult", "Outcome", "Violation", "decide"]
+
+SCHEMA = 1
+
+
+class Outcome(StrEnum):
+    """As pytest knows them; XFAIL is a control that lost data as it must, XPASS one that did not."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    SKIP = "SKIP"
+    XFAIL = "XFAIL"
+    XPASS = "XPASS"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class CellResult:
+    """One scenario on one kernel, file system and device. The fields are those of results.jsonl, in its order.
+
+    `kernel_digest` is that of the kernel's contents: two builds of one release are two kernels.
+    `timings` splits `seconds` by phase; `unpersisted_lines` counts the cache lines dirty at the cut. `warnings` are
+    what is lost as well if only explicit fences complete flushes, `remarks` what no document allows and none forbids;
+    they do not change the outcome. `recovered_by` is the kernel that booted after a real cut, empty for any other.
+    """
+
+    scenario: str
+    target: str
+    kernel: str
+    fs: str
+    outcome: Outcome
+    seconds: float
+    device: Device = Device.NVDIMM
+    engine: Engine = Engine.PLUGIN
+    judged_bytes: int = 0
+    images: int = 0
+    unpersisted_lines: int = 0
+    violations: tuple[Violation, ...] = ()
+    warnings: tuple[Violation, ...] = ()
+    remarks: tuple[Violation, ...] = ()
+    program: str = ""
+    seed: int = 0
+    qemu: str = ""
+    plugin: str = ""
+    recovered_by: str = ""
+    error: str = ""
+    timings: Mapping[str, float] = field(default_factory=dict)
+    kernel_digest: str = ""
+
+    @property
+    def why(self) -> str:
+        """What went wrong, in one line; empty if nothing did."""
+        return self.error or sentence(self.violations)
+
+    @property
+    def warning(self) -> str:
+        """What only the strict verdict holds against it, in one line; empty without any."""
+        return sentence(self.warnings)
+
+    @property
+    def remark(self) -> str:
+        """What is told and held against nobody, in one line; empty without any."""
+        return sentence(self.remarks)
+
+    @classmethod
+    def from_json(cls, value: object) -> "CellResult":
+        """The result that `to_json` gave this object for. Raises ValueError for anything else: a user may edit it."""
+        if isinstance(value, dict) and value.get("schema") != SCHEMA:
+            raise ValueError(f"schema {checked.shown(value.get('schema'))} is not {SCHEMA}")
+        found = _complete(value)
+        texts: dict[str, Any] = {name: _text(name, found[name]) for name in _TEXTS}
+        counts: dict[str, Any] = {name: checked.integer(name, found[name], 0, _COUNT) for name in _COUNTS}
+        return cls(
+            **texts, **counts, outcome=Outcome(_text("outcome", found["outcome"])),
+            device=Device(_text("device", found["device"])), engine=Engine(_text("engine", found["engine"])),
+            seconds=_seconds("seconds", found["seconds"]), timings=_timings(found["timings"]),
+            violations=checked.array("violations", found["violations"], _MANY, _violation),
+            warnings=checked.array("warnings", found["warnings"], _MANY, _violation),
+            remarks=checked.array("remarks", found["remarks"], _MANY, _violation),
+            seed=checked.integer("seed", found["seed"], -_COUNT, _COUNT),
+        )  # fmt: skip
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that stands on this cell's line."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+
+_COUNT = 1 << 62
+_MANY = 1 << 16
+_TEXTS = (
+    "scenario", "target", "kernel", "fs", "program", "qemu", "plugin", "recovered_by", "error", "kernel_digest",
+)  # fmt: skip
+_COUNTS = ("judged_bytes", "images", "unpersisted_lines")
+_SAID = ("path", "op", "image", "expected", "found", "culprit")
+
+
+def _complete(value: object) -> dict[str, object]:
+    """The fields of a line, those that an older daxcheck did not write as they are by default."""
+    defaults = {one.name: one.default for one in fields(CellResult) if one.default is not MISSING}
+    if not isinstance(value, dict):
+        raise ValueError(f"{checked.shown(value)} is no object")
+    found = {"timings": {}, **defaults, **value}
+    return checked.fields_of(found, ("schema", *(one.name for one in fields(CellResult))))
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name}: {checked.shown(value)} is no text")
+    return value
+
+
+def _seconds(name: str, value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _COUNT:
+        raise ValueError(f"{name}: {checked.shown(value)} is no number of seconds")
+    return float(value)
+
+
+def _timings(value: object) -> dict[str, float]:
+    if not isinstance(value, dict):
+        raise ValueError(f"timings: {checked.shown(value)} is no object of seconds")
+    return {name: _seconds(name, one) for name, one in value.items()}
+
+
+def _violation(value: object) -> Violation:
+    if not isinstance(value, dict):
+        raise ValueError(f"{checked.shown(value)} is no violation")
+    found = checked.fields_of({"moment": None, **value}, tuple(one.name for one in fields(Violation)))
+    texts: dict[str, Any] = {name: _text(name, found[name]) for name in _SAID}
+    return Violation(
+        Kind(_text("kind", found["kind"])), **texts, bytes=checked.integer("bytes", found["bytes"], 0, _COUNT),
+        ranges=checked.array("ranges", found["ranges"], _MANY, _range), moment=_moment(found["moment"]),
+    )  # fmt: skip
+
+
+def _moment(value: object) -> Moment | None:
+    if value is None:
+        return None
+    found = checked.fields_of(value, tuple(one.name for one in fields(Moment)))
+    op = None if found["op"] is None else checked.integer("op", found["op"], 0, _MANY)
+    return Moment(Phase(_text("phase", found["phase"])), op)
+
+
+def _range(value: object) -> tuple[int, int]:
+    ends = checked.array("range", value, 2, lambda one: checked.integer("range", one, 0, _COUNT))
+    if len(ends) != 2:
+        raise ValueError(f"range: {checked.shown(value)} is not [start, end]")
+    return ends[0], ends[1]
+
+
+def decide(
+    expect: Expect,
+    judged_bytes: int,
+    violations: Sequence[Violation],
+    unjudged: Sequence[str] = (),
+) -> Outcome:
+    """The outcome of a run that came to its end. What ended early is SKIP or ERROR without asking here.
+
+    Nothing judged proves nothing, and so does a pass of which a part was not looked at: both are ERROR. A control
+    that must lose data is XFAIL if it lost some; any violation that is no loss is a FAIL for it too.
+    """
+    wrong = [violation for violation in violations if expect is Expect.KEPT or violation.kind not in LOSSES]
+    if wrong:
+        return Outcome.FAIL
+    if violations:
+        return Outcome.XFAIL
+    if unjudged or not judged_bytes:
+        return Outcome.ERROR
+    return Outcome.PASS if expect is Expect.KEPT else Outcome.XPASS

@@ -1,0 +1,139 @@
+"""The verdict: what was read, held against what the contract allows."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from harness.model.contract.effect import came
+from harness.model.contract.filestate import FileState
+from harness.model.contract.state import NOTHING, NameState, State
+from harness.model.judge.compare import compare
+from harness.model.judge.judgement import Judgement
+from harness.model.judge.naming import Naming
+from harness.model.judge.reads import Read, expected_read
+from harness.model.judge.views import Judge, Which
+from harness.model.judge.violation import GONE, LIVE, NO_FILE, Kind, Violation
+from harness.model.program.ops import DirectLoad, Load, Observe, Pread
+from harness.model.program.program import Program
+from harness.model.wire.observation import FileView, OpResult
+
+__all__ = ["LIVE", "Judgement", "Which", "judge", "judge_reads"]
+
+
+def judge(
+    program: Program, state: State, files: Sequence[FileView], image: str, which: Which = "durable", op: str = ""
+) -> Judgement:
+    """Judge every name of the Program as read back from `image` (its name in the report), with the power on by op `op`.
+
+    A name is held against each file that it may stand for, and any of them explains it. Only bytes that were read count
+    as judged. A name that may be absent and is has nothing to judge. What no op made is a violation.
+    """
+    views = {view.path: view for view in files}
+    return _Judging(program, state, image, which, op).all(views)
+
+
+def judge_reads(program: Program, states: Sequence[State], results: Iterable[OpResult]) -> Judgement:
+    """Judge what the loads, preads and observes of the Program returned; `states` as oracle.run gives them."""
+    by_index = {result.index: result for result in results}
+    total = Judgement()
+    for index, op in enumerate(program.ops):
+        result = by_index.get(index)
+        if result is not None and (result.errno or result.signal):
+            continue
+        before = states[index - 1] if index else NOTHING
+        if isinstance(op, Load | Pread | DirectLoad):
+            read = came(op, result, program.ops[index - 1] if index else None)
+            if isinstance(read, Load | Pread | DirectLoad):
+                total += _judge_read(program, before, index, read, result)
+        elif isinstance(op, Observe):
+            name = Naming(program, "", 0).op(index)
+            total += judge(program, before, result.files if result else (), LIVE, "current", name)
+    return total
+
+
+def _judge_read(program: Program, before: State, index: int, op: Read, result: OpResult | None) -> Judgement:
+    reading = expected_read(before, op)
+    if not reading.expected:
+        return Judgement()
+    naming = Naming(program, _path_of(program, before, reading.file), reading.file)
+    judged, wrong = compare(reading.expected, result.segments if result else ())
+    missing = reading.needed - judged
+    unjudged = (f"{naming.op(index)}: {missing} bytes not seen",) if missing > 0 else ()
+    judging = Judge(naming, before.files[reading.file], LIVE, "current", naming.op(index))
+    return Judgement(judged, judging.violations(wrong), unjudged)
+
+
+def _path_of(program: Program, state: State, file: int) -> str:
+    """What the file is called now, or was when it was made."""
+    return next((path for path, name in state.names.items() if name.current == file), program.paths()[file - 1])
+
+
+class _Judging:
+    """Judges all names of one image."""
+
+    def __init__(self, program: Program, state: State, image: str, which: Which, op: str) -> None:
+        self._program = program
+        self._state = state
+        self._image = image
+        self._which: Which = which
+        self._op = op
+        self._standing: dict[str, frozenset[int]] = {}
+        """Every name that was read -> the files that it may stand for, by what was read."""
+
+    def all(self, views: Mapping[str, FileView]) -> Judgement:
+        """Judge all names, strangers too."""
+        total = Judgement()
+        names = dict.fromkeys((*self._program.names(), *self._state.names))
+        for path in names:
+            view = views.get(path)
+            if view is not None:
+                total += self._name(path, view)
+            elif self._candidates(path) != {None}:
+                total += Judgement(unjudged=(f"{path}: not read back",))
+        strangers = [view for path, view in views.items() if path not in names and view.size is not None]
+        found = [self._there(view, Kind.FOREIGN, NO_FILE, self._op) for view in strangers]
+        return total + Judgement(violations=(*found, *(self._lost() if self._which == "durable" else ())))
+
+    def _candidates(self, path: str) -> frozenset[int | None]:
+        name = self._state.name(path)
+        return name.durable if self._which == "durable" else frozenset({name.current})
+
+    def _name(self, path: str, view: FileView) -> Judgement:
+        name, candidates = self._state.name(path), self._candidates(path)
+        files = [id for id in (name.current, *sorted(id for id in candidates if id is not None)) if id in candidates]
+        ids = list(dict.fromkeys(id for id in files if id is not None))
+        self._standing[path] = frozenset()
+        if view.size is None:
+            return Judgement() if None in candidates else Judgement(violations=(self._missing(path, name, ids[0]),))
+        if not ids:
+            # unlink(2), rename(2): the name is gone, after a cut once the directory was synced.
+            return Judgement(violations=(self._there(view, Kind.NAME, GONE, self._promise(name)),))
+        judgements = {id: self._judge(path, self._state.files[id]).view(view) for id in ids}
+        right = [id for id, judgement in judgements.items() if not judgement.violations]
+        self._standing[path] = frozenset(right or ids)
+        return judgements[(right or ids)[0]]
+
+    def _judge(self, path: str, file: FileState) -> Judge:
+        return Judge(Naming(self._program, path, file.id), file, self._image, self._which, self._op)
+
+    def _promise(self, name: NameState) -> str:
+        return Naming(self._program, "", 0).op(name.promised_by) if self._which == "durable" else self._op
+
+    def _missing(self, path: str, name: NameState, id: int) -> Violation:
+        return replace(self._judge(path, self._state.files[id]).missing(), op=self._promise(name))
+
+    def _there(self, view: FileView, kind: Kind, expected: str, op: str) -> Violation:
+        size = view.size or 0
+        found = Naming(self._program, view.path, 0).size(size)
+        return Violation(kind, view.path, op, self._image, ((0, size),) if size else (), size, expected, found)
+
+    def _lost(self) -> Iterator[Violation]:
+        """Files that were renamed and have neither an old nor a new name (State.kept)."""
+        for id, names in self._state.kept.items():
+            if not names <= self._standing.keys() or any(id in self._standing[path] for path in names):
+                continue
+            promises = [index for path in names if (index := self._state.name(path).promised_by) is not None]
+            path = _path_of(self._program, self._state, id)
+            op = Naming(self._program, path, id).op(max(promises, default=None))
+            size = self._state.files[id].longest
+            where, expected = ((0, size),) if size else (), " or ".join(sorted(names))
+            yield Violation(Kind.NAME, path, op, self._image, where, size, expected, "missing")

@@ -1,0 +1,100 @@
+"""The operations a Program is made of: plain data, one frozen dataclass each, in a module per kind.
+
+`fd` and `map` are names the Program gives to an open file and to a mapping; `path` is relative to the root of the
+mounted file system. Offsets and lengths are bytes: those of ops that name only a mapping count from its start, all
+others from the start of the file.
+"""
+
+from harness.model.program.ops.checks import (
+    CutPower,
+    Entry,
+    ExpectDax,
+    ExpectErrno,
+    ExpectMapped,
+    ExpectShort,
+    ExpectSignal,
+    Observe,
+    Plant,
+    Planted,
+    Signal,
+)
+from harness.model.program.ops.copies import (
+    Clone,
+    CloneFile,
+    CopyFileRange,
+    Dedupe,
+    DirectLoad,
+    DirectStore,
+    ExchangeRange,
+    ReadInto,
+    Swapext,
+    WriteFrom,
+)
+from harness.model.program.ops.files import (
+    Close,
+    Create,
+    Fallocate,
+    Ftruncate,
+    How,
+    Link,
+    Mode,
+    Open,
+    Pread,
+    Pwrite,
+    Rename,
+    SetDax,
+    Switch,
+    Unlink,
+)
+from harness.model.program.ops.lanes import Barrier, Join, Lane, Worker
+from harness.model.program.ops.mappings import (
+    Access,
+    Advice,
+    Flush,
+    Load,
+    Madvise,
+    Mlock,
+    Mmap,
+    Mprotect,
+    Mremap,
+    Munmap,
+    Sharing,
+    Store,
+)
+from harness.model.program.ops.syncs import (
+    Fdatasync,
+    Fsync,
+    Fsyncdir,
+    Msync,
+    MsyncFlag,
+    Sync,
+    SyncFileRange,
+    Syncfs,
+    Wait,
+)
+from harness.model.program.ops.system import DropCaches, Fill, Freeze, Mount, Remount, Thaw, Umount, Unfill
+
+FileOp = Create | Open | Close | Rename | Link | Unlink | Fallocate | Ftruncate | Pwrite | Pread | SetDax
+CopyOp = (
+    CloneFile | Clone | Dedupe | CopyFileRange | ExchangeRange | Swapext
+    | ReadInto | WriteFrom | DirectStore | DirectLoad
+)  # fmt: skip
+MappingOp = Mmap | Munmap | Mremap | Mprotect | Mlock | Madvise | Store | Load | Flush
+SyncOp = Msync | Fsync | Fdatasync | Fsyncdir | SyncFileRange | Syncfs | Sync
+SystemOp = Freeze | Thaw | Remount | Umount | Mount | DropCaches | Fill | Unfill
+LaneOp = Lane | Barrier | Join
+CheckOp = ExpectMapped | ExpectDax | ExpectErrno | ExpectShort | ExpectSignal | Observe | Planted | CutPower
+CountedOp = Pwrite | Pread | CopyFileRange | Dedupe | ReadInto | WriteFrom | DirectStore | DirectLoad
+"""Ops whose system calls say how many bytes, from the first on, they have done."""
+Op = FileOp | CopyOp | MappingOp | SyncOp | SystemOp | LaneOp | CheckOp
+
+__all__ = [
+    "Access", "Advice", "Barrier", "CheckOp", "Clone", "CloneFile", "Close", "CopyFileRange", "CopyOp", "CountedOp",
+    "Create", "CutPower", "Dedupe", "DirectLoad", "DirectStore", "DropCaches", "Entry", "ExchangeRange", "ExpectDax",
+    "ExpectErrno", "ExpectMapped", "ExpectShort", "ExpectSignal", "Fallocate", "Fdatasync", "FileOp", "Fill", "Flush",
+    "Freeze", "Fsync", "Fsyncdir", "Ftruncate", "How", "Join", "Lane", "LaneOp", "Link", "Load", "Madvise",
+    "MappingOp", "Mlock", "Mmap", "Mode", "Mount", "Mprotect", "Mremap", "Msync", "MsyncFlag", "Munmap", "Observe",
+    "Op", "Open", "Plant", "Planted", "Pread", "Pwrite", "ReadInto", "Remount", "Rename", "SetDax", "Sharing",
+    "Signal", "Store", "Swapext", "Switch", "Sync", "SyncFileRange", "SyncOp", "Syncfs", "SystemOp", "Thaw", "Umount",
+    "Unfill", "Unlink", "Wait", "Worker", "WriteFrom",
+]  # fmt: skip

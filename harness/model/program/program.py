@@ -1,0 +1,311 @@
+"""A Program: the ops of one run, what is expected of it, and its text form.
+
+The text is made for people and for diffs: one op per line, its verb first, then its fields in the order of
+the dataclass; fields that have a default follow as key=value when they differ from it; `#` starts a comment.
+
+    daxcheck program 1
+    create f data
+    fallocate f allocate 0 8M
+    mmap m f 0 8M
+    store m 0 4M
+    fallocate f punch_hole 64K 4K
+    msync m 0 4M
+    cut_power
+
+`parse(format(program)) == program` for every Program, and the text of a Program is unique.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, fields
+from difflib import get_close_matches
+from enum import StrEnum
+from itertools import combinations
+from typing import Any
+
+from harness.model.program import ops
+from harness.model.program.ops import Create, Link, Op, Rename
+from harness.model.program.validity import STORES, ProgramError, check
+from harness.model.units import parse_size, size_text
+
+__all__ = ["HEADER", "VERBS", "Expect", "Program", "ProgramError", "describe", "format", "parse", "usage"]
+
+HEADER = "daxcheck program 1"
+TEXT_LIMIT = 1 << 20
+"""Characters of a Program's text."""
+
+VERBS: dict[str, type[Op]] = {
+    "create": ops.Create,
+    "open": ops.Open,
+    "close": ops.Close,
+    "rename": ops.Rename,
+    "link": ops.Link,
+    "unlink": ops.Unlink,
+    "fallocate": ops.Fallocate,
+    "ftruncate": ops.Ftruncate,
+    "pwrite": ops.Pwrite,
+    "pread": ops.Pread,
+    "set_dax": ops.SetDax,
+    "clone_file": ops.CloneFile,
+    "clone": ops.Clone,
+    "dedupe": ops.Dedupe,
+    "copy_file_range": ops.CopyFileRange,
+    "exchange_range": ops.ExchangeRange,
+    "swapext": ops.Swapext,
+    "read_into": ops.ReadInto,
+    "write_from": ops.WriteFrom,
+    "direct_store": ops.DirectStore,
+    "direct_load": ops.DirectLoad,
+    "mmap": ops.Mmap,
+    "munmap": ops.Munmap,
+    "mremap": ops.Mremap,
+    "mprotect": ops.Mprotect,
+    "mlock": ops.Mlock,
+    "madvise": ops.Madvise,
+    "store": ops.Store,
+    "load": ops.Load,
+    "flush": ops.Flush,
+    "msync": ops.Msync,
+    "fsync": ops.Fsync,
+    "fdatasync": ops.Fdatasync,
+    "fsyncdir": ops.Fsyncdir,
+    "sync_file_range": ops.SyncFileRange,
+    "syncfs": ops.Syncfs,
+    "sync": ops.Sync,
+    "freeze": ops.Freeze,
+    "thaw": ops.Thaw,
+    "remount": ops.Remount,
+    "umount": ops.Umount,
+    "mount": ops.Mount,
+    "drop_caches": ops.DropCaches,
+    "fill": ops.Fill,
+    "unfill": ops.Unfill,
+    "lane": ops.Lane,
+    "barrier": ops.Barrier,
+    "join": ops.Join,
+    "expect_mapped": ops.ExpectMapped,
+    "expect_dax": ops.ExpectDax,
+    "expect_errno": ops.ExpectErrno,
+    "expect_short": ops.ExpectShort,
+    "expect_signal": ops.ExpectSignal,
+    "observe": ops.Observe,
+    "plant": ops.Planted,
+    "cut_power": ops.CutPower,
+}
+_VERB_OF = {kind: verb for verb, kind in VERBS.items()}
+
+
+class Expect(StrEnum):
+    """What the cut is expected to do: KEPT is judged by the contract; LOSS is a control of the harness that is
+    judged as though all had been synced, and must violate that."""
+
+    KEPT = "kept"
+    LOSS = "loss"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Ops that can be run, in order; ProgramError (exit code 2) if they cannot be."""
+
+    ops: tuple[Op, ...]
+    expect: Expect = Expect.KEPT
+
+    def __post_init__(self) -> None:
+        try:
+            check(self.ops)
+        except ProgramError as error:
+            raise _located(error, self.ops, lambda index: f"op {index}") from None
+
+    def seqs(self) -> dict[int, int]:
+        """Index of each op that stores -> the `seq` of the stamp it writes, from 1."""
+        return dict(_ordinals(self, STORES))
+
+    def file_ids(self) -> dict[int, int]:
+        """Index of each Create -> the `file` of the stamps in that file, from 1."""
+        return dict(_ordinals(self, (Create,)))
+
+    def alone(self) -> frozenset[int]:
+        """Indices of the ops that are one system call, since an expectation of what that returns stands before."""
+        foreseen = (ops.ExpectErrno, ops.ExpectShort)
+        return frozenset(index + 1 for index, op in enumerate(self.ops) if isinstance(op, foreseen))
+
+    def paths(self) -> tuple[str, ...]:
+        """What each file of the Program was called when it was made, in the order of their ids."""
+        return tuple(op.path for op in self.ops if isinstance(op, Create))
+
+    def names(self) -> tuple[str, ...]:
+        """Every name that a file may have after any op, each once."""
+        naming = (op for op in self.ops if isinstance(op, Create | Rename | Link))
+        return tuple(dict.fromkeys(op.path if isinstance(op, Create) else op.to for op in naming))
+
+    def digest(self) -> str:
+        """A name for this Program: twelve hexadecimal digits of the SHA-256 of its text."""
+        return hashlib.sha256(format(self).encode()).hexdigest()[:12]
+
+
+def _ordinals(program: Program, kinds: tuple[type[Op], ...]) -> Iterator[tuple[int, int]]:
+    indices = (index for index, op in enumerate(program.ops) if isinstance(op, kinds))
+    return ((index, ordinal) for ordinal, index in enumerate(indices, start=1))
+
+
+def format(program: Program) -> str:
+    """The text of a Program, ending in a newline."""
+    lines = [HEADER]
+    if program.expect is not Expect.KEPT:
+        lines.append(f"expect {program.expect}")
+    lines.extend(_line(op) for op in program.ops)
+    return "\n".join(lines) + "\n"
+
+
+def parse(text: str) -> Program:
+    """The Program of a text; ProgramError names the line, what stands there, and the remedy."""
+    if len(text) > TEXT_LIMIT:
+        raise ProgramError(f"a text of {len(text)} characters is too long: at most {TEXT_LIMIT}")
+    found: list[Op] = []
+    numbers: list[int] = []
+    expect = Expect.KEPT
+    lines = _lines(text)
+    number, words = next(lines, (1, []))
+    if words != HEADER.split():
+        raise ProgramError(f"line {number}: {' '.join(words)[:80]!r} is no program: begin it with {HEADER!r}")
+    for number, words in lines:
+        try:
+            if words[0] == "expect":
+                expect = _expect(words, bool(found))
+            else:
+                found.append(_op(words))
+                numbers.append(number)
+        except ValueError as error:
+            raise ProgramError(f"line {number}: {error}") from None
+    try:
+        check(found)
+    except ProgramError as error:
+        raise _located(error, found, lambda index: f"line {numbers[index]}") from None
+    return Program(tuple(found), expect)
+
+
+def _located(error: ProgramError, found: Sequence[Op], place: Callable[[int], str]) -> ProgramError:
+    """The error with the op at fault, and the one before that it is at odds with, in front."""
+    index = error.index or 0
+    earlier = error.earlier
+    first = "" if earlier is None else f"; {place(earlier)} ({_line(found[earlier])}) defined it"
+    return ProgramError(f"{place(index)} ({_line(found[index])}): {error}{first}", error.index, earlier)
+
+
+def describe(op: Op) -> str:
+    """An op in one line of a report, with its range as an interval: msync m [0..4M)."""
+    words = [_VERB_OF[type(op)]]
+    for field in fields(op):
+        value = getattr(op, field.name)
+        if field.name == "length":
+            start = parse_size(words.pop())
+            words.append(f"[{size_text(start)}..{size_text(start + value)})")
+        elif field.default is MISSING or value != field.default:
+            words.append(_text(value))
+    return " ".join(words)
+
+
+def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    """The lines that say something, from 1, as words."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        words = line.partition("#")[0].split()
+        if words:
+            yield number, words
+
+
+def _expect(words: list[str], late: bool) -> Expect:
+    if late or len(words) != 2 or words[1] not in list(Expect):
+        raise ValueError("write 'expect kept' or 'expect loss' before the first op")
+    return Expect(words[1])
+
+
+def _line(op: Op) -> str:
+    words = [_VERB_OF[type(op)]]
+    for field in fields(op):
+        value = getattr(op, field.name)
+        if field.default is MISSING:
+            words.append(_text(value))
+        elif value != field.default:
+            words.append(f"{field.name}={_text(value)}")
+    return " ".join(words)
+
+
+def _text(value: str | int) -> str:
+    return size_text(value) if isinstance(value, int) else str(value)
+
+
+def _op(words: list[str]) -> Op:
+    verb, *rest = words
+    kind = VERBS.get(verb)
+    if kind is None:
+        raise ValueError(f"{verb[:40]!r} is no op: `daxcheck ops` lists them{_alike(verb)}")
+    known: dict[str, Field[Any]] = {field.name: field for field in fields(kind)}
+    needed = [field for field in known.values() if field.default is MISSING]
+    placed = _placed(rest, known)
+    if len(placed) < len(needed):
+        raise ValueError(f"{verb} lacks its {_missing(needed, placed)}: write {usage(verb)}")
+    values: dict[str, Any] = {field.name: _value(field, word) for field, word in zip(needed, rest, strict=False)}
+    for word in rest[len(needed) :]:
+        name, equals, text = word.partition("=")
+        if not equals or name not in known or name in values:
+            raise ValueError(f"{verb} cannot take {word[:40]!r}: write {usage(verb)}")
+        values[name] = _value(known[name], text)
+    return kind(**values)
+
+
+def _placed(words: list[str], known: Mapping[str, Field[Any]]) -> list[str]:
+    """The words before the first key=value: those that their place gives a meaning."""
+    keyed = (index for index, word in enumerate(words) if "=" in word and word.partition("=")[0] in known)
+    return words[: next(keyed, len(words))]
+
+
+def _missing(needed: Sequence[Field[Any]], words: Sequence[str]) -> str:
+    """The names of the fields that are lacking, such that the words suit the others: in `fallocate f 0 8M` the mode.
+
+    Where several ways suit, the last fields are lacking: people write from left to right.
+    """
+    for kept in combinations(needed, len(words)):
+        if all(_suits(field, word) for field, word in zip(kept, words, strict=True)):
+            break
+    else:
+        kept = tuple(needed[: len(words)])
+    names = [_choices(field) for field in needed if field not in kept]
+    return " and its ".join(names)
+
+
+def _suits(field: Field[Any], word: str) -> bool:
+    """Whether the word may be meant for the field."""
+    if field.type is int:
+        return word[:1].isdigit()
+    if isinstance(field.type, type) and issubclass(field.type, StrEnum):
+        return word in list(field.type)
+    return not word[:1].isdigit()
+
+
+def _choices(field: Field[Any]) -> str:
+    if isinstance(field.type, type) and issubclass(field.type, StrEnum):
+        return f"{field.name} ({', '.join(field.type)})"
+    return field.name
+
+
+def usage(verb: str) -> str:
+    """How a line of this verb is written: mmap MAP FD OFFSET LENGTH [sharing=shared] [align=2M]."""
+    kind = VERBS[verb]
+    words = (f.name.upper() if f.default is MISSING else f"[{f.name}={_text(f.default)}]" for f in fields(kind))
+    return " ".join([verb, *words])
+
+
+def _alike(verb: str) -> str:
+    close = get_close_matches(verb[:40], VERBS)
+    return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def _value(field: Field[Any], text: str) -> str | int:
+    kind = field.type
+    if kind is int:
+        return parse_size(text)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        if text not in list(kind):
+            raise ValueError(f"{field.name} {text[:40]!r} is not one of {', '.join(kind)}")
+        return kind(text)
+    return text

@@ -1,0 +1,296 @@
+"""Records a Program as a scenario writes it: files and mappings with methods that append ops.
+
+Nothing runs while a scenario records; the Program runs as one batch in the target afterwards.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from harness.model.program import ops
+from harness.model.program.ops import (
+    Access,
+    Advice,
+    Entry,
+    How,
+    Mode,
+    MsyncFlag,
+    Op,
+    Plant,
+    Sharing,
+    Signal,
+    Switch,
+    Wait,
+    Worker,
+)
+from harness.model.program.program import Expect, Program
+from harness.model.units import PMD
+
+
+class Recorder:
+    """What a scenario calls `dax`. Names of descriptors, mappings and lanes are chosen here (f1, m1, a1, ...)."""
+
+    def __init__(self) -> None:
+        self._ops: list[Op] = []
+        self._names: dict[str, int] = {}
+        self._expect = Expect.KEPT
+
+    def program(self) -> Program:
+        """What was recorded so far."""
+        return Program(tuple(self._ops), self._expect)
+
+    def record(self, op: Op) -> None:
+        """Append any op."""
+        self._ops.append(op)
+
+    def fresh(self, letter: str) -> str:
+        """The next free name that begins with this letter."""
+        self._names[letter] = self._names.get(letter, 0) + 1
+        return f"{letter}{self._names[letter]}"
+
+    def create(self, path: str, size: int = 0) -> "File":
+        """A new file of `size` allocated, unwritten bytes whose name, size and blocks are durable."""
+        file = self.create_unsynced(path, size)
+        file.fsync()
+        self.fsyncdir()
+        return file
+
+    def create_unsynced(self, path: str, size: int = 0) -> "File":
+        """A new file of `size` allocated, unwritten bytes of which nothing is durable yet."""
+        file = File(self, self.fresh("f"), size)
+        self.record(ops.Create(file.fd, path))
+        if size:
+            file.fallocate(Mode.ALLOCATE, 0, size)
+        return file
+
+    def open(self, path: str, size: int = 0) -> "File":
+        """Another open file of a path created before; `size` is what mmap() maps when no length is given."""
+        file = File(self, self.fresh("f"), size)
+        self.record(ops.Open(file.fd, path))
+        return file
+
+    def rename(self, path: str, to: str) -> None:
+        self.record(ops.Rename(path, to))
+
+    def link(self, path: str, to: str) -> None:
+        self.record(ops.Link(path, to))
+
+    def unlink(self, path: str) -> None:
+        self.record(ops.Unlink(path))
+
+    def fsyncdir(self) -> None:
+        self.record(ops.Fsyncdir())
+
+    def syncfs(self) -> None:
+        self.record(ops.Syncfs())
+
+    def sync(self) -> None:
+        self.record(ops.Sync())
+
+    def freeze(self) -> None:
+        self.record(ops.Freeze())
+
+    def thaw(self) -> None:
+        self.record(ops.Thaw())
+
+    def remount(self, options: str) -> None:
+        self.record(ops.Remount(options))
+
+    def umount(self) -> None:
+        self.record(ops.Umount())
+
+    def mount(self) -> None:
+        self.record(ops.Mount())
+
+    def drop_caches(self) -> None:
+        self.record(ops.DropCaches())
+
+    def fill(self, spare: int = 0) -> None:
+        """Use up all space but `spare` bytes."""
+        self.record(ops.Fill(spare))
+
+    def unfill(self) -> None:
+        self.record(ops.Unfill())
+
+    @contextmanager
+    def lane(self, worker: Worker = Worker.THREAD, times: int = 1) -> Iterator[None]:
+        """The ops recorded within run in a lane, together with those of the lanes around it; join() ends the group."""
+        self.record(ops.Lane(self.fresh("a"), worker, times))
+        yield
+
+    def barrier(self) -> None:
+        """The lane waits until every other lane of its group is at its barrier."""
+        self.record(ops.Barrier())
+
+    def join(self) -> None:
+        """The lanes before this run to their end."""
+        self.record(ops.Join())
+
+    def expect_errno(self, *errnos: str) -> None:
+        """The next op must be refused as a whole with one of these (EINVAL, ...)."""
+        self.record(ops.ExpectErrno("|".join(errnos)))
+
+    def expect_short(self, count: int) -> None:
+        """The next op must return that it did `count` bytes, fewer than its length; it is not gone on with."""
+        self.record(ops.ExpectShort(count))
+
+    def expect_signal(self, signal: Signal = Signal.SIGBUS) -> None:
+        """The next op, which touches one page at most, must end in this signal, and change nothing."""
+        self.record(ops.ExpectSignal(signal))
+
+    def observe(self) -> None:
+        """Every file is read by all three views now, and judged."""
+        self.record(ops.Observe())
+
+    def plant(self, plant: Plant, start: int, end: int) -> None:
+        """Plant a fault in the emulated hardware for device bytes [start, end)."""
+        self.record(ops.Planted(plant, start, end))
+
+    def expect_loss(self) -> None:
+        """Make this a control: the cut must lose data, or the harness itself is blind."""
+        self._expect = Expect.LOSS
+
+    def cut_power(self) -> None:
+        """The power fails; every byte of every file is judged."""
+        self.record(ops.CutPower())
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """An open file of the Program, `size` bytes long when it was opened."""
+
+    dax: Recorder
+    fd: str
+    size: int
+
+    def mmap(self, offset: int = 0, length: int = 0, sharing: Sharing = Sharing.SHARED, align: int = PMD) -> "Mapping":
+        """Map [offset, offset+length); to the end of the file when no length is given."""
+        name = self.dax.fresh("m")
+        length = length or self.size - offset
+        self.dax.record(ops.Mmap(name, self.fd, offset, length, sharing, align))
+        return Mapping(self.dax, name, length)
+
+    def fallocate(self, mode: Mode, offset: int, length: int) -> None:
+        self.dax.record(ops.Fallocate(self.fd, mode, offset, length))
+
+    def punch_hole(self, offset: int, length: int) -> None:
+        self.fallocate(Mode.PUNCH_HOLE, offset, length)
+
+    def zero_range(self, offset: int, length: int, keep_size: bool = False) -> None:
+        self.fallocate(Mode.ZERO_RANGE_KEEP_SIZE if keep_size else Mode.ZERO_RANGE, offset, length)
+
+    def collapse_range(self, offset: int, length: int) -> None:
+        self.fallocate(Mode.COLLAPSE_RANGE, offset, length)
+
+    def insert_range(self, offset: int, length: int) -> None:
+        self.fallocate(Mode.INSERT_RANGE, offset, length)
+
+    def unshare_range(self, offset: int, length: int) -> None:
+        self.fallocate(Mode.UNSHARE_RANGE, offset, length)
+
+    def ftruncate(self, size: int) -> None:
+        self.dax.record(ops.Ftruncate(self.fd, size))
+
+    def pwrite(self, offset: int, length: int, how: How = How.PLAIN) -> None:
+        self.dax.record(ops.Pwrite(self.fd, offset, length, how))
+
+    def pread(self, offset: int, length: int, how: How = How.PLAIN) -> None:
+        self.dax.record(ops.Pread(self.fd, offset, length, how))
+
+    def clone_from(self, source: "File") -> None:
+        """FICLONE of the whole source."""
+        self.dax.record(ops.CloneFile(self.fd, source.fd))
+
+    def clone_range(self, offset: int, length: int, source: "File", source_offset: int = 0) -> None:
+        self.dax.record(ops.Clone(self.fd, offset, length, source.fd, source_offset))
+
+    def dedupe(self, offset: int, length: int, source: "File", source_offset: int = 0) -> None:
+        self.dax.record(ops.Dedupe(self.fd, offset, length, source.fd, source_offset))
+
+    def copy_range(self, offset: int, length: int, source: "File", source_offset: int = 0) -> None:
+        self.dax.record(ops.CopyFileRange(self.fd, offset, length, source.fd, source_offset))
+
+    def exchange_range(self, offset: int, length: int, other: "File", other_offset: int = 0) -> None:
+        self.dax.record(ops.ExchangeRange(self.fd, offset, length, other.fd, other_offset))
+
+    def swapext(self, other: "File") -> None:
+        self.dax.record(ops.Swapext(self.fd, other.fd))
+
+    def write_from(
+        self, offset: int, length: int, mapping: "Mapping", source_offset: int = 0, how: How = How.PLAIN
+    ) -> None:
+        """Write to this file what the mapping shows, with the mapping itself as the buffer."""
+        self.dax.record(ops.WriteFrom(self.fd, offset, length, mapping.name, source_offset, how))
+
+    def fsync(self) -> None:
+        self.dax.record(ops.Fsync(self.fd))
+
+    def fdatasync(self) -> None:
+        self.dax.record(ops.Fdatasync(self.fd))
+
+    def sync_file_range(self, offset: int, length: int, wait: Wait = Wait.WRITE) -> None:
+        self.dax.record(ops.SyncFileRange(self.fd, offset, length, wait))
+
+    def set_dax(self, dax: Switch) -> None:
+        """Set or clear FS_XFLAG_DAX."""
+        self.dax.record(ops.SetDax(self.fd, dax))
+
+    def expect_dax(self, dax: Switch = Switch.ON) -> None:
+        self.dax.record(ops.ExpectDax(self.fd, dax))
+
+    def close(self) -> None:
+        self.dax.record(ops.Close(self.fd))
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """A mapping of the Program; offsets count from its start, and a length left out reaches its end."""
+
+    dax: Recorder
+    name: str
+    length: int
+
+    def store(self, offset: int = 0, length: int = 0) -> None:
+        self.dax.record(ops.Store(self.name, offset, length or self.length - offset))
+
+    def load(self, offset: int = 0, length: int = 0) -> None:
+        self.dax.record(ops.Load(self.name, offset, length or self.length - offset))
+
+    def flush(self, offset: int = 0, length: int = 0) -> None:
+        self.dax.record(ops.Flush(self.name, offset, length or self.length - offset))
+
+    def msync(self, offset: int = 0, length: int = 0, flag: MsyncFlag = MsyncFlag.SYNC) -> None:
+        self.dax.record(ops.Msync(self.name, offset, length or self.length - offset, flag))
+
+    def direct_store(self, offset: int, length: int) -> None:
+        """O_DIRECT read from another disk into the mapping."""
+        self.dax.record(ops.DirectStore(self.name, offset, length))
+
+    def direct_load(self, offset: int, length: int) -> None:
+        """O_DIRECT write of the mapping to another disk, judged as a load."""
+        self.dax.record(ops.DirectLoad(self.name, offset, length))
+
+    def read_into(self, offset: int, length: int, file: File, source_offset: int = 0, how: How = How.PLAIN) -> None:
+        """Read from a file with the mapping itself as the buffer."""
+        self.dax.record(ops.ReadInto(self.name, offset, length, file.fd, source_offset, how))
+
+    def madvise(self, offset: int, length: int, advice: Advice) -> None:
+        self.dax.record(ops.Madvise(self.name, offset, length, advice))
+
+    def mlock(self, offset: int, length: int) -> None:
+        self.dax.record(ops.Mlock(self.name, offset, length))
+
+    def mprotect(self, offset: int, length: int, access: Access) -> None:
+        self.dax.record(ops.Mprotect(self.name, offset, length, access))
+
+    def mremap(self, offset: int) -> "Mapping":
+        """Move what is from `offset` on to another address; this mapping keeps what is before."""
+        name = self.dax.fresh("m")
+        self.dax.record(ops.Mremap(self.name, offset, name))
+        return Mapping(self.dax, name, self.length - offset)
+
+    def munmap(self) -> None:
+        self.dax.record(ops.Munmap(self.name))
+
+    def expect_mapped(self, entry: Entry, offset: int, length: int) -> None:
+        self.dax.record(ops.ExpectMapped(self.name, entry, offset, length))

@@ -1,0 +1,217 @@
+"""What a list of ops must satisfy before anything is run: names, ranges, alignment, order, limits.
+
+Only what can be known without a kernel is refused here. An op that a kernel may refuse (an unaligned
+collapse, a mode the file system lacks) is a legal op: its errno is an observation.
+"""
+
+import errno
+import re
+from collections.abc import Iterable, Sequence
+
+from harness.model.program import ops
+from harness.model.program.ops import Op
+from harness.model.program.scope import NameTaken, ProgramError, Scope, within
+from harness.model.program.sections import Sections
+from harness.model.units import PAGE, size_text
+from harness.model.wire.stamps import SHIFT_UNIT
+
+__all__ = ["SIZE_LIMIT", "STAMP_LIMIT", "ProgramError", "check"]
+
+OP_LIMIT = 10_000
+STAMP_LIMIT = 255
+"""Stores, and files, of one Program: both numbers are one byte of a stamp."""
+SIZE_LIMIT = 1 << 30
+"""No range of a file or mapping ends beyond this."""
+DEVICE_LIMIT = 1 << 40
+STORES = (ops.Store, ops.Pwrite, ops.DirectStore)
+"""Ops that write a stamp of their own."""
+_OPTIONS = re.compile(r"[a-z0-9_=,]{1,64}")
+_ERRNOS = frozenset(name for name in vars(errno) if name.startswith("E"))
+_NEVER_REFUSED = (*ops.LaneOp.__args__, *ops.CheckOp.__args__)
+_COUNTED = "a pwrite, pread, copy_file_range, dedupe, read_into, write_from, direct_store or direct_load"
+_MAY_SIGNAL = (ops.Store, ops.Load, ops.Madvise)
+
+
+def check(program: Iterable[Op]) -> None:
+    """Raise ProgramError, with the index of the first op at fault, unless the ops can be run."""
+    checker = _Checker()
+    index = -1
+    seen: list[Op] = []
+    for index, op in enumerate(program):
+        try:
+            checker.op(index, op)
+        except NameTaken as error:
+            raise ProgramError(str(error), index, _definer(seen, type(op), error.name)) from None
+        except ProgramError as error:
+            raise ProgramError(str(error), index) from None
+        seen.append(op)
+    if checker.sections.lane is not None:
+        raise ProgramError(f"lane {checker.sections.lane} is never joined: end the group with join", index)
+
+
+def _definer(seen: Sequence[Op], kind: type[Op], name: str) -> int | None:
+    """The index of the op that defined what an op of that kind is to define under the same name."""
+    found = None
+    for index, op in enumerate(seen):
+        match op:
+            case ops.Create(defined) | ops.Open(defined) if kind in (ops.Create, ops.Open):
+                found = index if defined == name else found
+            case ops.Mmap(defined) | ops.Mremap(_, _, defined) if kind in (ops.Mmap, ops.Mremap):
+                found = index if defined == name else found
+            case _:
+                pass
+    return found
+
+
+class _Checker:
+    """What the ops seen so far allow."""
+
+    def __init__(self) -> None:
+        self.scope = Scope()
+        self.sections = Sections()
+        self.stamps = 0
+        self.files = 0
+        self._expected: Op | None = None
+
+    def op(self, index: int, op: Op) -> None:
+        if index >= OP_LIMIT:
+            raise ProgramError(f"more than {OP_LIMIT} ops: split the program")
+        if isinstance(op, ops.Planted) and index:
+            raise ProgramError("a planted fault comes before all other ops: move it to the start")
+        self._foreseen(op)
+        refused = isinstance(self._expected, ops.ExpectErrno | ops.ExpectSignal)
+        before = self.scope
+        self.scope = self.sections.enter(op, before, refused)
+        if not (refused and isinstance(op, ops.Umount)):  # it may well be refused because of what is open
+            self.scope = _changed(self.scope, op)
+        if refused:
+            self.scope = before  # what is refused defines nothing and ends nothing
+        else:
+            _tellable(op)
+        self._expected = op
+        self._count(op)
+
+    def _foreseen(self, op: Op) -> None:
+        """Raise ProgramError when the op cannot do what the expectation before it says."""
+        match self._expected:
+            case ops.ExpectErrno() if isinstance(op, _NEVER_REFUSED):
+                raise ProgramError("no kernel can refuse this op: expect_errno stands right before the op it is about")
+            case ops.ExpectShort() if not isinstance(op, ops.CountedOp):
+                raise ProgramError(f"this op returns no count: expect_short stands right before {_COUNTED}")
+            case ops.ExpectShort(count) if isinstance(op, ops.CountedOp) and count >= op.length:
+                raise ProgramError(f"{count} is not fewer than {op.length} bytes: expect_short names a part of the op")
+            case ops.ExpectSignal() if not isinstance(op, _MAY_SIGNAL):
+                raise ProgramError("only a store, load or madvise may end in a signal: it follows expect_signal")
+            case ops.ExpectSignal() if isinstance(op, _MAY_SIGNAL):
+                if op.offset // PAGE != (op.offset + op.length - 1) // PAGE:
+                    raise ProgramError("what ends in a signal may have been done in part: keep it within one page")
+            case _:
+                pass
+
+    def _count(self, op: Op) -> None:
+        self.stamps += isinstance(op, STORES)
+        self.files += isinstance(op, ops.Create)
+        if self.stamps > STAMP_LIMIT or self.files > STAMP_LIMIT:
+            raise ProgramError(f"more than {STAMP_LIMIT} stores or files: split the program")
+
+
+def _changed(scope: Scope, op: Op) -> Scope:
+    """The names after the op. Raises ProgramError when it uses one that is not there, or a range that cannot be."""
+    match op:
+        case ops.Create(fd, path):
+            if path in scope.paths:
+                raise ProgramError(f"path {path} is already created: choose another, or use open")
+            return scope.named(path).opened(fd)
+        case ops.Open(fd, path):
+            scope.path(path)
+            return scope.opened(fd)
+        case ops.Close(fd):
+            return scope.closed(fd)
+        case ops.Rename(path, to):
+            return scope.unnamed(path).named(to)
+        case ops.Link(path, to):
+            scope.path(path)
+            if to in scope.paths:
+                raise ProgramError(f"path {to} is already there: link never replaces, rename does")
+            return scope.named(to)
+        case ops.Unlink(path):
+            return scope.unnamed(path)
+        case ops.Mmap():
+            return _mapped(scope, op)
+        case ops.Munmap(name):
+            return scope.resized(name, 0)
+        case ops.Mremap(name, offset, new):
+            _aligned("offset", offset, "mremap(2)")
+            length = scope.map(name)
+            within(offset, 1, length, f"mapping {name}")
+            return scope.resized(name, offset).mapped(new, length - offset)
+        case ops.Umount():
+            scope.idle()
+        case _:
+            _used(scope, op)
+    return scope
+
+
+def _mapped(scope: Scope, op: ops.Mmap) -> Scope:
+    scope.fd(op.fd)
+    within(op.offset, op.length, SIZE_LIMIT)
+    _aligned("offset", op.offset, "mmap(2)")
+    if op.align & (op.align - 1) or not PAGE <= op.align <= SIZE_LIMIT:
+        raise ProgramError(f"align {op.align} is not a power of two from {size_text(PAGE)} on")
+    return scope.mapped(op.map, op.length)
+
+
+def _used(scope: Scope, op: Op) -> None:
+    """An op that defines nothing."""
+    fds = [getattr(op, name) for name in ("fd", "source", "other") if hasattr(op, name)]
+    for fd in fds:
+        scope.fd(fd)
+    match op:
+        case ops.ReadInto(name, offset, length, _, other) | ops.WriteFrom(_, other, length, name, offset):
+            within(offset, length, scope.map(name), f"mapping {name}")
+            within(other, length, SIZE_LIMIT)
+        case ops.Fill(spare):
+            within(0, max(spare, 1), SIZE_LIMIT)
+        case ops.Remount(options) if not _OPTIONS.fullmatch(options):
+            raise ProgramError(f"options {options[:80]!r} are none: write them as mount(8) does, joined by commas")
+        case ops.ExpectErrno(errnos):
+            unknown = [name for name in errnos.split("|") if name not in _ERRNOS]
+            if unknown:
+                raise ProgramError(f"errno {unknown[0][:40]!r} is unknown: write names such as EINVAL|EOPNOTSUPP")
+        case ops.Ftruncate(_, size) if not 0 <= size <= SIZE_LIMIT:
+            raise ProgramError(f"size {size} is not within 0..{size_text(SIZE_LIMIT)}")
+        case ops.ExpectShort(count) if not 0 <= count < SIZE_LIMIT:
+            raise ProgramError(f"count {count} is not within 0..{size_text(SIZE_LIMIT)}")
+        case ops.Planted(_, start, end):
+            within(start, end - start, DEVICE_LIMIT)
+        case _:
+            _ranged(scope, op)
+
+
+def _ranged(scope: Scope, op: Op) -> None:
+    offset, length, name = (getattr(op, field, None) for field in ("offset", "length", "map"))
+    if offset is None or length is None:
+        return
+    if name is None:
+        within(offset, length, SIZE_LIMIT)
+    else:
+        within(offset, length, scope.map(name), f"mapping {name}")
+    for field in ("source_offset", "other_offset"):
+        if hasattr(op, field):
+            within(getattr(op, field), length, SIZE_LIMIT)
+    if isinstance(op, ops.Msync | ops.Madvise | ops.Mprotect):
+        _aligned("offset", offset, f"{type(op).__name__.lower()}(2)")
+
+
+def _tellable(op: Op) -> None:
+    """Stamps that were moved are told apart by their distance, of which some are taken for chance (contents.decode)."""
+    start = getattr(op, "offset", 0)
+    for field in ("source_offset", "other_offset"):
+        begin = getattr(op, field, start)
+        if (start - begin) % SHIFT_UNIT:
+            raise ProgramError(f"{start} - {begin} is no multiple of {SHIFT_UNIT}: nobody could judge the copy")
+
+
+def _aligned(what: str, value: int, call: str) -> None:
+    if value % PAGE:
+        raise ProgramError(f"{what} {value} is not a multiple of {PAGE}, as {call} demands")

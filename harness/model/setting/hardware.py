@@ -1,0 +1,129 @@
+"""The devices under test: what of a store survives a power failure, and what the kernel must have found."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.errors import UsageError
+from harness.model.contract.allowed import ZEROES
+from harness.model.contract.domain import PersistenceDomain
+from harness.model.contract.state import State
+from harness.model.program.ops import Plant, Planted
+from harness.model.program.program import Expect, Program
+
+
+class Device(StrEnum):
+    """By the words of --device; MEMMAP, ordinary memory that `memmap=` set aside, only on a real machine."""
+
+    NVDIMM = "nvdimm"
+    EADR = "eadr"
+    VIRTIO_PMEM = "virtio-pmem"
+    MEMMAP = "memmap"
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a kernel says in sysfs of such a device (dax/write_cache, persistence_domain), and what can spoil it.
+
+    `faults` are those that make a difference there.
+    """
+
+    write_cache: int
+    persistence_domain: str
+    faults: frozenset[Plant]
+
+    @property
+    def domain(self) -> PersistenceDomain:
+        """What survives a cut. A virtio-pmem device loses like ADR does, only later: what no flush request followed."""
+        eadr = self.persistence_domain == PersistenceDomain.CPU_CACHE
+        return PersistenceDomain.CPU_CACHE if eadr else PersistenceDomain.MEMORY_CONTROLLER
+
+    @property
+    def keeps_caches(self) -> bool:
+        """Whether a power failure takes no store."""
+        return self.domain is PersistenceDomain.CPU_CACHE
+
+
+TRAITS = {
+    # ACPI 6.5, 5.2.25.9 NFIT platform capabilities: bit 1, the memory controller is flushed on power loss.
+    Device.NVDIMM: Traits(1, PersistenceDomain.MEMORY_CONTROLLER, frozenset(Plant)),
+    # Bit 0, the CPU caches are: nvdimm_has_cache() is false then, and dax_flush() does nothing.
+    Device.EADR: Traits(0, PersistenceDomain.CPU_CACHE, frozenset()),
+    # ND_REGION_ASYNC: no persistence domain, stores are durable once the host has answered a flush request.
+    Device.VIRTIO_PMEM: Traits(1, "", frozenset({Plant.IGNORE_FLUSH})),
+    # No firmware speaks for it; the kernel flushes as for an NVDIMM (nd_region_register of drivers/nvdimm/e820.c).
+    Device.MEMMAP: Traits(1, "", frozenset(Plant)),
+}
+_DOMAINS = {
+    "": "of no persistence domain",
+    PersistenceDomain.MEMORY_CONTROLLER: "of the memory controller alone",
+    PersistenceDomain.CPU_CACHE: "of the CPU caches too",
+}
+"""What the kernel may say in persistence_domain, the least first, and what that stands for."""
+EMULATED = (Device.NVDIMM, Device.EADR, Device.VIRTIO_PMEM)
+"""What a guest can be given."""
+
+
+def find(name: str) -> Device:
+    """The device of that name. Raises UsageError."""
+    if name not in EMULATED:
+        raise UsageError(f"--device {name}: unknown device; known: {', '.join(EMULATED)}")
+    return Device(name)
+
+
+def spared(program: Program, last: State, device: Device) -> str:
+    """Why a run on this device proves nothing about the Program; empty if it does.
+
+    A fault that makes no difference is one reason. Another: a control that must lose data loses only what was in the
+    CPU caches, since all names, sizes and holes are durable in `last`, the state that it ends in.
+    """
+    traits = TRAITS[device]
+    for op in program.ops:
+        if isinstance(op, Planted) and op.plant not in traits.faults:
+            return f"{op.plant} makes no difference on {device}"
+    if program.expect is Expect.LOSS and traits.keeps_caches and not metadata_at_stake(last):
+        return f"nothing of it can be lost on {device}: its caches survive the cut"
+    return ""
+
+
+def unlike(device: Device, planted: Collection[Plant], write_cache: int, domain: str) -> str:
+    """Why what the kernel says in sysfs is not what it must say of the device; empty if it is.
+
+    A kernel that flushes where it need not, or the other way round, makes every verdict worthless.
+    """
+    traits = TRAITS[device]
+    wanted = 0 if Plant.WRITE_CACHE_OFF in planted else traits.write_cache
+    if write_cache != wanted:
+        return f"dax/write_cache is {write_cache}, not {wanted} as on {device}: a cut proves nothing"
+    if domain != traits.persistence_domain:
+        wrong = f"persistence_domain is {domain or 'not told'}, not {traits.persistence_domain or 'untold'}"
+        return f"{wrong} as on {device}: a cut proves nothing"
+    return ""
+
+
+def claimed(device: Device, planted: Collection[Plant], write_cache: int, domain: str) -> tuple[str, str]:
+    """What the kernel says in sysfs of a device of ours that promises more than the device keeps, by the name of the
+    file, and what the firmware says of it; empty texts if nothing does.
+
+    ACPI 6.5, 5.2.25.9: only bit 0 of the platform capabilities says that the CPU caches are flushed on power loss, and
+    bit 1 that the memory controller is. What the device was built without, the kernel makes up: by write_cache 0 it
+    leaves out its own flushes (dax_flush, fs/dax.c), by persistence_domain it tells programs to (sysfs-bus-nvdimm). A
+    kernel that says less than there is breaks no promise; what it does then is not known (see unlike).
+    """
+    traits = TRAITS[device]
+    truth = f"{device}, whose firmware tells {_DOMAINS[traits.persistence_domain]}"
+    off = traits.write_cache and not write_cache and Plant.WRITE_CACHE_OFF in traits.faults
+    if off and Plant.WRITE_CACHE_OFF not in planted:
+        return "/sys/block/pmem*/dax/write_cache says 0: CPU caches survive a power failure", truth
+    known = list(_DOMAINS)
+    if domain in known and known.index(domain) > known.index(traits.persistence_domain):
+        return f"/sys/bus/nd/devices/region*/persistence_domain says {domain}", truth
+    return "", ""
+
+
+def metadata_at_stake(state: State) -> bool:
+    """Names, sizes and holes wait in the file system's own memory, which no device keeps."""
+    files = state.files.values()
+    sizes = any(file.sizes != file.now for file in files)
+    holes = any(byte.current == ZEROES != byte.durable for file in files for _, _, byte in file.contents.runs())
+    return sizes or holes or any(name.durable != {name.current} for name in state.names.values())
