@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from harness.agent import memory
-from harness.agent.cpu import Cpu
 from harness.agent.memory import Memory
+from harness.agent.x86.cpu import Cpu
 from harness.deadline import now
 from harness.linux import syscalls
 from harness.memfile import MemFile

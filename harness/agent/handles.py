@@ -4,8 +4,8 @@ import errno
 import os
 from dataclasses import dataclass, replace
 
-from harness.agent.cpu import Cpu
 from harness.agent.levels import Levels
+from harness.agent.x86.cpu import Cpu
 from harness.linux import syscalls
 from harness.linux.mounts import Place
 

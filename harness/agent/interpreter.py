@@ -6,15 +6,15 @@ It runs where a SIGBUS may end it (see run.py), so each result is handed out bef
 import os
 from collections.abc import Callable, Iterator
 
-from harness.agent.blame import Blame
-from harness.agent.board import Board
-from harness.agent.cpu import Cpu
 from harness.agent.handles import FOREVER, Handles
-from harness.agent.lanes import Group, LaneDied, parts
+from harness.agent.lanes.crashed import Blame
+from harness.agent.lanes.group import Group, LaneDied, parts
+from harness.agent.lanes.shared import Board
 from harness.agent.levels import Levels
 from harness.agent.perform import perform
-from harness.agent.trace import Fault, FaultTrace
-from harness.agent.witness import Witness
+from harness.agent.watch.faults import Fault, FaultTrace
+from harness.agent.watch.observer import Witness
+from harness.agent.x86.cpu import Cpu
 from harness.linux.channel import Channel
 from harness.linux.child import Child, ChildDied
 from harness.linux.mounts import Place

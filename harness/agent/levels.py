@@ -6,7 +6,7 @@ A scenario about PMD entries that ran on PTEs proves nothing, so what is not kno
 import os
 from typing import Protocol
 
-from harness.agent.trace import Fault
+from harness.agent.watch.faults import Fault
 from harness.linux import ioctls
 from harness.model.program.ops import Entry
 from harness.model.units import PAGE, PMD

@@ -2,7 +2,7 @@
 
 import ctypes
 
-from harness.agent.cpu import Cpu
+from harness.agent.x86.cpu import Cpu
 from harness.linux import syscalls
 from harness.model.units import PAGE
 from harness.model.wire.observation import Stamp

@@ -10,8 +10,8 @@ import os
 import signal
 from collections.abc import Iterable, Iterator
 
-from harness.agent.cpu import Cpu
 from harness.agent.memory import Memory, Scratch
+from harness.agent.x86.cpu import Cpu
 from harness.errors import InfraError
 from harness.linux import ioctls, syscalls
 from harness.linux.channel import Channel

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 from harness.agent import levels
-from harness.agent.blame import Blame
-from harness.agent.board import Board
-from harness.agent.cpu import Cpu
 from harness.agent.interpreter import Interpreter, LaneDied
-from harness.agent.marks import NO_MARKS, Marks
+from harness.agent.lanes.crashed import Blame
+from harness.agent.lanes.shared import Board
 from harness.agent.observe import observe_all
-from harness.agent.trace import Fault
-from harness.agent.witness import Traces, Witness
+from harness.agent.watch.faults import Fault
+from harness.agent.watch.marks import NO_MARKS, Marks
+from harness.agent.watch.observer import Traces, Witness
+from harness.agent.x86.cpu import Cpu
 from harness.linux import syscalls
 from harness.linux.channel import Channel
 from harness.linux.child import BUSY, Child, ChildDied, Livelock

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from harness import __version__
-from harness.agent import device, evict, levels, medium, run, shell, translate
-from harness.agent.cpu import Cpu
-from harness.agent.flushes import FlushTrace
-from harness.agent.marks import NO_MARKS, Marks
-from harness.agent.medium import Medium
+from harness.agent import device, evict, levels, run, shell, translate
 from harness.agent.observe import observe_all
-from harness.agent.witness import Traces
+from harness.agent.watch import pmemrange
+from harness.agent.watch.flushes import FlushTrace
+from harness.agent.watch.marks import NO_MARKS, Marks
+from harness.agent.watch.observer import Traces
+from harness.agent.watch.pmemrange import Medium
+from harness.agent.x86.cpu import Cpu
 from harness.errors import ChannelError, InfraError, SetupError
 from harness.linux import mounts, probes, tracefs
 from harness.linux.channel import Channel, Closed
@@ -73,7 +74,7 @@ class Agent:
             case "attach":
                 fs, options, argv = command["fs"], command["options"], command.get("format")
                 answer = device.attach(fs, options, argv, command.get("layout", ""), command.get("write_cache", True))
-                self._attached = Attached(mounts.found(device.ROOT, options), medium.of_guest(answer["pieces"]))
+                self._attached = Attached(mounts.found(device.ROOT, options), pmemrange.of_guest(answer["pieces"]))
                 return answer
             case "run":
                 return self._run(channel, command["program"], command["seed"], bool(command.get("flushes", False)))

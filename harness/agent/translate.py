@@ -4,8 +4,8 @@ import os
 import struct
 from collections.abc import Iterator
 
-from harness.agent.cpu import Cpu
 from harness.agent.memory import store
+from harness.agent.x86.cpu import Cpu
 from harness.linux import syscalls
 from harness.linux.channel import Channel
 from harness.linux.child import Child

@@ -21,7 +21,7 @@ from harness.target.discover import Kind, PmemDevice
 from harness.vm.caller import ANSWER, Caller, OnEvent
 from harness.vm.console import OVERRAN, Complaint, Console, Trouble, blamed
 
-AGENT = (sys.executable, "-P", "-m", "harness.agent.box")
+AGENT = (sys.executable, "-P", "-m", "harness.agent.entry.box")
 """The program, to be run by root in any directory: no module of that directory is taken for one of ours (-P)."""
 START = 300.0
 """Seconds for the agent's first answer."""

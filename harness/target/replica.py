@@ -24,7 +24,7 @@ from harness.vm import diagnosis, initramfs, plugin
 from harness.vm.guest import ANSWER, BOOT, Guest, Nvdimm
 from harness.vm.machine import MIB, Hardware, Plan, Qemu, Ram
 
-ENTRY = f"{initramfs.AGENT}.replica"
+ENTRY = f"{initramfs.AGENT}.entry.replica"
 HARDWARE = Hardware(memory=1536 * MIB, nvdimm=768 * MIB)
 """On less than 512 MiB mkfs.ext4 makes blocks too small for DAX."""
 BASE = 1 << 32

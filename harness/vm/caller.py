@@ -12,7 +12,7 @@ from harness.vm.channel import Channel, ChannelClosed
 ANSWER = 180.0
 """Seconds of silence before an agent counts as hung; every event of a running command starts them anew.
 
-A guest's kernel tells of a hung task after 60 to 120 s (harness/agent/init.py), and then it is the kernel's fault.
+After 60 to 120 s a guest's kernel tells of a hung task (harness/agent/entry/init.py): then it is the kernel's fault.
 """
 CALL = 1800.0
 """Seconds that are waited for the answer to one command, whatever events come; longer only where `seconds` is.

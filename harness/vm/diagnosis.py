@@ -15,7 +15,7 @@ LIMIT = 300
 """Characters of a line from the guest that an error keeps."""
 
 _LAST_WORDS = re.compile(r"^daxcheck: (.+)$", re.MULTILINE)
-"""What the agent writes when it has no channel (harness/agent/init.py)."""
+"""What the agent writes when it has no channel (harness/agent/entry/init.py)."""
 _RELEASE = re.compile(r"Linux version (\S{1,80})")
 _RAISED = re.compile(r"^((?:Fatal Python error|/init|[\w.]+(?:Error|Exception|Expired)): .+)$", re.MULTILINE)
 """What an interpreter, or the linker that should start it, says at the end of PID 1."""

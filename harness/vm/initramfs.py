@@ -25,7 +25,7 @@ FORMAT = 2
 ROOT = Path(__file__).resolve().parents[2]
 """The directory that holds the harness package."""
 AGENT = "harness.agent"
-ENTRY = f"{AGENT}.init"
+ENTRY = f"{AGENT}.entry.init"
 """The module whose main() is PID 1."""
 OURS = "/lib/daxcheck"
 """Where our own modules lie in the guest."""

@@ -35,7 +35,7 @@ ROM_QEMU = (8, 2)
 PORT = "daxcheck"
 """The name of the virtio-serial port that the agent looks for."""
 SHARE = "daxcheck"
-"""The mount tag of the shared directory (harness/agent/replica.py)."""
+"""The mount tag of the shared directory (harness/agent/entry/replica.py)."""
 
 
 _DRIVER = {Device.NVDIMM: "nvdimm", Device.EADR: "nvdimm", Device.VIRTIO_PMEM: "virtio-pmem-pci"}

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.agent import memory
-from harness.agent.cpu import Cpu
 from harness.agent.memory import Scratch
-from harness.agent.stubs import CLFLUSH, CLFLUSHOPT, CLWB, LISTINGS, MARKER
+from harness.agent.x86.cpu import Cpu
+from harness.agent.x86.stubs import CLFLUSH, CLFLUSHOPT, CLWB, LISTINGS, MARKER
 from harness.linux import syscalls
 from harness.model.units import LINE, PAGE
 from harness.model.wire import stamps

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.agent.drops import Drop, History
+from harness.agent.watch.drops import Drop, History
 from harness.model.units import PAGE, PMD
 
 HEAD = "            init-1       [000] .....    15.11: "

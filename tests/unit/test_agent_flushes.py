@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.agent.flushes import COPY, HOST, PENDING_LIMIT, STORE, WRITE_BACK, Account, reach, unwatched
-from harness.agent.medium import Medium, lines, merged
+from harness.agent.watch.flushes import COPY, HOST, PENDING_LIMIT, STORE, WRITE_BACK, Account, reach, unwatched
+from harness.agent.watch.pmemrange import Medium, lines, merged
 from harness.linux import kcore, probes
 from harness.linux.probes import Profile
 from harness.model.wire.traced import Range

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.agent import observe
-from harness.agent.cpu import Cpu
+from harness.agent.x86.cpu import Cpu
 from harness.linux import ioctls
 from harness.model.program.validity import SIZE_LIMIT
 from harness.model.units import PAGE

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.agent import lanes, run
-from harness.agent.board import Board, Stopped
-from harness.agent.cpu import Cpu
-from harness.agent.lanes import Jitter
-from harness.agent.witness import Traces
+from harness.agent import run
+from harness.agent.lanes import group
+from harness.agent.lanes.group import Jitter
+from harness.agent.lanes.shared import Board, Stopped
+from harness.agent.watch.observer import Traces
+from harness.agent.x86.cpu import Cpu
 from harness.linux.mounts import Place
 from harness.model.program import program
 from harness.model.units import PAGE
@@ -83,8 +84,8 @@ def test_names_of_a_lane_are_gone_each_time(tmp_path: Path, worker: str) -> None
 def test_a_failure_of_any_run_stands() -> None:
     """An op that failed once is told as failed, though it succeeded the other times."""
     first, last = OpResult(3, errno=5, unmet="why"), OpResult(3, segments=(Segment(0, 8, Stamp(1, 1)),))
-    assert lanes.after(lanes.after(None, first), last) == OpResult(3, 5, last.segments, "why")
-    assert lanes.after(None, last) == last
+    assert group.after(group.after(None, first), last) == OpResult(3, 5, last.segments, "why")
+    assert group.after(None, last) == last
 
 
 @pytest.mark.parametrize("waiting", ["thread", "process"])

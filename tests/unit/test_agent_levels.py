@@ -4,10 +4,11 @@ import ctypes
 
 import pytest
 
-from harness.agent import levels, trace
+from harness.agent import levels
 from harness.agent.levels import ScannedLevels, TracedLevels
 from harness.agent.memory import Scratch
-from harness.agent.trace import Fault
+from harness.agent.watch import faults
+from harness.agent.watch.faults import Fault
 from harness.model.program.ops import Entry
 from harness.model.units import PAGE, PMD
 
@@ -44,7 +45,7 @@ def unmet(known: TracedLevels, entry: Entry, start: int, end: int) -> str:
 def test_parse_reads_what_kernels_print() -> None:
     """Faults come out in order with their size and thread; a MAP_SYNC fault's second half has the size of its first,
     which is that of the same thread."""
-    found, lost = trace.parse(TRACE)
+    found, lost = faults.parse(TRACE)
     assert not lost
     assert found == [
         Fault(0x7EFE2D000000, PMD, True, "NOPAGE", 1),
@@ -59,7 +60,7 @@ def test_parse_reads_what_kernels_print() -> None:
 
 def test_lost_events_are_noticed() -> None:
     """A ring buffer that overran makes every answer unknown, until another fault tells."""
-    _, lost = trace.parse("CPU:1 [LOST 12 EVENTS]\n" + TRACE)
+    _, lost = faults.parse("CPU:1 [LOST 12 EVENTS]\n" + TRACE)
     assert lost
     known = TracedLevels()
     known.note([pmd(0)], False)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from harness.agent import interpreter, observe, run
-from harness.agent.cpu import Cpu
 from harness.agent.memory import Scratch
-from harness.agent.witness import Traces
+from harness.agent.watch.observer import Traces
+from harness.agent.x86.cpu import Cpu
 from harness.linux import syscalls
 from harness.linux.mounts import Place
 from harness.model.program import ops, program

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from harness.agent import serve
-from harness.agent.cpu import Cpu
-from harness.agent.witness import Traces
+from harness.agent.watch.observer import Traces
+from harness.agent.x86.cpu import Cpu
 from harness.linux.channel import Channel, Closed
 from harness.model.wire.frame import Message
 

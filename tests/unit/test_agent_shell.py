@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from harness.agent import device, serve, shell
-from harness.agent.cpu import Cpu
 from harness.agent.shell import CHUNK, Script
-from harness.agent.witness import Traces
+from harness.agent.watch.observer import Traces
+from harness.agent.x86.cpu import Cpu
 from harness.errors import InfraError
 from harness.linux.channel import Channel
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from harness.agent import init
+from harness.agent.entry import init
 from harness.errors import GuestDied, GuestHang, SetupError
 from harness.linux import features
 from harness.vm import diagnosis

@@ -32,12 +32,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def root(tmp_path: Path) -> Path:
     """A small agent with a module of its own, a late import and a file that nothing imports."""
     agent = tmp_path / "root/harness/agent"
-    agent.mkdir(parents=True)
+    entry = agent / "entry"
+    entry.mkdir(parents=True)
     (agent.parent / "__init__.py").write_text("")
     (agent.parent / "words.py").write_text("WORD = 'hello'\n")
     (agent.parent / "unused.py").write_text("import nothing_such\n")
     (agent / "__init__.py").write_text("")
-    (agent / "init.py").write_text(AGENT)
+    (entry / "__init__.py").write_text("")
+    (entry / "init.py").write_text(AGENT)
     return tmp_path / "root"
 
 
@@ -61,7 +63,8 @@ def members(path: Path) -> dict[str, tuple[int, bytes]]:
 def test_survey_follows_every_import(root: Path) -> None:
     """Our own modules are those that the agent reaches; the standard library's include those imported late."""
     python = interpreter.survey("harness.agent", root)
-    assert set(python.sources) == {"harness", "harness.agent", "harness.agent.init", "harness.words"}
+    packages = {"harness", "harness.agent", "harness.agent.entry"}
+    assert set(python.sources) == packages | {"harness.agent.entry.init", "harness.words"}
     names = {str(path.relative_to(python.library)) for path in python.standard}
     assert {"os.py", "ctypes/__init__.py", "json/decoder.py", "struct.py", "encodings/utf_8.py"} <= names
     assert python.program.is_file()

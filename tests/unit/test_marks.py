@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from harness.agent import run
-from harness.agent.cpu import Cpu
-from harness.agent.marks import HostsMarks, Marks
-from harness.agent.witness import Traces
+from harness.agent.watch.marks import HostsMarks, Marks
+from harness.agent.watch.observer import Traces
+from harness.agent.x86.cpu import Cpu
 from harness.linux.mounts import Place
 from harness.model.program.program import parse
 from harness.model.wire.frame import Message

@@ -7,9 +7,9 @@ import pytest
 
 from harness.agent import run as agent
 from harness.agent import transfer
-from harness.agent.cpu import Cpu
 from harness.agent.transfer import CutShort
-from harness.agent.witness import Traces
+from harness.agent.watch.observer import Traces
+from harness.agent.x86.cpu import Cpu
 from harness.errors import ChannelError
 from harness.linux.mounts import Place
 from harness.model.contract import oracle

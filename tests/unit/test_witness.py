@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.agent import levels, run, witness
-from harness.agent.cpu import Cpu
-from harness.agent.drops import Drop, DropTrace
-from harness.agent.flushes import FlushTrace, check_populate
+from harness.agent import levels, run
 from harness.agent.handles import Handles
-from harness.agent.medium import Block, Medium
+from harness.agent.watch import observer
+from harness.agent.watch.drops import Drop, DropTrace
+from harness.agent.watch.flushes import FlushTrace, check_populate
+from harness.agent.watch.pmemrange import Block, Medium
+from harness.agent.x86.cpu import Cpu
 from harness.errors import SetupError
 from harness.linux import syscalls
 from harness.linux.mounts import Place
@@ -75,7 +76,7 @@ def drop(page: int) -> Drop:
 def told(root: Path, *reads: tuple[list[Drop], bool]) -> list[tuple[int, int]]:
     """The op and the start of each drop that is told when every op has one of the reads."""
     messages: list[Message] = []
-    watching = witness.Witness(witness.Traces(drops=Drops(*reads)), messages.append, messages.append)
+    watching = observer.Witness(observer.Traces(drops=Drops(*reads)), messages.append, messages.append)
     for index in range(len(reads)):
         watching.look(index, (), nothing_open(root))
     return [(one["index"], one["start"] // 4096) for message in messages for one in message["dropped"]]
@@ -136,7 +137,7 @@ cut_power
 
 def test_a_drop_in_a_lane_is_of_the_lanes_op(tmp_path: Path) -> None:
     """Not of the join, at which it is read: each lane says what it does before it does it."""
-    traces = witness.Traces(drops=ByLane())
+    traces = observer.Traces(drops=ByLane())
     answer = run.run(Cpu(), traces, Place(str(tmp_path)), parse(LANES), 1, lambda event: None)
     assert [(one["index"], one["start"] // PAGE) for one in answer["dropped"]] == [(n, n) for n in (3, 4, 6, 7)]
 
@@ -158,7 +159,7 @@ cut_power
 def test_only_what_the_program_flushed_itself_is_told(tmp_path: Path) -> None:
     """By the line, where the file lies. A private mapping shows copies, and one that was refused shows nothing."""
     events: list[Message] = []
-    traces = witness.Traces(flushes=Silence(), medium=InOnePiece(0, 1 << 20, ()))
+    traces = observer.Traces(flushes=Silence(), medium=InOnePiece(0, 1 << 20, ()))
     answer = run.run(Cpu(), traces, Place(str(tmp_path)), parse(FLUSHES), 1, events.append)
     assert answer["lost"] == ""
     assert [event for event in events if event["event"] == "flushed"] == [
@@ -169,9 +170,9 @@ def test_only_what_the_program_flushed_itself_is_told(tmp_path: Path) -> None:
 def test_a_flush_of_a_mapping_that_is_gone(tmp_path: Path) -> None:
     """A lane may have unmapped it again: then nobody knows what its flush has reached."""
     messages: list[Message] = []
-    traces = witness.Traces(flushes=Silence(), medium=InOnePiece(0, 1 << 20, ()))
+    traces = observer.Traces(flushes=Silence(), medium=InOnePiece(0, 1 << 20, ()))
     done = ops.Lane("a"), ops.Flush("s", 0, 64), ops.Join()
-    witness.Witness(traces, messages.append, messages.append).look(4, done, nothing_open(tmp_path))
+    observer.Witness(traces, messages.append, messages.append).look(4, done, nothing_open(tmp_path))
     assert [message["lost"] for message in messages] == ["mapping s of a flush is gone"]
 
 
@@ -187,7 +188,7 @@ cut_power
 def test_a_store_that_dies_is_told_though_faults_flushed_before_it(tmp_path: Path) -> None:
     """What faults flush before a store counts for the op before it; the signal that ends the store is the store's."""
     events: list[Message] = []
-    traces = witness.Traces(flushes=Busy(), medium=InOnePiece(0, 1 << 20, ()))
+    traces = observer.Traces(flushes=Busy(), medium=InOnePiece(0, 1 << 20, ()))
     answer = run.run(Cpu(), traces, Place(str(tmp_path)), parse(DEADLY), 1, events.append)
     assert [event["index"] for event in events if event["event"] == "flushed"] == [0, 1, 2, 2]
     assert answer["signal"] == {"signal": 7, "index": 3}

@@ -15,8 +15,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from harness.agent import entries
-from harness.agent.entries import Entries, Entry, Touch
+from harness.agent.watch import entries
+from harness.agent.watch.entries import Entries, Entry, Touch
 from harness.linux import btf, probes, tracefs
 from harness.linux.probes import Probe
 from harness.linux.tracefs import Instance

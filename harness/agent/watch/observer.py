@@ -5,11 +5,11 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.agent.drops import DropTrace
-from harness.agent.flushes import FlushTrace
 from harness.agent.handles import Handles
-from harness.agent.medium import Block, Medium, lines, merged
-from harness.agent.trace import FaultTrace
+from harness.agent.watch.drops import DropTrace
+from harness.agent.watch.faults import FaultTrace
+from harness.agent.watch.flushes import FlushTrace
+from harness.agent.watch.pmemrange import Block, Medium, lines, merged
 from harness.linux import syscalls
 from harness.model.program import ops
 from harness.model.program.ops import How, Op

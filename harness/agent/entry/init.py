@@ -4,11 +4,12 @@ import os
 import sys
 from typing import NoReturn
 
-from harness.agent import device, drops, levels, serve, trace
-from harness.agent.cpu import Cpu
-from harness.agent.flushes import BUFFER_KB, FlushTrace
-from harness.agent.marks import Marks
-from harness.agent.witness import Traces
+from harness.agent import device, levels, serve
+from harness.agent.watch import drops, faults
+from harness.agent.watch.flushes import BUFFER_KB, FlushTrace
+from harness.agent.watch.marks import Marks
+from harness.agent.watch.observer import Traces
+from harness.agent.x86.cpu import Cpu
 from harness.deadline import Deadline, poll
 from harness.errors import SetupError
 from harness.linux import features, syscalls
@@ -47,7 +48,7 @@ def main() -> NoReturn:
     port = Port(os.open(poll(find_port, Deadline(APPEAR), f"no virtio-serial port {PORT}"), os.O_RDWR))
     problems += [*features.missing(features.PMEM), *features.mute()]  # before a virtio-pmem device leaves its bus
     device.unbind()
-    events = trace.available()
+    events = faults.available()
     if events is None and not levels.can_scan():
         problems.append("it lacks CONFIG_ENABLE_DEFAULT_TRACERS: nothing tells a PMD mapping from PTEs")
     flushes, untraced = flush_trace()

@@ -13,7 +13,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from harness.agent.medium import Medium, merged, whole_lines
+from harness.agent.watch.pmemrange import Medium, merged, whole_lines
 from harness.errors import SetupError
 from harness.linux import kcore, probes, syscalls, tracefs
 from harness.linux.probes import Probe, Profile

@@ -2,7 +2,7 @@
 
 import ctypes
 
-from harness.agent.stubs import CLFLUSH, CLFLUSHOPT, CLWB, LISTINGS
+from harness.agent.x86.stubs import CLFLUSH, CLFLUSHOPT, CLWB, LISTINGS
 from harness.errors import SetupError
 from harness.linux import syscalls
 

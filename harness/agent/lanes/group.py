@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from harness.agent.blame import Blame, as_lane
-from harness.agent.board import STUCK, Board, Stopped, Watch
 from harness.agent.handles import Handles
+from harness.agent.lanes.crashed import Blame, as_lane
+from harness.agent.lanes.shared import STUCK, Board, Stopped, Watch
 from harness.agent.levels import Unwatched
 from harness.agent.perform import perform
 from harness.deadline import Deadline, poll

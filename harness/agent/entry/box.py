@@ -9,13 +9,14 @@ import signal
 import sys
 from dataclasses import replace
 
-from harness.agent import device, drops, serve, trace
-from harness.agent.cpu import Cpu
-from harness.agent.flushes import FlushTrace
-from harness.agent.marks import HostsMarks
-from harness.agent.medium import Medium
+from harness.agent import device, serve
 from harness.agent.serve import Agent, Attached
-from harness.agent.witness import Traces
+from harness.agent.watch import drops, faults
+from harness.agent.watch.flushes import FlushTrace
+from harness.agent.watch.marks import HostsMarks
+from harness.agent.watch.observer import Traces
+from harness.agent.watch.pmemrange import Medium
+from harness.agent.x86.cpu import Cpu
 from harness.errors import SetupError
 from harness.linux import mounts, probes, syscalls
 from harness.linux.channel import Channel, Closed
@@ -95,7 +96,7 @@ def main() -> None:
     syscalls.die_with_parent(signal.SIGKILL)
     root = mounts.own_root()
     medium, untraced = Medium(origin, size, ((0, size),), bool(by_host)), ""
-    traces = Traces(trace.available(), drops.available())
+    traces = Traces(faults.available(), drops.available())
     try:
         traces = replace(traces, flushes=FlushTrace())
     except (OSError, SetupError) as error:

@@ -9,7 +9,7 @@ import signal
 from functools import partial
 from typing import NoReturn
 
-from harness.agent import init
+from harness.agent.entry import init
 from harness.deadline import Deadline, DeadlineExpired, poll
 from harness.errors import DaxcheckError
 from harness.linux import pmem, syscalls
