@@ -6,16 +6,17 @@ from collections.abc import Callable
 from functools import partial
 
 from harness.deadline import now
+from harness.fs import filesystem
+from harness.link.session import Session
 from harness.media.log import PersistLog, log_bytes
 from harness.memfile import MemFile
 from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
-from harness.target import filesystem, lab
+from harness.target import lab
 from harness.target.cell import judge_cell
 from harness.target.guest import GuestTarget
 from harness.target.provision import target as make_target
-from harness.target.session import Session
 from harness.target.tracking import LOG_RECORDS
 from harness.vm import plugin, snapshot
 from harness.vm.machine import Ram, find_qemu

@@ -18,9 +18,10 @@ import pytest
 from harness import cachedir
 from harness.deadline import Deadline, poll
 from harness.errors import DaxcheckError
+from harness.fs import filesystem
 from harness.kernel import source
 from harness.kernel.kernel import Kernel
-from harness.target import filesystem, provision
+from harness.target import provision
 from harness.target.guest import GuestTarget
 from harness.target.tracking import PluginTracker
 from harness.vm import snapshot

@@ -35,7 +35,11 @@ from harness.commands.recording import Recorded
 from harness.commands.suite import SCENARIOS
 from harness.deadline import Deadline, DeadlineExpired, poll
 from harness.errors import InfraError, Refused, UsageError
+from harness.fs import filesystem
+from harness.fs.filesystem import FileSystem
 from harness.kernel.kernel import Kernel
+from harness.link.kernellog import Complaint
+from harness.link.session import Attached, Ran
 from harness.model.contract import oracle
 from harness.model.contract.worth import NO_CUT, nothing_judged
 from harness.model.judge.refusal import judge_refusals
@@ -44,16 +48,13 @@ from harness.model.program import ops
 from harness.model.setting import hardware as devices
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import TRAITS
-from harness.target import armed, dimms, discover, dossier, filesystem, permit, refuge
+from harness.target import armed, dimms, discover, dossier, permit, refuge
 from harness.target.base import Execution
 from harness.target.cell import unfit
 from harness.target.column import columns
 from harness.target.discover import Kind, PmemDevice
 from harness.target.dossier import Dossier, Phase
-from harness.target.filesystem import FileSystem
 from harness.target.local import LocalTarget, kind_of
-from harness.target.session import Attached, Ran
-from harness.vm.console import Complaint
 
 COMMAND = 300.0
 """Seconds that --power may take to return, if it does."""

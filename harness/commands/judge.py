@@ -13,12 +13,13 @@ from pathlib import Path
 
 from harness import ending
 from harness.errors import EXIT_CLEAN, EXIT_INFRA, EXIT_VIOLATION, UsageError
+from harness.fs import filesystem
 from harness.memfile import MemFile
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.setting.engine import Engine
 from harness.report import text
 from harness.report.journal import Journal
-from harness.target import armed, dimms, discover, dossier, filesystem, permit
+from harness.target import armed, dimms, discover, dossier, permit
 from harness.target.cell import Judged, judge_cell, unjudged
 from harness.target.discover import PmemDevice
 from harness.target.dossier import Dossier, Phase

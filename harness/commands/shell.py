@@ -14,15 +14,17 @@ from typing import TextIO
 from harness import ending
 from harness.deadline import Deadline
 from harness.errors import EXIT_CLEAN, ChannelError, UsageError
+from harness.fs import filesystem
 from harness.kernel import config
+from harness.link.session import Session
 from harness.memfile import MemFile
 from harness.model.setting.hardware import find as find_device
 from harness.model.wire.frame import Message
 from harness.plain import plain
-from harness.target import filesystem, lab, provision
-from harness.target.session import Session
-from harness.vm import initramfs, snapshot
+from harness.target import lab, provision
+from harness.vm import snapshot
 from harness.vm.guest import Guest
+from harness.vm.initrd import initramfs
 from harness.vm.machine import Hardware, find_qemu
 
 TOOLS = (

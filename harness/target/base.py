@@ -8,16 +8,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from harness.fs.filesystem import FileSystem
+from harness.link.kernellog import Complaint
+from harness.link.session import Attached, Ran
 from harness.media.image import CrashImage
 from harness.model.program.ops import Plant
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import Device
 from harness.model.wire.observation import FileView
-from harness.target.filesystem import FileSystem
-from harness.target.session import Attached, Ran
 from harness.target.timing import Split
-from harness.vm.console import Complaint
 
 Say = Callable[[str], None]
 OnCut = Callable[[], None]

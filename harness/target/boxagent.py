@@ -13,13 +13,13 @@ from typing import Any, Self
 
 import harness
 from harness.errors import InfraError
+from harness.link.caller import ANSWER, Caller, OnEvent
+from harness.link.kernellog import OVERRAN, Complaint, Console, Trouble, blamed
 from harness.memfile import MemFile
 from harness.model.wire.frame import Message
 from harness.model.wire.moment import COMMANDS, Moment, mark
 from harness.target.claim import Claim
 from harness.target.discover import Kind, PmemDevice
-from harness.vm.caller import ANSWER, Caller, OnEvent
-from harness.vm.console import OVERRAN, Complaint, Console, Trouble, blamed
 
 AGENT = (sys.executable, "-P", "-m", "harness.agent.entry.box")
 """The program, to be run by root in any directory: no module of that directory is taken for one of ours (-P)."""

@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from harness.fs.filesystem import FileSystem
+from harness.link.kernellog import Complaint
+from harness.link.session import Ran
 from harness.media.image import CrashImage
 from harness.model.contract.state import State
 from harness.model.judge import coverage, culprit, verdict
@@ -17,10 +20,7 @@ from harness.model.wire.checked import OFFSET_LIMIT
 from harness.model.wire.moment import Moment, Phase
 from harness.model.wire.traced import Range, Traced
 from harness.target.base import Cut, Recovery, Target
-from harness.target.filesystem import FileSystem
-from harness.target.session import Ran
 from harness.target.timing import Split
-from harness.vm.console import Complaint
 
 _PROMISES = (
     ops.Msync, ops.Fsync, ops.Fdatasync, ops.Fsyncdir, ops.Syncfs, ops.Sync, ops.Freeze, ops.Umount, ops.Flush,

@@ -4,6 +4,9 @@ from dataclasses import dataclass, replace
 
 from harness.deadline import now
 from harness.errors import DaxcheckError, InfraError
+from harness.fs.filesystem import FileSystem
+from harness.link.caller import AgentError
+from harness.link.session import Ran
 from harness.model.contract import oracle
 from harness.model.contract.state import NOTHING, State
 from harness.model.contract.worth import NO_CUT
@@ -19,11 +22,8 @@ from harness.model.setting import hardware
 from harness.model.setting.engine import Engine
 from harness.target.base import Execution, Target
 from harness.target.case import Case, kernel_violations
-from harness.target.filesystem import FileSystem
-from harness.target.session import Ran
 from harness.target.timing import Split
 from harness.target.watch import faults
-from harness.vm.caller import AgentError
 
 TRIES = 2
 """Runs of a cell whose infrastructure fails: one in a hundred TCG guests hangs, whatever its kernel."""

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from harness.fs import filesystem
+from harness.fs.filesystem import FileSystem, NoFormat
 from harness.kernel.kernel import Kernel
 from harness.linux.layout import LAYOUTS
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import Device
 from harness.model.units import PMD
-from harness.target import filesystem
-from harness.target.filesystem import FileSystem, NoFormat
 
 
 @dataclass(frozen=True, slots=True)

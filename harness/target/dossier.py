@@ -16,6 +16,7 @@ from pathlib import Path
 
 from harness import place
 from harness.errors import InfraError, UsageError
+from harness.link.kernellog import Complaint, Trouble
 from harness.memfile import MemFile
 from harness.model.program.program import TEXT_LIMIT as PROGRAM_LIMIT
 from harness.model.program.program import Program, ProgramError, parse
@@ -29,7 +30,6 @@ from harness.model.wire.observation import OpResult
 from harness.model.wire.traced import NOTHING_TRACED, OP_LIMIT, Traced
 from harness.target.dimms import COUNT_LIMIT
 from harness.target.discover import PROC
-from harness.vm.console import Complaint, Trouble
 
 SCHEMA = 2
 STATE, MEDIUM = "dossier.json", "medium.img"

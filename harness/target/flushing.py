@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.link.session import Flushes
 from harness.media.flushes import FlushLog, Live, LiveFile
 from harness.memfile import MemFile
 from harness.model.program.program import Program
@@ -13,7 +14,6 @@ from harness.model.setting.hardware import TRAITS
 from harness.model.wire.traced import Flushed
 from harness.target.base import Cut
 from harness.target.cut import FlushedCut, Uncut
-from harness.target.session import Flushes
 from harness.target.watch import Media, Watch
 from harness.vm.guest import Nvdimm
 from harness.vm.machine import Hardware

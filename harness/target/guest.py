@@ -5,7 +5,10 @@ import dataclasses
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+from harness.fs import fsck
+from harness.fs.filesystem import FileSystem
 from harness.kernel.kernel import Kernel
+from harness.link.session import Attached, Session
 from harness.linux.layout import Piece
 from harness.media import golden
 from harness.media.image import CrashImage
@@ -14,10 +17,8 @@ from harness.model.program.ops import Plant
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import Device, claimed, unlike
-from harness.target import fsck, steps
+from harness.target import steps
 from harness.target.base import Execution, OnCut, Recovery, Say
-from harness.target.filesystem import FileSystem
-from harness.target.session import Attached, Session
 from harness.target.timing import Split
 from harness.target.watch import Media, Tracker
 from harness.vm import snapshot

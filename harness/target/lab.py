@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.errors import DaxcheckError, Refused
+from harness.fs.filesystem import FileSystem
 from harness.kernel import cache, config, source
 from harness.kernel.kernel import Kernel
 from harness.model.judge.result import Outcome
@@ -19,7 +20,6 @@ from harness.target import provision
 from harness.target.base import Say
 from harness.target.cell import Judged, judge_cell, unjudged
 from harness.target.column import Column, Wanted, columns
-from harness.target.filesystem import FileSystem
 from harness.target.guest import GuestTarget
 from harness.vm.machine import Accel, Qemu
 

@@ -12,6 +12,10 @@ from types import TracebackType
 from typing import Self
 
 from harness.errors import InfraError, SetupError, UsageError
+from harness.fs import fsck, mkfs
+from harness.fs.filesystem import FileSystem
+from harness.link.kernellog import Complaint
+from harness.link.session import Attached, Flushes, Ran, Session
 from harness.media.flushes import FlushLog
 from harness.media.image import CrashImage
 from harness.memfile import MemFile
@@ -20,7 +24,7 @@ from harness.model.program.ops import Advice, Plant
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import TRAITS, Device
-from harness.target import deedbook, fsck, mkfs, signature, steps
+from harness.target import deedbook, signature, steps
 from harness.target.base import Execution, Recovery, Say
 from harness.target.boxagent import BoxAgent
 from harness.target.claim import Claim
@@ -28,13 +32,10 @@ from harness.target.deedbook import Deedbook
 from harness.target.deeds import WRITEBACK, Erased, Frozen, Sysctl, Tracing, WriteCache
 from harness.target.discover import Kind, PmemDevice
 from harness.target.disk import Disk
-from harness.target.filesystem import FileSystem
 from harness.target.flushing import CoverageWatch, FlushWatch
 from harness.target.permit import Permit
-from harness.target.session import Attached, Flushes, Ran, Session
 from harness.target.timing import Split
 from harness.target.watch import Watch, faults
-from harness.vm.console import Complaint
 
 OWNED = signature.HEAD
 """Bytes of the device that hold the file system: as many as a guest's NVDIMM has."""

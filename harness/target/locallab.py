@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import Refused
+from harness.fs.filesystem import FileSystem
 from harness.kernel.kernel import Kernel
 from harness.model.judge.result import Outcome
 from harness.model.program.program import Program
@@ -14,7 +15,6 @@ from harness.model.setting.engine import Engine
 from harness.target.base import Say
 from harness.target.cell import Judged, judge_cell, unjudged
 from harness.target.column import Column, Wanted, columns
-from harness.target.filesystem import FileSystem
 from harness.target.lab import ANYTHING
 from harness.target.local import LocalTarget
 from harness.target.permit import Permit

@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import Collection, Iterable, Iterator
 
 from harness.errors import SetupError
+from harness.fs.filesystem import FileSystem
+from harness.link.session import Attached, Ran
 from harness.media.image import CrashImage
 from harness.memfile import MemFile
 from harness.model.program import ops
@@ -13,9 +15,7 @@ from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import Device
 from harness.target.base import Execution, Recovery
 from harness.target.dossier import Dossier
-from harness.target.filesystem import FileSystem
 from harness.target.local import LocalTarget
-from harness.target.session import Attached, Ran
 from harness.target.timing import Split
 
 IMAGE = "power cut"

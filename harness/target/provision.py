@@ -10,7 +10,8 @@ from harness.target.flushing import TraceTracker
 from harness.target.guest import GuestTarget
 from harness.target.tracking import PluginTracker
 from harness.target.watch import Tracker
-from harness.vm import accel, initramfs, plugin
+from harness.vm import accel, plugin
+from harness.vm.initrd import initramfs
 from harness.vm.machine import Accel, Hardware, Plan, Qemu
 
 

@@ -20,8 +20,9 @@ from harness.media.image import persisted
 from harness.media.log import PersistLog, log_bytes
 from harness.memfile import MemFile
 from harness.model.setting.hardware import TRAITS, Device
-from harness.vm import diagnosis, initramfs, plugin
+from harness.vm import diagnosis, plugin
 from harness.vm.guest import ANSWER, BOOT, Guest, Nvdimm
+from harness.vm.initrd import initramfs
 from harness.vm.machine import MIB, Hardware, Plan, Qemu, Ram
 
 ENTRY = f"{initramfs.AGENT}.entry.replica"

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import SetupError, UsageError
-from harness.target.label import ARMED_PREFIX, LABEL, UUID_PREFIX
+from harness.fs.label import ARMED_PREFIX, LABEL, UUID_PREFIX
 
 DATA = "data"
 """The type, as --erase-signature names it, of what is of no kind that wipefs knows."""

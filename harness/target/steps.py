@@ -3,15 +3,15 @@
 from collections.abc import Callable
 
 from harness.errors import InfraError
+from harness.link.caller import AgentError
+from harness.link.peer import is_verdict
+from harness.link.session import Attached, Session
 from harness.model.program.ops import Plant
 from harness.model.program.program import Program
 from harness.model.wire.observation import FileView
 from harness.target.base import Execution, OnCut, Recovery
-from harness.target.peer import is_verdict
-from harness.target.session import Attached, Session
 from harness.target.timing import Split
 from harness.target.watch import faults
-from harness.vm.caller import AgentError
 
 Check = Callable[[Attached], str]
 """What fsck says of the unmounted file system; empty when it is sound."""

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from harness.link.session import Flushes
 from harness.memfile import MemFile
 from harness.model.program.ops import Plant, Planted
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.target.base import Cut
-from harness.target.session import Flushes
 from harness.vm import snapshot
 from harness.vm.guest import Nvdimm
 

@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import Self
 
 from harness.errors import InfraError, QemuError, StartError
+from harness.link.caller import ANSWER, AgentError, Caller, OnEvent
+from harness.link.kernellog import Complaint, Console, Trouble, blamed
 from harness.memfile import MemFile
 from harness.model.wire.moment import Moment
-from harness.vm.caller import ANSWER, AgentError, Caller, OnEvent
-from harness.vm.console import Complaint, Console, Trouble, blamed
 from harness.vm.machine import Machine, Plan
 from harness.vm.monitor import Monitor
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import pytest
 
+from harness.fs.filesystem import FileSystem
 from harness.media.image import CrashImage
 from harness.memfile import MemFile
 from harness.model.program.program import Program
@@ -12,7 +13,6 @@ from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
 from harness.model.wire import stamps
 from harness.target.base import Recovery
-from harness.target.filesystem import FileSystem
 from harness.target.guest import GuestTarget
 from harness.target.timing import Split
 

@@ -4,18 +4,18 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.fs import filesystem
+from harness.fs.filesystem import FileSystem
+from harness.link.session import Attached
 from harness.media.image import CrashImage
 from harness.memfile import MemFile
 from harness.model.judge.result import Outcome
 from harness.model.judge.violation import Kind
 from harness.model.program.program import Program
 from harness.model.units import PAGE
-from harness.target import filesystem
 from harness.target.base import Recovery
 from harness.target.cell import judge_cell
-from harness.target.filesystem import FileSystem
 from harness.target.guest import GuestTarget
-from harness.target.session import Attached
 from harness.target.timing import Split
 
 Damage = Callable[[MemFile, int], None]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from harness.fs import filesystem
 from harness.memfile import MemFile
 from harness.model.judge.result import Outcome
 from harness.model.judge.violation import Kind
@@ -13,7 +14,6 @@ from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire import stamps
-from harness.target import filesystem
 from harness.target.cell import judge_cell
 from harness.target.cut import LoggedCut
 from harness.target.guest import GuestTarget

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from harness.fs import filesystem
+from harness.fs.filesystem import FileSystem
+from harness.link.session import Attached, Session
 from harness.media.image import CrashImage
 from harness.media.log import PersistLog
 from harness.model.judge.result import CellResult, Outcome
@@ -14,12 +17,10 @@ from harness.model.program.ops import Entry, Mode
 from harness.model.program.program import Expect, Program, parse
 from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
-from harness.target import filesystem, tracking
+from harness.target import tracking
 from harness.target.base import Recovery
 from harness.target.cell import judge_cell
-from harness.target.filesystem import FileSystem
 from harness.target.guest import GuestTarget
-from harness.target.session import Attached, Session
 from harness.target.timing import Split
 from harness.target.tracking import PluginTracker
 from harness.target.watch import Media

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.fs import filesystem
 from harness.memfile import MemFile
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import Kind, Violation
@@ -14,7 +15,6 @@ from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire import stamps
-from harness.target import filesystem
 from harness.target.cell import judge_cell
 from harness.target.guest import GuestTarget
 

@@ -15,6 +15,10 @@ from harness.commands import arm, judge, recording
 from harness.commands.recording import Recorded
 from harness.commands.suite import SCENARIOS
 from harness.errors import InfraError, SetupError, UsageError
+from harness.fs import filesystem
+from harness.fs.filesystem import FileSystem
+from harness.fs.label import LABEL, UUID_PREFIX
+from harness.link.kernellog import Complaint, Trouble
 from harness.media.image import CrashImage
 from harness.memfile import MemFile
 from harness.model.judge.result import CellResult, Outcome
@@ -24,17 +28,14 @@ from harness.model.setting.engine import find as find_engine
 from harness.model.setting.hardware import Device
 from harness.model.wire.observation import FileView, OpResult, Segment, Stamp, Zero
 from harness.model.wire.traced import Dropped, Traced
-from harness.target import dossier, filesystem
+from harness.target import dossier
 from harness.target.base import Recovery
 from harness.target.cell import judge_cell
 from harness.target.column import Wanted
 from harness.target.discover import Kind, Mode, PmemDevice
 from harness.target.dossier import Dossier, Phase
-from harness.target.filesystem import FileSystem
-from harness.target.label import LABEL, UUID_PREFIX
 from harness.target.postmortem import PowerTarget, clean
 from harness.target.signature import Signature
-from harness.vm.console import Complaint, Trouble
 
 MIB = 1 << 20
 PROGRAM = parse("daxcheck program 1\ncreate f data\npwrite f 0 4K\nfsync f\npread f 0 4K\ncut_power\n")

@@ -16,6 +16,8 @@ import pytest
 from harness import progfile
 from harness.agent import run
 from harness.errors import GuestDied, GuestHang, UsageError
+from harness.link import caller, kernellog
+from harness.link.caller import Caller
 from harness.linux import child as child_module
 from harness.linux.channel import Channel as AgentChannel
 from harness.linux.child import Child, Livelock
@@ -31,8 +33,7 @@ from harness.model.program.recorder import Recorder
 from harness.model.wire.frame import encode
 from harness.model.wire.observation import Difference, FileView, Segment, Stamp, Zero
 from harness.target import deedbook, signature
-from harness.vm import caller, console, diagnosis
-from harness.vm.caller import Caller
+from harness.vm import diagnosis
 
 Work = Callable[[Callable[[], object]], int]
 
@@ -129,8 +130,8 @@ def test_a_line_without_end_is_searched_through(text: str) -> None:
     The time grows with the length; with its square, this test would take hours.
     """
     line = text * ((1 << 20) // len(text))
-    assert not console.complaints([line])
-    assert [one.trouble for one in console.complaints([line + " WARNING: CPU: 1 at fs/dax.c:380"])] == ["warning"]
+    assert not kernellog.complaints([line])
+    assert [one.trouble for one in kernellog.complaints([line + " WARNING: CPU: 1 at fs/dax.c:380"])] == ["warning"]
 
 
 def test_what_stands_far_apart_in_a_line_is_found() -> None:
@@ -139,17 +140,17 @@ def test_what_stands_far_apart_in_a_line_is_found() -> None:
         ("rcu: ", "self-detected stall", "stall"), ("INFO: task ", " blocked for more than 120 s", "hung task"),
         ("EXT4-fs (pmem0)", ": error", "file system"), ("XFS (pmem0)", "Shutting down", "file system"),
     ):  # fmt: skip
-        assert [one.trouble for one in console.complaints([first + "x" * 100_000 + second])] == [trouble]
-        assert not console.complaints([second + "x" * 100_000 + first])
+        assert [one.trouble for one in kernellog.complaints([first + "x" * 100_000 + second])] == [trouble]
+        assert not kernellog.complaints([second + "x" * 100_000 + first])
 
 
 def test_complaints_have_an_end() -> None:
     """A kernel that complains for ever fills no report, and a flood of one kind hides no other: here an oops behind
     the stalls of a host that gives its guest no time."""
     stalls = ["rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:"] * 100_000
-    found = console.complaints([*stalls, "Oops: 0000 [#1] PREEMPT SMP NOPTI"])
-    assert [one.trouble for one in found] == ["stall"] * console.EACH + ["oops"]
-    assert [one.trouble for one in console.blamed(found)] == ["oops"]
+    found = kernellog.complaints([*stalls, "Oops: 0000 [#1] PREEMPT SMP NOPTI"])
+    assert [one.trouble for one in found] == ["stall"] * kernellog.EACH + ["oops"]
+    assert [one.trouble for one in kernellog.blamed(found)] == ["oops"]
 
 
 def test_the_end_of_a_boot_is_found_in_a_line_without_end() -> None:

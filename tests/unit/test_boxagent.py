@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from harness.errors import InfraError
+from harness.link.kernellog import Console
 from harness.memfile import MemFile
 from harness.model.setting.engine import Engine
 from harness.model.wire.moment import Moment, Phase
@@ -15,7 +16,6 @@ from harness.target.boxagent import BoxAgent, KernelLog
 from harness.target.discover import Kind, Mode, PmemDevice
 from harness.target.local import LocalTarget
 from harness.target.permit import Permit
-from harness.vm.console import Console
 
 DEVICE = PmemDevice(
     "pmem0", 66304, 1 << 30, Kind.NVDIMM, Mode.FSDAX, "region0", "namespace0.0", 2 << 20, 4 << 30, 0,

@@ -10,8 +10,8 @@ import pytest
 
 from harness.deadline import Deadline, DeadlineExpired
 from harness.errors import ChannelError
+from harness.link.channel import Channel, ChannelClosed
 from harness.model.wire.frame import LIMIT, MAGIC
-from harness.vm.channel import Channel, ChannelClosed
 
 SOON = 5.0
 AT_ONCE = 0.05

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InfraError, UsageError
+from harness.fs.label import ARMED_PREFIX, LABEL, UUID_PREFIX
 from harness.model.units import PAGE, PMD
 from harness.target import armed, claim, permit, signature
 from harness.target.claim import Claim
 from harness.target.discover import Kind, Mode, PmemDevice
-from harness.target.label import ARMED_PREFIX, LABEL, UUID_PREFIX
 from harness.target.permit import Permit
 
 MIB = 1 << 20

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
+from harness.fs import filesystem
 from harness.kernel.kernel import Kernel
 from harness.model.setting.hardware import EMULATED, Device
-from harness.target import filesystem
 from harness.target.column import Wanted, columns
 
 KERNELS = [Kernel(release, Path("vmlinuz"), None, "test", release) for release in ("6.1", "6.12")]

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
+from harness.link.kernellog import LINE_LIMIT, OVERRAN, Console, Trouble, complaints
 from harness.memfile import MemFile
 from harness.model.wire.moment import COMMANDS, Moment, Phase, mark, marked
-from harness.vm.console import LINE_LIMIT, OVERRAN, Console, Trouble, complaints
 
 TROUBLE: tuple[tuple[Trouble, str], ...] = (
     (Trouble.WARNING, "[   12.345678] WARNING: CPU: 1 PID: 87 at fs/dax.c:380 dax_insert_entry+0x2a4/0x2f0"),

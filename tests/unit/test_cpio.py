@@ -1,11 +1,11 @@
-"""Laws of harness.vm.cpio, checked by a reader written from the format's description."""
+"""Laws of harness.vm.initrd.cpio, checked by a reader written from the format's description."""
 
 import stat
 from typing import NamedTuple
 
 import pytest
 
-from harness.vm.cpio import Device, Directory, Entry, File, Symlink, encode
+from harness.vm.initrd.cpio import Device, Directory, Entry, File, Symlink, encode
 
 
 class Member(NamedTuple):

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
+from harness.fs.label import UUID_PREFIX
+from harness.link.kernellog import Complaint, Trouble
 from harness.memfile import MemFile
 from harness.model.program.program import parse
 from harness.model.setting.hardware import Device
@@ -23,8 +25,6 @@ from harness.target import dimms, dossier, refuge
 from harness.target.dimms import Dimm
 from harness.target.discover import Kind, Mode, PmemDevice
 from harness.target.dossier import Dossier, Phase
-from harness.target.label import UUID_PREFIX
-from harness.vm.console import Complaint, Trouble
 
 MIB = 1 << 20
 PROGRAM = parse("daxcheck program 1\ncreate f data\npwrite f 0 4K\nfsync f\npread f 0 4K\ncut_power\n")

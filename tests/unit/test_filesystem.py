@@ -1,11 +1,11 @@
-"""Laws of harness.target.filesystem: what a label means to mkfs, to mount and to the layout below."""
+"""Laws of harness.fs.filesystem: what a label means to mkfs, to mount and to the layout below."""
 
 import pytest
 
 from harness.errors import UsageError
+from harness.fs import filesystem
+from harness.fs.filesystem import NoFormat
 from harness.linux.layout import LAYOUTS
-from harness.target import filesystem
-from harness.target.filesystem import NoFormat
 
 EXT4 = ("writeback", "nojournal", "noextents", "inode")
 XFS = ("reflink", "rmapbt", "exchange", "extsize", "inode")

@@ -1,4 +1,4 @@
-"""Laws of harness.target.fsck, by the real tools on file systems that were really damaged."""
+"""Laws of harness.fs.fsck, by the real tools on file systems that were really damaged."""
 
 import hashlib
 import shutil
@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InfraError, SetupError
+from harness.fs import filesystem, fsck
+from harness.fs.filesystem import FileSystem
 from harness.memfile import MemFile
 from harness.model.units import PAGE
-from harness.target import filesystem, fsck
-from harness.target.filesystem import FileSystem
 
 MIB = 1 << 20
 SIZE = 320 * MIB

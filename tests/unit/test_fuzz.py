@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from harness.errors import ChannelError, GuestDied, InfraError
 from harness.kernel import modinfo
 from harness.kernel.modinfo import BadModule
+from harness.link import kernellog
+from harness.link.kernellog import Console
 from harness.linux.btf import Types
 from harness.media import log
 from harness.media.log import PersistLog, PersistLogError
@@ -40,8 +42,7 @@ from harness.model.wire.observation import (
 )
 from harness.plain import plain
 from harness.target import deedbook
-from harness.vm import console, diagnosis
-from harness.vm.console import Console
+from harness.vm import diagnosis
 
 EDGES = (8, 64, 4096, 1 << 20, 1 << 40, (1 << 63) - 1, 1 << 63, 1 << 64, -1)
 NUMBERS = st.integers(0, 9) | st.integers() | st.sampled_from(EDGES)
@@ -360,8 +361,8 @@ def test_console(data: bytes) -> None:
         os.pwrite(file.fd, data, 0)
         said = Console(file)
         found = said.complaints()
-        assert all(len(one.line) <= console.LINE_LIMIT and "\n" not in one.line for one in found)
-        assert set(console.blamed(found)) <= set(found)
-        assert len(said.last_line()) <= console.LINE_LIMIT
+        assert all(len(one.line) <= kernellog.LINE_LIMIT and "\n" not in one.line for one in found)
+        assert set(kernellog.blamed(found)) <= set(found)
+        assert len(said.last_line()) <= kernellog.LINE_LIMIT
         for error in (GuestDied("it died"), InfraError("it failed")):
             assert str(diagnosis.boot_failure(error, said.text())).isprintable()

@@ -1,4 +1,4 @@
-"""Laws of harness.vm.initramfs and what it is made of; booted for real in tests/vm."""
+"""Laws of harness.vm.initrd.initramfs and what it is made of; booted for real in tests/vm."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ import pytest
 
 from harness.errors import SetupError
 from harness.kernel.kernel import Kernel
-from harness.vm import initramfs, interpreter, libraries
+from harness.vm.initrd import initramfs, interpreter, libraries
 
 AGENT = """
 import ctypes, json, os

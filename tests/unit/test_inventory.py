@@ -9,10 +9,10 @@ import pytest
 from harness.cli import main
 from harness.commands import doctor, inventory
 from harness.commands.doctor import Finding
+from harness.fs.label import LABEL, UUID_PREFIX
 from harness.model.units import PMD
 from harness.target import deedbook, discover
 from harness.target.discover import Idle, Kind, Mode, PmemDevice
-from harness.target.label import LABEL, UUID_PREFIX
 from harness.target.signature import Signature
 
 GIB = 1 << 30

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
+from harness.fs.label import ARMED_PREFIX, LABEL, UUID_PREFIX
 from harness.model.program.program import parse
 from harness.model.setting.hardware import Device
 from harness.model.units import PMD
@@ -21,7 +22,6 @@ from harness.model.wire.observation import OpResult
 from harness.target import armed, dossier, permit
 from harness.target.discover import Kind, Mode, PmemDevice
 from harness.target.dossier import Dossier, Phase
-from harness.target.label import ARMED_PREFIX, LABEL, UUID_PREFIX
 from harness.target.permit import Permit
 from harness.target.signature import Signature
 

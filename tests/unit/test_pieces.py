@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from harness.errors import ChannelError
+from harness.link import session
 from harness.linux import ioctls, layout, mapper
 from harness.model.units import PAGE, PMD
-from harness.target import session
 
 SIZE = 64 * PMD
 

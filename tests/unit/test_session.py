@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from harness.errors import ChannelError, InfraError
+from harness.fs import filesystem
+from harness.link.kernellog import Complaint
+from harness.link.session import Ran, Session, ran_from_wire
 from harness.model.program.program import parse
 from harness.model.wire import wire
 from harness.model.wire.frame import Message
 from harness.model.wire.moment import Moment, Phase
 from harness.model.wire.observation import OpResult
 from harness.model.wire.traced import Flushed
-from harness.target import filesystem
-from harness.target.session import Ran, Session, ran_from_wire
-from harness.vm.console import Complaint
 
 PROGRAM = parse("daxcheck program 1\ncreate f data\npwrite f 0 8\nexpect_errno EINVAL\nftruncate f 1\n")
 

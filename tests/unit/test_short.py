@@ -11,6 +11,7 @@ from harness.agent.transfer import CutShort
 from harness.agent.watch.observer import Traces
 from harness.agent.x86.cpu import Cpu
 from harness.errors import ChannelError
+from harness.link.session import ran_from_wire
 from harness.linux.mounts import Place
 from harness.model.contract import oracle
 from harness.model.contract.allowed import Known
@@ -22,7 +23,6 @@ from harness.model.program.program import Program, parse
 from harness.model.units import PAGE
 from harness.model.wire import wire
 from harness.model.wire.observation import OpResult, Segment, Stamp, Zero
-from harness.target.session import ran_from_wire
 
 MAPPED = """daxcheck program 1
 create a src

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
+from harness.fs.label import LABEL, UUID_PREFIX
 from harness.target import signature
-from harness.target.label import LABEL, UUID_PREFIX
 from harness.target.local import OWNED
 from harness.target.signature import Signature
 

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from harness.link.kernellog import Console, Trouble
 from harness.memfile import MemFile
-from harness.vm.console import Console, Trouble
 from harness.vm.guest import Guest
 
 STALL = "[   61.0] watchdog: BUG: soft lockup - CPU#1 stuck for 26s! [python3:87]"

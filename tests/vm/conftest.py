@@ -11,16 +11,17 @@ from typing import Any
 
 import pytest
 
+from harness.link.session import Session
 from harness.media.log import PersistLog
 from harness.model.program.program import Program, format
 from harness.model.program.recorder import Recorder
 from harness.model.units import PMD
 from harness.target.base import Execution, OnCut
 from harness.target.guest import GuestTarget
-from harness.target.session import Session
 from harness.target.timing import Split
-from harness.vm import initramfs, interpreter, plugin
+from harness.vm import plugin
 from harness.vm.guest import ANSWER, Guest, OnEvent
+from harness.vm.initrd import initramfs, interpreter
 
 NATIVE = Path(__file__).resolve().parents[1] / "native"
 MIB = 1 << 20

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from harness.errors import GuestDied, GuestHang
+from harness.fs import filesystem
+from harness.link.kernellog import Trouble
+from harness.link.session import Session
 from harness.model.judge.result import Outcome
 from harness.model.judge.violation import Kind
 from harness.model.program.program import Program
-from harness.target import filesystem
 from harness.target.cell import judge_cell
 from harness.target.guest import GuestTarget
-from harness.target.session import Session
 from harness.vm import snapshot
-from harness.vm.console import Trouble
 from harness.vm.guest import Guest
 
 SHORT = 5.0

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.fs import filesystem
 from harness.kernel.kernel import Kernel
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import Kind
@@ -13,7 +14,7 @@ from harness.model.program.recorder import Recorder
 from harness.model.setting.hardware import Device
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire import stamps
-from harness.target import filesystem, provision
+from harness.target import provision
 from harness.target.cell import judge_cell
 from harness.target.cut import LoggedCut
 from harness.target.guest import GuestTarget

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.fs import filesystem
 from harness.kernel.kernel import Kernel
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import Kind
@@ -12,7 +13,7 @@ from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
 from harness.model.setting.engine import Engine
 from harness.model.units import PAGE, PMD
-from harness.target import filesystem, provision
+from harness.target import provision
 from harness.target.cell import judge_cell
 from harness.vm.machine import Qemu
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from harness.fs import filesystem
 from harness.model.judge.result import Outcome
 from harness.model.program.program import parse
-from harness.target import filesystem
 from harness.target.cell import judge_cell
 from harness.target.guest import GuestTarget
 

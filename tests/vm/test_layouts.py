@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from harness.errors import Refused
+from harness.fs import filesystem
 from harness.model.judge.result import Outcome
 from harness.model.program.ops import Entry
 from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
 from harness.model.wire import stamps
-from harness.target import filesystem
 from harness.target.cell import judge_cell
 from harness.target.guest import GuestTarget
 from harness.target.timing import Split

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness.fs import filesystem
+from harness.link.session import Ran, Session
 from harness.model.program import ops, program
 from harness.model.program.program import Program
 from harness.model.units import PAGE
 from harness.model.wire.observation import Segment, Stamp
-from harness.target import filesystem
 from harness.target.guest import GuestTarget
-from harness.target.session import Ran, Session
 from harness.vm import snapshot
 
 MADE = "daxcheck program 1\ncreate f data\nfallocate f allocate 0 8M\nmmap m f 0 8M\nstore m 0 8M\n"

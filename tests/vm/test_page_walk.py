@@ -2,13 +2,13 @@
 
 import pytest
 
+from harness.fs import filesystem
+from harness.link.session import Session
 from harness.media.log import Kind
 from harness.model.program.program import Program
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire import stamps
-from harness.target import filesystem
 from harness.target.guest import GuestTarget
-from harness.target.session import Session
 from harness.target.tracking import PluginTracker
 from harness.target.watch import Media
 

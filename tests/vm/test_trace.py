@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 import pytest
 
+from harness.fs import filesystem
+from harness.link.session import Session
 from harness.model.program import program
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire import traced, wire
 from harness.model.wire.frame import Message
 from harness.model.wire.observation import OpResult
 from harness.model.wire.traced import Flushed, Range, Traced
-from harness.target import filesystem
 from harness.target.guest import GuestTarget
-from harness.target.session import Session
 from harness.vm import snapshot
 from harness.vm.guest import Guest
 

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.fs import filesystem
 from harness.model.judge.result import Outcome
 from harness.model.judge.violation import Kind
 from harness.model.program.program import Program
 from harness.model.units import PAGE, PMD
-from harness.target import filesystem
 from harness.target.cell import judge_cell
 from harness.target.guest import GuestTarget
 

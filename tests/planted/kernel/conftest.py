@@ -11,17 +11,18 @@ import pytest
 
 from harness.deadline import Deadline
 from harness.errors import InfraError
+from harness.fs import filesystem
+from harness.link.session import Attached, Session
 from harness.model.judge.result import CellResult
 from harness.model.program.ops import Create, Sharing
 from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
-from harness.target import filesystem
 from harness.target.cell import judge_cell
 from harness.target.guest import GuestTarget
-from harness.target.session import Attached, Session
-from harness.vm import initramfs, interpreter, snapshot
+from harness.vm import snapshot
 from harness.vm.guest import Guest
+from harness.vm.initrd import initramfs, interpreter
 
 ANSWER = 30.0
 """Seconds QEMU's debugger stub may take to answer one packet."""

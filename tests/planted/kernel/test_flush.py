@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.commands import recording
+from harness.fs import filesystem
 from harness.kernel.kernel import Kernel
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import Kind, Violation
@@ -13,7 +14,7 @@ from harness.model.program.ops import Msync, Store
 from harness.model.program.program import Program
 from harness.model.setting.hardware import Device
 from harness.model.units import PAGE, PMD
-from harness.target import filesystem, provision
+from harness.target import provision
 from harness.target.cell import judge_cell
 from harness.target.guest import GuestTarget
 from harness.vm.machine import Qemu

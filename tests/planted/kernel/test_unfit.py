@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from harness.link.session import Attached, Session
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import Kind
 from harness.model.program.program import Program
 from harness.model.wire.observation import FileView
-from harness.target.session import Attached, Session
 
 Judged = Callable[..., CellResult]
 Scenes = Callable[..., Program]

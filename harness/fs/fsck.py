@@ -15,9 +15,9 @@ from typing import IO
 from harness import hosttool
 from harness.deadline import Deadline, DeadlineExpired
 from harness.errors import InfraError, SetupError
+from harness.fs.filesystem import FileSystem
 from harness.linux.layout import Piece
 from harness.memfile import MemFile
-from harness.target.filesystem import FileSystem
 
 SECONDS = 120.0
 """A check of a sparse image takes some 0.03 s."""

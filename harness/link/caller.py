@@ -6,8 +6,8 @@ from typing import Any
 
 from harness.deadline import Deadline, DeadlineExpired, now
 from harness.errors import ChannelError, GuestDied, GuestHang, InfraError
+from harness.link.channel import Channel, ChannelClosed
 from harness.model.wire.frame import Message
-from harness.vm.channel import Channel, ChannelClosed
 
 ANSWER = 180.0
 """Seconds of silence before an agent counts as hung; every event of a running command starts them anew.

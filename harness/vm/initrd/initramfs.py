@@ -15,14 +15,14 @@ from harness import sparse, trimming
 from harness.errors import InfraError, SetupError
 from harness.kernel import modinfo, modules
 from harness.kernel.kernel import Kernel
-from harness.vm import cpio, interpreter, libraries
-from harness.vm.interpreter import Interpreter
+from harness.vm.initrd import cpio, interpreter, libraries
+from harness.vm.initrd.interpreter import Interpreter
 
 AREA = "initramfs"
 """Archives in the cache, some 30 MB each: one per kernel, and one more for its shell."""
 FORMAT = 2
 """Raise when the same inputs make a different archive."""
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 """The directory that holds the harness package."""
 AGENT = "harness.agent"
 ENTRY = f"{AGENT}.entry.init"

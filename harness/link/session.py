@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from harness.errors import ChannelError, GuestDied, GuestHang, InfraError, Refused, SetupError
+from harness.fs.filesystem import UNKNOWN, FileSystem
+from harness.link.caller import AgentError
+from harness.link.peer import Peer
 from harness.linux.layout import Piece
 from harness.model.program.ops import CountedOp
 from harness.model.program.program import Program, describe
@@ -16,9 +19,6 @@ from harness.model.wire.frame import Message
 from harness.model.wire.moment import Moment, Phase
 from harness.model.wire.observation import FileView, OpResult
 from harness.model.wire.traced import NOTHING_TRACED, Flushed, Traced
-from harness.target.filesystem import UNKNOWN, FileSystem
-from harness.target.peer import Peer
-from harness.vm.caller import AgentError
 
 FORMAT_SECONDS = 300.0
 """Seconds mkfs may take before the guest counts as hung."""

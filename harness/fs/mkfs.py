@@ -7,9 +7,9 @@ from uuid import UUID
 
 from harness import hosttool
 from harness.errors import InfraError, Refused, SetupError
+from harness.fs.filesystem import UNKNOWN, FileSystem
+from harness.fs.label import ARMED_PREFIX, LABEL, UUID_PREFIX
 from harness.memfile import MemFile
-from harness.target.filesystem import UNKNOWN, FileSystem
-from harness.target.label import ARMED_PREFIX, LABEL, UUID_PREFIX
 
 SECONDS = 120.0
 SAID = 500

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from harness.errors import GuestDied, GuestHang, InfraError
+from harness.link.caller import ANSWER, AgentError
+from harness.link.kernellog import Complaint
 from harness.model.wire.frame import Message
 from harness.model.wire.moment import Moment
-from harness.vm.caller import ANSWER, AgentError
-from harness.vm.console import Complaint
 
 
 class Peer(Protocol):
