@@ -14,6 +14,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from harness import ending, progfile
+from harness.box import permit
 from harness.errors import DaxcheckError, UsageError
 from harness.fs import filesystem
 from harness.kernel import cache
@@ -29,7 +30,7 @@ from harness.options import RUN
 from harness.pytest_report import PREVIOUS, Faults, Reporter, attach, stop
 from harness.report import text
 from harness.report.journal import Journal, identity, key
-from harness.target import lab, permit, provision
+from harness.target import lab, provision
 from harness.target.base import Say
 from harness.target.column import Column, Wanted
 from harness.target.lab import ANYTHING, GuestLab, Lab

@@ -30,6 +30,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from harness import ending
+from harness.box import armed, armedrun, dimms, discover, permit
+from harness.box.armedrun import Dossier, Phase
+from harness.box.discover import Kind, PmemDevice
+from harness.box.target import LocalTarget, kind_of
 from harness.commands import recording
 from harness.commands.recording import Recorded
 from harness.commands.suite import SCENARIOS
@@ -48,13 +52,10 @@ from harness.model.program import ops
 from harness.model.setting import hardware as devices
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import TRAITS
-from harness.target import armed, dimms, discover, dossier, permit, refuge
+from harness.powercut import outlives
 from harness.target.base import Execution
 from harness.target.cell import unfit
 from harness.target.column import columns
-from harness.target.discover import Kind, PmemDevice
-from harness.target.dossier import Dossier, Phase
-from harness.target.local import LocalTarget, kind_of
 
 COMMAND = 300.0
 """Seconds that --power may take to return, if it does."""
@@ -95,20 +96,20 @@ def main(options: argparse.Namespace) -> int:
             _say(failed)
         blank = Dossier(
             Phase.ARMING, recorded.scenario, recorded.program, system.label, options.seed, target.release,
-            dossier.boot_id(), target.device, allowed.device.name, allowed.device.size,
+            armedrun.boot_id(), target.device, allowed.device.name, allowed.device.size,
             types=tuple(sorted(allowed.types)), dirty=dimms.counts(dimms.below(allowed.device.region)),
         )  # fmt: skip
-        dossier.write(folder, blank)
+        armedrun.write(folder, blank)
         stack.callback(_say, "disarmed: the power was not cut")
-        stack.callback(dossier.write, folder, replace(blank, phase=Phase.DISARMED))
+        stack.callback(armedrun.write, folder, replace(blank, phase=Phase.DISARMED))
         stack.enter_context(_awake())
 
         def at_cut(uuid: str, attached: Attached, ran: Ran, complaints: tuple[Complaint, ...]) -> None:
             _check(target, recorded, system, attached, ran)
-            dossier.write(folder, replace(
+            armedrun.write(folder, replace(
                 blank, phase=Phase.ARMED, uuid=uuid, write_cache=attached.write_cache,
                 persistence_domain=attached.persistence_domain, results=ran.results, traced=ran.traced,
-                complaints=complaints[: dossier.COMPLAINTS],
+                complaints=complaints[: armedrun.COMPLAINTS],
             ))  # fmt: skip
             print(ARMED.format(scenario=recorded.scenario, path=allowed.path, fs=system.label, kernel=target.release,
                                folder=folder), flush=True)  # fmt: skip
@@ -178,13 +179,13 @@ def _folder(folder: Path, device: PmemDevice) -> Path:
     place = folder if folder.exists() else folder.parent
     if not place.is_dir():
         raise UsageError(f"--state {folder}: {place} is no directory")
-    if (folder / dossier.STATE).exists() and (phase := dossier.read(folder).phase) in (Phase.ARMED, Phase.JUDGED):
+    if (folder / armedrun.STATE).exists() and (phase := armedrun.read(folder).phase) in (Phase.ARMED, Phase.JUDGED):
         what = "is not judged yet" if phase is Phase.ARMED else "was judged"
         raise UsageError(f"--state {folder}: holds a run that {what}: daxcheck judge {folder}, or name another place")
-    if (folder / dossier.MEDIUM).exists():
-        raise UsageError(f"--state {folder}: holds {dossier.MEDIUM}, what another cut left: name another place")
+    if (folder / armedrun.MEDIUM).exists():
+        raise UsageError(f"--state {folder}: holds {armedrun.MEDIUM}, what another cut left: name another place")
     try:
-        reason = refuge.refusal(place, device.name, discover.devices())
+        reason = outlives.refusal(place, device.name, discover.devices())
     except OSError as error:
         raise UsageError(f"--state {folder}: {error.strerror}") from error
     if reason:

@@ -4,8 +4,8 @@ import contextlib
 import os
 
 from harness import ending
+from harness.box import cleanup, undolog
 from harness.errors import EXIT_CLEAN, EXIT_INFRA
-from harness.target import deedbook, repair
 
 
 def main() -> int:
@@ -13,15 +13,15 @@ def main() -> int:
 
     Raises UsageError while a run is at work, which a restored setting would disturb.
     """
-    records, complaints = deedbook.records()
+    records, complaints = undolog.records()
     for complaint in complaints:
         _say(complaint)
-    if os.geteuid() and deedbook.RUN.is_dir():
-        _say(f"{deedbook.RUN} is root's: for runs of root, run daxcheck cleanup as root")
+    if os.geteuid() and undolog.RUN.is_dir():
+        _say(f"{undolog.RUN} is root's: for runs of root, run daxcheck cleanup as root")
     if not records and not complaints:
         _say("nothing to do: no run has left anything")
-    with deedbook.turn() if records else contextlib.nullcontext():
-        done = [repair.repair(record, _say) for record in records]
+    with undolog.turn() if records else contextlib.nullcontext():
+        done = [cleanup.repair(record, _say) for record in records]
     return EXIT_CLEAN if all(done) and not complaints else EXIT_INFRA
 
 

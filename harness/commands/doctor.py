@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import cachedir, ending, trimming
+from harness.box import armed, discover, undolog
 from harness.commands import inventory
 from harness.errors import EXIT_CLEAN, EXIT_USAGE, DaxcheckError
 from harness.kernel import cache
-from harness.target import armed, deedbook, discover
 from harness.vm import plugin, pool
 from harness.vm.machine import find_qemu
 
@@ -98,7 +98,7 @@ def hardware() -> Iterator[Finding]:
         yield Finding("pmem", inventory.NONE, hint=inventory.MAKE_ONE)
     what, hint = inventory.tracing()
     yield Finding("tracing", what, hint=hint)
-    records, complaints = deedbook.records()
+    records, complaints = undolog.records()
     for record in records:
         if not record.owner.alive:
             yield Finding("journal", f"{record.path}: its run was killed", hint="daxcheck cleanup")

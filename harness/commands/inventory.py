@@ -5,9 +5,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.box import permit
+from harness.box.discover import Idle, PmemDevice
 from harness.linux.tracefs import TRACEFS
-from harness.target import permit
-from harness.target.discover import Idle, PmemDevice
 
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
 

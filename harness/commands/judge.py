@@ -12,21 +12,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness import ending
+from harness.box import armed, armedrun, dimms, discover, permit
+from harness.box.armedrun import Dossier, Phase
+from harness.box.discover import PmemDevice
+from harness.box.permit import Permit
+from harness.box.signature import ARMED
+from harness.box.target import OWNED, LocalTarget
 from harness.errors import EXIT_CLEAN, EXIT_INFRA, EXIT_VIOLATION, UsageError
 from harness.fs import filesystem
 from harness.memfile import MemFile
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.setting.engine import Engine
+from harness.powercut.postmortem import PowerTarget
 from harness.report import text
 from harness.report.journal import Journal
-from harness.target import armed, dimms, discover, dossier, permit
 from harness.target.cell import Judged, judge_cell, unjudged
-from harness.target.discover import PmemDevice
-from harness.target.dossier import Dossier, Phase
-from harness.target.local import OWNED, LocalTarget
-from harness.target.permit import Permit
-from harness.target.postmortem import PowerTarget
-from harness.target.signature import ARMED
 
 KEPT = (
     "the control kept what nothing protected, so this cut proves nothing: it was none of the power, or the caches had "
@@ -40,8 +40,8 @@ _CODES = {Outcome.FAIL: EXIT_VIOLATION, Outcome.ERROR: EXIT_INFRA, Outcome.XPASS
 def main(options: argparse.Namespace) -> int:
     """Judge one dossier: 0 clean, 1 when a promise was broken, 3 when it could not be judged. Raises UsageError."""
     folder = options.state
-    told = dossier.read(folder)
-    refuse(told, dossier.boot_id(), folder)
+    told = armedrun.read(folder)
+    refuse(told, armedrun.boot_id(), folder)
     device = find(told, discover.devices())
     present = frozenset(signature.type for signature in device.signatures)
     if failed := armed.note(told.uuid, folder):
@@ -63,7 +63,7 @@ def main(options: argparse.Namespace) -> int:
         if journal is not None:
             journal.add(result, judged.console)
         if result.outcome is not Outcome.ERROR:
-            dossier.write(folder, replace(told, phase=Phase.JUDGED, outcome=result.outcome, judged_by=release))
+            armedrun.write(folder, replace(told, phase=Phase.JUDGED, outcome=result.outcome, judged_by=release))
     return _CODES.get(result.outcome, EXIT_CLEAN)
 
 
@@ -76,8 +76,8 @@ def refuse(told: Dossier, boot: str, folder: Path) -> None:
             raise UsageError(f"{folder}: the run was disarmed, and its files were let go of: daxcheck arm again")
         case Phase.ARMED if told.boot == boot:
             raise UsageError(f"{folder}: this machine has not been booted since it was armed: cut its power first")
-        case Phase.JUDGED if not (folder / dossier.MEDIUM).exists():
-            raise UsageError(f"{folder / dossier.MEDIUM} is gone, and recovery has changed the medium: arm again")
+        case Phase.JUDGED if not (folder / armedrun.MEDIUM).exists():
+            raise UsageError(f"{folder / armedrun.MEDIUM} is gone, and recovery has changed the medium: arm again")
         case Phase.JUDGED:
             _say(f"judged before, under {told.judged_by}: {told.outcome}; judged again from the copy made before that")
         case _:
@@ -117,11 +117,11 @@ def _explained(result: CellResult) -> CellResult:
 
 def _medium(folder: Path, local: LocalTarget) -> MemFile:
     """What the cut left; it is copied into the dossier before anything changes it."""
-    medium = dossier.kept(folder, OWNED)
+    medium = armedrun.kept(folder, OWNED)
     if medium is None:
         medium = local.left("power cut")
         try:
-            dossier.keep(folder, medium)
+            armedrun.keep(folder, medium)
         except UsageError:
             medium.close()
             raise

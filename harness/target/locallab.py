@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from harness.box.permit import Permit
+from harness.box.target import LocalTarget
 from harness.errors import Refused
 from harness.fs.filesystem import FileSystem
 from harness.kernel.kernel import Kernel
@@ -16,8 +18,6 @@ from harness.target.base import Say
 from harness.target.cell import Judged, judge_cell, unjudged
 from harness.target.column import Column, Wanted, columns
 from harness.target.lab import ANYTHING
-from harness.target.local import LocalTarget
-from harness.target.permit import Permit
 
 
 class LocalLab:

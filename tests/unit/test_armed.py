@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.box import armedrun
+from harness.box.armedrun import Dossier, Phase
+from harness.box.discover import Kind, Mode, PmemDevice
+from harness.box.signature import Signature
 from harness.commands import arm, judge, recording
 from harness.commands.recording import Recorded
 from harness.commands.suite import SCENARIOS
@@ -28,14 +32,10 @@ from harness.model.setting.engine import find as find_engine
 from harness.model.setting.hardware import Device
 from harness.model.wire.observation import FileView, OpResult, Segment, Stamp, Zero
 from harness.model.wire.traced import Dropped, Traced
-from harness.target import dossier
+from harness.powercut.postmortem import PowerTarget, clean
 from harness.target.base import Recovery
 from harness.target.cell import judge_cell
 from harness.target.column import Wanted
-from harness.target.discover import Kind, Mode, PmemDevice
-from harness.target.dossier import Dossier, Phase
-from harness.target.postmortem import PowerTarget, clean
-from harness.target.signature import Signature
 
 MIB = 1 << 20
 PROGRAM = parse("daxcheck program 1\ncreate f data\npwrite f 0 4K\nfsync f\npread f 0 4K\ncut_power\n")
@@ -79,7 +79,7 @@ def test_what_can_be_judged_is_not_refused(tmp_path: Path, capsys: pytest.Captur
 
 def test_judge_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     """As a user sees it."""
-    dossier.write(tmp_path, replace(TOLD, phase=Phase.DISARMED))
+    armedrun.write(tmp_path, replace(TOLD, phase=Phase.DISARMED))
     words = [sys.executable, "-c", "import sys; from harness.cli import main; sys.exit(main())", "judge", str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, cwd=SCENARIOS.parent, check=False)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
@@ -188,7 +188,7 @@ def test_a_machine_that_outlives_its_power_cut_says_so(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(("phase", "said"), [(Phase.ARMED, "not judged yet"), (Phase.JUDGED, "was judged")])
 def test_an_armed_or_judged_run_is_not_overwritten(tmp_path: Path, phase: Phase, said: str) -> None:
     """What one cut has cost is not thrown away by the next."""
-    dossier.write(tmp_path, replace(TOLD, phase=phase))
+    armedrun.write(tmp_path, replace(TOLD, phase=phase))
     with pytest.raises(UsageError, match=said):
         arm._folder(tmp_path, PMEM)
 

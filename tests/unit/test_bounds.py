@@ -15,6 +15,7 @@ import pytest
 
 from harness import progfile
 from harness.agent import run
+from harness.box import signature, undolog
 from harness.errors import GuestDied, GuestHang, UsageError
 from harness.link import caller, kernellog
 from harness.link.caller import Caller
@@ -32,7 +33,6 @@ from harness.model.program.program import HEADER, parse
 from harness.model.program.recorder import Recorder
 from harness.model.wire.frame import encode
 from harness.model.wire.observation import Difference, FileView, Segment, Stamp, Zero
-from harness.target import deedbook, signature
 from harness.vm import diagnosis
 
 Work = Callable[[Callable[[], object]], int]
@@ -291,7 +291,7 @@ def test_a_journal_of_nonsense_is_told(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "1-1-x.jsonl"
     path.write_bytes(text + b"\n")
     path.chmod(0o600)
-    records, complaints = deedbook.records(tmp_path)
+    records, complaints = undolog.records(tmp_path)
     assert not records and str(path) in complaints[0]
 
 

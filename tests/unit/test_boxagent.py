@@ -1,4 +1,4 @@
-"""Laws of harness.target.boxagent: an agent that the kernel does not let die is waited for within bounds, and told."""
+"""Laws of harness.box.agent: an agent that the kernel does not let die is waited for within bounds, and told."""
 
 import socket
 import subprocess
@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
+from harness.box.agent import BoxAgent, KernelLog
+from harness.box.discover import Kind, Mode, PmemDevice
+from harness.box.permit import Permit
+from harness.box.target import LocalTarget
 from harness.errors import InfraError
 from harness.link.kernellog import Console
 from harness.memfile import MemFile
 from harness.model.setting.engine import Engine
 from harness.model.wire.moment import Moment, Phase
-from harness.target.boxagent import BoxAgent, KernelLog
-from harness.target.discover import Kind, Mode, PmemDevice
-from harness.target.local import LocalTarget
-from harness.target.permit import Permit
 
 DEVICE = PmemDevice(
     "pmem0", 66304, 1 << 30, Kind.NVDIMM, Mode.FSDAX, "region0", "namespace0.0", 2 << 20, 4 << 30, 0,

@@ -1,4 +1,4 @@
-"""Laws of harness.target.claim: held against loop devices of this machine's own kernel, where root may have them.
+"""Laws of harness.box.claim: held against loop devices of this machine's own kernel, where root may have them.
 
 They stand in for persistent memory: exclusive opens, sizes, locks and signatures are those of any block device. Nodes
 are made in a directory of the test's, so that a name can be made to mean another device.
@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.box import armed, claim, permit, signature
+from harness.box.claim import Claim
+from harness.box.discover import Kind, Mode, PmemDevice
+from harness.box.permit import Permit
 from harness.errors import InfraError, UsageError
 from harness.fs.label import ARMED_PREFIX, LABEL, UUID_PREFIX
 from harness.model.units import PAGE, PMD
-from harness.target import armed, claim, permit, signature
-from harness.target.claim import Claim
-from harness.target.discover import Kind, Mode, PmemDevice
-from harness.target.permit import Permit
 
 MIB = 1 << 20
 SIZE = 48 * MIB

@@ -1,4 +1,4 @@
-"""Laws of harness.target.deeds, deedbook and repair, and of `daxcheck cleanup`: runs here are real processes."""
+"""Laws of harness.box.undo, undolog and cleanup, and of `daxcheck cleanup`: runs here are real processes."""
 
 import json
 import os
@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from harness.box import cleanup, undo, undolog
+from harness.box.undo import Deed, Erased, Frozen, Sysctl, Tracing, WriteCache
+from harness.box.undolog import MARK, Deedbook, Owner, Record
 from harness.cli import main
 from harness.deadline import Deadline, poll
 from harness.errors import InfraError, SetupError
-from harness.target import deedbook, deeds, repair
-from harness.target.deedbook import MARK, Deedbook, Owner, Record
-from harness.target.deeds import Deed, Erased, Frozen, Sysctl, Tracing, WriteCache
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -28,9 +28,9 @@ def sysfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, text in (("sys/block/pmem0/dax/write_cache", "1\n"), ("proc/sys/kernel/hung_task_timeout_secs", "120\n")):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(deeds, "SYSFS", tmp_path / "sys")
-    monkeypatch.setattr(deeds, "PROC", tmp_path / "proc")
-    monkeypatch.setattr(deedbook, "RUN", tmp_path / "run")
+    monkeypatch.setattr(undo, "SYSFS", tmp_path / "sys")
+    monkeypatch.setattr(undo, "PROC", tmp_path / "proc")
+    monkeypatch.setattr(undolog, "RUN", tmp_path / "run")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "sys"
 
@@ -43,13 +43,13 @@ def folder(tmp_path: Path) -> Path:
 CODE = """
 import os, subprocess, sys
 from pathlib import Path
-from harness.target import deedbook, deeds
-with deedbook.Deedbook(Path(sys.argv[1])) as book:
-    book.record(deeds.Erased("pmem0"))
-    gone = book.record(deeds.Sysctl("kernel/hung_task_timeout_secs", "7"))
-    book.record(deeds.WriteCache("pmem0", "1"))
+from harness.box import undo, undolog
+with undolog.Deedbook(Path(sys.argv[1])) as book:
+    book.record(undo.Erased("pmem0"))
+    gone = book.record(undo.Sysctl("kernel/hung_task_timeout_secs", "7"))
+    book.record(undo.WriteCache("pmem0", "1"))
     book.undone(gone)
-    book.record(deeds.Sysctl("kernel/hung_task_timeout_secs", "120"))
+    book.record(undo.Sysctl("kernel/hung_task_timeout_secs", "120"))
     code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(0, flush=True); signal.pause()"
     child = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **book.environment},
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True)
@@ -80,7 +80,7 @@ def start(folder: Path) -> Iterator[Callable[[], Run]]:
     for process, child in started:
         process.kill()
         process.communicate()
-        if deedbook.started(child) is not None:
+        if undolog.started(child) is not None:
             os.kill(child, signal.SIGKILL)
 
 
@@ -93,7 +93,7 @@ def killed(run: Run) -> int:
 
 
 def only(folder: Path) -> Record:
-    records, complaints = deedbook.records(folder)
+    records, complaints = undolog.records(folder)
     assert complaints == ()
     (record,) = records
     return record
@@ -101,7 +101,7 @@ def only(folder: Path) -> Record:
 
 def cleaned(record: Record) -> tuple[bool, list[str]]:
     said: list[str] = []
-    return repair.repair(record, said.append), said
+    return cleanup.repair(record, said.append), said
 
 
 def test_a_run_that_ends_leaves_nothing(folder: Path) -> None:
@@ -138,15 +138,15 @@ def test_a_killed_run_is_put_right(sysfs: Path, folder: Path, start: Callable[[]
     """Its processes end first, however they hide; then deeds are undone, newest first; each step is said."""
     child = killed(start())
     (sysfs / "block/pmem0/dax/write_cache").write_text("0")
-    assert deedbook.started(child) is not None
+    assert undolog.started(child) is not None
     done, said = cleaned(only(folder))
-    assert done and deedbook.started(child) is None
+    assert done and undolog.started(child) is None
     assert [line.partition(": ")[2] for line in said] == [
         f"process {child} killed", "kernel/hung_task_timeout_secs is 120 again", "/dev/pmem0: write_cache is 1 again",
         "/dev/pmem0 was erased, as it was told to be: nothing brings back what it held", "its journal is removed",
     ]  # fmt: skip
     assert (sysfs / "block/pmem0/dax/write_cache").read_text() == "1"
-    assert deedbook.records(folder) == ((), ())
+    assert undolog.records(folder) == ((), ())
 
 
 def test_a_live_run_is_let_be(sysfs: Path, folder: Path, start: Callable[[], Run]) -> None:
@@ -155,7 +155,7 @@ def test_a_live_run_is_let_be(sysfs: Path, folder: Path, start: Callable[[], Run
     (sysfs / "block/pmem0/dax/write_cache").write_text("0")
     done, said = cleaned(only(folder))
     assert done and said == [f"run of process {process.pid}: still runs: left alone"]
-    assert deedbook.started(child) is not None and (sysfs / "block/pmem0/dax/write_cache").read_text() == "0"
+    assert undolog.started(child) is not None and (sysfs / "block/pmem0/dax/write_cache").read_text() == "0"
     assert len(only(folder).left) == 3
 
 
@@ -165,10 +165,10 @@ def test_only_its_own_processes_die(folder: Path, start: Callable[[], Run]) -> N
     living = start()
     child = killed(start())
     try:
-        for record in deedbook.records(folder)[0]:
-            repair.repair(record, lambda text: None)
-        assert bystander.poll() is None and deedbook.started(living[1]) is not None
-        assert deedbook.started(child) is None
+        for record in undolog.records(folder)[0]:
+            cleanup.repair(record, lambda text: None)
+        assert bystander.poll() is None and undolog.started(living[1]) is not None
+        assert undolog.started(child) is None
     finally:
         bystander.kill()
         bystander.wait()
@@ -179,7 +179,7 @@ def dead(folder: Path, *left: Deed, **facts: object) -> Record:
     owner = replace(Owner.myself(), start=1, **facts)  # type: ignore[arg-type]
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / f"{owner.pid}-1-x.jsonl"
-    lines = [{"number": at, **deeds.to_json(deed)} for at, deed in enumerate(left, 1)]
+    lines = [{"number": at, **undo.to_json(deed)} for at, deed in enumerate(left, 1)]
     path.write_text("".join(json.dumps(line) + "\n" for line in ({**asdict(owner), "mark": "f" * 32}, *lines)))
     return only(folder)
 
@@ -194,7 +194,7 @@ def test_a_reused_process_number_is_no_sign_of_life(folder: Path) -> None:
 def test_a_zombie_is_dead(folder: Path) -> None:
     """A process that only waits to be reaped runs no more."""
     process = subprocess.Popen(["true"])
-    poll(lambda: deedbook.started(process.pid) is None or None, Deadline(20), "true does not end")
+    poll(lambda: undolog.started(process.pid) is None or None, Deadline(20), "true does not end")
     process.wait()
 
 
@@ -203,7 +203,7 @@ def test_an_earlier_boot_undid_all(sysfs: Path, folder: Path) -> None:
     (sysfs / "block/pmem0/dax/write_cache").write_text("0")
     done, said = cleaned(dead(folder, WriteCache("pmem0", "1"), boot="another"))
     assert done and "booted since" in said[0] and (sysfs / "block/pmem0/dax/write_cache").read_text() == "0"
-    assert deedbook.records(folder) == ((), ())
+    assert undolog.records(folder) == ((), ())
 
 
 def test_another_pid_namespace_is_not_ours(folder: Path) -> None:
@@ -267,8 +267,8 @@ def test_a_full_disk_tears_no_journal(folder: Path, little_room: Callable[[Path,
 def test_a_journal_that_is_too_long_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not read in part: what is left out would count as never done, or as never undone."""
     record = dead(folder, WriteCache("pmem0", "1"))
-    monkeypatch.setattr(deedbook, "LIMIT", record.path.stat().st_size - 1)
-    records, (complaint,) = deedbook.records(folder)
+    monkeypatch.setattr(undolog, "LIMIT", record.path.stat().st_size - 1)
+    records, (complaint,) = undolog.records(folder)
     assert records == () and "is longer than" in complaint
 
 
@@ -278,7 +278,7 @@ def test_half_a_line_is_no_deed(folder: Path) -> None:
     with record.path.open("a") as file:
         file.write('{"number":3,"deed":"sys')
     assert [number for number, _ in only(folder).left] == [2, 1]
-    deedbook.note_undone(record, 2)
+    undolog.note_undone(record, 2)
     assert only(folder).left == ((1, Erased("pmem0")),)
 
 
@@ -292,7 +292,7 @@ def test_half_a_line_is_no_deed(folder: Path) -> None:
 def test_what_is_no_deed(entry: dict[str, object]) -> None:
     """A journal says what daxcheck can undo, or it is no journal."""
     with pytest.raises(ValueError):
-        deeds.from_json(entry)
+        undo.from_json(entry)
 
 
 @pytest.mark.parametrize(
@@ -304,7 +304,7 @@ def test_what_is_no_deed(entry: dict[str, object]) -> None:
 )  # fmt: skip
 def test_deeds_survive_the_file(deed: Deed) -> None:
     """Read back as they were."""
-    assert deeds.from_json(json.loads(json.dumps(deeds.to_json(deed)))) == deed
+    assert undo.from_json(json.loads(json.dumps(undo.to_json(deed)))) == deed
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_journals_of_others_are_not_believed(folder: Path, tmp_path: Path) -> No
     (folder / "empty.jsonl").touch(mode=0o600)
     (folder / "text.jsonl").write_text("hello\n")
     (folder / "list.jsonl").write_text("[]\n")
-    records, complaints = deedbook.records(folder)
+    records, complaints = undolog.records(folder)
     assert records == () and len(complaints) == 6
 
 
@@ -345,10 +345,10 @@ def test_a_place_that_others_may_write_is_refused(folder: Path) -> None:
 
 def test_without_run_the_cache_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user who may not write to /run still has a journal, and cleanup finds it there."""
-    monkeypatch.setattr(deedbook, "RUN", tmp_path / "absent/run")
+    monkeypatch.setattr(undolog, "RUN", tmp_path / "absent/run")
     with Deedbook() as book:
         assert book.path.parent == tmp_path / "cache/daxcheck/deeds"
-        assert [record.path for record in deedbook.records()[0]] == [book.path]
+        assert [record.path for record in undolog.records()[0]] == [book.path]
 
 
 def test_the_command_with_nothing_to_do(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Laws of harness.target.discover and inuse, on trees that look like sysfs and /proc of Linux 6.1 to 7.3."""
+"""Laws of harness.box.discover and inuse, on trees that look like sysfs and /proc of Linux 6.1 to 7.3."""
 
 import os
 import re
@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.box import discover
+from harness.box.discover import Idle, Kind, Mode, PmemDevice
+from harness.box.signature import Signature
 from harness.errors import UsageError
 from harness.model.units import PMD
-from harness.target import discover
-from harness.target.discover import Idle, Kind, Mode, PmemDevice
-from harness.target.signature import Signature
 
 ROOT = Path(__file__).resolve().parents[2]
 GIB = 1 << 30
@@ -311,7 +311,7 @@ def test_who_cannot_see_all_is_told_once(machine: Machine, facts: dict[str, str]
 ], ids=["user", "pid", "user namespace", "capability"])  # fmt: skip
 def test_the_kernel_tells_who_cannot_see_all(argv: list[str], said: str) -> None:
     """Real processes, of whose standing the kernel's own files tell."""
-    code = "from harness.target import inuse; print(inuse.standing(inuse.REAL))"
+    code = "from harness.box import inuse; print(inuse.standing(inuse.REAL))"
     done = subprocess.run([*argv, sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
     if done.returncode and "unshare" in argv:
         pytest.skip(done.stderr)

@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.box import armedrun, dimms
+from harness.box.armedrun import Dossier, Phase
+from harness.box.dimms import Dimm
+from harness.box.discover import Kind, Mode, PmemDevice
 from harness.errors import UsageError
 from harness.fs.label import UUID_PREFIX
 from harness.link.kernellog import Complaint, Trouble
@@ -21,10 +25,7 @@ from harness.model.wire.moment import Moment
 from harness.model.wire.moment import Phase as Phases
 from harness.model.wire.observation import OpResult, Segment, Stamp
 from harness.model.wire.traced import Dropped, Traced
-from harness.target import dimms, dossier, refuge
-from harness.target.dimms import Dimm
-from harness.target.discover import Kind, Mode, PmemDevice
-from harness.target.dossier import Dossier, Phase
+from harness.powercut import outlives
 
 MIB = 1 << 20
 PROGRAM = parse("daxcheck program 1\ncreate f data\npwrite f 0 4K\nfsync f\npread f 0 4K\ncut_power\n")
@@ -46,9 +47,9 @@ TOLD = Dossier(
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     """All that a verdict needs comes back equal; the directory is made; a write replaces the one before."""
     folder = tmp_path / "state"
-    dossier.write(folder, replace(TOLD, phase=Phase.ARMING))
-    dossier.write(folder, TOLD)
-    assert dossier.read(folder) == TOLD
+    armedrun.write(folder, replace(TOLD, phase=Phase.ARMING))
+    armedrun.write(folder, TOLD)
+    assert armedrun.read(folder) == TOLD
     assert [path.name for path in folder.iterdir()] == ["dossier.json"]
 
 
@@ -60,40 +61,40 @@ def test_a_state_is_not_led_elsewhere(tmp_path: Path) -> None:
     os.chown(tmp_path / "state", 65534, 65534, follow_symlinks=False)
     with MemFile("medium", MIB) as medium:
         with pytest.raises(UsageError, match="state is a symbolic link of user 65534"):
-            dossier.write(tmp_path / "state", TOLD)
+            armedrun.write(tmp_path / "state", TOLD)
         with pytest.raises(UsageError, match="state is a symbolic link of user 65534"):
-            dossier.keep(tmp_path / "state", medium)
+            armedrun.keep(tmp_path / "state", medium)
         (tmp_path / "etc/precious").write_text("precious")
         for name in ("dossier.json", "medium.img", "dossier.json.new", "medium.img.new"):
             (tmp_path / "plain").mkdir(exist_ok=True)
             (tmp_path / "plain" / name).symlink_to(tmp_path / "etc/precious")
-        dossier.write(tmp_path / "plain", TOLD)
-        dossier.keep(tmp_path / "plain", medium)
+        armedrun.write(tmp_path / "plain", TOLD)
+        armedrun.keep(tmp_path / "plain", medium)
     assert (tmp_path / "etc/precious").read_text() == "precious" and len(list((tmp_path / "etc").iterdir())) == 1
-    assert dossier.read(tmp_path / "plain") == TOLD
+    assert armedrun.read(tmp_path / "plain") == TOLD
 
 
 def test_what_a_dead_writer_left_is_no_dossier(tmp_path: Path) -> None:
     """A process that is killed at any byte of its writing leaves the dossier before, and the next write works."""
-    dossier.write(tmp_path, TOLD)
+    armedrun.write(tmp_path, TOLD)
     whole = (tmp_path / "dossier.json").read_bytes()
     for end in (0, 1, len(whole) // 2, len(whole)):
         (tmp_path / "dossier.json.new").write_bytes(whole.replace(b"armed", b"judged")[:end])
-        assert dossier.read(tmp_path) == TOLD
-    dossier.write(tmp_path, replace(TOLD, phase=Phase.DISARMED))
-    assert dossier.read(tmp_path).phase is Phase.DISARMED
+        assert armedrun.read(tmp_path) == TOLD
+    armedrun.write(tmp_path, replace(TOLD, phase=Phase.DISARMED))
+    assert armedrun.read(tmp_path).phase is Phase.DISARMED
 
 
 def test_a_torn_dossier_is_refused(tmp_path: Path) -> None:
     """A disk that lies about fsync may leave any prefix, or zeroes: none of them is judged."""
-    dossier.write(tmp_path, TOLD)
+    armedrun.write(tmp_path, TOLD)
     path = tmp_path / "dossier.json"
     whole = path.read_bytes()
     for end in range(0, len(whole), 7):
         for torn in (whole[:end], whole[:end] + bytes(len(whole) - end)):
             path.write_bytes(torn)
             with pytest.raises(UsageError, match="no dossier that this daxcheck wrote"):
-                dossier.read(tmp_path)
+                armedrun.read(tmp_path)
 
 
 def damaged(**changes: object) -> bytes:
@@ -105,7 +106,7 @@ FOREIGN = {
     "list": b"[]",
     "no text": b"\xff\xfe\x00",
     "deep": b"[" * 100_000,
-    "long": b" " * (dossier.LIMIT + 1),
+    "long": b" " * (armedrun.LIMIT + 1),
     "later version": damaged(schema=3),
     "earlier version": damaged(schema=1),
     "no version": json.dumps({k: v for k, v in TOLD.to_json().items() if k != "schema"}).encode(),
@@ -136,7 +137,7 @@ def test_a_foreign_or_hostile_dossier_is_refused(tmp_path: Path, text: bytes) ->
     """Whatever stands there, it is one line and exit code 2."""
     (tmp_path / "dossier.json").write_bytes(text)
     with pytest.raises(UsageError, match="no dossier that this daxcheck wrote") as caught:
-        dossier.read(tmp_path)
+        armedrun.read(tmp_path)
     assert len(str(caught.value)) < 1000
     assert "\n" not in str(caught.value)
 
@@ -149,16 +150,16 @@ def test_what_is_no_file_is_refused(tmp_path: Path, make: Callable[[Path], None]
     """None of them is waited for, or read without end."""
     make(tmp_path / "dossier.json")
     with pytest.raises(UsageError, match=r"dossier\.json"):
-        dossier.read(tmp_path)
+        armedrun.read(tmp_path)
 
 
 def test_the_medium_is_kept_as_it_was(tmp_path: Path) -> None:
     """The copy has the same bytes and is sparse; a part of one is refused, since recovery has changed the original."""
-    assert dossier.kept(tmp_path, 64 * MIB) is None
+    assert armedrun.kept(tmp_path, 64 * MIB) is None
     with MemFile("medium", 64 * MIB) as medium:
         medium.array[5 * MIB : 5 * MIB + 100] = 7
-        dossier.keep(tmp_path, medium)
-        found = dossier.kept(tmp_path, 64 * MIB)
+        armedrun.keep(tmp_path, medium)
+        found = armedrun.kept(tmp_path, 64 * MIB)
         assert found is not None
         with found:
             assert bytes(found.array[4 * MIB : 6 * MIB]) == bytes(medium.array[4 * MIB : 6 * MIB])
@@ -166,7 +167,7 @@ def test_the_medium_is_kept_as_it_was(tmp_path: Path) -> None:
     assert path.stat().st_blocks * 512 < MIB
     os.truncate(path, MIB)
     with pytest.raises(UsageError, match="cannot be read back"):
-        dossier.kept(tmp_path, 64 * MIB)
+        armedrun.kept(tmp_path, 64 * MIB)
 
 
 @pytest.fixture
@@ -189,7 +190,7 @@ def machine(tmp_path: Path) -> Callable[..., str]:
                 (disk / file).parent.mkdir(parents=True, exist_ok=True)
                 (disk / file).write_text(text)
             (sysfs / "dev/block" / number).symlink_to(disk)
-        return refuge.refusal(tmp_path, "pmem0", devices, proc, sysfs)
+        return outlives.refusal(tmp_path, "pmem0", devices, proc, sysfs)
 
     return ask
 

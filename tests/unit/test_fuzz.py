@@ -16,6 +16,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.box import undolog
 from harness.errors import ChannelError, GuestDied, InfraError
 from harness.kernel import modinfo
 from harness.kernel.modinfo import BadModule
@@ -41,7 +42,6 @@ from harness.model.wire.observation import (
     Zero,
 )
 from harness.plain import plain
-from harness.target import deedbook
 from harness.vm import diagnosis
 
 EDGES = (8, 64, 4096, 1 << 20, 1 << 40, (1 << 63) - 1, 1 << 63, 1 << 64, -1)
@@ -242,13 +242,13 @@ TUNED = {"number": 2, "deed": "sysctl", "key": "kernel/hung_task_panic", "old": 
 DEEDS = [OWNER, CACHE, TUNED, {"undone": 1}]
 
 
-def read_deeds(text: bytes) -> tuple[tuple[deedbook.Record, ...], tuple[str, ...]]:
+def read_deeds(text: bytes) -> tuple[tuple[undolog.Record, ...], tuple[str, ...]]:
     """What is read of a folder that holds this journal."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "1-1-x.jsonl")
         path.write_bytes(text)
         path.chmod(0o600)
-        return deedbook.records(Path(folder))
+        return undolog.records(Path(folder))
 
 
 LINE = (JSON | nearly(*DEEDS)).map(lambda value: json.dumps(value).encode()) | st.binary(max_size=60) | st.just(DEEP)

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.box import discover, undolog
+from harness.box.discover import Idle, Kind, Mode, PmemDevice
+from harness.box.signature import Signature
 from harness.cli import main
 from harness.commands import doctor, inventory
 from harness.commands.doctor import Finding
 from harness.fs.label import LABEL, UUID_PREFIX
 from harness.model.units import PMD
-from harness.target import deedbook, discover
-from harness.target.discover import Idle, Kind, Mode, PmemDevice
-from harness.target.signature import Signature
 
 GIB = 1 << 30
 PMEM = PmemDevice(
@@ -25,7 +25,7 @@ OURS = Signature("ext4", "filesystem", 0x438, LABEL, f"{UUID_PREFIX}8001-0000000
 
 @pytest.fixture(autouse=True)
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deedbook, "RUN", tmp_path / "run")
+    monkeypatch.setattr(undolog, "RUN", tmp_path / "run")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
@@ -98,10 +98,10 @@ def test_a_remedy_is_a_failure_and_a_hint_is_none(capsys: pytest.CaptureFixture[
 
 def test_a_killed_run_is_noted(tmp_path: Path) -> None:
     """Doctor points at cleanup."""
-    with deedbook.Deedbook() as book:
+    with undolog.Deedbook() as book:
         text = book.path.read_text()
         assert not [finding for finding in doctor.hardware() if finding.name == "journal"]
-    (tmp_path / "run/1-1-x.jsonl").write_text(text.replace(f'"start":{deedbook.Owner.myself().start}', '"start":1'))
+    (tmp_path / "run/1-1-x.jsonl").write_text(text.replace(f'"start":{undolog.Owner.myself().start}', '"start":1'))
     (finding,) = [finding for finding in doctor.hardware() if finding.name == "journal"]
     assert "was killed" in finding.found and finding.hint == "daxcheck cleanup"
 

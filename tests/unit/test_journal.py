@@ -103,8 +103,8 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
 ADD_ONE = """
 import pathlib, resource, signal, sys
 from harness.errors import UsageError
-from harness.model.device import Device
-from harness.model.result import CellResult, Outcome
+from harness.model.setting.hardware import Device
+from harness.model.judge.result import CellResult, Outcome
 from harness.report.journal import Journal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 journal = Journal(pathlib.Path(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""Laws of harness.target.openers, on real processes of this machine, and on a tree for what those cannot show."""
+"""Laws of harness.box.openers, on real processes of this machine, and on a tree for what those cannot show."""
 
 import os
 import stat
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.box import openers, use
+from harness.box.use import Unseen, Use
 from harness.deadline import Deadline, poll
-from harness.target import openers, use
-from harness.target.use import Unseen, Use
 from tests import holders
 
 PROC = Path("/proc")

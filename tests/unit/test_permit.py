@@ -1,4 +1,4 @@
-"""Laws of harness.target.permit: what may be erased, and each reason why not.
+"""Laws of harness.box.permit: what may be erased, and each reason why not.
 
 The rules take facts as data; names are real files, and /dev nodes of this machine, none of which is persistent memory.
 """
@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 
+from harness.box import armed, armedrun, permit
+from harness.box.armedrun import Dossier, Phase
+from harness.box.discover import Kind, Mode, PmemDevice
+from harness.box.permit import Permit
+from harness.box.signature import Signature
 from harness.errors import UsageError
 from harness.fs.label import ARMED_PREFIX, LABEL, UUID_PREFIX
 from harness.model.program.program import parse
 from harness.model.setting.hardware import Device
 from harness.model.units import PMD
 from harness.model.wire.observation import OpResult
-from harness.target import armed, dossier, permit
-from harness.target.discover import Kind, Mode, PmemDevice
-from harness.target.dossier import Dossier, Phase
-from harness.target.permit import Permit
-from harness.target.signature import Signature
 
 GIB = 1 << 30
 NUMBER = os.makedev(259, 0)
@@ -217,7 +217,7 @@ def test_an_armed_run_is_evidence(
     monkeypatch.setattr(armed, "NOTES", tmp_path / "notes")
     state = tmp_path / "state"
     if phase is not None:
-        dossier.write(state, replace(TOLD, phase=phase, uuid=WAITS.uuid if phase is not Phase.ARMING else ""))
+        armedrun.write(state, replace(TOLD, phase=phase, uuid=WAITS.uuid if phase is not Phase.ARMING else ""))
         assert armed.note(WAITS.uuid, state) == ""
     if not refused:
         assert of(signatures=(WAITS,)).device.armed == ""
@@ -302,7 +302,7 @@ def test_what_is_not_seen_for_a_moment_is_looked_at_again() -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another")
 def test_only_root_is_permitted() -> None:
     """A user whom the group of the node lets open it does not see who else has it open."""
-    code = "import sys; from harness.target import permit; permit.check('/dev/loop0', '/dev/loop0')"
+    code = "import sys; from harness.box import permit; permit.check('/dev/loop0', '/dev/loop0')"
     if not Path("/dev/loop0").exists():
         pytest.skip("no block device")
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Laws of harness.target.signature, with the real wipefs on files that hold what real tools and formats put there."""
+"""Laws of harness.box.signature, with the real wipefs on files that hold what real tools and formats put there."""
 
 import subprocess
 from collections.abc import Callable
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.box import signature
+from harness.box.signature import Signature
+from harness.box.target import OWNED
 from harness.errors import UsageError
 from harness.fs.label import LABEL, UUID_PREFIX
-from harness.target import signature
-from harness.target.local import OWNED
-from harness.target.signature import Signature
 
 OURS = f"{UUID_PREFIX}8001-000000000001"
 MIB = 1 << 20

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from harness.box import undolog
+from harness.box.agent import AGENT
+from harness.box.undo import Erased, Tracing
+from harness.box.undolog import Deedbook
 from harness.cli import main
 from harness.errors import UsageError
-from harness.target import deedbook
-from harness.target.boxagent import AGENT
-from harness.target.deedbook import Deedbook
-from harness.target.deeds import Erased, Tracing
 
 REPO = Path(__file__).resolve().parents[2]
 HOLD = """\
 import sys
 from pathlib import Path
-from harness.target import deedbook
-with deedbook.turn(Path(sys.argv[1])):
+from harness.box import undolog
+with undolog.turn(Path(sys.argv[1])):
     print(flush=True)
     sys.stdin.read()
 """
@@ -28,8 +28,8 @@ with deedbook.turn(Path(sys.argv[1])):
 @pytest.fixture(autouse=True)
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A place for journals of the test's own, and no long wait for a lock."""
-    monkeypatch.setattr(deedbook, "RUN", tmp_path / "run")
-    monkeypatch.setattr(deedbook, "ENDING", 0.05)
+    monkeypatch.setattr(undolog, "RUN", tmp_path / "run")
+    monkeypatch.setattr(undolog, "ENDING", 0.05)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "run"
 
@@ -39,10 +39,10 @@ def test_one_run_at_a_time(run: Path) -> None:
     words = [sys.executable, "-c", HOLD, str(run)]
     with subprocess.Popen(words, cwd=REPO, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None and other.stdout.readline() == b"\n"
-        with pytest.raises(UsageError, match="another daxcheck is at work"), deedbook.turn():
+        with pytest.raises(UsageError, match="another daxcheck is at work"), undolog.turn():
             pass
         other.kill()
-    with deedbook.turn():
+    with undolog.turn():
         pass
 
 
@@ -50,18 +50,18 @@ def test_leftovers_are_what_can_be_undone() -> None:
     """A device that was erased is none, nor what a reboot has undone."""
     with Deedbook() as book:
         book.record(Erased("pmem0"))
-        assert deedbook.leftovers() == ()
+        assert undolog.leftovers() == ()
         number = book.record(Tracing())
-        assert [record.path for record in deedbook.leftovers()] == [book.path]
-        boot = deedbook.Owner.myself().boot
+        assert [record.path for record in undolog.leftovers()] == [book.path]
+        boot = undolog.Owner.myself().boot
         book.path.write_text(book.path.read_text().replace(boot, "another"))
-        assert deedbook.records()[0] and deedbook.leftovers() == ()
+        assert undolog.records()[0] and undolog.leftovers() == ()
         book.undone(number)
 
 
 def test_nothing_is_restored_under_a_run() -> None:
     """Cleanup has no turn while a run is at work, which may have found what it restores."""
-    with Deedbook() as book, deedbook.turn():
+    with Deedbook() as book, undolog.turn():
         number = book.record(Tracing())
         assert main(["cleanup"]) == 2
         book.undone(number)

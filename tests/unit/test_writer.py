@@ -1,4 +1,4 @@
-"""Laws of harness.target.claim.Writer, on plain files."""
+"""Laws of harness.box.claim.Writer, on plain files."""
 
 import os
 from collections.abc import Iterator
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.box.claim import Writer
 from harness.errors import InfraError
 from harness.model.units import PAGE
-from harness.target.claim import Writer
 
 MIB = 1 << 20
 

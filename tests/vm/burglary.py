@@ -16,11 +16,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from harness.box import claim, permit, signature
 from harness.deadline import Deadline, poll
 from harness.errors import UsageError
 from harness.linux import layout, mapper, syscalls
 from harness.model.units import PAGE
-from harness.target import claim, permit, signature
 from tests import holders
 
 PMEM, OTHER = "/dev/pmem0", "/dev/pmem1"

@@ -9,10 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from harness.box import undolog
+from harness.box.undo import Erased, Tracing, WriteCache
 from harness.deadline import Deadline, DeadlineExpired, poll
 from harness.linux import probes, tracefs
-from harness.target import deedbook
-from harness.target.deeds import Erased, Tracing, WriteCache
 from tests.vm import burglary
 
 PROBE, INSTANCE = "daxcheck_x", "daxcheck_test"
@@ -22,7 +22,7 @@ AGENT = "mount -o dax /dev/pmem0 /mnt/a; echo ready; exec sleep 1000"
 
 def run() -> None:
     """Does what a run does, in its order, and is killed."""
-    book = deedbook.Deedbook().__enter__()
+    book = undolog.Deedbook().__enter__()
     book.record(Erased("pmem0"))
     book.record(Tracing())
     probes.define([probes.Probe(PROBE, "vfs_fsync_range")])
@@ -40,7 +40,7 @@ def run() -> None:
 
 def left() -> list[str]:
     """What can be seen of it."""
-    found = [*probes.defined(), *tracefs.instances(), *(str(record.path) for record in deedbook.records()[0])]
+    found = [*probes.defined(), *tracefs.instances(), *(str(record.path) for record in undolog.records()[0])]
     if CACHE.read_text() != "1\n":
         found.append("write_cache")
     try:

@@ -22,11 +22,11 @@ LEGACY = "memmap=128M!512M"
 
 USES = """\
 import subprocess
-from harness.agent import mapper
-from harness.agent.layout import Layout, build
-from harness.agent.pmem import Pmem
+from harness.box import discover
+from harness.linux import mapper
+from harness.linux.layout import Layout, build
+from harness.linux.pmem import Pmem
 from harness.model.units import PMD
-from harness.target import discover
 
 def sh(command):
     subprocess.run(["sh", "-c", command], check=True, stdout=subprocess.DEVNULL)

@@ -28,11 +28,11 @@ cut_power
 """
 FREEZE = """\
 import os, signal, subprocess
-from harness.agent import mounts
-from harness.agent.mounts import Place
-from harness.target.deedbook import Deedbook
-from harness.target.deeds import Frozen
-from harness.target.label import LABEL, UUID_PREFIX
+from harness.box.undo import Frozen
+from harness.box.undolog import Deedbook
+from harness.fs.label import LABEL, UUID_PREFIX
+from harness.linux import mounts
+from harness.linux.mounts import Place
 
 uuid = f"{UUID_PREFIX}8001-000000000001"
 subprocess.run(["mkfs.ext4", "-q", "-F", "-L", LABEL, "-U", uuid, "/dev/pmem0"], check=True)

@@ -11,6 +11,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
+from harness.box import signature, undolog
+from harness.box.agent import BoxAgent
+from harness.box.claim import Claim
+from harness.box.discover import Kind, PmemDevice
+from harness.box.disk import Disk
+from harness.box.permit import Permit
+from harness.box.undo import WRITEBACK, Erased, Frozen, Sysctl, Tracing, WriteCache
+from harness.box.undolog import Deedbook
 from harness.errors import InfraError, SetupError, UsageError
 from harness.fs import fsck, mkfs
 from harness.fs.filesystem import FileSystem
@@ -24,16 +32,9 @@ from harness.model.program.ops import Advice, Plant
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import TRAITS, Device
-from harness.target import deedbook, signature, steps
+from harness.target import steps
 from harness.target.base import Execution, Recovery, Say
-from harness.target.boxagent import BoxAgent
-from harness.target.claim import Claim
-from harness.target.deedbook import Deedbook
-from harness.target.deeds import WRITEBACK, Erased, Frozen, Sysctl, Tracing, WriteCache
-from harness.target.discover import Kind, PmemDevice
-from harness.target.disk import Disk
 from harness.target.flushing import CoverageWatch, FlushWatch
-from harness.target.permit import Permit
 from harness.target.timing import Split
 from harness.target.watch import Watch, faults
 
@@ -89,8 +90,8 @@ class LocalTarget:
         if not device.write_cache and self.device is not Device.EADR:
             raise SetupError(f"{device.path}: dax/write_cache is 0, so the kernel flushes nothing: write 1 to it")
         with contextlib.ExitStack() as stack:
-            stack.enter_context(deedbook.turn())
-            if left := deedbook.leftovers():
+            stack.enter_context(undolog.turn())
+            if left := undolog.leftovers():
                 raise UsageError(f"{left[0].path}: its run was killed, and has left its marks: run daxcheck cleanup")
             self._deeds = stack.enter_context(Deedbook())
             self._claim = stack.enter_context(Claim(self._permit, OWNED))

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.box import armed, discover, signature
+from harness.box.discover import SYSFS, Kind, Mode, PmemDevice
+from harness.box.signature import ARMED, Signature
 from harness.deadline import Deadline, DeadlineExpired, poll
 from harness.errors import UsageError
-from harness.target import armed, discover, signature
-from harness.target.discover import SYSFS, Kind, Mode, PmemDevice
-from harness.target.signature import ARMED, Signature
 
 SETTLE = 5.0
 """Seconds for programs that look at a device in passing, as udevd does after each change, to let go of it."""

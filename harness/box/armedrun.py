@@ -15,6 +15,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from harness import place
+from harness.box.dimms import COUNT_LIMIT
+from harness.box.discover import PROC
 from harness.errors import InfraError, UsageError
 from harness.link.kernellog import Complaint, Trouble
 from harness.memfile import MemFile
@@ -28,8 +30,6 @@ from harness.model.wire.frame import LIMIT as ANSWER_LIMIT
 from harness.model.wire.moment import Moment
 from harness.model.wire.observation import OpResult
 from harness.model.wire.traced import NOTHING_TRACED, OP_LIMIT, Traced
-from harness.target.dimms import COUNT_LIMIT
-from harness.target.discover import PROC
 
 SCHEMA = 2
 STATE, MEDIUM = "dossier.json", "medium.img"

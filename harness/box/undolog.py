@@ -18,11 +18,11 @@ from types import TracebackType
 from typing import Self
 
 from harness import cachedir
+from harness.box import undo
+from harness.box.discover import PROC
+from harness.box.undo import Deed
 from harness.deadline import Deadline, DeadlineExpired, poll
 from harness.errors import DaxcheckError, InfraError, SetupError, UsageError
-from harness.target import deeds
-from harness.target.deeds import Deed
-from harness.target.discover import PROC
 
 RUN = Path("/run/daxcheck")
 MARK = "DAXCHECK_RUN"
@@ -90,7 +90,7 @@ class Deedbook:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         os.close(self._fd)
-        if all(isinstance(deed, deeds.Erased) for deed in self._left.values()):
+        if all(isinstance(deed, undo.Erased) for deed in self._left.values()):
             self.path.unlink(missing_ok=True)
 
     @property
@@ -102,7 +102,7 @@ class Deedbook:
         """Put the deed on record; it may be done when this returns. The number is for `undone`. Raises SetupError."""
         self._count += 1
         with _explained(self.path):
-            _append(self._fd, {"number": self._count, **deeds.to_json(deed)})
+            _append(self._fd, {"number": self._count, **undo.to_json(deed)})
         self._left[self._count] = deed
         return self._count
 
@@ -154,7 +154,7 @@ def leftovers(folder: Path | None = None) -> tuple[Record, ...]:
     boot = Owner.myself().boot
     return tuple(
         record for record in records(folder)[0]
-        if record.owner.boot == boot and not all(isinstance(deed, deeds.Erased) for _, deed in record.left)
+        if record.owner.boot == boot and not all(isinstance(deed, undo.Erased) for _, deed in record.left)
     )  # fmt: skip
 
 
@@ -212,7 +212,7 @@ def _read(path: Path) -> Record:
             left.pop(line["undone"], None)
         else:
             number = int(line.pop("number"))
-            left[number] = deeds.from_json(line)
+            left[number] = undo.from_json(line)
     return Record(path, owner, str(head["mark"]), tuple(sorted(left.items(), reverse=True)))
 
 

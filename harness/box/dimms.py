@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.target.discover import SYSFS
+from harness.box.discover import SYSFS
 
 COUNT_LIMIT = 1 << 64
 """No count of shutdowns is as large."""

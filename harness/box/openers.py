@@ -14,9 +14,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.box import use
+from harness.box.use import Unseen, Use
 from harness.linux import syscalls
-from harness.target import use
-from harness.target.use import Unseen, Use
 
 GONE = frozenset({errno.ENOENT, errno.ESRCH})
 """How /proc answers for a process, thread, descriptor or mapping that has ended since it was listed."""

@@ -12,14 +12,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import harness
+from harness.box.claim import Claim
+from harness.box.discover import Kind, PmemDevice
 from harness.errors import InfraError
 from harness.link.caller import ANSWER, Caller, OnEvent
 from harness.link.kernellog import OVERRAN, Complaint, Console, Trouble, blamed
 from harness.memfile import MemFile
 from harness.model.wire.frame import Message
 from harness.model.wire.moment import COMMANDS, Moment, mark
-from harness.target.claim import Claim
-from harness.target.discover import Kind, PmemDevice
 
 AGENT = (sys.executable, "-P", "-m", "harness.agent.entry.box")
 """The program, to be run by root in any directory: no module of that directory is taken for one of ours (-P)."""

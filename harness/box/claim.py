@@ -19,13 +19,13 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+from harness.box import discover, permit, signature
+from harness.box.discover import SYSFS, PmemDevice
+from harness.box.permit import Permit, Survey
+from harness.box.signature import ARMED, Signature
 from harness.deadline import Deadline, DeadlineExpired, poll
 from harness.errors import InfraError, UsageError
 from harness.model.units import PAGE
-from harness.target import discover, permit, signature
-from harness.target.discover import SYSFS, PmemDevice
-from harness.target.permit import Permit, Survey
-from harness.target.signature import ARMED, Signature
 
 BLKROGET, BLKGETSIZE64, BLKZEROOUT = 0x125E, 0x80081272, 0x127F  # linux/fs.h
 REFERENCES = SYSFS / "module/nd_pmem/refcnt"

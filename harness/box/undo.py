@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
-from harness.target import signature
-from harness.target.discover import PROC, SYSFS
+from harness.box import signature
+from harness.box.discover import PROC, SYSFS
 
 WRITEBACK = "vm/dirty_writeback_centisecs"
 """How often flusher threads look for what has been dirty for long; never, when it is 0 (wb_check_old_data_flush)."""

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from harness.target import backings, openers, use
-from harness.target.openers import GONE, processes, tasks
-from harness.target.use import Unseen, Use
+from harness.box import backings, openers, use
+from harness.box.openers import GONE, processes, tasks
+from harness.box.use import Unseen, Use
 
 REAL = Path("/proc")
 INITIAL = {"pid": 0xEFFFFFFC, "user": 0xEFFFFFFD}

@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import Collection, Iterable, Iterator
 
+from harness.box.armedrun import Dossier
+from harness.box.target import LocalTarget
 from harness.errors import SetupError
 from harness.fs.filesystem import FileSystem
 from harness.link.session import Attached, Ran
@@ -14,8 +16,6 @@ from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import Device
 from harness.target.base import Execution, Recovery
-from harness.target.dossier import Dossier
-from harness.target.local import LocalTarget
 from harness.target.timing import Split
 
 IMAGE = "power cut"

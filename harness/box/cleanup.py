@@ -6,11 +6,11 @@ import select
 import signal
 from collections.abc import Callable
 
+from harness.box import undolog
+from harness.box.discover import PROC
+from harness.box.undolog import MARK, Owner, Record
 from harness.deadline import Deadline
 from harness.errors import DaxcheckError
-from harness.target import deedbook
-from harness.target.deedbook import MARK, Owner, Record
-from harness.target.discover import PROC
 
 DYING = 20.0
 """Seconds for killed processes to be gone: their last mounts and mappings go with them."""
@@ -38,7 +38,7 @@ def repair(record: Record, say: Say) -> bool:
     for number, deed in record.left:
         try:
             said = deed.undo()
-            deedbook.note_undone(record, number)
+            undolog.note_undone(record, number)
         except (OSError, ValueError, DaxcheckError) as error:
             say(f"{name}: FAILED to undo: {deed}: {error}")
             done = False
@@ -75,7 +75,7 @@ def _marked(mark: str) -> list[tuple[int, int]]:
             continue
         with contextlib.suppress(ProcessLookupError):
             fd = os.pidfd_open(pid)
-            if _has_mark(pid, mark) and deedbook.started(pid) is not None:
+            if _has_mark(pid, mark) and undolog.started(pid) is not None:
                 found.append((pid, fd))
             else:
                 os.close(fd)

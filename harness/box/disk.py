@@ -8,12 +8,12 @@ from typing import Self
 
 import numpy as np
 
+from harness.box.claim import Claim, Writer
 from harness.deadline import Deadline, poll
 from harness.errors import InfraError, UsageError
 from harness.media.flushes import Bytes
 from harness.memfile import MemFile
 from harness.model.units import PAGE
-from harness.target.claim import Claim, Writer
 
 PIECE = 4 << 20
 """Bytes read at once."""

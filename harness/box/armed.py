@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness import place
+from harness.box import armedrun
+from harness.box.armedrun import Phase
+from harness.box.discover import PmemDevice
 from harness.errors import UsageError
-from harness.target import dossier
-from harness.target.discover import PmemDevice
-from harness.target.dossier import Phase
 
 NOTES = Path("/var/lib/daxcheck/armed")
 LIMIT = 1 << 14
@@ -50,7 +50,7 @@ def state(uuid: str) -> str:
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"a run that was armed, and {NOTES}/{uuid}.json, which names its state, cannot be read ({error})"
     try:
-        told = dossier.read(folder)
+        told = armedrun.read(folder)
     except UsageError as error:
         return f"a run that was armed, whose state in {folder} cannot be read ({error})"
     # A state that went on to another run was of one that never came to its cut: arm lets no other go.

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.target.discover import PROC, SYSFS, Kind, PmemDevice
-from harness.target.inuse import plain
+from harness.box.discover import PROC, SYSFS, Kind, PmemDevice
+from harness.box.inuse import plain
 
 _MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs", "rootfs", "hugetlbfs"})
 _RAM = ("ram", "zram")

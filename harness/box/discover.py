@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pyudev
 
+from harness.box import inuse, signature
+from harness.box.inuse import Uses
+from harness.box.signature import Signature
 from harness.errors import DaxcheckError, SetupError
 from harness.model.units import PMD
-from harness.target import inuse, signature
-from harness.target.inuse import Uses
-from harness.target.signature import Signature
 
 SYSFS, PROC = Path("/sys"), Path("/proc")
 SECTOR = 512

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.target import use
-from harness.target.openers import GONE
-from harness.target.use import Unseen, Use
+from harness.box import use
+from harness.box.openers import GONE
+from harness.box.use import Unseen, Use
 
 Read = Callable[[str], tuple[int, str]]
 """The number of the device, or 0, and its path, or an empty one, that the text of such a file tells."""

@@ -1,0 +1,1 @@
+"""Runs on a real pmem device of this machine. Nothing outside this package may write one."""
