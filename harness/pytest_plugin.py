@@ -30,11 +30,12 @@ from harness.options import RUN
 from harness.pytest_report import PREVIOUS, Faults, Reporter, attach, stop
 from harness.report import text
 from harness.report.journal import Journal, identity, key
-from harness.target import lab, provision
-from harness.target.base import Say
+from harness.target import lab
 from harness.target.column import Column, Wanted
 from harness.target.lab import ANYTHING, GuestLab, Lab
 from harness.target.locallab import LocalLab
+from harness.targets import provision
+from harness.targets.target import Say
 from harness.vm import accel, pool
 from harness.vm.machine import Accel, find_qemu
 

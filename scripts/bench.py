@@ -15,9 +15,9 @@ from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
 from harness.target import lab
 from harness.target.cell import judge_cell
-from harness.target.guest import GuestTarget
-from harness.target.provision import target as make_target
-from harness.target.tracking import LOG_RECORDS
+from harness.targets.engines.plugin import LOG_RECORDS
+from harness.targets.guest import GuestTarget
+from harness.targets.provision import target as make_target
 from harness.vm import plugin, snapshot
 from harness.vm.machine import Ram, find_qemu
 

@@ -1,4 +1,4 @@
-"""Runs a shell command in a replica of this machine that has persistent memory (harness/target/replica.py)."""
+"""Runs a shell command in a replica of this machine that has persistent memory (harness/targets/replica.py)."""
 
 import argparse
 import dataclasses
@@ -7,7 +7,7 @@ import sys
 from harness.errors import DaxcheckError
 from harness.model.setting.hardware import Device
 from harness.target import lab
-from harness.target.replica import COMMAND, HARDWARE, Replica
+from harness.targets.replica import COMMAND, HARDWARE, Replica
 from harness.vm.machine import find_qemu
 
 

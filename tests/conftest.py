@@ -21,9 +21,9 @@ from harness.errors import DaxcheckError
 from harness.fs import filesystem
 from harness.kernel import source
 from harness.kernel.kernel import Kernel
-from harness.target import provision
-from harness.target.guest import GuestTarget
-from harness.target.tracking import PluginTracker
+from harness.targets import provision
+from harness.targets.engines.plugin import PluginTracker
+from harness.targets.guest import GuestTarget
 from harness.vm import snapshot
 from harness.vm.machine import Qemu, find_qemu
 

@@ -32,11 +32,11 @@ from harness.model.program.ops import Advice, Plant
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import TRAITS, Device
-from harness.target import steps
-from harness.target.base import Execution, Recovery, Say
-from harness.target.flushing import CoverageWatch, FlushWatch
-from harness.target.timing import Split
-from harness.target.watch import Watch, faults
+from harness.targets import steps
+from harness.targets.engines.engine import Watch, faults
+from harness.targets.engines.trace import CoverageWatch, FlushWatch
+from harness.targets.target import Execution, Recovery, Say
+from harness.targets.timing import Split
 
 OWNED = signature.HEAD
 """Bytes of the device that hold the file system: as many as a guest's NVDIMM has."""

@@ -53,9 +53,9 @@ from harness.model.setting import hardware as devices
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import TRAITS
 from harness.powercut import outlives
-from harness.target.base import Execution
 from harness.target.cell import unfit
 from harness.target.column import columns
+from harness.targets.target import Execution
 
 COMMAND = 300.0
 """Seconds that --power may take to return, if it does."""

@@ -21,7 +21,8 @@ from harness.memfile import MemFile
 from harness.model.setting.hardware import find as find_device
 from harness.model.wire.frame import Message
 from harness.plain import plain
-from harness.target import lab, provision
+from harness.target import lab
+from harness.targets import provision
 from harness.vm import snapshot
 from harness.vm.guest import Guest
 from harness.vm.initrd import initramfs

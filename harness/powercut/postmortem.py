@@ -15,8 +15,8 @@ from harness.model.program.ops import Plant
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import Device
-from harness.target.base import Execution, Recovery
-from harness.target.timing import Split
+from harness.targets.target import Execution, Recovery
+from harness.targets.timing import Split
 
 IMAGE = "power cut"
 _SUPERBLOCK = 1024

@@ -19,8 +19,8 @@ from harness.model.setting.hardware import TRAITS, metadata_at_stake
 from harness.model.wire.checked import OFFSET_LIMIT
 from harness.model.wire.moment import Moment, Phase
 from harness.model.wire.traced import Range, Traced
-from harness.target.base import Cut, Recovery, Target
-from harness.target.timing import Split
+from harness.targets.target import Cut, Recovery, Target
+from harness.targets.timing import Split
 
 _PROMISES = (
     ops.Msync, ops.Fsync, ops.Fdatasync, ops.Fsyncdir, ops.Syncfs, ops.Sync, ops.Freeze, ops.Umount, ops.Flush,

@@ -20,10 +20,10 @@ from harness.model.program.program import Program, describe
 from harness.model.program.program import format as format_program
 from harness.model.setting import hardware
 from harness.model.setting.engine import Engine
-from harness.target.base import Execution, Target
 from harness.target.case import Case, kernel_violations
-from harness.target.timing import Split
-from harness.target.watch import faults
+from harness.targets.engines.engine import faults
+from harness.targets.target import Execution, Target
+from harness.targets.timing import Split
 
 TRIES = 2
 """Runs of a cell whose infrastructure fails: one in a hundred TCG guests hangs, whatever its kernel."""

@@ -16,11 +16,11 @@ from harness.model.judge.result import Outcome
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import Device
-from harness.target import provision
-from harness.target.base import Say
 from harness.target.cell import Judged, judge_cell, unjudged
 from harness.target.column import Column, Wanted, columns
-from harness.target.guest import GuestTarget
+from harness.targets import provision
+from harness.targets.guest import GuestTarget
+from harness.targets.target import Say
 from harness.vm.machine import Accel, Qemu
 
 ANYTHING = Wanted()

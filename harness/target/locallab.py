@@ -14,10 +14,10 @@ from harness.kernel.kernel import Kernel
 from harness.model.judge.result import Outcome
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
-from harness.target.base import Say
 from harness.target.cell import Judged, judge_cell, unjudged
 from harness.target.column import Column, Wanted, columns
 from harness.target.lab import ANYTHING
+from harness.targets.target import Say
 
 
 class LocalLab:

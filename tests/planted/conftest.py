@@ -12,9 +12,9 @@ from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
 from harness.model.wire import stamps
-from harness.target.base import Recovery
-from harness.target.guest import GuestTarget
-from harness.target.timing import Split
+from harness.targets.guest import GuestTarget
+from harness.targets.target import Recovery
+from harness.targets.timing import Split
 
 Alter = Callable[[MemFile], None]
 

@@ -13,10 +13,10 @@ from harness.model.judge.result import Outcome
 from harness.model.judge.violation import Kind
 from harness.model.program.program import Program
 from harness.model.units import PAGE
-from harness.target.base import Recovery
 from harness.target.cell import judge_cell
-from harness.target.guest import GuestTarget
-from harness.target.timing import Split
+from harness.targets.guest import GuestTarget
+from harness.targets.target import Recovery
+from harness.targets.timing import Split
 
 Damage = Callable[[MemFile, int], None]
 """Alters a medium on which the file system starts at this byte."""

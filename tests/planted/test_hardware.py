@@ -15,9 +15,9 @@ from harness.model.program.recorder import Recorder
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire import stamps
 from harness.target.cell import judge_cell
-from harness.target.cut import LoggedCut
-from harness.target.guest import GuestTarget
-from harness.target.timing import Split
+from harness.targets.engines.cut import LoggedCut
+from harness.targets.guest import GuestTarget
+from harness.targets.timing import Split
 
 Place = Callable[[MemFile, int, int, int], int]
 WHOLE = 1 << 40

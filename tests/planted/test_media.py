@@ -16,7 +16,7 @@ from harness.model.program.recorder import Recorder
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire import stamps
 from harness.target.cell import judge_cell
-from harness.target.guest import GuestTarget
+from harness.targets.guest import GuestTarget
 
 Alter = Callable[[MemFile], None]
 Altered = Callable[[Alter], GuestTarget]

@@ -33,9 +33,9 @@ from harness.model.setting.hardware import Device
 from harness.model.wire.observation import FileView, OpResult, Segment, Stamp, Zero
 from harness.model.wire.traced import Dropped, Traced
 from harness.powercut.postmortem import PowerTarget, clean
-from harness.target.base import Recovery
 from harness.target.cell import judge_cell
 from harness.target.column import Wanted
+from harness.targets.target import Recovery
 
 MIB = 1 << 20
 PROGRAM = parse("daxcheck program 1\ncreate f data\npwrite f 0 4K\nfsync f\npread f 0 4K\ncut_power\n")

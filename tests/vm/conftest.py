@@ -16,9 +16,9 @@ from harness.media.log import PersistLog
 from harness.model.program.program import Program, format
 from harness.model.program.recorder import Recorder
 from harness.model.units import PMD
-from harness.target.base import Execution, OnCut
-from harness.target.guest import GuestTarget
-from harness.target.timing import Split
+from harness.targets.guest import GuestTarget
+from harness.targets.target import Execution, OnCut
+from harness.targets.timing import Split
 from harness.vm import plugin
 from harness.vm.guest import ANSWER, Guest, OnEvent
 from harness.vm.initrd import initramfs, interpreter

@@ -6,7 +6,7 @@ from harness.model.judge.violation import LIVE, Kind, sentence
 from harness.model.program.program import parse
 from harness.model.wire.moment import Moment, Phase
 from harness.target.cell import judge_cell
-from harness.target.guest import GuestTarget
+from harness.targets.guest import GuestTarget
 
 ONE_PAGE = """daxcheck program 1
 create f data

@@ -11,7 +11,7 @@ import pytest
 
 from harness.kernel.kernel import Kernel
 from harness.model.units import PAGE
-from harness.target.replica import Replica
+from harness.targets.replica import Replica
 from harness.vm.machine import Qemu
 
 ROOT = Path(__file__).resolve().parents[2]

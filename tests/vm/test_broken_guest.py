@@ -16,7 +16,7 @@ from harness.model.judge.result import Outcome
 from harness.model.judge.violation import Kind
 from harness.model.program.program import Program
 from harness.target.cell import judge_cell
-from harness.target.guest import GuestTarget
+from harness.targets.guest import GuestTarget
 from harness.vm import snapshot
 from harness.vm.guest import Guest
 

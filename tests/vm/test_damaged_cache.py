@@ -11,7 +11,7 @@ import pytest
 
 from harness import sparse, trimming
 from harness.media import golden
-from harness.target.guest import GuestTarget
+from harness.targets.guest import GuestTarget
 
 Daxcheck = Any
 MakeCache = Callable[..., Path]

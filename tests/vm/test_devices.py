@@ -14,11 +14,11 @@ from harness.model.program.recorder import Recorder
 from harness.model.setting.hardware import Device
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire import stamps
-from harness.target import provision
 from harness.target.cell import judge_cell
-from harness.target.cut import LoggedCut
-from harness.target.guest import GuestTarget
-from harness.target.timing import Split
+from harness.targets import provision
+from harness.targets.engines.cut import LoggedCut
+from harness.targets.guest import GuestTarget
+from harness.targets.timing import Split
 from harness.vm.machine import Qemu
 
 On = Callable[[Device], GuestTarget]

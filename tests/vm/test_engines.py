@@ -13,8 +13,8 @@ from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
 from harness.model.setting.engine import Engine
 from harness.model.units import PAGE, PMD
-from harness.target import provision
 from harness.target.cell import judge_cell
+from harness.targets import provision
 from harness.vm.machine import Qemu
 
 Scenario = Callable[[str, str], Program]

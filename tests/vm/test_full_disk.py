@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.target.guest import GuestTarget
+from harness.targets.guest import GuestTarget
 
 Daxcheck = Any
 MakeCache = Callable[..., Path]

@@ -6,7 +6,7 @@ from harness.fs import filesystem
 from harness.model.judge.result import Outcome
 from harness.model.program.program import parse
 from harness.target.cell import judge_cell
-from harness.target.guest import GuestTarget
+from harness.targets.guest import GuestTarget
 
 PMDS = """\
 create f data

@@ -14,8 +14,8 @@ from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
 from harness.model.wire import stamps
 from harness.target.cell import judge_cell
-from harness.target.guest import GuestTarget
-from harness.target.timing import Split
+from harness.targets.guest import GuestTarget
+from harness.targets.timing import Split
 
 MIB = 1 << 20
 Daxcheck = Any

@@ -14,7 +14,7 @@ from harness.model.program import ops, program
 from harness.model.program.program import Program
 from harness.model.units import PAGE
 from harness.model.wire.observation import Segment, Stamp
-from harness.target.guest import GuestTarget
+from harness.targets.guest import GuestTarget
 from harness.vm import snapshot
 
 MADE = "daxcheck program 1\ncreate f data\nfallocate f allocate 0 8M\nmmap m f 0 8M\nstore m 0 8M\n"

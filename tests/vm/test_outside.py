@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness.kernel.kernel import Kernel
-from harness.target.replica import Replica
+from harness.targets.replica import Replica
 from harness.vm.machine import Qemu
 
 LEGACY = "memmap=128M!512M"

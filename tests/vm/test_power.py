@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from harness.kernel.kernel import Kernel
-from harness.target.replica import HARDWARE, Replica
+from harness.targets.replica import HARDWARE, Replica
 from harness.vm.machine import MIB, Qemu
 
 KEEP = "/run/keep"

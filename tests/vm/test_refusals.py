@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from harness.kernel.kernel import Kernel
-from harness.target.replica import Replica
+from harness.targets.replica import Replica
 from harness.vm.machine import Qemu
 
 PMEM = "/dev/pmem0"

@@ -9,7 +9,7 @@ import pytest
 
 from harness.model.judge.violation import Kind
 from harness.model.program import program as programs
-from harness.target.guest import GuestTarget
+from harness.targets.guest import GuestTarget
 
 Daxcheck = Any
 NUMBER = (int, float)

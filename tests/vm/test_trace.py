@@ -16,7 +16,7 @@ from harness.model.wire import traced, wire
 from harness.model.wire.frame import Message
 from harness.model.wire.observation import OpResult
 from harness.model.wire.traced import Flushed, Range, Traced
-from harness.target.guest import GuestTarget
+from harness.targets.guest import GuestTarget
 from harness.vm import snapshot
 from harness.vm.guest import Guest
 

@@ -10,7 +10,7 @@ from harness.model.judge.violation import Kind
 from harness.model.program.program import Program
 from harness.model.units import PAGE, PMD
 from harness.target.cell import judge_cell
-from harness.target.guest import GuestTarget
+from harness.targets.guest import GuestTarget
 
 Scenario = Callable[[str, str], Program]
 HOLE = (16 * PAGE, 17 * PAGE)

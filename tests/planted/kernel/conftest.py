@@ -19,7 +19,7 @@ from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
 from harness.target.cell import judge_cell
-from harness.target.guest import GuestTarget
+from harness.targets.guest import GuestTarget
 from harness.vm import snapshot
 from harness.vm.guest import Guest
 from harness.vm.initrd import initramfs, interpreter

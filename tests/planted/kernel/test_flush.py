@@ -14,9 +14,9 @@ from harness.model.program.ops import Msync, Store
 from harness.model.program.program import Program
 from harness.model.setting.hardware import Device
 from harness.model.units import PAGE, PMD
-from harness.target import provision
 from harness.target.cell import judge_cell
-from harness.target.guest import GuestTarget
+from harness.targets import provision
+from harness.targets.guest import GuestTarget
 from harness.vm.machine import Qemu
 
 Judged = Callable[..., CellResult]

@@ -11,7 +11,7 @@ from harness import cachedir
 from harness.errors import SetupError, UsageError
 from harness.kernel import cache, index, tree
 from harness.kernel.kernel import Kernel
-from harness.target import replica
+from harness.targets import replica
 from harness.vm.machine import Qemu
 
 QEMU = Qemu(Path("/usr/bin/qemu-system-x86_64"), "10.0.2")

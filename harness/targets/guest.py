@@ -17,10 +17,10 @@ from harness.model.program.ops import Plant
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import Device, claimed, unlike
-from harness.target import steps
-from harness.target.base import Execution, OnCut, Recovery, Say
-from harness.target.timing import Split
-from harness.target.watch import Media, Tracker
+from harness.targets import steps
+from harness.targets.engines.engine import Media, Tracker
+from harness.targets.target import Execution, OnCut, Recovery, Say
+from harness.targets.timing import Split
 from harness.vm import snapshot
 from harness.vm.guest import Guest, Nvdimm
 from harness.vm.machine import Plan

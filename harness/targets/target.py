@@ -17,7 +17,7 @@ from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import Device
 from harness.model.wire.observation import FileView
-from harness.target.timing import Split
+from harness.targets.timing import Split
 
 Say = Callable[[str], None]
 OnCut = Callable[[], None]

@@ -10,7 +10,7 @@ from harness.memfile import MemFile
 from harness.model.program.ops import Plant, Planted
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
-from harness.target.base import Cut
+from harness.targets.target import Cut
 from harness.vm import snapshot
 from harness.vm.guest import Nvdimm
 

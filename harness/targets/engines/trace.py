@@ -12,9 +12,9 @@ from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import TRAITS
 from harness.model.wire.traced import Flushed
-from harness.target.base import Cut
-from harness.target.cut import FlushedCut, Uncut
-from harness.target.watch import Media, Watch
+from harness.targets.engines.cut import FlushedCut, Uncut
+from harness.targets.engines.engine import Media, Watch
+from harness.targets.target import Cut
 from harness.vm.guest import Nvdimm
 from harness.vm.machine import Hardware
 

@@ -5,11 +5,11 @@ from harness.kernel import modules
 from harness.kernel.kernel import Kernel
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import Device
-from harness.target.base import Say
-from harness.target.flushing import TraceTracker
-from harness.target.guest import GuestTarget
-from harness.target.tracking import PluginTracker
-from harness.target.watch import Tracker
+from harness.targets.engines.engine import Tracker
+from harness.targets.engines.plugin import PluginTracker
+from harness.targets.engines.trace import TraceTracker
+from harness.targets.guest import GuestTarget
+from harness.targets.target import Say
 from harness.vm import accel, plugin
 from harness.vm.initrd import initramfs
 from harness.vm.machine import Accel, Hardware, Plan, Qemu

@@ -1,0 +1,1 @@
+"""Where a Program runs, and the steps of one run."""
