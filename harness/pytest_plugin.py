@@ -15,6 +15,10 @@ from _pytest.runner import runtestprotocol
 
 from harness import ending, progfile
 from harness.box import permit
+from harness.cells import guests
+from harness.cells.box import LocalLab
+from harness.cells.config import Column, Wanted
+from harness.cells.guests import ANYTHING, GuestLab, Lab
 from harness.errors import DaxcheckError, UsageError
 from harness.fs import filesystem
 from harness.kernel import cache
@@ -30,10 +34,6 @@ from harness.options import RUN
 from harness.pytest_report import PREVIOUS, Faults, Reporter, attach, stop
 from harness.report import text
 from harness.report.journal import Journal, identity, key
-from harness.target import lab
-from harness.target.column import Column, Wanted
-from harness.target.lab import ANYTHING, GuestLab, Lab
-from harness.target.locallab import LocalLab
 from harness.targets import provision
 from harness.targets.target import Say
 from harness.vm import accel, pool
@@ -90,7 +90,7 @@ def _configure_session(config: pytest.Config) -> None:
     if options.target or options.erase:
         config.stash[_lab] = _local_lab(config, _say)
     else:
-        config.stash[_lab] = _make_lab(config, lab.choose(options.kernel, options.modules, _say), _say)
+        config.stash[_lab] = _make_lab(config, guests.choose(options.kernel, options.modules, _say), _say)
     config.add_cleanup(config.stash[_lab].close)
     config.pluginmanager.register(Reporter(config, journal), "daxcheck-reporter")
 

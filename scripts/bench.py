@@ -5,6 +5,8 @@ import statistics
 from collections.abc import Callable
 from functools import partial
 
+from harness.cells import guests
+from harness.cells.cell import judge_cell
 from harness.deadline import now
 from harness.fs import filesystem
 from harness.link.session import Session
@@ -13,8 +15,6 @@ from harness.memfile import MemFile
 from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
-from harness.target import lab
-from harness.target.cell import judge_cell
 from harness.targets.engines.plugin import LOG_RECORDS
 from harness.targets.guest import GuestTarget
 from harness.targets.provision import target as make_target
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--kernel", default="", metavar="SPEC", help="kernel to measure on (the newest cached)")
     parser.add_argument("--pairs", type=int, default=5, metavar="N", help="pairs per line (5)")
     options = parser.parse_args()
-    (kernel,) = lab.choose(options.kernel, None, print)[:1]
+    (kernel,) = guests.choose(options.kernel, None, print)[:1]
     bench = Bench(make_target(kernel, find_qemu(), print))
     qemu = bench.plan.qemu.version
     print(f"{kernel.release}, QEMU {qemu}, {options.pairs} pairs; median (min to max), seconds of both")

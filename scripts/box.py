@@ -4,9 +4,9 @@ import argparse
 import dataclasses
 import sys
 
+from harness.cells import guests
 from harness.errors import DaxcheckError
 from harness.model.setting.hardware import Device
-from harness.target import lab
 from harness.targets.replica import COMMAND, HARDWARE, Replica
 from harness.vm.machine import find_qemu
 
@@ -22,7 +22,7 @@ def main() -> int:
     options = parser.parse_args()
     hardware = dataclasses.replace(HARDWARE, device=Device(options.device))
     try:
-        kernel = lab.choose(options.kernel, None, print)[0]
+        kernel = guests.choose(options.kernel, None, print)[0]
         with Replica(
             kernel, find_qemu(), hardware=hardware, append=options.append, fsdax=not options.raw
         ) as box:

@@ -34,6 +34,8 @@ from harness.box import armed, armedrun, dimms, discover, permit
 from harness.box.armedrun import Dossier, Phase
 from harness.box.discover import Kind, PmemDevice
 from harness.box.target import LocalTarget, kind_of
+from harness.cells.cell import unfit
+from harness.cells.config import columns
 from harness.commands import recording
 from harness.commands.recording import Recorded
 from harness.commands.suite import SCENARIOS
@@ -53,8 +55,6 @@ from harness.model.setting import hardware as devices
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import TRAITS
 from harness.powercut import outlives
-from harness.target.cell import unfit
-from harness.target.column import columns
 from harness.targets.target import Execution
 
 COMMAND = 300.0

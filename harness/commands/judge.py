@@ -18,6 +18,7 @@ from harness.box.discover import PmemDevice
 from harness.box.permit import Permit
 from harness.box.signature import ARMED
 from harness.box.target import OWNED, LocalTarget
+from harness.cells.cell import Judged, judge_cell, unjudged
 from harness.errors import EXIT_CLEAN, EXIT_INFRA, EXIT_VIOLATION, UsageError
 from harness.fs import filesystem
 from harness.memfile import MemFile
@@ -26,7 +27,6 @@ from harness.model.setting.engine import Engine
 from harness.powercut.postmortem import PowerTarget
 from harness.report import text
 from harness.report.journal import Journal
-from harness.target.cell import Judged, judge_cell, unjudged
 
 KEPT = (
     "the control kept what nothing protected, so this cut proves nothing: it was none of the power, or the caches had "

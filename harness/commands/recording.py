@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from harness import progfile
+from harness.cells.config import Wanted
 from harness.commands.suite import settings
 from harness.errors import UsageError
 from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
 from harness.report import text
-from harness.target.column import Wanted
 
 _ARGUMENTS = (
     "-p", "no:harness.pytest_plugin", "-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:warnings",

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from harness import ending
+from harness.cells import guests
 from harness.deadline import Deadline
 from harness.errors import EXIT_CLEAN, ChannelError, UsageError
 from harness.fs import filesystem
@@ -21,7 +22,6 @@ from harness.memfile import MemFile
 from harness.model.setting.hardware import find as find_device
 from harness.model.wire.frame import Message
 from harness.plain import plain
-from harness.target import lab
 from harness.targets import provision
 from harness.vm import snapshot
 from harness.vm.guest import Guest
@@ -62,7 +62,7 @@ def main(options: argparse.Namespace) -> int:
     """
     order = _order(options.shell_command)
     say = _say if order is None else _say_aside
-    (kernel,) = lab.choose(options.kernel, options.modules, say)[:1]
+    (kernel,) = guests.choose(options.kernel, options.modules, say)[:1]
     system = filesystem.find(options.fs)
     config.check(kernel, (system.name,))
     hardware = Hardware(device=find_device(options.device), nvdimms=system.nvdimms)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.cells.cell import judge_cell
 from harness.fs import filesystem
 from harness.fs.filesystem import FileSystem
 from harness.link.session import Attached
@@ -13,7 +14,6 @@ from harness.model.judge.result import Outcome
 from harness.model.judge.violation import Kind
 from harness.model.program.program import Program
 from harness.model.units import PAGE
-from harness.target.cell import judge_cell
 from harness.targets.guest import GuestTarget
 from harness.targets.target import Recovery
 from harness.targets.timing import Split

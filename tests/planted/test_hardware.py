@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from harness.cells.cell import judge_cell
 from harness.fs import filesystem
 from harness.memfile import MemFile
 from harness.model.judge.result import Outcome
@@ -14,7 +15,6 @@ from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire import stamps
-from harness.target.cell import judge_cell
 from harness.targets.engines.cut import LoggedCut
 from harness.targets.guest import GuestTarget
 from harness.targets.timing import Split

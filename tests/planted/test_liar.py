@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from harness.cells.cell import judge_cell
 from harness.fs import filesystem
 from harness.fs.filesystem import FileSystem
 from harness.link.session import Attached, Session
@@ -17,7 +18,6 @@ from harness.model.program.ops import Entry, Mode
 from harness.model.program.program import Expect, Program, parse
 from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
-from harness.target.cell import judge_cell
 from harness.targets.engines import plugin
 from harness.targets.engines.engine import Media
 from harness.targets.engines.plugin import PluginTracker

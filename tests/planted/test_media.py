@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.cells.cell import judge_cell
 from harness.fs import filesystem
 from harness.memfile import MemFile
 from harness.model.judge.result import CellResult, Outcome
@@ -15,7 +16,6 @@ from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire import stamps
-from harness.target.cell import judge_cell
 from harness.targets.guest import GuestTarget
 
 Alter = Callable[[MemFile], None]

@@ -15,6 +15,8 @@ from harness.box import armedrun
 from harness.box.armedrun import Dossier, Phase
 from harness.box.discover import Kind, Mode, PmemDevice
 from harness.box.signature import Signature
+from harness.cells.cell import judge_cell
+from harness.cells.config import Wanted
 from harness.commands import arm, judge, recording
 from harness.commands.recording import Recorded
 from harness.commands.suite import SCENARIOS
@@ -33,8 +35,6 @@ from harness.model.setting.hardware import Device
 from harness.model.wire.observation import FileView, OpResult, Segment, Stamp, Zero
 from harness.model.wire.traced import Dropped, Traced
 from harness.powercut.postmortem import PowerTarget, clean
-from harness.target.cell import judge_cell
-from harness.target.column import Wanted
 from harness.targets.target import Recovery
 
 MIB = 1 << 20

@@ -3,12 +3,12 @@ its promise."""
 
 import pytest
 
+from harness.cells.judging import earlier, kernel_violations
 from harness.link.kernellog import Complaint, Trouble
 from harness.model.judge.violation import LIVE, Kind, Violation
 from harness.model.program.program import parse
 from harness.model.units import PAGE, PMD
 from harness.model.wire.moment import Moment, Phase
-from harness.target.case import earlier, kernel_violations
 
 PROGRAM = parse("daxcheck program 1\ncreate f data\nobserve\nfsync f\ncut_power\n")
 

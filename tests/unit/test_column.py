@@ -1,14 +1,14 @@
-"""Laws of harness.target.column: where a scenario runs, its marks considered. A mark never makes a scenario vanish."""
+"""Laws of harness.cells.config: where a scenario runs, its marks considered. A mark never makes a scenario vanish."""
 
 from pathlib import Path
 
 import pytest
 
+from harness.cells.config import Wanted, columns
 from harness.errors import UsageError
 from harness.fs import filesystem
 from harness.kernel.kernel import Kernel
 from harness.model.setting.hardware import EMULATED, Device
-from harness.target.column import Wanted, columns
 
 KERNELS = [Kernel(release, Path("vmlinuz"), None, "test", release) for release in ("6.1", "6.12")]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.cells.box import running
 from harness.kernel import cache, tree
 from harness.kernel.kernel import Kernel
 from harness.model.judge.result import CellResult, Outcome
@@ -20,7 +21,6 @@ from harness.model.program.program import Program, format, parse
 from harness.model.program.recorder import Recorder
 from harness.model.setting.engine import Engine
 from harness.report.journal import Journal
-from harness.target.locallab import running
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = "import sys; from harness.cli import main; sys.exit(main())"

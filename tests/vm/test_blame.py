@@ -1,11 +1,11 @@
 """Whose doing it was: the entry that was forgotten, in which op, and during what the kernel complained."""
 
+from harness.cells.cell import judge_cell
 from harness.fs import filesystem
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import LIVE, Kind, sentence
 from harness.model.program.program import parse
 from harness.model.wire.moment import Moment, Phase
-from harness.target.cell import judge_cell
 from harness.targets.guest import GuestTarget
 
 ONE_PAGE = """daxcheck program 1

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness.cells.cell import judge_cell
 from harness.errors import GuestDied, GuestHang
 from harness.fs import filesystem
 from harness.link.kernellog import Trouble
@@ -15,7 +16,6 @@ from harness.link.session import Session
 from harness.model.judge.result import Outcome
 from harness.model.judge.violation import Kind
 from harness.model.program.program import Program
-from harness.target.cell import judge_cell
 from harness.targets.guest import GuestTarget
 from harness.vm import snapshot
 from harness.vm.guest import Guest

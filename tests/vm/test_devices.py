@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.cells.cell import judge_cell
 from harness.fs import filesystem
 from harness.kernel.kernel import Kernel
 from harness.model.judge.result import CellResult, Outcome
@@ -14,7 +15,6 @@ from harness.model.program.recorder import Recorder
 from harness.model.setting.hardware import Device
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire import stamps
-from harness.target.cell import judge_cell
 from harness.targets import provision
 from harness.targets.engines.cut import LoggedCut
 from harness.targets.guest import GuestTarget

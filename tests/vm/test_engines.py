@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.cells.cell import judge_cell
 from harness.fs import filesystem
 from harness.kernel.kernel import Kernel
 from harness.model.judge.result import CellResult, Outcome
@@ -13,7 +14,6 @@ from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
 from harness.model.setting.engine import Engine
 from harness.model.units import PAGE, PMD
-from harness.target.cell import judge_cell
 from harness.targets import provision
 from harness.vm.machine import Qemu
 

@@ -2,10 +2,10 @@
 
 import pytest
 
+from harness.cells.cell import judge_cell
 from harness.fs import filesystem
 from harness.model.judge.result import Outcome
 from harness.model.program.program import parse
-from harness.target.cell import judge_cell
 from harness.targets.guest import GuestTarget
 
 PMDS = """\

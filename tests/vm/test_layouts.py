@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.cells.cell import judge_cell
 from harness.errors import Refused
 from harness.fs import filesystem
 from harness.model.judge.result import Outcome
@@ -13,7 +14,6 @@ from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
 from harness.model.wire import stamps
-from harness.target.cell import judge_cell
 from harness.targets.guest import GuestTarget
 from harness.targets.timing import Split
 

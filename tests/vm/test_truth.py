@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
+from harness.cells.cell import judge_cell
 from harness.fs import filesystem
 from harness.model.judge.result import Outcome
 from harness.model.judge.violation import Kind
 from harness.model.program.program import Program
 from harness.model.units import PAGE, PMD
-from harness.target.cell import judge_cell
 from harness.targets.guest import GuestTarget
 
 Scenario = Callable[[str, str], Program]

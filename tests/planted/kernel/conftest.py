@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import pytest
 
+from harness.cells.cell import judge_cell
 from harness.deadline import Deadline
 from harness.errors import InfraError
 from harness.fs import filesystem
@@ -18,7 +19,6 @@ from harness.model.program.ops import Create, Sharing
 from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
-from harness.target.cell import judge_cell
 from harness.targets.guest import GuestTarget
 from harness.vm import snapshot
 from harness.vm.guest import Guest

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.cells.cell import judge_cell
 from harness.commands import recording
 from harness.fs import filesystem
 from harness.kernel.kernel import Kernel
@@ -14,7 +15,6 @@ from harness.model.program.ops import Msync, Store
 from harness.model.program.program import Program
 from harness.model.setting.hardware import Device
 from harness.model.units import PAGE, PMD
-from harness.target.cell import judge_cell
 from harness.targets import provision
 from harness.targets.guest import GuestTarget
 from harness.vm.machine import Qemu

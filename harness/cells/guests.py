@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from harness.cells.cell import Judged, judge_cell, unjudged
+from harness.cells.config import Column, Wanted, columns
 from harness.errors import DaxcheckError, Refused
 from harness.fs.filesystem import FileSystem
 from harness.kernel import cache, config, source
@@ -16,8 +18,6 @@ from harness.model.judge.result import Outcome
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import Device
-from harness.target.cell import Judged, judge_cell, unjudged
-from harness.target.column import Column, Wanted, columns
 from harness.targets import provision
 from harness.targets.guest import GuestTarget
 from harness.targets.target import Say

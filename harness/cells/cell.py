@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from harness.cells.judging import Case, kernel_violations
 from harness.deadline import now
 from harness.errors import DaxcheckError, InfraError
 from harness.fs.filesystem import FileSystem
@@ -20,7 +21,6 @@ from harness.model.program.program import Program, describe
 from harness.model.program.program import format as format_program
 from harness.model.setting import hardware
 from harness.model.setting.engine import Engine
-from harness.target.case import Case, kernel_violations
 from harness.targets.engines.engine import faults
 from harness.targets.target import Execution, Target
 from harness.targets.timing import Split

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from harness.box.permit import Permit
 from harness.box.target import LocalTarget
+from harness.cells.cell import Judged, judge_cell, unjudged
+from harness.cells.config import Column, Wanted, columns
+from harness.cells.guests import ANYTHING
 from harness.errors import Refused
 from harness.fs.filesystem import FileSystem
 from harness.kernel.kernel import Kernel
 from harness.model.judge.result import Outcome
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
-from harness.target.cell import Judged, judge_cell, unjudged
-from harness.target.column import Column, Wanted, columns
-from harness.target.lab import ANYTHING
 from harness.targets.target import Say
 
 

@@ -1,1 +1,0 @@
-"""Where Programs run, and how one run becomes a judged cell."""
