@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness import __version__, ending
 from harness.errors import EXIT_INFRA, EXIT_USAGE
-from harness.options import RUN
+from harness.pytestplugin.options import RUN
 
 EPILOG = """\
 examples:

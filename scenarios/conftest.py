@@ -12,7 +12,7 @@ import pytest
 from harness.model.program.recorder import File, Mapping, Recorder
 from harness.model.units import PAGE, PMD
 
-pytest_plugins = ["harness.pytest_plugin"]
+pytest_plugins = ["harness.pytestplugin.hooks"]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from harness.model.program.recorder import Recorder
 from harness.report import text
 
 _ARGUMENTS = (
-    "-p", "no:harness.pytest_plugin", "-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:warnings",
+    "-p", "no:harness.pytestplugin.hooks", "-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:warnings",
     "-p", "no:tmpdir", "--capture=no",
 )  # fmt: skip
 """Without the plugin that runs cells: the scenarios' conftest asks for it, and gets the fixture from here instead."""
@@ -62,7 +62,7 @@ class _Recording:
 
     def pytest_configure(self, config: pytest.Config) -> None:
         for mark in ("quick", "formats(word, ...)", "layout(word, ...)"):
-            config.addinivalue_line("markers", f"{mark}: see harness/pytest_plugin.py")
+            config.addinivalue_line("markers", f"{mark}: see harness/pytestplugin/hooks.py")
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:

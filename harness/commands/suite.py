@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from harness import ending, progfile, pytest_report, shipped
+from harness import ending, progfile, shipped
 from harness.errors import EXIT_CLEAN, EXIT_INFRA, EXIT_USAGE, EXIT_VIOLATION, UsageError
 from harness.model.judge.result import Outcome
-from harness.options import RUN
+from harness.pytestplugin import report
+from harness.pytestplugin.options import RUN
 
 SCENARIOS = shipped.place("scenarios")
 """The directory of the scenarios that daxcheck brings."""
 # no:tmpdir, or worker processes leave a pytest-of-USER in the temporary directory.
-_PLUGINS = ("-p", "harness.pytest_plugin", "-p", "no:cacheprovider", "-p", "no:warnings", "-p", "no:tmpdir")
+_PLUGINS = ("-p", "harness.pytestplugin.hooks", "-p", "no:cacheprovider", "-p", "no:warnings", "-p", "no:tmpdir")
 _QUIET = (*_PLUGINS, "-q", "-rN", "--no-header", "--tb=no", "--capture=no")
 
 _ENDED = (
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
         value = getattr(options, name.removeprefix("--").replace("-", "_"))
         if value is not None and value is not False:
             argv.append(name if value is True else f"{name}={value}")
-    tally = pytest_report.Tally()
+    tally = report.Tally()
     code = pytest.main(argv, plugins=[tally])
     verdict = _exit_code(code, tally)
     return EXIT_CLEAN if options.judged and verdict == EXIT_VIOLATION and not _unjudged(tally) else verdict
@@ -44,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
 def show(expression: str) -> int:
     """Print each scenario's name and what it claims."""
     files = _files([])
-    catalogue = pytest_report.Catalogue()
+    catalogue = report.Catalogue()
     argv = [*_PLUGINS, "-p", "no:terminal", "--collect-only", *settings(files), *map(str, files)]
     argv += ["-k", expression] if expression else []
     code = pytest.main(argv, plugins=[catalogue])
@@ -79,7 +80,7 @@ def _files(named: list[Path]) -> list[Path]:
     return named or [SCENARIOS]
 
 
-def _exit_code(code: int, tally: pytest_report.Tally) -> int:
+def _exit_code(code: int, tally: report.Tally) -> int:
     outcomes = [result.outcome for result in tally.results]
     if isinstance(tally.stop, ending.Ended):
         raise tally.stop
@@ -89,7 +90,7 @@ def _exit_code(code: int, tally: pytest_report.Tally) -> int:
         return tally.stop.returncode or EXIT_INFRA
     if code == pytest.ExitCode.USAGE_ERROR or tally.unread:
         return EXIT_USAGE
-    if code == EXIT_INFRA:  # pytest's INTERNAL_ERROR, and what pytest_report.stop() and Reporter end with
+    if code == EXIT_INFRA:  # pytest's INTERNAL_ERROR, and what pytestplugin.report.stop() and Reporter end with
         return EXIT_INFRA
     if code == pytest.ExitCode.NO_TESTS_COLLECTED and not outcomes:
         raise UsageError("no scenario matches; `daxcheck list` names them")
@@ -98,7 +99,7 @@ def _exit_code(code: int, tally: pytest_report.Tally) -> int:
     return EXIT_INFRA if code not in _ENDED or _unjudged(tally) else EXIT_CLEAN
 
 
-def _unjudged(tally: pytest_report.Tally) -> bool:
+def _unjudged(tally: report.Tally) -> bool:
     """Whether a cell, or all of them, ended without a verdict; a control that lost nothing is none either."""
     outcomes = {result.outcome for result in tally.results}
     return tally.broken or not outcomes or bool(outcomes & {Outcome.ERROR, Outcome.XPASS})

@@ -86,7 +86,7 @@ class Replays:
 
     def pytest_configure(self, config: pytest.Config) -> None:
         for mark in ("quick", "formats(word, ...)", "layout(word, ...)"):
-            config.addinivalue_line("markers", f"{mark}: see harness/pytest_plugin.py")
+            config.addinivalue_line("markers", f"{mark}: see harness/pytestplugin/hooks.py")
 
     @pytest.fixture
     def dax(self) -> Recorder:

@@ -154,7 +154,7 @@ def test_an_error_outside_a_cell_tells_its_reason(
     if face == "run":
         code, said = daxcheck.run("run", *options)
     else:
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "harness.pytest_plugin"]
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "harness.pytestplugin.hooks"]
         code, said = daxcheck.run(*options, command=command)
     assert code == 3, said
     assert [line for line in said.splitlines() if line.startswith("ERROR ") and "'no_such_fixture' not found" in line]

@@ -30,8 +30,8 @@ from harness.model.program.recorder import Recorder
 from harness.model.setting.engine import Engine
 from harness.model.setting.engine import find as find_engine
 from harness.model.setting.hardware import find as find_device
-from harness.options import RUN
-from harness.pytest_report import PREVIOUS, Faults, Reporter, attach, stop
+from harness.pytestplugin.options import RUN
+from harness.pytestplugin.report import PREVIOUS, Faults, Reporter, attach, stop
 from harness.report import text
 from harness.report.journal import Journal, identity, key
 from harness.targets import provision

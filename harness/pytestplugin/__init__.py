@@ -1,0 +1,1 @@
+"""The pytest plugin: options, hooks and the lines that tell of progress."""
