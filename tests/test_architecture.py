@@ -16,54 +16,64 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 SHARED = frozenset({
-    "errors", "plain", "paths", "deadline", "sparse", "cachedir", "needs", "memfile", "place", "hosttool", "shipped",
-    "trimming",
+    "errors", "plain", "paths", "deadline", "sparse", "cachedir", "memfile", "place", "hosttool", "shipped", "trimming",
 })  # fmt: skip
-"""Modules directly in harness/ that every layer may import, except the two below."""
+"""Modules directly in harness/ that every room of the host may import."""
 
-BELOW = SHARED | {"model", "agent", "kernel", "media", "vm", "target", "explore", "report"}
+WIRE = frozenset({"model.units", "model.wire"})
+PROGRAM = WIRE | {"model.program"}
+SETTING = PROGRAM | {"model.contract", "model.setting"}
+MODEL = SETTING | {"model.judge"}
+"""The storeys of the model, each with those below it."""
+
+TARGETS = SHARED | SETTING | {"linux", "kernel", "media", "fs", "link"}
+CELLS = TARGETS | MODEL | {"vm", "targets", "box", "powercut"}
+FRONT = CELLS | {"agent", "cells", "report", "ending", "progfile"}
 
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "plain": frozenset(),
     "paths": frozenset(),
     "errors": frozenset({"plain"}),
     "deadline": frozenset({"errors"}),
-    "needs": frozenset({"errors", "deadline"}),
     "sparse": frozenset(),
     "place": frozenset({"errors"}),
     "hosttool": frozenset(),
     "shipped": frozenset(),
     "cachedir": frozenset({"errors", "deadline", "paths", "sparse", "place"}),
     "trimming": frozenset({"errors", "cachedir"}),
-    "memfile": frozenset({"errors", "deadline", "model", "sparse"}),
-    "model": frozenset({"errors", "plain"}),
-    "agent": frozenset({"errors", "deadline", "model"}),
+    "memfile": frozenset({"errors", "deadline", "model.units", "sparse"}),
+    "model.units": frozenset(),
+    "model.wire": frozenset({"errors", "plain", "model.units"}),
+    "model.program": WIRE | {"errors", "plain"},
+    "model.contract": PROGRAM | {"errors", "plain"},
+    "model.setting": PROGRAM | {"errors", "plain", "model.contract"},
+    "model.judge": SETTING | {"errors", "plain"},
+    "linux": WIRE | {"errors", "deadline"},
+    "agent": PROGRAM | {"errors", "deadline", "linux"},
     "kernel": SHARED,
-    "media": SHARED | {"model", "kernel"},
-    "vm": SHARED | {"model", "kernel"},
-    "target": SHARED | {"model", "agent", "kernel", "media", "vm"},
-    "explore": SHARED | {"model", "agent", "kernel", "media", "vm", "target"},
-    "report": SHARED | {"model"},
-    "options": SHARED,
-    "progfile": frozenset({"errors", "model"}),
+    "media": SHARED | WIRE | {"kernel"},
+    "fs": SHARED | WIRE | {"linux"},
+    "link": SHARED | PROGRAM | {"linux", "fs"},
+    "vm": SHARED | SETTING | {"kernel", "link"},
+    "targets": TARGETS | {"vm"},
+    "box": TARGETS | {"targets"},
+    "powercut": TARGETS | {"targets", "box"},
+    "cells": CELLS,
+    "report": SHARED | MODEL,
     "ending": frozenset({"errors", "plain", "cachedir"}),
-    "pytest_report": SHARED | {"ending", "model", "report"},
-    "pytest_plugin": BELOW | {"ending", "progfile", "options", "pytest_report"},
-    "commands": BELOW | {"ending", "progfile", "options", "pytest_plugin", "pytest_report"},
-    "cli": BELOW | {"ending", "progfile", "options", "commands"},
+    "progfile": SETTING | {"errors"},
+    "pytestplugin": FRONT,
+    "commands": FRONT | {"pytestplugin"},
+    "cli": FRONT | {"pytestplugin", "commands"},
 }
-"""What each package or module of harness/ may import of the others. A name that is missing has no place yet."""
+"""What each room of harness/ may import of the others. A room that is missing has no place yet."""
 
-MOVING = frozenset({"linux", "link", "fs", "box", "powercut", "targets", "cells", "pytestplugin"})
-"""Rooms that are being filled: anyone may import them until the last one stands."""
-MAY_IMPORT |= dict.fromkeys(MOVING, BELOW)
-
-STDLIB_ONLY = frozenset({"plain", "errors", "deadline", "model", "agent", "linux"})
+STDLIB_ONLY = ("plain", "errors", "deadline", "model", "linux", "agent")
 """These run inside the guest, which has the standard library and nothing else."""
 
 ONLY_IN = {
-    "pyudev": ("harness.target.discover",),
-    "psutil": ("harness.vm.pool", "harness.target.discover"),
+    "pyudev": ("harness.box.discover",),
+    "psutil": ("harness.vm.pool", "harness.box.discover"),
     "qemu": ("harness.vm.monitor",),
 }
 """Third-party modules with one door each."""
@@ -106,26 +116,31 @@ def imported(tree: ast.Module, package: tuple[str, ...]) -> Iterator[tuple[int, 
             yield from ((node.lineno, ".".join([*base, alias.name])) for alias in node.names)
 
 
+def room(parts: tuple[str, ...] | list[str]) -> str:
+    """The room of a dotted name below harness: a storey of the model, else the first part."""
+    return ".".join(parts[:2]) if parts[0] == "model" and len(parts) > 1 else parts[0]
+
+
 def import_rules(name: Path, tree: ast.Module) -> Iterator[tuple[int, str]]:
     """What the module at `name` (relative, under harness/) imports and must not."""
     parts = name.with_suffix("").parts
     module = ".".join(parts)
-    layer = parts[1]
-    if layer == "__init__":
+    layer = room(parts[1:])
+    if parts[-1] == "__init__" and layer not in MAY_IMPORT:
         allowed: frozenset[str] = frozenset()
     elif layer in MAY_IMPORT:
-        allowed = MAY_IMPORT[layer] | {layer} | MOVING
+        allowed = MAY_IMPORT[layer] | {layer}
     else:
         yield 1, f"harness.{layer} has no place in the import order"
         return
     for line, target in imported(tree, parts[:-1]):
         top, *rest = target.split(".")
         if top == "harness":
-            if rest and rest[0] not in allowed and rest[0] != "__version__":
-                yield line, f"{module} must not import harness.{rest[0]}"
-        elif layer == "model" and top in INPUT_OUTPUT:
+            if rest and room(rest) not in allowed and rest[0] != "__version__":
+                yield line, f"{module} must not import harness.{room(rest)}"
+        elif parts[1] == "model" and top in INPUT_OUTPUT:
             yield line, f"harness.model is pure and must not import {top}"
-        elif layer in STDLIB_ONLY and top not in sys.stdlib_module_names:
+        elif parts[1] in STDLIB_ONLY and top not in sys.stdlib_module_names:
             yield line, f"{module} may import the standard library only, not {top}"
         elif module not in ONLY_IN.get(top, (module,)):
             yield line, f"{top} may be imported by {' and '.join(ONLY_IN[top])} only"
@@ -206,23 +221,32 @@ def third_party(*folders: str) -> set[str]:
 
 
 PLANTED = {
-    "model-up": ("harness/model/x.py", "import harness.agent.cpu", "must not import harness.agent"),
-    "model-clock": ("harness/model/x.py", "from harness import deadline", "must not import harness.deadline"),
-    "model-io": ("harness/model/x.py", "from os import path", "pure"),
-    "model-third-party": ("harness/model/x.py", "import numpy", "standard library only"),
+    "model-up": ("harness/model/judge/x.py", "import harness.agent.device", "must not import harness.agent"),
+    "model-clock": ("harness/model/wire/x.py", "from harness import deadline", "must not import harness.deadline"),
+    "model-io": ("harness/model/judge/x.py", "from os import path", "pure"),
+    "model-third-party": ("harness/model/program/x.py", "import numpy", "standard library only"),
+    "storey-up": ("harness/model/wire/x.py", "from harness.model import program", "harness.model.program"),
+    "contract-judges": ("harness/model/contract/x.py", "from harness.model.judge import verdict", "model.judge"),
+    "no-storey": ("harness/model/x.py", "", "no place"),
+    "linux-up": ("harness/linux/x.py", "from harness.agent import device", "must not import harness.agent"),
     "agent-up": ("harness/agent/x.py", "from harness.vm import machine", "must not import harness.vm"),
     "agent-cache": ("harness/agent/x.py", "from harness import cachedir", "must not import harness.cachedir"),
+    "agent-judges": ("harness/agent/x.py", "from harness.model.judge import verdict", "not import harness.model.judge"),
     "agent-third-party": ("harness/agent/x.py", "import numpy as np", "standard library only"),
-    "kernel-sideways": ("harness/kernel/x.py", "from harness.model import ops", "must not import harness.model"),
+    "kernel-sideways": ("harness/kernel/x.py", "from harness.model.wire import frame", "not import harness.model.wire"),
     "media-sideways": ("harness/media/x.py", "from harness.vm import guest", "must not import harness.vm"),
-    "vm-up": ("harness/vm/x.py", "from ..target import guest", "must not import harness.target"),
-    "target-up": ("harness/target/x.py", "from harness.cli import main", "must not import harness.cli"),
+    "vm-up": ("harness/vm/x.py", "from ..targets import guest", "must not import harness.targets"),
+    "vm-agent": ("harness/vm/x.py", "from harness.agent import serve", "must not import harness.agent"),
+    "box-vm": ("harness/box/x.py", "from harness.vm import guest", "must not import harness.vm"),
+    "powercut-vm": ("harness/powercut/x.py", "from harness.vm import guest", "must not import harness.vm"),
+    "targets-box": ("harness/targets/x.py", "from harness.box import claim", "must not import harness.box"),
+    "targets-up": ("harness/targets/x.py", "from harness.cli import main", "must not import harness.cli"),
     "in-a-function": ("harness/vm/x.py", "def f():\n    from harness import cli", "must not import harness.cli"),
-    "report-reads": ("harness/report/x.py", "from harness.target import cell", "must not import harness.target"),
+    "report-reads": ("harness/report/x.py", "from harness.cells import cell", "must not import harness.cells"),
     "report-to-cli": ("harness/report.py", "import harness.cli", "must not import harness.cli"),
-    "errors-imports": ("harness/errors.py", "from harness import model", "must not import harness.model"),
+    "errors-imports": ("harness/errors.py", "from harness.model import units", "must not import harness.model.units"),
     "no-place": ("harness/misc.py", "", "no place"),
-    "pyudev": ("harness/vm/x.py", "import pyudev", "pyudev may be imported by harness.target.discover only"),
+    "pyudev": ("harness/vm/x.py", "import pyudev", "pyudev may be imported by harness.box.discover only"),
     "psutil": ("harness/cli.py", "import psutil", "psutil may be imported by"),
     "qemu": ("harness/vm/x.py", "from qemu.qmp import QMPClient", "qemu may be imported by harness.vm.monitor only"),
     "qemu-shadow": ("qemu/__init__.py", "", "would hide PyPI's qemu.qmp"),
@@ -238,11 +262,11 @@ PLANTED = {
 """Rule: where a breach of it stands, the breach, and what is said of it."""
 
 ALLOWED = {
-    "model": ("harness/model/x.py", "import re\nfrom harness.errors import UsageError\nfrom harness.model import ops"),
+    "model": ("harness/model/judge/x.py", "import re\nfrom harness.errors import X\nfrom harness.model import program"),
     "agent": ("harness/agent/x.py", "import os\nfrom harness import deadline\nfrom harness.model import wire"),
     "relative": ("harness/vm/x.py", "from .machine import Machine\nfrom ..errors import QemuError"),
-    "target": ("harness/target/x.py", "from harness import agent, kernel, media, vm"),
-    "cli": ("harness/cli.py", "from harness import report, target, __version__\nimport pytest"),
+    "cells": ("harness/cells/x.py", "from harness import box, kernel, media, vm"),
+    "cli": ("harness/cli.py", "from harness import report, targets, __version__\nimport pytest"),
     "monitor": ("harness/vm/monitor.py", "from qemu.qmp import QMPClient"),
     "clock": ("harness/deadline.py", "import time\ntime.sleep(1)"),
     "narrow-except": ("harness/vm/x.py", "try:\n    f()\nexcept (OSError, ValueError):\n    pass"),
