@@ -2,7 +2,7 @@
 
 Beside it stand the files that most scenarios begin with. A scenario loads after its sync, not before: Linux 6.1
 marks an entry dirty that a read faults in (fs/dax.c, dax_insert_entry), so a load would hide what it had forgotten.
-tests/unit/test_hidden.py holds them all to it.
+tests/unit/scenarios/test_hidden_losses.py holds them all to it.
 """
 
 from dataclasses import replace

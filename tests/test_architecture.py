@@ -184,6 +184,14 @@ def test_the_import_order_has_no_cycle() -> None:
     assert left == {}
 
 
+def test_unit_tests_mirror_the_rooms() -> None:
+    """Every folder of tests/unit is one of harness/, or what lies beside it: the plugin and the scenarios."""
+    unit = ROOT / "tests" / "unit"
+    beside = {Path(), Path("qemu"), Path("scenarios")}
+    folders = {path.parent.relative_to(unit) for path in unit.rglob("test_*.py")} - beside
+    assert [str(folder) for folder in folders if not (ROOT / "harness" / folder / "__init__.py").is_file()] == []
+
+
 def pyproject() -> dict[str, Any]:
     with (ROOT / "pyproject.toml").open("rb") as file:
         return tomllib.load(file)

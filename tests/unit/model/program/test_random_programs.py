@@ -11,7 +11,7 @@ from harness.model.contract.filestate import page_ceil
 from harness.model.program import ops
 from harness.model.program.program import VERBS, Program, parse
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "random_programs.py"
+SCRIPT = Path(__file__).resolve().parents[4] / "scripts" / "random_programs.py"
 SYNCS = ops.Fsync | ops.Fdatasync | ops.Msync | ops.Syncfs | ops.Flush | ops.Fsyncdir
 UNUSED_BY_EXT4 = {"clone", "clone_file", "dedupe"}
 

@@ -22,7 +22,7 @@ from harness.model.program.recorder import Recorder
 from harness.model.setting.engine import Engine
 from harness.report.journal import Journal
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 MAIN = "import sys; from harness.cli import main; sys.exit(main())"
 KEPT = "daxcheck program 1\ncreate f data\npwrite f 0 4K\nfsync f\nfsyncdir\ncut_power\n"
 OTHER = KEPT.replace("4K", "8K")

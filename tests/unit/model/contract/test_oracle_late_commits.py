@@ -20,7 +20,7 @@ from harness.model.program.ops import Mode, Op
 from harness.model.program.program import Program
 from harness.model.units import PAGE
 from harness.model.wire.observation import FileView
-from tests.unit.latefs import CELL, CELLS, IDS, MAPS, NAMES, PAGES, LateFs, Value, source_of, view
+from tests.unit.model.contract.latefs import CELL, CELLS, IDS, MAPS, NAMES, PAGES, LateFs, Value, source_of, view
 
 LENGTH = PAGES * PAGE
 SETUP: tuple[Op, ...] = (

@@ -16,7 +16,7 @@ from harness.box.signature import Signature
 from harness.errors import UsageError
 from harness.model.units import PMD
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 GIB = 1 << 30
 EXT4 = Signature("ext4", "filesystem", 0x438, "home", "5bcc3f83-a84c-4dd0-b529-f184b72eb8ab")
 

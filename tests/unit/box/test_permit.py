@@ -307,7 +307,7 @@ def test_only_root_is_permitted() -> None:
         pytest.skip("no block device")
     done = subprocess.run(
         ["setpriv", "--reuid=65534", "--regid=6", "--clear-groups", sys.executable, "-c", code], capture_output=True,
-        text=True, cwd=Path(__file__).resolve().parents[2], timeout=60,
+        text=True, cwd=Path(__file__).resolve().parents[3], timeout=60,
     )  # fmt: skip
     assert "UsageError: --target /dev/loop0: only root sees who else uses it: run as root" in done.stderr
 

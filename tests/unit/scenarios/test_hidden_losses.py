@@ -20,7 +20,7 @@ from harness.model.program.program import Program, describe, parse
 from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
 
-SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
+SCENARIOS = Path(__file__).resolve().parents[3] / "scenarios"
 EXCEPTIONS = {
     "test_mixed.py::test_writes_and_stores_by_turns": "the turns are what is tested; the last write stays as it is",
     "test_reflink.py::test_store_through_old_mapping": "the store is under test; test_clone_of_dirty_pmd has the clone",

@@ -14,7 +14,7 @@ from harness.model.judge.result import CellResult, Outcome
 from harness.model.setting.hardware import Device
 from harness.report.journal import CONSOLE_LIMIT, Journal, key, stem
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def cell(outcome: Outcome = Outcome.PASS, scenario: str = "test_x.py::test_y") -> CellResult:

@@ -30,7 +30,7 @@ from harness.media.log import (
 )
 
 BASE = 0x100000000
-HEADER_C = Path(__file__).resolve().parents[2] / "qemu" / "plugin" / "log.h"
+HEADER_C = Path(__file__).resolve().parents[3] / "qemu" / "plugin" / "log.h"
 
 
 class Writer:

@@ -19,7 +19,7 @@ from harness.cli import main
 from harness.deadline import Deadline, poll
 from harness.errors import InfraError, SetupError
 
-REPO = Path(__file__).resolve().parents[2]
+REPO = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)

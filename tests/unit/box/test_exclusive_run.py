@@ -14,7 +14,7 @@ from harness.box.undolog import Deedbook
 from harness.cli import main
 from harness.errors import UsageError
 
-REPO = Path(__file__).resolve().parents[2]
+REPO = Path(__file__).resolve().parents[3]
 HOLD = """\
 import sys
 from pathlib import Path

@@ -15,7 +15,7 @@ import pytest
 from harness import cli, ending
 from harness.errors import EXIT_INFRA, EXIT_USAGE
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 MAIN = "import sys; from harness.cli import main; sys.exit(main())"
 KEPT = "daxcheck program 1\ncreate f data\npwrite f 0 4K\nfsync f\nfsyncdir\ncut_power\n"
 
