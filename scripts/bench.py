@@ -9,7 +9,7 @@ from harness.cells import guests
 from harness.cells.cell import judge_cell
 from harness.deadline import now
 from harness.fs import filesystem
-from harness.link.session import Session
+from harness.link.session import AgentSession
 from harness.media.log import PersistLog, log_bytes
 from harness.memfile import MemFile
 from harness.model.program.program import Program
@@ -80,7 +80,7 @@ class Bench:
             log = PersistLog.create(file.fd, LOG_RECORDS)
             tracking = snapshot.Tracking(self._argument(mode, file, nvdimm), (file.fd,))
             with snapshot.restore(self.plan, self.snapshot, nvdimm, tracking) as guest:
-                session = Session(guest, system)
+                session = AgentSession(guest, system)
                 session.attach()
                 session.run(workload("warm", align), 1, lambda: None)
                 start = now()

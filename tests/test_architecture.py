@@ -192,6 +192,16 @@ def test_unit_tests_mirror_the_rooms() -> None:
     assert [str(folder) for folder in folders if not (ROOT / "harness" / folder / "__init__.py").is_file()] == []
 
 
+def test_a_class_name_stands_once() -> None:
+    """A reader who meets a class name knows which class it is, in whatever room."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "harness").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}
+
+
 def pyproject() -> dict[str, Any]:
     with (ROOT / "pyproject.toml").open("rb") as file:
         return tomllib.load(file)

@@ -7,15 +7,15 @@ import os
 from collections.abc import Callable, Iterator
 
 from harness.agent.handles import FOREVER, Handles
-from harness.agent.lanes.crashed import Blame
-from harness.agent.lanes.group import Group, LaneDied, parts
-from harness.agent.lanes.shared import Board
+from harness.agent.lanes.crashed import CrashedLane
+from harness.agent.lanes.group import LaneDied, LaneProcesses, parts
+from harness.agent.lanes.shared import LaneStatus
 from harness.agent.levels import Levels
 from harness.agent.perform import perform
 from harness.agent.watch.faults import Fault, FaultTrace
-from harness.agent.watch.observer import Witness
+from harness.agent.watch.observer import OpObserver
 from harness.agent.x86.cpu import Cpu
-from harness.linux.channel import Channel
+from harness.linux.channel import AgentChannel
 from harness.linux.child import Child, ChildDied
 from harness.linux.mounts import Place
 from harness.model.program import ops
@@ -49,10 +49,10 @@ class Interpreter:
         seed: int,
         levels: Levels,
         trace: FaultTrace | None,
-        board: Board,
-        blame: Blame,
+        board: LaneStatus,
+        blame: CrashedLane,
         faulted: Callable[[int, list[Fault]], None],
-        witness: Witness,
+        witness: OpObserver,
     ) -> None:
         self._program = program
         self._seed = seed
@@ -109,7 +109,7 @@ class Interpreter:
         ours would hear of it only if it touched the page.
         """
 
-        def work(channel: Channel) -> None:
+        def work(channel: AgentChannel) -> None:
             channel.send({"result": wire.to_wire(perform(self._handles, index, op))})
 
         if isinstance(op, ops.Store | ops.Load | ops.Madvise) and op.map in self._handles.maps:
@@ -124,8 +124,10 @@ class Interpreter:
 
     def _group(self, join: int, group: list[tuple[int, Op]], started: Callable[[int], None]) -> Iterator[OpResult]:
         """The results of the lanes that end at op `join`. Raises LaneDied."""
-        running = Group(self._handles, parts(group), self._board, self._blame, self._seed, lambda: started(join),
-                        self._witness.begin)  # fmt: skip
+        running = LaneProcesses(
+            self._handles, parts(group), self._board, self._blame, self._seed, lambda: started(join),
+            self._witness.begin
+        )
         results = running.run()
         if self._trace is not None:
             faults, lost = self._trace.read()

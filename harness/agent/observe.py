@@ -14,7 +14,7 @@ from harness.agent.memory import Memory, Scratch
 from harness.agent.x86.cpu import Cpu
 from harness.errors import InfraError
 from harness.linux import ioctls, syscalls
-from harness.linux.channel import Channel
+from harness.linux.channel import AgentChannel
 from harness.linux.child import Child, ChildDied, Livelock
 from harness.linux.mounts import FILLER
 from harness.model.program.validity import SIZE_LIMIT
@@ -52,7 +52,7 @@ def observe_all(cpu: Cpu, root: str, names: Iterable[str]) -> list[dict[str, obj
 def observe(cpu: Cpu, root: str, path: str) -> dict[str, object]:
     """The wire form of one file's view; what ends the reading (SIGBUS, EIO) is its `error`."""
 
-    def work(channel: Channel) -> None:
+    def work(channel: AgentChannel) -> None:
         try:
             found = view(cpu, root, path)
         except OSError as error:
@@ -118,7 +118,7 @@ def allocation(fd: int, size: int) -> Allocation | None:
     return Allocation(min(os.fstat(fd).st_blocks * 512, OFFSET_LIMIT), tuple(data), tuple(extents))
 
 
-def _sane(extent: ioctls.Mapped) -> bool:
+def _sane(extent: ioctls.MappedExtent) -> bool:
     return extent.start < min(extent.end, OFFSET_LIMIT)
 
 

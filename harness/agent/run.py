@@ -7,15 +7,15 @@ from contextlib import ExitStack
 
 from harness.agent import levels
 from harness.agent.interpreter import Interpreter, LaneDied
-from harness.agent.lanes.crashed import Blame
-from harness.agent.lanes.shared import Board
+from harness.agent.lanes.crashed import CrashedLane
+from harness.agent.lanes.shared import LaneStatus
 from harness.agent.observe import observe_all
 from harness.agent.watch.faults import Fault
 from harness.agent.watch.marks import NO_MARKS, Marks
-from harness.agent.watch.observer import Traces, Witness
+from harness.agent.watch.observer import OpObserver, Traces
 from harness.agent.x86.cpu import Cpu
 from harness.linux import syscalls
-from harness.linux.channel import Channel
+from harness.linux.channel import AgentChannel
 from harness.linux.child import BUSY, Child, ChildDied, Livelock
 from harness.linux.mounts import Place
 from harness.model.program import ops
@@ -55,9 +55,9 @@ def run(
     """
     answer: Message = {name: [] for name in _LISTS} | {"signal": None, "lost": ""}
     index = 0
-    board, blame = Board(LANE_LIMIT), Blame()
+    board, blame = LaneStatus(LANE_LIMIT), CrashedLane()
 
-    def work(channel: Channel) -> None:
+    def work(channel: AgentChannel) -> None:
         _work(channel, program, traces, marks, lambda faulted, witness: Interpreter(
             cpu, place, program, seed, levels.best(), traces.faults, board, blame, faulted, witness))  # fmt: skip
 
@@ -99,7 +99,7 @@ def run(
 
 def _patience(program: Program, index: int) -> float:
     """Seconds that op `index` may keep a processor busy. Lanes spin while they wait for each other, one of them perhaps
-    for a hung task that the kernel is about to tell of: their own bound is Board's STUCK."""
+    for a hung task that the kernel is about to tell of: their own bound is LaneStatus's STUCK."""
     racing = index < len(program.ops) and isinstance(program.ops[index], ops.Join)
     return float("inf") if racing else BUSY
 
@@ -123,8 +123,9 @@ def _gather(answer: Message, message: Message) -> None:
 
 
 def _work(
-    channel: Channel, program: Program, traces: Traces, marks: Marks, make: Callable[[Tell, Witness], Interpreter]
-) -> None:
+    channel: AgentChannel, program: Program, traces: Traces, marks: Marks,
+    make: Callable[[Tell, OpObserver], Interpreter],
+) -> None:  # fmt: skip
     """The child's life: events and results as they come, then {"end"}."""
 
     def started(index: int) -> None:
@@ -145,7 +146,7 @@ def _work(
 
     with contextlib.suppress(OSError):
         syscalls.ignore_early_poison()  # a kernel without CONFIG_MEMORY_FAILURE refuses, and sends nothing
-    interpreter = make(faulted, Witness(traces, channel.send, ask))
+    interpreter = make(faulted, OpObserver(traces, channel.send, ask))
     try:
         for result in interpreter.run(started):
             channel.send({"results": [wire.to_wire(result)]})

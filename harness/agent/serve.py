@@ -16,11 +16,11 @@ from harness.agent.watch import pmemrange
 from harness.agent.watch.flushes import FlushTrace
 from harness.agent.watch.marks import NO_MARKS, Marks
 from harness.agent.watch.observer import Traces
-from harness.agent.watch.pmemrange import Medium
+from harness.agent.watch.pmemrange import PmemRange
 from harness.agent.x86.cpu import Cpu
 from harness.errors import ChannelError, InfraError, SetupError
 from harness.linux import mounts, probes, tracefs
-from harness.linux.channel import Channel, Closed
+from harness.linux.channel import AgentChannel, Closed
 from harness.linux.child import Livelock
 from harness.linux.mounts import Place
 from harness.model.program import program
@@ -32,11 +32,11 @@ from harness.model.wire.traced import Range
 
 
 @dataclass(frozen=True, slots=True)
-class Attached:
+class MountedDevice:
     """The file system under test, and where the device lies that it is on."""
 
     place: Place
-    medium: Medium
+    medium: PmemRange
 
 
 class Agent:
@@ -48,7 +48,7 @@ class Agent:
     """
 
     def __init__(
-        self, cpu: Cpu, traces: Traces, problems: list[str], untraced: str = "", attached: Attached | None = None,
+        self, cpu: Cpu, traces: Traces, problems: list[str], untraced: str = "", attached: MountedDevice | None = None,
         marks: Marks = NO_MARKS,
     ) -> None:  # fmt: skip
         self._cpu = cpu
@@ -64,7 +64,7 @@ class Agent:
         """Whether a child outlives the command that started it: who buries the children of others must not take it."""
         return self._script is not None
 
-    def do(self, channel: Channel, command: Message) -> Message:
+    def do(self, channel: AgentChannel, command: Message) -> Message:
         """Carry out one command and return what it answers. Raises OSError, ValueError, KeyError, DaxcheckError."""
         if moment := COMMANDS.get(command["do"]):
             self._marks.at(moment)
@@ -74,7 +74,7 @@ class Agent:
             case "attach":
                 fs, options, argv = command["fs"], command["options"], command.get("format")
                 answer = device.attach(fs, options, argv, command.get("layout", ""), command.get("write_cache", True))
-                self._attached = Attached(mounts.found(device.ROOT, options), pmemrange.of_guest(answer["pieces"]))
+                self._attached = MountedDevice(mounts.found(device.ROOT, options), pmemrange.of_guest(answer["pieces"]))
                 return answer
             case "run":
                 return self._run(channel, command["program"], command["seed"], bool(command.get("flushes", False)))
@@ -111,7 +111,7 @@ class Agent:
         }
         return {"release": os.uname().release, "agent": __version__, "features": features}
 
-    def _run(self, channel: Channel, text: str, seed: int, flushes: bool) -> Message:
+    def _run(self, channel: AgentChannel, text: str, seed: int, flushes: bool) -> Message:
         wanted = program.parse(text)
         place = self._place()
         awaited = ("begin", "cut", "flushed") + (("op", "views") if self._marks.waits else ())
@@ -173,7 +173,7 @@ class Agent:
     def _place(self) -> Place:
         return self._found().place
 
-    def _found(self) -> Attached:
+    def _found(self) -> MountedDevice:
         """Raises InfraError when nothing was attached."""
         if self._attached is None:
             raise InfraError("no file system is there: attach first")
@@ -186,7 +186,7 @@ def _deaf(wanted: Program) -> Range:
     return next(((op.start, op.end) for op in planted), (0, 0))
 
 
-def serve(channel: Channel, agent: Agent, after: Callable[[], None]) -> NoReturn:
+def serve(channel: AgentChannel, agent: Agent, after: Callable[[], None]) -> NoReturn:
     """Answer commands for ever, calling `after` after each that leaves no child behind.
 
     Raises Closed at its end (a Port has none).
@@ -202,7 +202,7 @@ def serve(channel: Channel, agent: Agent, after: Callable[[], None]) -> NoReturn
             after()
 
 
-def answer(channel: Channel, agent: Agent) -> Message:
+def answer(channel: AgentChannel, agent: Agent) -> Message:
     """Take one command and carry it out; its failure is an answer too. Raises ChannelError."""
     command = channel.receive()
     try:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.agent.memory import store
 from harness.agent.x86.cpu import Cpu
 from harness.linux import syscalls
-from harness.linux.channel import Channel
+from harness.linux.channel import AgentChannel
 from harness.linux.child import Child
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire.frame import Message
@@ -34,7 +34,7 @@ def translate(cpu: Cpu, root: str, path: str, pages: int) -> Message:
         return {"lines": child.receive()["lines"]}
 
 
-def _work(channel: Channel, cpu: Cpu, path: str, pages: int) -> None:
+def _work(channel: AgentChannel, cpu: Cpu, path: str, pages: int) -> None:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     length = pages * PAGE
     syscalls.fallocate(fd, 0, 0, length)

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import harness
 from harness.box.claim import Claim
-from harness.box.discover import Kind, PmemDevice
+from harness.box.discover import MemoryKind, PmemDevice
 from harness.errors import InfraError
 from harness.link.caller import ANSWER, Caller, OnEvent
 from harness.link.kernellog import OVERRAN, Complaint, Console, Trouble, blamed
@@ -74,7 +74,7 @@ class KernelLog:
         self._size += os.pwrite(self._file.fd, text, self._size)
 
 
-class BoxAgent(Caller):
+class AgentProcess(Caller):
     """Owns the process, which has `environment` beside ours. Leaving the context ends it, and with it its mounts."""
 
     def __init__(self, claim: Claim, device: PmemDevice, environment: Mapping[str, str]) -> None:
@@ -85,7 +85,7 @@ class BoxAgent(Caller):
             self.log = KernelLog()
             stack.callback(self.log.close)
             ours, its = (stack.enter_context(end) for end in socket.socketpair())
-            by_host = int(device.kind is Kind.VIRTIO)
+            by_host = int(device.kind is MemoryKind.VIRTIO)
             words = (its.fileno(), claim.fileno(), device.name, device.start or 0, claim.owned, by_host)
             try:
                 self._process = subprocess.Popen(

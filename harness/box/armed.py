@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness import place
 from harness.box import armedrun
-from harness.box.armedrun import Phase
+from harness.box.armedrun import ArmedPhase
 from harness.box.discover import PmemDevice
 from harness.errors import UsageError
 
@@ -54,6 +54,6 @@ def state(uuid: str) -> str:
     except UsageError as error:
         return f"a run that was armed, whose state in {folder} cannot be read ({error})"
     # A state that went on to another run was of one that never came to its cut: arm lets no other go.
-    if told.uuid == uuid and told.phase is Phase.ARMED:
+    if told.uuid == uuid and told.phase is ArmedPhase.ARMED:
         return f"the armed run of {told.scenario}, which is not judged yet: daxcheck judge {folder}"
     return ""

@@ -23,7 +23,7 @@ from harness.memfile import MemFile
 from harness.model.program.program import TEXT_LIMIT as PROGRAM_LIMIT
 from harness.model.program.program import Program, ProgramError, parse
 from harness.model.program.program import format as format_program
-from harness.model.setting.hardware import Device
+from harness.model.setting.hardware import PmemKind
 from harness.model.wire import checked, traced, wire
 from harness.model.wire import moment as moments
 from harness.model.wire.frame import LIMIT as ANSWER_LIMIT
@@ -40,7 +40,7 @@ COMPLAINTS = 1000
 _LINE = 4096
 
 
-class Phase(StrEnum):
+class ArmedPhase(StrEnum):
     """How far it has come. ARMED: all ops were done and the machine waits for the cut, or has had it."""
 
     ARMING = "arming"
@@ -50,21 +50,21 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Dossier:
+class ArmedRun:
     """One run towards a real cut. `uuid` is that of the file system, by which its device is known after the boot.
 
     `boot` is the boot_id of the kernel that ran it, `types` the signatures that --erase-signature named, `dirty` the
     counts of failed shutdowns by DIMM. From `results` on, all is as it was at the cut.
     """
 
-    phase: Phase
+    phase: ArmedPhase
     scenario: str
     program: Program
     fs: str
     seed: int
     kernel: str
     boot: str
-    device: Device
+    device: PmemKind
     disk: str
     size: int
     uuid: str = ""
@@ -93,7 +93,7 @@ class Dossier:
         }
 
     @classmethod
-    def from_json(cls, value: object) -> "Dossier":
+    def from_json(cls, value: object) -> "ArmedRun":
         """The dossier that `to_json` gave this for. Raises ValueError for anything else."""
         if isinstance(value, dict) and value.get("schema") not in (None, SCHEMA):
             raise ValueError(f"schema {checked.shown(value['schema'])} is of another version of daxcheck")
@@ -106,13 +106,13 @@ class Dossier:
         results = wire.op_results_from_wire(found["results"])
         if any(result.index >= len(program.ops) for result in results):
             raise ValueError("results: of more ops than the program has")
-        phase = Phase(_text(found, "phase"))
+        phase = ArmedPhase(_text(found, "phase"))
         told = [result.index for result in results]
-        if phase in (Phase.ARMED, Phase.JUDGED) and told != list(range(len(program.ops))):
+        if phase in (ArmedPhase.ARMED, ArmedPhase.JUDGED) and told != list(range(len(program.ops))):
             raise ValueError(f"results: of {len(results)} ops, and at its cut all {len(program.ops)} were done")
         return cls(
             phase=phase, program=program, results=results, traced=traced.from_wire(found),
-            seed=checked.integer("seed", found["seed"], -(1 << 62), 1 << 62), device=Device(_text(found, "device")),
+            seed=checked.integer("seed", found["seed"], -(1 << 62), 1 << 62), device=PmemKind(_text(found, "device")),
             size=checked.integer("size", found["size"], 1, checked.OFFSET_LIMIT << 10),
             types=checked.array("types", found["types"], 64, lambda one: checked.text("type", one, NAME_LIMIT)),
             write_cache=checked.integer("write_cache", found["write_cache"], -1, 1),
@@ -159,7 +159,7 @@ def boot_id(proc: Path = PROC) -> str:
     return (proc / "sys/kernel/random/boot_id").read_text().strip()
 
 
-def read(folder: Path) -> Dossier:
+def read(folder: Path) -> ArmedRun:
     """The dossier in `folder`. Raises UsageError when there is none, or it is not one that this version wrote."""
     path = folder / STATE
     try:
@@ -176,12 +176,12 @@ def read(folder: Path) -> Dossier:
     try:
         if len(text) > LIMIT:
             raise ValueError(f"it is longer than {LIMIT} bytes")
-        return Dossier.from_json(json.loads(text))
+        return ArmedRun.from_json(json.loads(text))
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: is no dossier that this daxcheck wrote: {error}") from error
 
 
-def write(folder: Path, dossier: Dossier) -> None:
+def write(folder: Path, dossier: ArmedRun) -> None:
     """Have the dossier in `folder`, which is made if missing, and durable. Raises UsageError."""
     data = json.dumps(dossier.to_json(), separators=(",", ":")).encode()
     with _explained(folder), _opened(folder) as there:

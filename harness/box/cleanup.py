@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from harness.box import undolog
 from harness.box.discover import PROC
-from harness.box.undolog import MARK, Owner, Record
+from harness.box.undolog import MARK, Owner, RunJournal
 from harness.deadline import Deadline
 from harness.errors import DaxcheckError
 
@@ -17,7 +17,7 @@ DYING = 20.0
 Say = Callable[[str], None]
 
 
-def repair(record: Record, say: Say) -> bool:
+def repair(record: RunJournal, say: Say) -> bool:
     """Undo what is left of one run, saying each step; whether there is nothing left of it now.
 
     A run that is alive is let be, as is one of another PID namespace, of which nothing can be known.
@@ -95,6 +95,6 @@ def _await_end(fd: int, deadline: Deadline) -> bool:
     return bool(poller.poll(deadline.remaining() * 1000))
 
 
-def _forget(record: Record) -> str:
+def _forget(record: RunJournal) -> str:
     record.path.unlink(missing_ok=True)
     return "its journal is removed"

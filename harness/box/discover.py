@@ -24,7 +24,7 @@ Read = Callable[[str], tuple[Signature, ...]]
 """Reads the signatures of the device at a path. Raises DaxcheckError."""
 
 
-class Kind(StrEnum):
+class MemoryKind(StrEnum):
     """Where the memory comes from; the driver of its bus says it (`provider` of an ndbus device)."""
 
     NVDIMM = "nvdimm"
@@ -36,7 +36,7 @@ class Kind(StrEnum):
     """A region that the firmware itself calls volatile (nd_volatile): the kernel flushes nothing there."""
 
 
-class Mode(StrEnum):
+class NamespaceMode(StrEnum):
     """The mode of a namespace, in ndctl's words."""
 
     FSDAX = "fsdax"
@@ -45,10 +45,12 @@ class Mode(StrEnum):
     DEVDAX = "devdax"
 
 
-_MODES = {"memory": Mode.FSDAX, "raw": Mode.RAW, "safe": Mode.SECTOR, "dax": Mode.DEVDAX}
+_MODES = {
+    "memory": NamespaceMode.FSDAX, "raw": NamespaceMode.RAW, "safe": NamespaceMode.SECTOR, "dax": NamespaceMode.DEVDAX,
+}  # fmt: skip
 """By the kernel's word (mode_show() of drivers/nvdimm/namespace_devs.c). memmap and virtio-pmem regions bring page
 structs of their own, so a namespace without an info block is fsdax there (pmem_should_map_pages())."""
-_PROVIDERS = {"e820": Kind.MEMMAP, "virtio-pmem": Kind.VIRTIO}
+_PROVIDERS = {"e820": MemoryKind.MEMMAP, "virtio-pmem": MemoryKind.VIRTIO}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,8 @@ class PmemDevice:
     name: str
     device: int
     size: int
-    kind: Kind
-    mode: Mode
+    kind: MemoryKind
+    mode: NamespaceMode
     region: str
     namespace: str
     align: int | None
@@ -111,10 +113,10 @@ class PmemDevice:
     @property
     def remedy(self) -> str:
         """The command that makes it fit for daxcheck, which destroys its data; empty when it is fit."""
-        fit = self.dax and self.mode is Mode.FSDAX and not (self.start or 0) % PMD
-        if fit or self.kind is Kind.VOLATILE:
+        fit = self.dax and self.mode is NamespaceMode.FSDAX and not (self.start or 0) % PMD
+        if fit or self.kind is MemoryKind.VOLATILE:
             return ""
-        if self.kind is Kind.MEMMAP and self.mode is Mode.FSDAX:
+        if self.kind is MemoryKind.MEMMAP and self.mode is NamespaceMode.FSDAX:
             return "boot with memmap=SIZE!ADDRESS, both multiples of 2 MiB, such as memmap=4G!4G"
         return convert(self.namespace)
 
@@ -181,7 +183,7 @@ def _device(region: Path, disk: Path, uses: Uses, links: tuple[str, ...], read: 
     bad_blocks, holders = _bad_blocks(disk, unseen), _holders((disk, *parts), unseen)
     return PmemDevice(
         disk.name, numbers[0], (_number(disk / "size") or 0) * SECTOR, _kind(region),
-        _MODES.get(_text(region / namespace / "mode"), Mode.RAW) if namespace else Mode.RAW,
+        _MODES.get(_text(region / namespace / "mode"), NamespaceMode.RAW) if namespace else NamespaceMode.RAW,
         region.name, namespace, _number(owner / "align"), _number(owner / "resource"),
         _numa_node(region), _text(region / "persistence_domain"), write_cache == "1" if write_cache else None,
         _text(disk / "queue/dax") == "1", _text(disk / "ro") != "0",
@@ -191,10 +193,10 @@ def _device(region: Path, disk: Path, uses: Uses, links: tuple[str, ...], read: 
     )  # fmt: skip
 
 
-def _kind(region: Path) -> Kind:
+def _kind(region: Path) -> MemoryKind:
     if _text(region / "devtype") == "nd_volatile":
-        return Kind.VOLATILE
-    return _PROVIDERS.get(_text(region.parent / "provider"), Kind.NVDIMM)
+        return MemoryKind.VOLATILE
+    return _PROVIDERS.get(_text(region.parent / "provider"), MemoryKind.NVDIMM)
 
 
 def _bad_blocks(disk: Path, unseen: list[str]) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.box import armed, discover, signature
-from harness.box.discover import SYSFS, Kind, Mode, PmemDevice
+from harness.box.discover import SYSFS, MemoryKind, NamespaceMode, PmemDevice
 from harness.box.signature import ARMED, Signature
 from harness.deadline import Deadline, DeadlineExpired, poll
 from harness.errors import UsageError
@@ -107,9 +107,9 @@ def _unseen(device: PmemDevice) -> str:
 def _unfit(device: PmemDevice) -> str:
     if device.read_only:
         return f"is read-only: blockdev --setrw {device.path}, or the region's read_only in sysfs"
-    if device.kind is Kind.VOLATILE:
+    if device.kind is MemoryKind.VOLATILE:
         return "is memory that the firmware calls volatile: the kernel flushes nothing there"
-    if device.mode is not Mode.FSDAX:
+    if device.mode is not NamespaceMode.FSDAX:
         return f"is in {device.mode} mode, which has no DAX: {device.remedy} (its data is lost)"
     if not device.dax:
         return f"has no DAX although it is in fsdax mode (queue/dax is 0): {device.remedy or 'use another kernel'}"

@@ -12,18 +12,18 @@ from types import TracebackType
 from typing import Self
 
 from harness.box import signature, undolog
-from harness.box.agent import BoxAgent
+from harness.box.agent import AgentProcess
 from harness.box.claim import Claim
-from harness.box.discover import Kind, PmemDevice
+from harness.box.discover import MemoryKind, PmemDevice
 from harness.box.disk import Disk
 from harness.box.permit import Permit
 from harness.box.undo import WRITEBACK, Erased, Frozen, Sysctl, Tracing, WriteCache
-from harness.box.undolog import Deedbook
+from harness.box.undolog import UndoLog
 from harness.errors import InfraError, SetupError, UsageError
 from harness.fs import fsck, mkfs
 from harness.fs.filesystem import FileSystem
 from harness.link.kernellog import Complaint
-from harness.link.session import Attached, Flushes, Ran, Session
+from harness.link.session import AgentSession, Attached, FlushSink, Ran
 from harness.media.flushes import FlushLog
 from harness.media.image import CrashImage
 from harness.memfile import MemFile
@@ -31,7 +31,7 @@ from harness.model.program import ops
 from harness.model.program.ops import Advice, Plant
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
-from harness.model.setting.hardware import TRAITS, Device
+from harness.model.setting.hardware import TRAITS, PmemKind
 from harness.targets import steps
 from harness.targets.engines.engine import Watch, faults
 from harness.targets.engines.trace import CoverageWatch, FlushWatch
@@ -46,17 +46,18 @@ _POISON = (Advice.HWPOISON, Advice.SOFT_OFFLINE)
 _RAMDISK = (ops.DirectStore, ops.DirectLoad)
 
 
-def kind_of(device: PmemDevice) -> Device:
+def kind_of(device: PmemDevice) -> PmemKind:
     """What of a store survives on it."""
-    if device.kind is Kind.NVDIMM:
-        return Device.EADR if device.persistence_domain == TRAITS[Device.EADR].persistence_domain else Device.NVDIMM
-    return Device.VIRTIO_PMEM if device.kind is Kind.VIRTIO else Device.MEMMAP
+    if device.kind is MemoryKind.NVDIMM:
+        keeps_caches = device.persistence_domain == TRAITS[PmemKind.EADR].persistence_domain
+        return PmemKind.EADR if keeps_caches else PmemKind.NVDIMM
+    return PmemKind.VIRTIO_PMEM if device.kind is MemoryKind.VIRTIO else PmemKind.MEMMAP
 
 
-class _Session(Session):
+class _Session(AgentSession):
     """Touches no file before it is known that what was mounted is what daxcheck has put on the device."""
 
-    def __init__(self, guest: BoxAgent, system: FileSystem, claim: Claim, flushes: Flushes | None = None) -> None:
+    def __init__(self, guest: AgentProcess, system: FileSystem, claim: Claim, flushes: FlushSink | None = None) -> None:
         super().__init__(guest, system, flushes)
         self._claim = claim
 
@@ -80,20 +81,20 @@ class LocalTarget:
         self._permit = permit
         self._say = say
         self._golden: dict[FileSystem, MemFile] = {}
-        self._agent: BoxAgent | None = None
+        self._agent: AgentProcess | None = None
         self._broken = ""
 
     def __enter__(self) -> Self:
         """Claim the device, as the only run on this machine. Raises UsageError when it may not be erased after all, or
         a killed run has left what must be undone before, SetupError."""
         device = self._permit.device
-        if not device.write_cache and self.device is not Device.EADR:
+        if not device.write_cache and self.device is not PmemKind.EADR:
             raise SetupError(f"{device.path}: dax/write_cache is 0, so the kernel flushes nothing: write 1 to it")
         with contextlib.ExitStack() as stack:
-            stack.enter_context(undolog.turn())
+            stack.enter_context(undolog.exclusive_run())
             if left := undolog.leftovers():
                 raise UsageError(f"{left[0].path}: its run was killed, and has left its marks: run daxcheck cleanup")
-            self._deeds = stack.enter_context(Deedbook())
+            self._deeds = stack.enter_context(UndoLog())
             self._claim = stack.enter_context(Claim(self._permit, OWNED))
             self._disk = stack.enter_context(Disk(self._claim))
             self._deeds.record(Erased(device.name))
@@ -247,10 +248,10 @@ class LocalTarget:
             raise InfraError(f"this machine's kernel is broken since an earlier cell, boot it again: {self._broken}")
         self._disk.put(medium)
 
-    def _started(self) -> BoxAgent:
+    def _started(self) -> AgentProcess:
         """The agent; a new one when there is none any more."""
         if self._agent is None:
-            agent = BoxAgent(self._claim, self._permit.device, self._deeds.environment)
+            agent = AgentProcess(self._claim, self._permit.device, self._deeds.environment)
             if untraced := agent.features.get("untraced"):
                 agent.close()
                 raise SetupError(f"this kernel's flushes cannot be traced, so nothing can be judged: {untraced}")

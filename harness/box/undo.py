@@ -136,15 +136,15 @@ class Tracing:
         return "daxcheck's trace instances and probes are removed"
 
 
-Deed = Erased | WriteCache | Frozen | Sysctl | Tracing
-_DEEDS: tuple[type[Deed], ...] = (Erased, WriteCache, Frozen, Sysctl, Tracing)
+Undoable = Erased | WriteCache | Frozen | Sysctl | Tracing
+_DEEDS: tuple[type[Undoable], ...] = (Erased, WriteCache, Frozen, Sysctl, Tracing)
 
 
-def to_json(deed: Deed) -> dict[str, str]:
+def to_json(deed: Undoable) -> dict[str, str]:
     return {"deed": deed.name, **asdict(deed)}
 
 
-def from_json(entry: Mapping[str, object]) -> Deed:
+def from_json(entry: Mapping[str, object]) -> Undoable:
     """Raises ValueError for what is no deed."""
     for kind in _DEEDS:
         if kind.name == entry.get("deed"):

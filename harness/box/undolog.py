@@ -20,7 +20,7 @@ from typing import Self
 from harness import cachedir
 from harness.box import undo
 from harness.box.discover import PROC
-from harness.box.undo import Deed
+from harness.box.undo import Undoable
 from harness.deadline import Deadline, DeadlineExpired, poll
 from harness.errors import DaxcheckError, InfraError, SetupError, UsageError
 
@@ -55,21 +55,21 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class RunJournal:
     """A journal as it was read: whose, the mark of its processes, and the deeds that are not undone, newest first."""
 
     path: Path
     owner: Owner
     mark: str
-    left: tuple[tuple[int, Deed], ...]
+    left: tuple[tuple[int, Undoable], ...]
 
 
-class Deedbook:
+class UndoLog:
     """A context manager that keeps the journal of this run. At its end the file goes, unless a deed is left in it."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
-        self._left: dict[int, Deed] = {}
+        self._left: dict[int, Undoable] = {}
         self._count = 0
         self._fd = -1
         self._mark = uuid.uuid4().hex
@@ -98,7 +98,7 @@ class Deedbook:
         """What every process that the run starts must have in its environment, so that cleanup finds it."""
         return {MARK: self._mark}
 
-    def record(self, deed: Deed) -> int:
+    def record(self, deed: Undoable) -> int:
         """Put the deed on record; it may be done when this returns. The number is for `undone`. Raises SetupError."""
         self._count += 1
         with _explained(self.path):
@@ -113,7 +113,7 @@ class Deedbook:
         del self._left[number]
 
     @contextlib.contextmanager
-    def during(self, deed: Deed) -> Iterator[None]:
+    def during(self, deed: Undoable) -> Iterator[None]:
         """The deed is done within and undone at the end, however that comes; what fails to be undone stays on record.
 
         Raises InfraError when undoing fails, SetupError.
@@ -130,7 +130,7 @@ class Deedbook:
 
 
 @contextlib.contextmanager
-def turn(folder: Path | None = None) -> Iterator[None]:
+def exclusive_run(folder: Path | None = None) -> Iterator[None]:
     """No other run, and no cleanup, is at work on this machine within: all share its tracing and its settings.
 
     Raises UsageError when one is, SetupError. The lock ends with this process, however it ends.
@@ -149,7 +149,7 @@ def turn(folder: Path | None = None) -> Iterator[None]:
         os.close(fd)
 
 
-def leftovers(folder: Path | None = None) -> tuple[Record, ...]:
+def leftovers(folder: Path | None = None) -> tuple[RunJournal, ...]:
     """The journals of this boot that tell of deeds to be undone. With `turn` held, their runs are dead."""
     boot = Owner.myself().boot
     return tuple(
@@ -158,7 +158,7 @@ def leftovers(folder: Path | None = None) -> tuple[Record, ...]:
     )  # fmt: skip
 
 
-def records(folder: Path | None = None) -> tuple[tuple[Record, ...], tuple[str, ...]]:
+def records(folder: Path | None = None) -> tuple[tuple[RunJournal, ...], tuple[str, ...]]:
     """All journals there are, and a complaint about each file that is none of this user's."""
     folders = [folder] if folder else [RUN, cachedir.root() / "deeds"]
     found, complaints = [], []
@@ -181,7 +181,7 @@ def started(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
-def note_undone(record: Record, number: int) -> None:
+def note_undone(record: RunJournal, number: int) -> None:
     """Put on record that a deed of a dead run has been undone. Raises OSError."""
     fd = os.open(record.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
@@ -191,7 +191,7 @@ def note_undone(record: Record, number: int) -> None:
         os.close(fd)
 
 
-def _read(path: Path) -> Record:
+def _read(path: Path) -> RunJournal:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         status = os.fstat(fd)
@@ -206,14 +206,14 @@ def _read(path: Path) -> Record:
         raise ValueError("it is empty")
     head = lines[0]
     owner = Owner(int(head["pid"]), int(head["start"]), str(head["boot"]), str(head["namespace"]))
-    left: dict[int, Deed] = {}
+    left: dict[int, Undoable] = {}
     for line in lines[1:]:
         if "undone" in line:
             left.pop(line["undone"], None)
         else:
             number = int(line.pop("number"))
             left[number] = undo.from_json(line)
-    return Record(path, owner, str(head["mark"]), tuple(sorted(left.items(), reverse=True)))
+    return RunJournal(path, owner, str(head["mark"]), tuple(sorted(left.items(), reverse=True)))
 
 
 def _text(fd: int) -> bytes:

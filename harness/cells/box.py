@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.box.permit import Permit
 from harness.box.target import LocalTarget
 from harness.cells.cell import Judged, judge_cell, unjudged
-from harness.cells.config import Column, Wanted, columns
+from harness.cells.config import Config, Wanted, columns
 from harness.cells.guests import ANYTHING
 from harness.errors import Refused
 from harness.fs.filesystem import FileSystem
@@ -20,7 +20,7 @@ from harness.model.setting.engine import Engine
 from harness.targets.target import Say
 
 
-class LocalLab:
+class BoxRunner:
     """Holds the device from prepare() to close()."""
 
     def __init__(self, permit: Permit, systems: Sequence[FileSystem], engines: Sequence[Engine], seed: int,
@@ -33,7 +33,7 @@ class LocalLab:
         release = next(iter(self._targets.values())).release
         self.kernels = (Kernel(release, Path("/"), None, "the running one", running()),)
 
-    def columns(self, wanted: Wanted = ANYTHING, repeat: int = 1) -> list[Column]:
+    def columns(self, wanted: Wanted = ANYTHING, repeat: int = 1) -> list[Config]:
         """The columns of the matrix for a scenario that wants this."""
         device = next(iter(self._targets.values())).device
         found = columns(self.kernels, self._systems, wanted, repeat, (device,), tuple(self._targets))
@@ -45,7 +45,7 @@ class LocalLab:
             with contextlib.suppress(Refused):
                 self._use(next(iter(self._targets))).golden(system)
 
-    def run(self, scenario: str, program: Program, column: Column) -> Judged:
+    def run(self, scenario: str, program: Program, column: Config) -> Judged:
         """Run one cell and judge it; infrastructure failures become ERROR outcomes."""
         target = self._targets[column.engine]
         skip = column.skip or self._refused.get(column.system, "")

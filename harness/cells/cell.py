@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from harness.cells.judging import Case, kernel_violations
+from harness.cells.judging import CellJudge, kernel_violations
 from harness.deadline import now
 from harness.errors import DaxcheckError, InfraError
 from harness.fs.filesystem import FileSystem
@@ -91,7 +91,7 @@ def _run(target: Target, program: Program, system: FileSystem, split: Split, bla
             outcome, error = (Outcome.FAIL, "") if known else spoilt or (Outcome.ERROR, NO_CUT)
             return Judged(replace(blank, outcome=outcome, violations=known, error=error), execution.console)
         final = oracle.at_cut(program, results, domain, system.journal, ran.files)
-        case = Case(target, program, system, split, states, final)
+        case = CellJudge(target, program, system, split, states, final)
         live = case.live(ran) + Judgement(violations=known)
         try:
             lost = case.lost(cut, ran.traced, blank.seed)

@@ -8,12 +8,12 @@ from harness.fs.filesystem import FileSystem, NoFormat
 from harness.kernel.kernel import Kernel
 from harness.linux.layout import LAYOUTS
 from harness.model.setting.engine import Engine
-from harness.model.setting.hardware import Device
+from harness.model.setting.hardware import PmemKind
 from harness.model.units import PMD
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class Config:
     """One column of the matrix: the kernel, the file system and the device that a Program runs on.
 
     `skip` says why it cannot run there; `turn` counts the repetitions of a cell.
@@ -23,11 +23,11 @@ class Column:
     system: FileSystem
     skip: str = ""
     turn: int = 1
-    device: Device = Device.NVDIMM
+    device: PmemKind = PmemKind.NVDIMM
     engine: Engine = Engine.PLUGIN
 
     def __str__(self) -> str:
-        device = f"-{self.device}" if self.device is not Device.NVDIMM else ""
+        device = f"-{self.device}" if self.device is not PmemKind.NVDIMM else ""
         device += f"-{self.engine}" if self.engine is not Engine.PLUGIN else ""
         return f"{self.kernel.release}-{self.system.label}{device}" + (f"~{self.turn}" if self.turn > 1 else "")
 
@@ -51,14 +51,14 @@ class Wanted:
 
 def columns(
     kernels: Sequence[Kernel], systems: Sequence[FileSystem], wanted: Wanted, repeat: int = 1,
-    devices: Sequence[Device] = (Device.NVDIMM,), engines: Sequence[Engine] = (Engine.PLUGIN,),
-) -> list[Column]:  # fmt: skip
+    devices: Sequence[PmemKind] = (PmemKind.NVDIMM,), engines: Sequence[Engine] = (Engine.PLUGIN,),
+) -> list[Config]:  # fmt: skip
     """The columns of one scenario; a file system that has nothing of what is wanted gets one that says so."""
     chosen: dict[FileSystem, str] = {}
     for system in systems:
         chosen |= _chosen(system, wanted)
     return [
-        Column(kernel, system, skip or _unfit(system, device), turn, device, engine)
+        Config(kernel, system, skip or _unfit(system, device), turn, device, engine)
         for kernel in kernels
         for device in devices
         for engine in engines
@@ -67,10 +67,10 @@ def columns(
     ]
 
 
-def _unfit(system: FileSystem, device: Device) -> str:
+def _unfit(system: FileSystem, device: PmemKind) -> str:
     """Why the file system's layout cannot be had on the device; empty if it can."""
     layout = LAYOUTS[system.layout]
-    if device is Device.VIRTIO_PMEM and (layout.legs > 1 or layout.align != PMD):
+    if device is PmemKind.VIRTIO_PMEM and (layout.legs > 1 or layout.align != PMD):
         return f"no layout {system.layout} on {device}: there is one device, without an info block"
     return ""
 

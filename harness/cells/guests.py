@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.cells.cell import Judged, judge_cell, unjudged
-from harness.cells.config import Column, Wanted, columns
+from harness.cells.config import Config, Wanted, columns
 from harness.errors import DaxcheckError, Refused
 from harness.fs.filesystem import FileSystem
 from harness.kernel import cache, config, source
@@ -17,7 +17,7 @@ from harness.kernel.kernel import Kernel
 from harness.model.judge.result import Outcome
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
-from harness.model.setting.hardware import Device
+from harness.model.setting.hardware import PmemKind
 from harness.targets import provision
 from harness.targets.guest import GuestTarget
 from harness.targets.target import Say
@@ -40,32 +40,32 @@ def _distinct(kernel: Kernel) -> Kernel:
     return replace(kernel, release=f"{kernel.release}-{kernel.digest[:8]}")
 
 
-class Lab(Protocol):
+class CellRunner(Protocol):
     """What a session runs cells on."""
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
         """The kernels under test."""
 
-    def columns(self, wanted: Wanted = ANYTHING, repeat: int = 1) -> list[Column]:
+    def columns(self, wanted: Wanted = ANYTHING, repeat: int = 1) -> list[Config]:
         """The columns of the matrix for a scenario that wants this."""
 
     def prepare(self) -> None:
         """Do now, once, what many workers would all do first. Raises DaxcheckError."""
 
-    def run(self, scenario: str, program: Program, column: Column) -> Judged:
+    def run(self, scenario: str, program: Program, column: Config) -> Judged:
         """Run one cell and judge it; infrastructure failures become ERROR outcomes."""
 
     def close(self) -> None:
         """Give up what is held."""
 
 
-class GuestLab:
+class GuestRunner:
     """Owns one target per kernel, made when first asked for."""
 
     def __init__(
         self, kernels: Sequence[Kernel], systems: Sequence[FileSystem], qemu: Qemu, seed: int, say: Say,
-        devices: Sequence[Device] = (Device.NVDIMM,), engines: Sequence[Engine] = (Engine.PLUGIN,),
+        devices: Sequence[PmemKind] = (PmemKind.NVDIMM,), engines: Sequence[Engine] = (Engine.PLUGIN,),
         speed: Accel = Accel.TCG,
     ) -> None:  # fmt: skip
         releases = Counter(kernel.release for kernel in kernels)
@@ -77,15 +77,15 @@ class GuestLab:
         self._speed = speed
         self._qemu = qemu
         self._say = say
-        self._targets: dict[tuple[str, Device, Engine], GuestTarget] = {}
-        self._refusals: dict[tuple[str, Device, Engine, FileSystem], str] = {}
+        self._targets: dict[tuple[str, PmemKind, Engine], GuestTarget] = {}
+        self._refusals: dict[tuple[str, PmemKind, Engine, FileSystem], str] = {}
 
-    def columns(self, wanted: Wanted = ANYTHING, repeat: int = 1) -> list[Column]:
+    def columns(self, wanted: Wanted = ANYTHING, repeat: int = 1) -> list[Config]:
         """The columns of the matrix for a scenario that wants this."""
         return columns(self.kernels, self.systems, wanted, repeat, self.devices, self.engines)
 
     def target(
-        self, kernel: Kernel, device: Device = Device.NVDIMM, engine: Engine = Engine.PLUGIN
+        self, kernel: Kernel, device: PmemKind = PmemKind.NVDIMM, engine: Engine = Engine.PLUGIN
     ) -> GuestTarget:
         """The target that runs Programs on this kernel and device, watched by the engine.
 
@@ -94,7 +94,7 @@ class GuestLab:
         key = (kernel.digest, device, engine)
         if key not in self._targets:
             say = self._say
-            name = kernel.release if device is Device.NVDIMM else f"{kernel.release} {device}"
+            name = kernel.release if device is PmemKind.NVDIMM else f"{kernel.release} {device}"
             self._targets[key] = provision.target(
                 kernel, self._qemu, lambda text: say(f"{name}: {text}"), device, engine, self._speed
             )
@@ -113,7 +113,7 @@ class GuestLab:
                 if not column.skip:
                     self.target(column.kernel, column.device, column.engine).golden(column.system).close()
 
-    def run(self, scenario: str, program: Program, column: Column) -> Judged:
+    def run(self, scenario: str, program: Program, column: Config) -> Judged:
         """Run one cell and judge it; infrastructure failures become ERROR outcomes."""
         target = self.target(column.kernel, column.device, column.engine)
         skip = column.skip or self._refusal(target, column.system)

@@ -53,7 +53,7 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class CellJudge:
     """A run to be judged: `states` after each op, and `final`, which the cut is held against."""
 
     target: Target

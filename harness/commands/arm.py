@@ -31,8 +31,8 @@ from typing import NoReturn
 
 from harness import ending
 from harness.box import armed, armedrun, dimms, discover, permit
-from harness.box.armedrun import Dossier, Phase
-from harness.box.discover import Kind, PmemDevice
+from harness.box.armedrun import ArmedPhase, ArmedRun
+from harness.box.discover import MemoryKind, PmemDevice
 from harness.box.target import LocalTarget, kind_of
 from harness.cells.cell import unfit
 from harness.cells.config import columns
@@ -94,20 +94,20 @@ def main(options: argparse.Namespace) -> int:
         target.golden(system)
         if failed := armed.note(target.identity(), folder):
             _say(failed)
-        blank = Dossier(
-            Phase.ARMING, recorded.scenario, recorded.program, system.label, options.seed, target.release,
+        blank = ArmedRun(
+            ArmedPhase.ARMING, recorded.scenario, recorded.program, system.label, options.seed, target.release,
             armedrun.boot_id(), target.device, allowed.device.name, allowed.device.size,
             types=tuple(sorted(allowed.types)), dirty=dimms.counts(dimms.below(allowed.device.region)),
         )  # fmt: skip
         armedrun.write(folder, blank)
         stack.callback(_say, "disarmed: the power was not cut")
-        stack.callback(armedrun.write, folder, replace(blank, phase=Phase.DISARMED))
+        stack.callback(armedrun.write, folder, replace(blank, phase=ArmedPhase.DISARMED))
         stack.enter_context(_awake())
 
         def at_cut(uuid: str, attached: Attached, ran: Ran, complaints: tuple[Complaint, ...]) -> None:
             _check(target, recorded, system, attached, ran)
             armedrun.write(folder, replace(
-                blank, phase=Phase.ARMED, uuid=uuid, write_cache=attached.write_cache,
+                blank, phase=ArmedPhase.ARMED, uuid=uuid, write_cache=attached.write_cache,
                 persistence_domain=attached.persistence_domain, results=ran.results, traced=ran.traced,
                 complaints=complaints[: armedrun.COMPLAINTS],
             ))  # fmt: skip
@@ -155,9 +155,9 @@ def _refuse(recorded: Recorded, device: PmemDevice) -> None:
     for op in program.ops:
         if isinstance(op, ops.Planted):
             raise UsageError(f"{name}: plants a fault ({op.plant}) that real hardware does not have: guests run it")
-    if device.kind is Kind.MEMMAP:
+    if device.kind is MemoryKind.MEMMAP:
         raise UsageError(f"--target {device.path}: is ordinary memory (memmap=), which keeps nothing without power")
-    if device.kind is Kind.VIRTIO:
+    if device.kind is MemoryKind.VIRTIO:
         raise UsageError(f"--target {device.path}: is a file of the host (virtio-pmem), which keeps all")
     kind = kind_of(device)
     if device.persistence_domain != TRAITS[kind].persistence_domain:
@@ -179,8 +179,9 @@ def _folder(folder: Path, device: PmemDevice) -> Path:
     place = folder if folder.exists() else folder.parent
     if not place.is_dir():
         raise UsageError(f"--state {folder}: {place} is no directory")
-    if (folder / armedrun.STATE).exists() and (phase := armedrun.read(folder).phase) in (Phase.ARMED, Phase.JUDGED):
-        what = "is not judged yet" if phase is Phase.ARMED else "was judged"
+    phase = armedrun.read(folder).phase if (folder / armedrun.STATE).exists() else None
+    if phase in (ArmedPhase.ARMED, ArmedPhase.JUDGED):
+        what = "is not judged yet" if phase is ArmedPhase.ARMED else "was judged"
         raise UsageError(f"--state {folder}: holds a run that {what}: daxcheck judge {folder}, or name another place")
     if (folder / armedrun.MEDIUM).exists():
         raise UsageError(f"--state {folder}: holds {armedrun.MEDIUM}, what another cut left: name another place")

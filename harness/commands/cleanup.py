@@ -20,7 +20,7 @@ def main() -> int:
         _say(f"{undolog.RUN} is root's: for runs of root, run daxcheck cleanup as root")
     if not records and not complaints:
         _say("nothing to do: no run has left anything")
-    with undolog.turn() if records else contextlib.nullcontext():
+    with undolog.exclusive_run() if records else contextlib.nullcontext():
         done = [cleanup.repair(record, _say) for record in records]
     return EXIT_CLEAN if all(done) and not complaints else EXIT_INFRA
 

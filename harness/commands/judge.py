@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness import ending
 from harness.box import armed, armedrun, dimms, discover, permit
-from harness.box.armedrun import Dossier, Phase
+from harness.box.armedrun import ArmedPhase, ArmedRun
 from harness.box.discover import PmemDevice
 from harness.box.permit import Permit
 from harness.box.signature import ARMED
@@ -63,28 +63,28 @@ def main(options: argparse.Namespace) -> int:
         if journal is not None:
             journal.add(result, judged.console)
         if result.outcome is not Outcome.ERROR:
-            armedrun.write(folder, replace(told, phase=Phase.JUDGED, outcome=result.outcome, judged_by=release))
+            armedrun.write(folder, replace(told, phase=ArmedPhase.JUDGED, outcome=result.outcome, judged_by=release))
     return _CODES.get(result.outcome, EXIT_CLEAN)
 
 
-def refuse(told: Dossier, boot: str, folder: Path) -> None:
+def refuse(told: ArmedRun, boot: str, folder: Path) -> None:
     """Raises UsageError for a dossier of which nothing can be judged now."""
     match told.phase:
-        case Phase.ARMING:
+        case ArmedPhase.ARMING:
             raise UsageError(f"{folder}: the run had not come to its cut when it ended: daxcheck arm again")
-        case Phase.DISARMED:
+        case ArmedPhase.DISARMED:
             raise UsageError(f"{folder}: the run was disarmed, and its files were let go of: daxcheck arm again")
-        case Phase.ARMED if told.boot == boot:
+        case ArmedPhase.ARMED if told.boot == boot:
             raise UsageError(f"{folder}: this machine has not been booted since it was armed: cut its power first")
-        case Phase.JUDGED if not (folder / armedrun.MEDIUM).exists():
+        case ArmedPhase.JUDGED if not (folder / armedrun.MEDIUM).exists():
             raise UsageError(f"{folder / armedrun.MEDIUM} is gone, and recovery has changed the medium: arm again")
-        case Phase.JUDGED:
+        case ArmedPhase.JUDGED:
             _say(f"judged before, under {told.judged_by}: {told.outcome}; judged again from the copy made before that")
         case _:
             pass
 
 
-def find(told: Dossier, devices: Sequence[PmemDevice]) -> PmemDevice:
+def find(told: ArmedRun, devices: Sequence[PmemDevice]) -> PmemDevice:
     """The device that holds the file system of the run, whatever it is called now. Raises UsageError."""
     found = [device for device in devices if any(one.ours and one.uuid == told.uuid for one in device.signatures)]
     if not found:
@@ -99,7 +99,7 @@ def find(told: Dossier, devices: Sequence[PmemDevice]) -> PmemDevice:
     return found[0]
 
 
-def _judge(folder: Path, told: Dossier, allowed: Permit, stack: contextlib.ExitStack) -> Judged:
+def _judge(folder: Path, told: ArmedRun, allowed: Permit, stack: contextlib.ExitStack) -> Judged:
     local = stack.enter_context(LocalTarget(allowed, Engine.POWER, _say))
     medium = stack.enter_context(_medium(folder, local))
     target = PowerTarget(told, medium, local)

@@ -17,7 +17,7 @@ from harness.deadline import Deadline
 from harness.errors import EXIT_CLEAN, ChannelError, UsageError
 from harness.fs import filesystem
 from harness.kernel import config
-from harness.link.session import Session
+from harness.link.session import AgentSession
 from harness.memfile import MemFile
 from harness.model.setting.hardware import find as find_device
 from harness.model.wire.frame import Message
@@ -74,7 +74,7 @@ def main(options: argparse.Namespace) -> int:
         if order is None:
             stack.enter_context(terminal_kept(sys.stdin.fileno()))
         guest = stack.enter_context(snapshot.start(plan, medium, say))
-        Session(guest, system).attach(make=True)
+        AgentSession(guest, system).attach(make=True)
         if order is not None:
             return _carry_out(guest, order)
         _say(f"{kernel.release}: {system.label} with DAX at /mnt; `exit` ends the guest")

@@ -35,7 +35,7 @@ _NO_MEMORY = ("Cannot allocate memory", "couldn't malloc", "couldn't allocate", 
 
 
 @dataclass(frozen=True, slots=True)
-class _Checker:
+class _Tool:
     """A tool that looks without changing anything; `faulty` are its exit codes for a file system that is not sound.
 
     They count once it has said `begun`: before that they tell of trouble of its own.
@@ -49,10 +49,10 @@ class _Checker:
 
 _CHECKERS = {
     # e2fsck(8): 4 is "errors left uncorrected", 8 an operational error, which a fault may bring about as well.
-    "ext4": _Checker("e2fsprogs", ("e2fsck", "-fn"), frozenset({4, 12}), "Pass 1"),
+    "ext4": _Tool("e2fsprogs", ("e2fsck", "-fn"), frozenset({4, 12}), "Pass 1"),
     # xfs_repair(8): with -n, 1 if corruption was detected. It prefetches by threads, which only pay on real disks, and
     # lifts its own limit of address space, hence -m.
-    "xfs": _Checker(
+    "xfs": _Tool(
         "xfsprogs", ("xfs_repair", "-f", "-n", "-P", "-m", str(MEMORY >> 20)), frozenset({1}), "Phase 1"
     ),
 }
@@ -89,7 +89,7 @@ def repair(system: FileSystem, medium: MemFile, pieces: Sequence[Piece]) -> None
         _put_back(part, medium, pieces)
 
 
-def _run(checker: _Checker, argv: Sequence[str], part: MemFile) -> tuple[int, str]:
+def _run(checker: _Tool, argv: Sequence[str], part: MemFile) -> tuple[int, str]:
     """The exit code, negative for a signal, and what was said; a tool that says too much is stopped."""
     tool = shutil.which(argv[0]) or shutil.which(argv[0], path=_SBIN)
     if tool is None:

@@ -16,7 +16,7 @@ _FORMAT = "$(REPO_URI)|$(RELEASE)|$(CODENAME)|$(ORIGIN)"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SuiteEntry:
     """One suite that the host's apt is configured for."""
 
     uri: str
@@ -54,7 +54,7 @@ def find(suite: str) -> Mirror:
     return Mirror(entry.uri, _signed_by(entry.uri))
 
 
-def choose(entries: list[Entry], suite: str) -> Entry | None:
+def choose(entries: list[SuiteEntry], suite: str) -> SuiteEntry | None:
     """The entry of that suite by either of its names; else a plain one: security archives hold no other suites."""
     for entry in entries:
         if suite in (entry.suite, entry.codename):
@@ -63,7 +63,7 @@ def choose(entries: list[Entry], suite: str) -> Entry | None:
     return next((entry for entry in entries if entry.suite.endswith("-security") == security), None)
 
 
-def _is_debian(entry: Entry) -> bool:
+def _is_debian(entry: SuiteEntry) -> bool:
     return entry.origin.startswith("Debian") or (not entry.origin and _host("ID") == "debian")
 
 
@@ -73,14 +73,14 @@ def _host(key: str) -> str:
     return found[1] if found else ""
 
 
-def _listed() -> list[Entry]:
+def _listed() -> list[SuiteEntry]:
     """Suites whose lists the host has downloaded, with the origin that the signed Release file states."""
     text = _ask(["apt-get", "indextargets", "--format", _FORMAT, "Identifier: Packages"])
-    entries = [Entry(*line.split("|")) for line in text.splitlines() if line.count("|") == 3]
-    return [Entry(e.uri.rstrip("/"), e.suite, e.codename, e.origin) for e in entries]
+    entries = [SuiteEntry(*line.split("|")) for line in text.splitlines() if line.count("|") == 3]
+    return [SuiteEntry(e.uri.rstrip("/"), e.suite, e.codename, e.origin) for e in entries]
 
 
-def _configured() -> list[Entry]:
+def _configured() -> list[SuiteEntry]:
     """Suites that the host would download; what indextargets leaves out while /var/lib/apt/lists is empty."""
     with tempfile.TemporaryDirectory() as lists:
         (Path(lists) / "partial").mkdir()
@@ -88,11 +88,11 @@ def _configured() -> list[Entry]:
     return parse_uris(text, _host("VERSION_CODENAME"))
 
 
-def parse_uris(text: str, codename: str) -> list[Entry]:
+def parse_uris(text: str, codename: str) -> list[SuiteEntry]:
     """Entries of `apt-get update --print-uris` whose suite is of the host's release; others may be anyone's."""
     found = re.findall(r"^'(\S+)/dists/(\S+)/InRelease'", text, re.MULTILINE)
     known = (codename, "stable", "oldstable", "testing", "unstable", "sid")
-    return [Entry(uri, suite, suite, "") for uri, suite in found if suite.split("-")[0] in known]
+    return [SuiteEntry(uri, suite, suite, "") for uri, suite in found if suite.split("-")[0] in known]
 
 
 def _ask(argv: list[str]) -> str:

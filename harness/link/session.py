@@ -30,7 +30,7 @@ _REFUSALS = (errno.EINVAL, errno.EOPNOTSUPP)
 """What mount(2) and the device mapper answer when the kernel does not take a format; all else is a failure."""
 
 
-class Flushes(Protocol):
+class FlushSink(Protocol):
     """Takes the agent's account of what is flushed."""
 
     def begin(self) -> None:
@@ -64,7 +64,7 @@ class Ran:
 class _Account:
     """The agent's account of one run's flushes, as far as it can be one: another would pass for what was persisted."""
 
-    def __init__(self, flushes: Flushes) -> None:
+    def __init__(self, flushes: FlushSink) -> None:
         self.flushed: list[Flushed] = []
         self._flushes = flushes
         self._begun = False
@@ -96,13 +96,13 @@ class _Account:
         self.flushed.append(found)
 
 
-class Session:
+class AgentSession:
     """An agent and the file system that it works on. Methods raise AgentError, GuestHang, GuestDied, ChannelError.
 
     With `flushes` a run is traced: they are told what each op flushed.
     """
 
-    def __init__(self, guest: Peer, system: FileSystem, flushes: Flushes | None = None) -> None:
+    def __init__(self, guest: Peer, system: FileSystem, flushes: FlushSink | None = None) -> None:
         self.guest = guest
         self.system = system
         self._flushes = flushes

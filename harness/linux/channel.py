@@ -17,7 +17,7 @@ class Closed(ChannelError):
     """The peer closed its end: no message will follow."""
 
 
-class Channel:
+class AgentChannel:
     """Messages over a pair of file descriptors that it does not own; they must be in blocking mode."""
 
     def __init__(self, read_fd: int, write_fd: int) -> None:
@@ -52,7 +52,7 @@ class Channel:
         raise Closed("the peer closed the channel")
 
 
-class Port(Channel):
+class Port(AgentChannel):
     """The virtio-serial port: the host may leave and come back (as it does after a snapshot is restored)."""
 
     def __init__(self, fd: int) -> None:

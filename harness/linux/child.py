@@ -10,7 +10,7 @@ from typing import Self
 from harness.deadline import Deadline, poll
 from harness.errors import InfraError
 from harness.linux import syscalls
-from harness.linux.channel import Channel, Closed
+from harness.linux.channel import AgentChannel, Closed
 from harness.model.wire.frame import Message
 
 BURIAL = 60.0
@@ -40,19 +40,19 @@ class Child:
     It is killed when the thread that made it ends. A `leader` takes along all that it has forked itself.
     """
 
-    def __init__(self, work: Callable[[Channel], None], *, leader: bool = False) -> None:
+    def __init__(self, work: Callable[[AgentChannel], None], *, leader: bool = False) -> None:
         down, up = os.pipe(), os.pipe()
         parent = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
             os.close(down[1])
             os.close(up[0])
-            _run(work, Channel(down[0], up[1]), parent, leader)
+            _run(work, AgentChannel(down[0], up[1]), parent, leader)
         os.close(down[0])
         os.close(up[1])
         self._group = self._pid if leader else 0
         self._fds = (up[0], down[1])
-        self._channel = Channel(*self._fds)
+        self._channel = AgentChannel(*self._fds)
 
     def __enter__(self) -> Self:
         return self
@@ -141,7 +141,7 @@ def processor_ticks() -> float:
     return (user + nice + system + irq + softirq) / _TICKS
 
 
-def _run(work: Callable[[Channel], None], channel: Channel, parent: int, leader: bool) -> None:
+def _run(work: Callable[[AgentChannel], None], channel: AgentChannel, parent: int, leader: bool) -> None:
     """The child's whole life: it must never return into its parent's code."""
     try:
         if leader:

@@ -68,7 +68,7 @@ _FIEMAP_BATCH = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Mapped:
+class MappedExtent:
     """What FIEMAP tells of one extent, in bytes; `flags` are FIEMAP_EXTENT_ bits, `physical` is where it lies on the
     block device."""
 
@@ -138,12 +138,12 @@ def set_dax(fd: int, on: bool) -> None:
     fcntl.ioctl(fd, FS_IOC_FSSETXATTR, FSXATTR.pack(flags, *rest))
 
 
-def fiemap(fd: int, limit: int) -> list[Mapped] | None:
+def fiemap(fd: int, limit: int) -> list[MappedExtent] | None:
     """The extents of a file, also those past its end; None when there are more than `limit`.
 
     Without FIEMAP_FLAG_SYNC, which would flush what is dirty and so change what a power cut shows.
     """
-    found: list[Mapped] = []
+    found: list[MappedExtent] = []
     start = 0
     while len(found) <= limit:
         argument = bytearray(FIEMAP.size + _FIEMAP_BATCH * EXTENT.size)
@@ -152,7 +152,7 @@ def fiemap(fd: int, limit: int) -> list[Mapped] | None:
         count = min(FIEMAP.unpack_from(argument)[3], _FIEMAP_BATCH)
         for index in range(count):
             logical, physical, length, flags = EXTENT.unpack_from(argument, FIEMAP.size + index * EXTENT.size)
-            found.append(Mapped(logical, logical + length, flags, physical))
+            found.append(MappedExtent(logical, logical + length, flags, physical))
         if count == 0 or found[-1].flags & 1 or found[-1].end <= start:
             return found if len(found) <= limit else None
         start = found[-1].end

@@ -57,13 +57,13 @@ class Place:
     def freeze(self) -> None:
         """FIFREEZE."""
         self._check()
-        with Directory(self.root) as fd:
+        with OpenDirectory(self.root) as fd:
             ioctls.freeze(fd)
 
     def thaw(self) -> None:
         """FITHAW; EINVAL when it is not frozen."""
         self._check()
-        with Directory(self.root) as fd:
+        with OpenDirectory(self.root) as fd:
             ioctls.thaw(fd)
 
     def read_only(self) -> bool:
@@ -116,7 +116,7 @@ def _grow(fd: int, end: int, piece: int) -> int:
         end += piece
 
 
-class Directory:
+class OpenDirectory:
     """A directory that is open in the context."""
 
     def __init__(self, path: str) -> None:

@@ -7,7 +7,7 @@ device: no mount is to be seen, and nobody can have the device again. To mount t
 import errno
 
 from harness.linux import mounts, syscalls
-from harness.linux.channel import Channel
+from harness.linux.channel import AgentChannel
 from harness.linux.child import Child
 from harness.linux.mounts import Place
 
@@ -18,7 +18,7 @@ def thaw(source: str, fs: str) -> bool:
         return bool(child.receive()["frozen"])
 
 
-def _thaw(channel: Channel, source: str, fs: str) -> None:
+def _thaw(channel: AgentChannel, source: str, fs: str) -> None:
     place = Place(mounts.own_root(), source, fs)
     place.mount()
     try:

@@ -48,7 +48,7 @@ class PersistLogError(InfraError):
     """The log is damaged, or the plugin stopped recording: the run says nothing about the kernel."""
 
 
-class Kind(IntEnum):
+class RecordKind(IntEnum):
     """Record kinds. A fence shows as the records it completed; FENCE is one that completed none, after NO_FENCE."""
 
     LINE = 1
@@ -68,13 +68,13 @@ class Status(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class LogRecord:
     """One record: `data` became durable at guest-physical `address`; for MARK, `address` is the marker's value.
 
     `fenced` is false when a locked or serialising instruction completed it.
     """
 
-    kind: Kind
+    kind: RecordKind
     address: int
     data: bytes
     vcpu: int
@@ -223,24 +223,24 @@ class PersistLog:
         check_records(taken)
         return taken
 
-    def __iter__(self) -> Iterator[Record]:
+    def __iter__(self) -> Iterator[LogRecord]:
         for row in self.records():
-            kind, length = Kind(int(row["kind"])), int(row["length"])
-            yield Record(kind, int(row["address"]), row["data"][:length].tobytes(), int(row["vcpu"]),
+            kind, length = RecordKind(int(row["kind"])), int(row["length"])
+            yield LogRecord(kind, int(row["address"]), row["data"][:length].tobytes(), int(row["vcpu"]),
                          not row["flags"] & NO_FENCE)
 
     @property
     def marks(self) -> tuple[Mark, ...]:
         """Every marker, in log order."""
         live = np.frombuffer(self._memory, RECORD, self.count, HEADER_SIZE)
-        at = np.flatnonzero(live["kind"] == Kind.MARK)
+        at = np.flatnonzero(live["kind"] == RecordKind.MARK)
         return tuple(Mark(int(live["address"][i]), int(i)) for i in at)
 
     def upto(self, value: int) -> int | None:
         """How many records came before the last marker of this value; None when there is no such marker."""
         live = np.frombuffer(self._memory, RECORD, self.count, HEADER_SIZE)
         # Asked once for each op; as Mark objects, all markers of a hostile guest would be made anew every time.
-        found = np.flatnonzero((live["kind"] == Kind.MARK) & (live["address"] == value))
+        found = np.flatnonzero((live["kind"] == RecordKind.MARK) & (live["address"] == value))
         return int(found[-1]) if found.size else None
 
     def fenced(self, count: int) -> bool:
@@ -260,9 +260,9 @@ class PersistLog:
 def check_records(records: Records) -> None:
     """Raise PersistLogError unless kinds are known, lengths fit, and no record crosses a line."""
     kind, length, address = records["kind"], records["length"], records["address"]
-    line = (kind == Kind.LINE) & (length == LINE) & (address % LINE == 0)
-    some = (kind == Kind.BYTES) & (length >= 1) & (length <= LINE) & (address % LINE + length <= LINE)
-    mark = ((kind == Kind.MARK) | (kind == Kind.FENCE)) & (length == 0)
+    line = (kind == RecordKind.LINE) & (length == LINE) & (address % LINE == 0)
+    some = (kind == RecordKind.BYTES) & (length >= 1) & (length <= LINE) & (address % LINE + length <= LINE)
+    mark = ((kind == RecordKind.MARK) | (kind == RecordKind.FENCE)) & (length == 0)
     bad = np.flatnonzero(~(line | some | mark))
     if bad.size:
         i = int(bad[0])
@@ -278,7 +278,7 @@ def explicitly_fenced(records: Records) -> npt.NDArray[np.bool_]:
     as the records that it completed itself.
     """
     counts: npt.NDArray[np.bool_] = (records["flags"] & NO_FENCE) == 0
-    fences = np.flatnonzero(counts & (records["kind"] != Kind.MARK))
+    fences = np.flatnonzero(counts & (records["kind"] != RecordKind.MARK))
     counts[:fences[-1] if fences.size else 0] = True
     return counts
 
@@ -298,7 +298,7 @@ def apply_records(records: Records, image: Bytes, base: int) -> int:
         raise PersistLogError(f"persist log names guest-physical {int(address[outside[0]]):#x}, outside the NVDIMM")
     offset = (address - np.uint64(base)).astype(np.int64)
     number = offset // LINE
-    is_line = records["kind"][rows] == Kind.LINE
+    is_line = records["kind"][rows] == RecordKind.LINE
     last = np.full(image.size // LINE, -1, np.int64)  # by line: position in `rows` of the last LINE
     positions = np.flatnonzero(is_line)
     np.maximum.at(last, number[positions], positions)
@@ -314,7 +314,7 @@ def apply_records(records: Records, image: Bytes, base: int) -> int:
 
 def _in_sequence(records: Records) -> npt.NDArray[np.int64]:
     """Where the LINE and BYTES records are, by rising sequence: with one busy vCPU the log has that order already."""
-    rows = np.flatnonzero(records["kind"] <= Kind.BYTES)
+    rows = np.flatnonzero(records["kind"] <= RecordKind.BYTES)
     sequence = records["sequence"][rows]
     if np.all(sequence[:-1] <= sequence[1:]):
         return rows

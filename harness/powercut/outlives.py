@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.box.discover import PROC, SYSFS, Kind, PmemDevice
+from harness.box.discover import PROC, SYSFS, MemoryKind, PmemDevice
 from harness.box.inuse import plain
 
 _MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs", "rootfs", "hugetlbfs"})
@@ -14,7 +14,7 @@ _RAM = ("ram", "zram")
 
 
 @dataclass(frozen=True, slots=True)
-class Mount:
+class MountLine:
     """A line of /proc/self/mountinfo (proc(5)). `number` is that of its disk, 0 without one."""
 
     kind: str
@@ -45,7 +45,8 @@ def _disk_refusal(number: int, tested: str, devices: Sequence[PmemDevice], proc:
         return f"lies on /dev/{tested}, the device under test"
     if whole.rstrip("0123456789") in _RAM:
         return f"lies on /dev/{whole}, which is memory"
-    volatile = [device for device in devices if device.name == whole and device.kind in (Kind.MEMMAP, Kind.VOLATILE)]
+    ordinary = (MemoryKind.MEMMAP, MemoryKind.VOLATILE)
+    volatile = [device for device in devices if device.name == whole and device.kind in ordinary]
     if volatile:
         return f"lies on /dev/{whole}, which is ordinary memory"
     backing = disk / "loop/backing_file"
@@ -58,7 +59,7 @@ def _disk_refusal(number: int, tested: str, devices: Sequence[PmemDevice], proc:
     return ""
 
 
-def _mount(folder: Path, proc: Path) -> Mount:
+def _mount(folder: Path, proc: Path) -> MountLine:
     """The mount that the directory is on, by the number that the kernel itself gives for an open file (proc(5))."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -70,7 +71,7 @@ def _mount(folder: Path, proc: Path) -> Mount:
     head, _, tail = line.partition(" - ")
     kind, source, *options = tail.split()
     major, minor = (int(number) for number in head.split()[2].split(":"))
-    return Mount(kind, os.makedev(major, minor) if major else _number(plain(source)), "".join(options))
+    return MountLine(kind, os.makedev(major, minor) if major else _number(plain(source)), "".join(options))
 
 
 def _number(source: str) -> int:

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Collection, Iterable, Iterator
 
-from harness.box.armedrun import Dossier
+from harness.box.armedrun import ArmedRun
 from harness.box.target import LocalTarget
 from harness.errors import SetupError
 from harness.fs.filesystem import FileSystem
@@ -14,7 +14,7 @@ from harness.model.program import ops
 from harness.model.program.ops import Plant
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
-from harness.model.setting.hardware import Device
+from harness.model.setting.hardware import PmemKind
 from harness.targets.target import Execution, Recovery
 from harness.targets.timing import Split
 
@@ -60,7 +60,7 @@ class PowerTarget:
     qemu = ""
     plugin = ""
 
-    def __init__(self, dossier: Dossier, media: MemFile, local: LocalTarget) -> None:
+    def __init__(self, dossier: ArmedRun, media: MemFile, local: LocalTarget) -> None:
         self._dossier = dossier
         self._media = media
         self._local = local
@@ -71,7 +71,7 @@ class PowerTarget:
         return self._dossier.kernel
 
     @property
-    def device(self) -> Device:
+    def device(self) -> PmemKind:
         return self._dossier.device
 
     def unlike(self, planted: Collection[Plant], attached: Attached) -> str:
@@ -120,7 +120,7 @@ class PowerTarget:
         return recovery
 
 
-def clean(told: Dossier, system: FileSystem, media: MemFile, recovery: Recovery) -> bool:
+def clean(told: ArmedRun, system: FileSystem, media: MemFile, recovery: Recovery) -> bool:
     """Whether a file system that should have been mounted at the cut was not; `media` are as the cut left them.
 
     ext4 says so itself, from each mount, remount and thaw on (ext4_setup_super, ext4_unfreeze); of xfs the kernel does,
@@ -143,7 +143,7 @@ def clean(told: Dossier, system: FileSystem, media: MemFile, recovery: Recovery)
     return bool(field(0x3A, 2) & _EXT4_VALID)
 
 
-def _at_rest(told: Dossier) -> bool:
+def _at_rest(told: ArmedRun) -> bool:
     """Whether the Program itself left the file system frozen or read-only at the cut; none leaves it unmounted."""
     rest = False
     for op, result in zip(told.program.ops, told.results, strict=False):

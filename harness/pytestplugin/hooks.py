@@ -16,9 +16,9 @@ from _pytest.runner import runtestprotocol
 from harness import ending, progfile
 from harness.box import permit
 from harness.cells import guests
-from harness.cells.box import LocalLab
-from harness.cells.config import Column, Wanted
-from harness.cells.guests import ANYTHING, GuestLab, Lab
+from harness.cells.box import BoxRunner
+from harness.cells.config import Config, Wanted
+from harness.cells.guests import ANYTHING, CellRunner, GuestRunner
 from harness.errors import DaxcheckError, UsageError
 from harness.fs import filesystem
 from harness.kernel import cache
@@ -44,7 +44,7 @@ KERNELS, JUDGED = "daxcheck-kernels", "daxcheck-judged"
 RESUMED = "daxcheck-resumed"
 """What a worker tells its session: which of those cells it left out."""
 
-_lab = pytest.StashKey[Lab]()
+_lab = pytest.StashKey[CellRunner]()
 _judged = pytest.StashKey[dict[str, list[CellResult]]]()
 """By cell, the results that an earlier session has of it."""
 _counted = pytest.StashKey[dict[str, int]]()
@@ -95,7 +95,7 @@ def _configure_session(config: pytest.Config) -> None:
     config.pluginmanager.register(Reporter(config, journal), "daxcheck-reporter")
 
 
-def _make_lab(config: pytest.Config, kernels: Iterable[Kernel], say: Say) -> Lab:
+def _make_lab(config: pytest.Config, kernels: Iterable[Kernel], say: Say) -> CellRunner:
     systems = [filesystem.find(label) for label in dict.fromkeys(config.option.fs.split(","))]
     devices = [find_device(name) for name in dict.fromkeys(config.option.device.split(","))]
     speed, engines = accel.find(config.option.accel), _engines(config)
@@ -103,10 +103,10 @@ def _make_lab(config: pytest.Config, kernels: Iterable[Kernel], say: Say) -> Lab
     if speed is Accel.KVM and Engine.PLUGIN in engines:
         raise UsageError("--engine plugin sees cache lines under --accel tcg only: take trace or coverage with kvm")
     engines = engines or [Engine.TRACE if speed is Accel.KVM else provision.strongest(qemu, say)]
-    return GuestLab(tuple(kernels), systems, qemu, config.option.seed, say, devices, engines, speed)
+    return GuestRunner(tuple(kernels), systems, qemu, config.option.seed, say, devices, engines, speed)
 
 
-def _local_lab(config: pytest.Config, say: Say) -> Lab:
+def _local_lab(config: pytest.Config, say: Say) -> CellRunner:
     """The lab of --target. Raises UsageError when the device may not be erased, or for options that are for guests."""
     options = config.option
     for name in ("kernel", "modules"):
@@ -119,7 +119,7 @@ def _local_lab(config: pytest.Config, say: Say) -> Lab:
     if Engine.PLUGIN in engines:
         raise UsageError("--engine plugin is for guests: real hardware has no plugin; take trace or coverage")
     allowed = permit.check(options.target, options.erase, options.erase_signature)
-    return LocalLab(allowed, systems, engines, options.seed, say)
+    return BoxRunner(allowed, systems, engines, options.seed, say)
 
 
 def _engines(config: pytest.Config) -> list[Engine]:
@@ -247,7 +247,7 @@ def _record(item: pytest.Item) -> Program | None:
     return recorded[0] if recorded else None
 
 
-def _columns(config: pytest.Config, wanted: Wanted = ANYTHING) -> list[Column]:
+def _columns(config: pytest.Config, wanted: Wanted = ANYTHING) -> list[Config]:
     return config.stash[_lab].columns(wanted, config.option.repeat) if _lab in config.stash else []
 
 
@@ -261,7 +261,7 @@ def _wanted(node: pytest.Item) -> Wanted:
 
 
 @pytest.fixture
-def dax(column: Column) -> Recorder:
+def dax(column: Config) -> Recorder:
     """Records the scenario's Program for the cell's kernel and file system."""
     return Recorder()
 
@@ -298,7 +298,7 @@ class ProgramFile(pytest.File):
 class ProgramItem(pytest.Item):
     """A recorded Program on one kernel and file system."""
 
-    def __init__(self, program: Program, column: Column, **settings: Any) -> None:
+    def __init__(self, program: Program, column: Config, **settings: Any) -> None:
         super().__init__(**settings)
         self.program = program
         self.column = column
@@ -313,12 +313,12 @@ class ProgramItem(pytest.Item):
         return self.path, None, self.name
 
 
-def _column(item: pytest.Item) -> Column | None:
+def _column(item: pytest.Item) -> Config | None:
     """The column of a cell; None for a test that is no cell."""
     if isinstance(item, ProgramItem):
         return item.column
     found = item.callspec.params.get("column") if hasattr(item, "callspec") else None
-    return found if isinstance(found, Column) else None
+    return found if isinstance(found, Config) else None
 
 
 def _scenario(item: pytest.Item) -> str:

@@ -12,7 +12,7 @@ from harness import place
 from harness.errors import UsageError
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.setting.engine import Engine
-from harness.model.setting.hardware import Device
+from harness.model.setting.hardware import PmemKind
 from harness.plain import plain_lines
 
 CONSOLE_LIMIT = 1 << 20
@@ -105,7 +105,7 @@ def key(result: CellResult) -> str:
 
 
 def identity(
-    scenario: str, program: str, kernel_digest: str, fs: str, device: Device, engine: Engine, seed: int
+    scenario: str, program: str, kernel_digest: str, fs: str, device: PmemKind, engine: Engine, seed: int
 ) -> str:
     """What tells one cell from another: the text of its Program and the digest of its kernel, so that neither an edited
     scenario nor a kernel that was built again takes over a verdict; then the configuration and the seed."""
@@ -118,6 +118,6 @@ def _digest(text: str) -> str:
 
 def stem(result: CellResult) -> str:
     """The file name, without its ending, of what is kept of a cell."""
-    name = f"{result.scenario}-{result.kernel}-{result.fs}" + f"-{result.device}" * (result.device != Device.NVDIMM)
+    name = f"{result.scenario}-{result.kernel}-{result.fs}" + f"-{result.device}" * (result.device != PmemKind.NVDIMM)
     name += f"-{result.engine}" * (result.engine != Engine.PLUGIN)
     return re.sub(r"[^A-Za-z0-9._+-]+", "_", name)[-200:]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import LOSSES, Kind, Violation, culprits, without_stack
 from harness.model.setting.engine import Engine
-from harness.model.setting.hardware import Device
+from harness.model.setting.hardware import PmemKind
 from harness.plain import plain
 
 _SIGN = {
@@ -137,7 +137,7 @@ def _blamed(found: Iterable[str]) -> list[str]:
 
 
 def _medium(result: CellResult) -> str:
-    return result.fs if result.device is Device.NVDIMM else f"{result.fs} {result.device}"
+    return result.fs if result.device is PmemKind.NVDIMM else f"{result.fs} {result.device}"
 
 
 def _place(result: CellResult) -> str:

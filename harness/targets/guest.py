@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.fs import fsck
 from harness.fs.filesystem import FileSystem
 from harness.kernel.kernel import Kernel
-from harness.link.session import Attached, Session
+from harness.link.session import AgentSession, Attached
 from harness.linux.layout import Piece
 from harness.media import golden
 from harness.media.image import CrashImage
@@ -16,7 +16,7 @@ from harness.memfile import MemFile
 from harness.model.program.ops import Plant
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
-from harness.model.setting.hardware import Device, claimed, unlike
+from harness.model.setting.hardware import PmemKind, claimed, unlike
 from harness.targets import steps
 from harness.targets.engines.engine import Media, Tracker
 from harness.targets.target import Execution, OnCut, Recovery, Say
@@ -55,7 +55,7 @@ class GuestTarget:
         return self._tracker.build
 
     @property
-    def device(self) -> Device:
+    def device(self) -> PmemKind:
         """The device that the guest's file system lies on."""
         return self.plan.hardware.device
 
@@ -90,7 +90,7 @@ class GuestTarget:
                     cut = execution.cut = watch.cut()
                     stack.callback(cut.close)
 
-            self._run(guest, Session(guest, system, watch.flushes), program, seed, split, execution, on_cut)
+            self._run(guest, AgentSession(guest, system, watch.flushes), program, seed, split, execution, on_cut)
             if execution.attached is not None:
                 self._pieces[system] = execution.attached.pieces
             guest.close()
@@ -99,7 +99,7 @@ class GuestTarget:
     def _run(
         self,
         guest: Guest,
-        session: Session,
+        session: AgentSession,
         program: Program,
         seed: int,
         split: Split,
@@ -124,13 +124,13 @@ class GuestTarget:
                     medium.replace(crash.media)
                     if not system.journal:
                         fsck.repair(system, medium, self._pieces[system])
-                    recovery = self._recover(guest, Session(guest, system), crash.name, paths)
+                    recovery = self._recover(guest, AgentSession(guest, system), crash.name, paths)
                 if recovery.complaints or recovery.failure:
                     stack.close()  # a kernel that complained is not trusted with the next image
                     guest = None
                 yield recovery
 
-    def _recover(self, guest: Guest, session: Session, image: str, paths: tuple[str, ...]) -> Recovery:
+    def _recover(self, guest: Guest, session: AgentSession, image: str, paths: tuple[str, ...]) -> Recovery:
         def check(attached: Attached) -> str:
             return self._fsck(session.system, guest.machine.nvdimm, attached)
 
@@ -147,7 +147,7 @@ class GuestTarget:
         def make(blank: MemFile) -> None:
             self._say(f"formatting {system.label}")
             with snapshot.start(plan, blank, self._say) as guest:
-                session = Session(guest, system)
+                session = AgentSession(guest, system)
                 session.attach(make=True)
                 session.detach()
 

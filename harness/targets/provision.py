@@ -4,7 +4,7 @@ from harness.errors import SetupError
 from harness.kernel import modules
 from harness.kernel.kernel import Kernel
 from harness.model.setting.engine import Engine
-from harness.model.setting.hardware import Device
+from harness.model.setting.hardware import PmemKind
 from harness.targets.engines.engine import Tracker
 from harness.targets.engines.plugin import PluginTracker
 from harness.targets.engines.trace import TraceTracker
@@ -17,13 +17,13 @@ from harness.vm.machine import Accel, Hardware, Plan, Qemu
 
 def plan(kernel: Kernel, qemu: Qemu, hardware: Hardware | None = None) -> Plan:
     """How a guest of this kernel is started. Raises UsageError when the kernel lacks a module that a guest needs."""
-    if hardware is not None and hardware.device is Device.VIRTIO_PMEM:
+    if hardware is not None and hardware.device is PmemKind.VIRTIO_PMEM:
         modules.closure(kernel, modules.VIRTIO)
     return Plan(qemu, hardware or Hardware(), kernel.image, initramfs.build(kernel))
 
 
 def target(
-    kernel: Kernel, qemu: Qemu, say: Say, device: Device = Device.NVDIMM, engine: Engine = Engine.PLUGIN,
+    kernel: Kernel, qemu: Qemu, say: Say, device: PmemKind = PmemKind.NVDIMM, engine: Engine = Engine.PLUGIN,
     speed: Accel = Accel.TCG,
 ) -> GuestTarget:  # fmt: skip
     """A target for the kernel, under KVM if that is wanted and works.

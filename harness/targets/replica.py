@@ -19,7 +19,7 @@ from harness.kernel.kernel import Kernel
 from harness.media.image import persisted
 from harness.media.log import PersistLog, log_bytes
 from harness.memfile import MemFile
-from harness.model.setting.hardware import TRAITS, Device
+from harness.model.setting.hardware import TRAITS, PmemKind
 from harness.vm import diagnosis, plugin
 from harness.vm.guest import ANSWER, BOOT, Guest, Nvdimm
 from harness.vm.initrd import initramfs
@@ -73,7 +73,7 @@ class Replica:
         self, kernel: Kernel, qemu: Qemu, *, hardware: Hardware = HARDWARE, append: str = "", fsdax: bool = True,
         tracked: bool = False,
     ) -> None:  # fmt: skip
-        if tracked and hardware.device is Device.VIRTIO_PMEM:
+        if tracked and hardware.device is PmemKind.VIRTIO_PMEM:
             raise UsageError("a replica with virtio-pmem cannot be tracked: the plugin follows NVDIMMs")
         self.kernel = kernel
         self.plan = plan(kernel, qemu, hardware, append)
@@ -82,7 +82,7 @@ class Replica:
             self.medium = stack.enter_context(MemFile("nvdimm", hardware.nvdimm))
             self._power = stack.enter_context(contextlib.ExitStack())
             self.boot()
-            if fsdax and hardware.device is not Device.VIRTIO_PMEM:
+            if fsdax and hardware.device is not PmemKind.VIRTIO_PMEM:
                 self.guest.call("fsdax", count=hardware.nvdimms)
             self._stack = stack.pop_all()
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from harness.errors import InfraError
 from harness.link.caller import AgentError
 from harness.link.peer import is_verdict
-from harness.link.session import Attached, Session
+from harness.link.session import AgentSession, Attached
 from harness.model.program.ops import Plant
 from harness.model.program.program import Program
 from harness.model.wire.observation import FileView
@@ -18,7 +18,7 @@ Check = Callable[[Attached], str]
 
 
 def run(
-    session: Session, program: Program, seed: int, split: Split, execution: Execution, on_cut: OnCut, check: Check
+    session: AgentSession, program: Program, seed: int, split: Split, execution: Execution, on_cut: OnCut, check: Check
 ) -> None:
     """Run the Program, and fill in its Execution. What the kernel said of its own failure is part of that; any other
     failure is raised, with the console."""
@@ -43,7 +43,7 @@ def run(
         execution.console = peer.said()
 
 
-def recover(session: Session, image: str, paths: tuple[str, ...], check: Check) -> Recovery:
+def recover(session: AgentSession, image: str, paths: tuple[str, ...], check: Check) -> Recovery:
     """Mount what lies on the medium, read the files, unmount, check. Raises what is no answer of the kernel's."""
     peer = session.guest
     files: tuple[FileView, ...] = ()

@@ -15,7 +15,7 @@ from harness.media.image import CrashImage
 from harness.model.program.ops import Plant
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
-from harness.model.setting.hardware import Device
+from harness.model.setting.hardware import PmemKind
 from harness.model.wire.observation import FileView
 from harness.targets.timing import Split
 
@@ -93,7 +93,7 @@ class Target(Protocol):
         """The kernel under test."""
 
     @property
-    def device(self) -> Device:
+    def device(self) -> PmemKind:
         """What the file system lies on."""
 
     def unlike(self, planted: Collection[Plant], attached: Attached) -> str:

@@ -19,7 +19,7 @@ from typing import Self
 from harness import hosttool
 from harness.errors import QemuError, Refused, SetupError
 from harness.memfile import MemFile
-from harness.model.setting.hardware import Device
+from harness.model.setting.hardware import PmemKind
 
 MIB = 1 << 20
 CONSOLE_LIMIT = 8 * MIB
@@ -38,8 +38,8 @@ SHARE = "daxcheck"
 """The mount tag of the shared directory (harness/agent/entry/replica.py)."""
 
 
-_DRIVER = {Device.NVDIMM: "nvdimm", Device.EADR: "nvdimm", Device.VIRTIO_PMEM: "virtio-pmem-pci"}
-_PERSISTENCE = {Device.NVDIMM: "mem-ctrl", Device.EADR: "cpu", Device.VIRTIO_PMEM: "mem-ctrl"}
+_DRIVER = {PmemKind.NVDIMM: "nvdimm", PmemKind.EADR: "nvdimm", PmemKind.VIRTIO_PMEM: "virtio-pmem-pci"}
+_PERSISTENCE = {PmemKind.NVDIMM: "mem-ctrl", PmemKind.EADR: "cpu", PmemKind.VIRTIO_PMEM: "mem-ctrl"}
 """What the firmware says of NVDIMMs. mem-ctrl is ADR: only what left the CPU caches survives. cpu is eADR: all does."""
 
 
@@ -61,7 +61,7 @@ class Hardware:
     memory: int = 512 * MIB
     cpus: int = 2
     nvdimm: int = 384 * MIB
-    device: Device = Device.NVDIMM
+    device: PmemKind = PmemKind.NVDIMM
     nvdimms: int = 1
     """Devices that `nvdimm` bytes are split into, at adjacent guest-physical addresses."""
 

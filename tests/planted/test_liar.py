@@ -9,7 +9,7 @@ import pytest
 from harness.cells.cell import judge_cell
 from harness.fs import filesystem
 from harness.fs.filesystem import FileSystem
-from harness.link.session import Attached, Session
+from harness.link.session import AgentSession, Attached
 from harness.media.image import CrashImage
 from harness.media.log import PersistLog
 from harness.model.judge.result import CellResult, Outcome
@@ -167,12 +167,12 @@ def test_a_kernel_told_not_to_flush(
 ) -> None:
     """With dax/write_cache at 0 the kernel flushes nothing; on a device that loses its caches that is its own broken
     promise, and the file that says so is named."""
-    attach: Callable[..., Attached] = Session.attach
+    attach: Callable[..., Attached] = AgentSession.attach
 
-    def without_cache(self: Session, **settings: Any) -> Attached:
+    def without_cache(self: AgentSession, **settings: Any) -> Attached:
         return dataclasses.replace(attach(self, **settings), write_cache=0)
 
-    monkeypatch.setattr(Session, "attach", without_cache)
+    monkeypatch.setattr(AgentSession, "attach", without_cache)
     result = judged(target_6_1, overwritten)
     assert (result.outcome, {one.kind for one in result.violations}) == (Outcome.FAIL, {Kind.DEVICE}), result.why
     assert "/sys/block/pmem*/dax/write_cache" in result.why

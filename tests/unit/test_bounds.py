@@ -20,7 +20,7 @@ from harness.errors import GuestDied, GuestHang, UsageError
 from harness.link import caller, kernellog
 from harness.link.caller import Caller
 from harness.linux import child as child_module
-from harness.linux.channel import Channel as AgentChannel
+from harness.linux.channel import AgentChannel
 from harness.linux.child import Child, Livelock
 from harness.media import log
 from harness.model.contract import oracle
@@ -111,7 +111,7 @@ def test_a_flood_of_markers_is_no_work_for_each_op(work: Work) -> None:
         try:
             with log.PersistLog.create(fd, markers) as opened:
                 records = np.zeros(markers, log.RECORD)
-                records["kind"], records["address"] = log.Kind.MARK, 7
+                records["kind"], records["address"] = log.RecordKind.MARK, 7
                 os.pwrite(fd, records.tobytes(), log.HEADER_SIZE)
                 os.pwrite(fd, markers.to_bytes(8, "little"), log.HEADER.fields["count"][1] if log.HEADER.fields else 0)
                 steps = work(lambda: opened.upto(7))

@@ -242,7 +242,7 @@ TUNED = {"number": 2, "deed": "sysctl", "key": "kernel/hung_task_panic", "old": 
 DEEDS = [OWNER, CACHE, TUNED, {"undone": 1}]
 
 
-def read_deeds(text: bytes) -> tuple[tuple[undolog.Record, ...], tuple[str, ...]]:
+def read_deeds(text: bytes) -> tuple[tuple[undolog.RunJournal, ...], tuple[str, ...]]:
     """What is read of a folder that holds this journal."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "1-1-x.jsonl")
@@ -264,15 +264,15 @@ def test_deeds(lines: list[bytes]) -> None:
     assert all("1-1-x.jsonl" in complaint for complaint in complaints)
 
 
-def records_of(*kinds: log.Kind) -> bytes:
+def records_of(*kinds: log.RecordKind) -> bytes:
     made = np.zeros(len(kinds), log.RECORD)
     for row, kind in zip(made, kinds, strict=True):
         row["kind"], row["address"] = kind, 4096
-        row["length"] = {log.Kind.LINE: 64, log.Kind.BYTES: 8}.get(kind, 0)
+        row["length"] = {log.RecordKind.LINE: 64, log.RecordKind.BYTES: 8}.get(kind, 0)
     return made.tobytes()
 
 
-RECORDS = records_of(log.Kind.LINE, log.Kind.BYTES, log.Kind.MARK, log.Kind.FENCE)
+RECORDS = records_of(log.RecordKind.LINE, log.RecordKind.BYTES, log.RecordKind.MARK, log.RecordKind.FENCE)
 
 
 @given(

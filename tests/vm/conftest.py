@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.link.session import Session
+from harness.link.session import AgentSession
 from harness.media.log import PersistLog
 from harness.model.program.program import Program, format
 from harness.model.program.recorder import Recorder
@@ -101,7 +101,7 @@ class MeddledTarget(GuestTarget):
     def _run(
         self,
         guest: Guest,
-        session: Session,
+        session: AgentSession,
         program: Program,
         seed: int,
         split: Split,
@@ -122,7 +122,7 @@ def meddled() -> type[MeddledTarget]:
 def in_guest() -> Callable[..., None]:
     """Runs Python source as root in an attached guest, by way of attach, which runs any program as its mkfs."""
 
-    def run(session: Session, source: str, seconds: float = ANSWER) -> None:
+    def run(session: AgentSession, source: str, seconds: float = ANSWER) -> None:
         argv = [str(interpreter.survey(initramfs.AGENT, initramfs.ROOT).program), "-ISc", source]
         session.guest.call("attach", seconds, fs=session.system.name, options=session.system.mount, format=argv)
 

@@ -22,7 +22,7 @@ AGENT = "mount -o dax /dev/pmem0 /mnt/a; echo ready; exec sleep 1000"
 
 def run() -> None:
     """Does what a run does, in its order, and is killed."""
-    book = undolog.Deedbook().__enter__()
+    book = undolog.UndoLog().__enter__()
     book.record(Erased("pmem0"))
     book.record(Tracing())
     probes.define([probes.Probe(PROBE, "vfs_fsync_range")])

@@ -12,7 +12,7 @@ from harness.cells.cell import judge_cell
 from harness.errors import GuestDied, GuestHang
 from harness.fs import filesystem
 from harness.link.kernellog import Trouble
-from harness.link.session import Session
+from harness.link.session import AgentSession
 from harness.model.judge.result import Outcome
 from harness.model.judge.violation import Kind
 from harness.model.program.program import Program
@@ -39,13 +39,13 @@ Meddled = Any
 
 
 @pytest.fixture
-def session(target_6_1: GuestTarget) -> Iterator[Session]:
+def session(target_6_1: GuestTarget) -> Iterator[AgentSession]:
     """An untracked guest with a formatted NVDIMM, not yet attached."""
     with target_6_1.golden(EXT4) as medium, snapshot.start(target_6_1.plan, medium, print) as guest:
-        yield Session(guest, EXT4)
+        yield AgentSession(guest, EXT4)
 
 
-def its_guest(session: Session) -> Guest:
+def its_guest(session: AgentSession) -> Guest:
     assert isinstance(session.guest, Guest)
     return session.guest
 
@@ -61,7 +61,7 @@ def gone(pid: int) -> bool:
         return True
 
 
-def test_a_panic_is_told_in_the_kernels_words(session: Session, in_guest: InGuest) -> None:
+def test_a_panic_is_told_in_the_kernels_words(session: AgentSession, in_guest: InGuest) -> None:
     """A kernel that panics during a command ends it with GuestDied, which quotes the panic in one line."""
     with pytest.raises(GuestDied) as caught:
         in_guest(session, CRASH)
@@ -70,7 +70,7 @@ def test_a_panic_is_told_in_the_kernels_words(session: Session, in_guest: InGues
     assert Trouble.PANIC in {complaint.trouble for complaint in session.guest.complaints()}
 
 
-def test_a_line_of_the_console_is_seen(session: Session, in_guest: InGuest) -> None:
+def test_a_line_of_the_console_is_seen(session: AgentSession, in_guest: InGuest) -> None:
     """What the guest's kernel prints reaches the complaints: a WARNING does, a mount's announcement does not."""
     in_guest(session, "pass")
     session.detach()
@@ -83,7 +83,7 @@ def test_a_line_of_the_console_is_seen(session: Session, in_guest: InGuest) -> N
     assert complaint.line.endswith(line)
 
 
-def test_a_flood_of_the_console_is_bounded(session: Session, in_guest: InGuest) -> None:
+def test_a_flood_of_the_console_is_bounded(session: AgentSession, in_guest: InGuest) -> None:
     """Control bytes and an endless line in the console neither stop the guest nor hide the complaint after them."""
     noise = "open('/dev/console', 'wb').write(bytes(range(256)) * 64 + b'\\n')"
     in_guest(session, f"{noise}; open('/dev/kmsg', 'w').write('<1>BUG: planted')")
@@ -91,7 +91,7 @@ def test_a_flood_of_the_console_is_bounded(session: Session, in_guest: InGuest) 
     assert all(len(complaint.line) <= 400 for complaint in session.guest.complaints())
 
 
-def test_a_stopped_guest_is_a_hang(session: Session) -> None:
+def test_a_stopped_guest_is_a_hang(session: AgentSession) -> None:
     """A guest whose vCPUs stand still does not answer: GuestHang at the deadline, and the guest can be ended."""
     its_guest(session).monitor.execute("stop")
     with pytest.raises(GuestHang) as caught:
@@ -99,14 +99,14 @@ def test_a_stopped_guest_is_a_hang(session: Session) -> None:
     assert "silent during hello" in str(caught.value) and one_line(str(caught.value))
 
 
-def test_an_agent_that_never_answers_is_a_hang(session: Session, in_guest: InGuest) -> None:
+def test_an_agent_that_never_answers_is_a_hang(session: AgentSession, in_guest: InGuest) -> None:
     """An agent that is stuck in a command is a GuestHang although its kernel and QEMU are well."""
     with pytest.raises(GuestHang) as caught:
         in_guest(session, "import os; os.read(os.pipe()[0], 1)", SHORT)
     assert "silent during attach" in str(caught.value) and its_guest(session).machine.running
 
 
-def test_a_killed_qemu_is_no_word_of_the_kernel(session: Session) -> None:
+def test_a_killed_qemu_is_no_word_of_the_kernel(session: AgentSession) -> None:
     """kill -9 of QEMU is GuestDied that names the signal; the kernel is not blamed."""
     os.kill(its_guest(session).machine.pid, signal.SIGKILL)
     with pytest.raises(GuestDied) as caught:
@@ -119,9 +119,9 @@ def test_a_panic_during_the_ops_fails_the_cell(
     target_6_1: GuestTarget, kept: Program, monkeypatch: pytest.MonkeyPatch, in_guest: InGuest
 ) -> None:
     """When the kernel under test dies in the middle of a Program, the cell is a FAIL of kind kernel with its words."""
-    attach = Session.attach
+    attach = AgentSession.attach
 
-    def attach_and_plan_a_crash(self: Session, **settings: Any) -> object:
+    def attach_and_plan_a_crash(self: AgentSession, **settings: Any) -> object:
         attached = attach(self, **settings)
         if "persist" not in its_guest(self).machine.plan.plugin:
             return attached
@@ -129,7 +129,7 @@ def test_a_panic_during_the_ops_fails_the_cell(
         in_guest(self, CRASH_LATER)
         return attached
 
-    monkeypatch.setattr(Session, "attach", attach_and_plan_a_crash)
+    monkeypatch.setattr(AgentSession, "attach", attach_and_plan_a_crash)
     judged = judge_cell(target_6_1, "panic", kept, EXT4, 1)
     assert judged.result.outcome is Outcome.FAIL
     assert Kind.KERNEL in {violation.kind for violation in judged.result.violations}

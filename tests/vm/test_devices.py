@@ -12,7 +12,7 @@ from harness.model.judge.violation import Kind
 from harness.model.program.ops import Plant, Sharing
 from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
-from harness.model.setting.hardware import Device
+from harness.model.setting.hardware import PmemKind
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire import stamps
 from harness.targets import provision
@@ -21,16 +21,16 @@ from harness.targets.guest import GuestTarget
 from harness.targets.timing import Split
 from harness.vm.machine import Qemu
 
-On = Callable[[Device], GuestTarget]
+On = Callable[[PmemKind], GuestTarget]
 WHOLE = 1 << 40
 
 
 @pytest.fixture(scope="module")
 def on(kernel_6_1: Kernel, qemu: Qemu) -> On:
     """The target of 6.1 with a device."""
-    made: dict[Device, GuestTarget] = {}
+    made: dict[PmemKind, GuestTarget] = {}
 
-    def get(device: Device) -> GuestTarget:
+    def get(device: PmemKind) -> GuestTarget:
         if device not in made:
             made[device] = provision.target(kernel_6_1, qemu, print, device)
         return made[device]
@@ -62,32 +62,32 @@ def stored(
 @pytest.mark.parametrize(
     ("device", "fs"),
     [
-        (Device.EADR, "ext4"),
-        (Device.VIRTIO_PMEM, "xfs"),
-        pytest.param(Device.EADR, "xfs", marks=pytest.mark.nightly),
-        pytest.param(Device.VIRTIO_PMEM, "ext4", marks=pytest.mark.nightly),
+        (PmemKind.EADR, "ext4"),
+        (PmemKind.VIRTIO_PMEM, "xfs"),
+        pytest.param(PmemKind.EADR, "xfs", marks=pytest.mark.nightly),
+        pytest.param(PmemKind.VIRTIO_PMEM, "ext4", marks=pytest.mark.nightly),
     ],
 )
-def test_what_was_synced_is_kept(on: On, kept: Program, device: Device, fs: str) -> None:
+def test_what_was_synced_is_kept(on: On, kept: Program, device: PmemKind, fs: str) -> None:
     """A sound kernel keeps its promise on every device, and no fence is missed."""
     result = judged(on(device), kept, fs)
     assert (result.outcome, result.device, result.warnings) == (Outcome.PASS, device, ()), result.why
 
 
 LOSES = {
-    "virtio-pmem: stores": (Device.VIRTIO_PMEM, stored(msync=False, lose=True), Outcome.XFAIL),
+    "virtio-pmem: stores": (PmemKind.VIRTIO_PMEM, stored(msync=False, lose=True), Outcome.XFAIL),
     "virtio-pmem: ignored flushes": (
-        Device.VIRTIO_PMEM, stored(msync=True, plant=Plant.IGNORE_FLUSH, lose=True), Outcome.XFAIL),
+        PmemKind.VIRTIO_PMEM, stored(msync=True, plant=Plant.IGNORE_FLUSH, lose=True), Outcome.XFAIL),
     "virtio-pmem: write cache": (
-        Device.VIRTIO_PMEM, stored(msync=True, plant=Plant.WRITE_CACHE_OFF, lose=True), Outcome.SKIP),
-    "eadr: stores": (Device.EADR, stored(msync=False, lose=True), Outcome.SKIP),
-    "nvdimm: write cache": (Device.NVDIMM, stored(msync=True, plant=Plant.WRITE_CACHE_OFF, lose=True), Outcome.XFAIL),
-    "nvdimm: write cache, promised": (Device.NVDIMM, stored(msync=True, plant=Plant.WRITE_CACHE_OFF), Outcome.FAIL),
+        PmemKind.VIRTIO_PMEM, stored(msync=True, plant=Plant.WRITE_CACHE_OFF, lose=True), Outcome.SKIP),
+    "eadr: stores": (PmemKind.EADR, stored(msync=False, lose=True), Outcome.SKIP),
+    "nvdimm: write cache": (PmemKind.NVDIMM, stored(msync=True, plant=Plant.WRITE_CACHE_OFF, lose=True), Outcome.XFAIL),
+    "nvdimm: write cache, promised": (PmemKind.NVDIMM, stored(msync=True, plant=Plant.WRITE_CACHE_OFF), Outcome.FAIL),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("device", "program", "outcome"), LOSES.values(), ids=LOSES.keys())
-def test_what_each_device_loses(on: On, device: Device, program: Program, outcome: Outcome) -> None:
+def test_what_each_device_loses(on: On, device: PmemKind, program: Program, outcome: Outcome) -> None:
     """Controls lose what their device does not keep, and are left out where nothing can be lost."""
     result = judged(on(device), program)
     assert result.outcome is outcome, result.why
@@ -98,13 +98,13 @@ def test_what_each_device_loses(on: On, device: Device, program: Program, outcom
 
 def test_a_sync_mapping_is_refused_on_virtio_pmem(on: On) -> None:
     """Its stores are durable by a request to the host, which no flush instruction is: MAP_SYNC is not supported."""
-    result = judged(on(Device.VIRTIO_PMEM), stored(msync=False, sharing=Sharing.SYNC))
+    result = judged(on(PmemKind.VIRTIO_PMEM), stored(msync=False, sharing=Sharing.SYNC))
     assert result.outcome is Outcome.SKIP and "mmap m1" in result.error and "ENOTSUP" in result.error
 
 
 def test_a_store_alone_survives_where_caches_do(on: On) -> None:
     """Through MAP_SYNC on eADR each store is durable by itself, and the oracle asks for it."""
-    result = judged(on(Device.EADR), stored(msync=False, sharing=Sharing.SYNC))
+    result = judged(on(PmemKind.EADR), stored(msync=False, sharing=Sharing.SYNC))
     assert (result.outcome, result.unpersisted_lines) == (Outcome.PASS, 0), result.why
 
 
@@ -119,7 +119,7 @@ def test_the_media_of_virtio_pmem_are_those_of_the_last_flush(on: On) -> None:
     program = dax.program()
     first, second = [stamps.pattern(seq, 1, 0, PAGE, 4 * PAGE) for seq in (1, 2)]
     stores = [index for index, op in enumerate(program.ops) if type(op).__name__ == "Store"]
-    with on(Device.VIRTIO_PMEM).execute(program, filesystem.find("ext4"), Split()) as execution:
+    with on(PmemKind.VIRTIO_PMEM).execute(program, filesystem.find("ext4"), Split()) as execution:
         cut = execution.cut
         assert isinstance(cut, LoggedCut) and cut.dated
         start = bytes(cut._live.array).index(second)
@@ -133,8 +133,8 @@ def test_the_media_of_virtio_pmem_are_those_of_the_last_flush(on: On) -> None:
 
 def test_a_promise_without_a_fence_is_a_warning(on: On) -> None:
     """When fences do no more than locked instructions, everything is kept, and the strict verdict says by what."""
-    result = judged(on(Device.NVDIMM), stored(msync=True, plant=Plant.NO_FENCE))
+    result = judged(on(PmemKind.NVDIMM), stored(msync=True, plant=Plant.NO_FENCE))
     assert (result.outcome, result.violations) == (Outcome.PASS, ()), result.why
     assert result.warnings and {warning.image for warning in result.warnings} == {"strict"}
     assert all(warning.op for warning in result.warnings)
-    assert judged(on(Device.NVDIMM), stored(msync=True)).warnings == ()
+    assert judged(on(PmemKind.NVDIMM), stored(msync=True)).warnings == ()

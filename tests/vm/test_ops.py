@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness.fs import filesystem
-from harness.link.session import Ran, Session
+from harness.link.session import AgentSession, Ran
 from harness.model.program import ops, program
 from harness.model.program.program import Program
 from harness.model.units import PAGE
@@ -100,14 +100,14 @@ def target(request: pytest.FixtureRequest) -> GuestTarget:
 
 
 @contextlib.contextmanager
-def session(target: GuestTarget, label: str) -> Iterator[Session]:
+def session(target: GuestTarget, label: str) -> Iterator[AgentSession]:
     """A fresh file system, attached; at the end it is evicted and detached, and the kernel has not complained."""
     system = filesystem.find(label)
     with contextlib.ExitStack() as stack:
         base = stack.enter_context(target.golden(system))
         medium = stack.enter_context(base.copy("medium"))
         guest = stack.enter_context(snapshot.start(target.plan_for(system), medium, say))
-        found = Session(guest, system)
+        found = AgentSession(guest, system)
         found.attach()
         yield found
         found.detach()
@@ -118,7 +118,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def evicted(session: Session, wanted: Program) -> None:
+def evicted(session: AgentSession, wanted: Program) -> None:
     """Nothing of the Program is left."""
     session.evict(wanted.names())
     assert [view.path for view in session.observe(wanted.names()) if view.size is not None] == []

@@ -29,7 +29,7 @@ cut_power
 FREEZE = """\
 import os, signal, subprocess
 from harness.box.undo import Frozen
-from harness.box.undolog import Deedbook
+from harness.box.undolog import UndoLog
 from harness.fs.label import LABEL, UUID_PREFIX
 from harness.linux import mounts
 from harness.linux.mounts import Place
@@ -37,7 +37,7 @@ from harness.linux.mounts import Place
 uuid = f"{UUID_PREFIX}8001-000000000001"
 subprocess.run(["mkfs.ext4", "-q", "-F", "-L", LABEL, "-U", uuid, "/dev/pmem0"], check=True)
 if os.fork() == 0:
-    Deedbook().__enter__().record(Frozen("pmem0", "ext4", uuid))
+    UndoLog().__enter__().record(Frozen("pmem0", "ext4", uuid))
     place = Place(mounts.own_root(), "/dev/pmem0", "ext4")
     place.mount()
     place.freeze()

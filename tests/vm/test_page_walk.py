@@ -3,8 +3,8 @@
 import pytest
 
 from harness.fs import filesystem
-from harness.link.session import Session
-from harness.media.log import Kind
+from harness.link.session import AgentSession
+from harness.media.log import RecordKind
 from harness.model.program.program import Program
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire import stamps
@@ -29,7 +29,7 @@ def test_the_walk_agrees_with_pagemap(target_6_12: GuestTarget, fs: str) -> None
         target_6_12._tracked(Program(()), system, Media(base, medium)) as guest,
         tracker.open() as log,
     ):
-        session = Session(guest, system)
+        session = AgentSession(guest, system)
         session.attach()
         lines = guest.call("translate", path="walked", pages=PAGES)["lines"]
         session.detach()
@@ -39,7 +39,7 @@ def test_the_walk_agrees_with_pagemap(target_6_12: GuestTarget, fs: str) -> None
         records = log.records(start, stop)
         nvdimm = guest.nvdimm()
 
-    records = records[records["kind"] == Kind.LINE]
+    records = records[records["kind"] == RecordKind.LINE]
     assert len(lines) == 2 * PAGES
     assert len({address % PAGE for _, address in lines}) == PAGE // LINE
     assert records["address"].tolist() == [address for _, address in lines]

@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from harness.media.log import Kind, PersistLog, PersistLogError, Record, Status
+from harness.media.log import LogRecord, PersistLog, PersistLogError, RecordKind, Status
 
 MIB = 1 << 20
 BASE = 1 << 32
@@ -18,8 +18,8 @@ class Rig(Protocol):
     def run(self, body: str, **options: Any) -> PersistLog: ...
 
 
-def durable(log: PersistLog) -> list[Record]:
-    return [record for record in log if record.kind in (Kind.LINE, Kind.BYTES)]
+def durable(log: PersistLog) -> list[LogRecord]:
+    return [record for record in log if record.kind in (RecordKind.LINE, RecordKind.BYTES)]
 
 
 def line(start: bytes) -> bytes:
@@ -47,7 +47,7 @@ def test_a_flush_alone_is_not_durable(rig: Rig) -> None:
 def test_a_fence_completes_a_flush(rig: Rig, flush: str, fence: str) -> None:
     """The line is logged with what it held when it was flushed, not with what was stored since."""
     with rig.run(f"movq $0x11, 72(%r15); {flush} 75(%r15); movq $0x22, 72(%r15); {fence}") as log:
-        assert durable(log) == [Record(Kind.LINE, BASE + 64, bytes(8) + line(b"\x11")[:56], 0, True)]
+        assert durable(log) == [LogRecord(RecordKind.LINE, BASE + 64, bytes(8) + line(b"\x11")[:56], 0, True)]
         assert (log.counters.flushes, log.counters.fences) == (1, 1)
 
 
@@ -73,7 +73,8 @@ def test_a_line_persisted_as_it_is_leaves_no_record(rig: Rig) -> None:
     """
     with rig.run(body) as log:
         assert [(record.kind, record.data[0]) for record in durable(log)] == [
-            (Kind.LINE, 1), (Kind.LINE, 1), (Kind.LINE, 2), (Kind.LINE, 1), (Kind.BYTES, 0), (Kind.LINE, 1),
+            (RecordKind.LINE, 1), (RecordKind.LINE, 1), (RecordKind.LINE, 2), (RecordKind.LINE, 1), (RecordKind.BYTES,
+            0), (RecordKind.LINE, 1),
         ]  # fmt: skip
         assert (log.counters.flushes, log.counters.unchanged) == (5, 2)
         assert first_line(log) == line(b"\1")
@@ -82,30 +83,31 @@ def test_a_line_persisted_as_it_is_leaves_no_record(rig: Rig) -> None:
 TWO_CPUS = {
     "lines": ("movb $1, (%r15); clwb (%r15); tell 1; await 2; sfence",
               "await 1; movb $2, (%r15); clwb (%r15); sfence; tell 2",
-              [(1, Kind.LINE, b"\2"), (0, Kind.LINE, b"\1")], b"\2"),
+              [(1, RecordKind.LINE, b"\2"), (0, RecordKind.LINE, b"\1")], b"\2"),
     "bytes under a line": ("mov $1, %eax; movnti %eax, (%r15); tell 1; await 2; sfence",
                            "await 1; movb $2, (%r15); clwb (%r15); sfence; tell 2",
-                           [(1, Kind.LINE, b"\2"), (0, Kind.BYTES, b"\1")], b"\2"),
+                           [(1, RecordKind.LINE, b"\2"), (0, RecordKind.BYTES, b"\1")], b"\2"),
     "bytes around a line": ("mov $1, %eax; movnti %eax, (%r15); tell 1; await 2; movnti %eax, 4(%r15); sfence",
                             "await 1; movb $2, (%r15); clwb (%r15); sfence; tell 2",
-                            [(1, Kind.LINE, b"\2"), (0, Kind.BYTES, b"\1"), (0, Kind.BYTES, b"\1")],
+                            [(1, RecordKind.LINE, b"\2"), (0, RecordKind.BYTES, b"\1"), (0, RecordKind.BYTES, b"\1")],
                             b"\2\0\0\0\1"),
     "another line between": ("mov $1, %eax; movnti %eax, (%r15); tell 1; await 2; movnti %eax, 4(%r15); sfence",
                              "await 1; movb $2, 64(%r15); clwb 64(%r15); sfence; tell 2",
-                             [(1, Kind.LINE, b"\2"), (0, Kind.BYTES, b"\1")], b"\1\0\0\0\1"),
+                             [(1, RecordKind.LINE, b"\2"), (0, RecordKind.BYTES, b"\1")], b"\1\0\0\0\1"),
     "unchanged, captured since": ("movb $1, (%r15); clwb (%r15); sfence; tell 1; await 2; movb $1, (%r15); "
                                   "clwb (%r15); sfence; tell 3; await 4",
                                   "await 1; movb $2, (%r15); clwb (%r15); tell 2; await 3; sfence; tell 4",
-                                  [(0, Kind.LINE, b"\1"), (0, Kind.LINE, b"\1"), (1, Kind.LINE, b"\2")], b"\1"),
+                                  [(0, RecordKind.LINE, b"\1"), (0, RecordKind.LINE, b"\1"),
+                                   (1, RecordKind.LINE, b"\2")], b"\1"),
     "unchanged, older pending": ("movb $1, (%r15); clwb (%r15); tell 1; await 2; sfence",
                                  "await 1; movb $2, (%r15); clwb (%r15); sfence; clwb (%r15); sfence; tell 2",
-                                 [(1, Kind.LINE, b"\2"), (0, Kind.LINE, b"\1")], b"\2"),
+                                 [(1, RecordKind.LINE, b"\2"), (0, RecordKind.LINE, b"\1")], b"\2"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("body", "other", "logged", "start"), TWO_CPUS.values(), ids=TWO_CPUS.keys())
 def test_of_two_cpus_the_later_capture_wins(
-    rig: Rig, body: str, other: str, logged: list[tuple[int, Kind, bytes]], start: bytes
+    rig: Rig, body: str, other: str, logged: list[tuple[int, RecordKind, bytes]], start: bytes
 ) -> None:
     """The log has the order of the fences; what lies on the media goes by when each CPU captured the line."""
     with rig.run(body, other=other) as log:
@@ -145,7 +147,7 @@ COMPLETING = {
 def test_locked_and_serialising_instructions_complete(rig: Rig, body: str) -> None:
     """They complete what is pending, and the record says that no fence did."""
     with rig.run(f"movb $7, (%r15); clwb (%r15); {body}") as log:
-        assert durable(log) == [Record(Kind.LINE, BASE, line(b"\7"), 0, False)]
+        assert durable(log) == [LogRecord(RecordKind.LINE, BASE, line(b"\7"), 0, False)]
         assert (log.counters.fences, log.counters.locked) == (0, 1)
 
 
@@ -187,7 +189,7 @@ def test_nontemporal_stores_are_exact(rig: Rig, body: str, expected: list[tuple[
     load = "movb $0x55, 24(%r15); mov $0x0807060504030201, %rax"
     with rig.run(f"{load}; {body}; sfence") as log:
         assert [(record.address - BASE, record.data) for record in durable(log)] == expected
-        assert all(record.kind is Kind.BYTES and record.fenced for record in durable(log))
+        assert all(record.kind is RecordKind.BYTES and record.fenced for record in durable(log))
     with rig.run(f"{load}; {body}") as log:
         assert durable(log) == []
 
@@ -212,7 +214,7 @@ def test_tables_and_memory_are_found(rig: Rig, la57: bool, private: bool) -> Non
     """Four and five levels of tables, RAM shared and RAM mapped copy-on-write, give the same log."""
     with rig.run("movb $9, 128(%r15); clwb 128(%r15); sfence", la57=la57, private=private) as log:
         log.check()
-        assert durable(log) == [Record(Kind.LINE, BASE + 128, line(b"\x09"), 0, True)]
+        assert durable(log) == [LogRecord(RecordKind.LINE, BASE + 128, line(b"\x09"), 0, True)]
 
 
 def test_a_planted_fault_loses_flushes(rig: Rig) -> None:
@@ -220,7 +222,7 @@ def test_a_planted_fault_loses_flushes(rig: Rig) -> None:
     body = "clwb (%r15); clwb 64(%r15); clwb 128(%r15); clwb 192(%r15); movnti %rax, 64(%r15); sfence"
     with rig.run(body, ignore_flush=(64, 129)) as log:
         assert [(record.kind, record.address - BASE) for record in durable(log)] == [
-            (Kind.LINE, 0), (Kind.LINE, 192), (Kind.BYTES, 64),
+            (RecordKind.LINE, 0), (RecordKind.LINE, 192), (RecordKind.BYTES, 64),
         ]  # fmt: skip
         assert (log.counters.flushes, log.counters.dropped) == (2, 2)
 

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from harness.media.log import Kind, PersistLog
+from harness.media.log import PersistLog, RecordKind
 
 MIB = 1 << 20
 BASE = 1 << 32
@@ -26,16 +26,16 @@ def first_bytes(log: PersistLog, *, strict: bool, count: int = 4) -> list[int]:
 
 
 FENCES = {
-    "none": ("lock incl -8(%rsp)", [Kind.LINE], 0),
-    "same": ("lock incl -8(%rsp); sfence; sfence", [Kind.LINE, Kind.FENCE], 7),
-    "mfence": ("cpuid; mfence", [Kind.LINE, Kind.FENCE], 7),
-    "with more": ("lock incl -8(%rsp); clwb 64(%r15); sfence; sfence", [Kind.LINE, Kind.LINE], 7),
-    "too early": ("sfence; clwb 64(%r15); lock incl -8(%rsp)", [Kind.LINE, Kind.LINE], 7),
+    "none": ("lock incl -8(%rsp)", [RecordKind.LINE], 0),
+    "same": ("lock incl -8(%rsp); sfence; sfence", [RecordKind.LINE, RecordKind.FENCE], 7),
+    "mfence": ("cpuid; mfence", [RecordKind.LINE, RecordKind.FENCE], 7),
+    "with more": ("lock incl -8(%rsp); clwb 64(%r15); sfence; sfence", [RecordKind.LINE, RecordKind.LINE], 7),
+    "too early": ("sfence; clwb 64(%r15); lock incl -8(%rsp)", [RecordKind.LINE, RecordKind.LINE], 7),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("body", "kinds", "kept"), FENCES.values(), ids=FENCES.keys())
-def test_a_fence_after_a_locked_instruction_is_logged(rig: Rig, body: str, kinds: list[Kind], kept: int) -> None:
+def test_a_fence_after_a_locked_instruction_is_logged(rig: Rig, body: str, kinds: list[RecordKind], kept: int) -> None:
     """One FENCE tells that what other instructions completed is fenced now; so does a set that the fence completes."""
     with rig.run(f"movb $7, (%r15); clwb (%r15); {body}") as log:
         assert [record.kind for record in log] == kinds
@@ -47,7 +47,7 @@ def test_another_cpus_fence_is_logged(rig: Rig) -> None:
     """A CPU's first fence after any CPU completed something without one is a FENCE of its own."""
     body = "movb $7, (%r15); clwb (%r15); lock incl -8(%rsp); tell 1; await 2"
     with rig.run(body, other="await 1; sfence; tell 2") as log:
-        assert [(record.kind, record.vcpu) for record in log] == [(Kind.LINE, 0), (Kind.FENCE, 1)]
+        assert [(record.kind, record.vcpu) for record in log] == [(RecordKind.LINE, 0), (RecordKind.FENCE, 1)]
         assert first_bytes(log, strict=True, count=1) == [7]
 
 

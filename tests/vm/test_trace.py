@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from harness.fs import filesystem
-from harness.link.session import Session
+from harness.link.session import AgentSession
 from harness.model.program import program
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire import traced, wire
@@ -76,7 +76,7 @@ def attached(target: GuestTarget, label: str = "ext4", append: str = ARMED) -> I
         medium = stack.enter_context(base.copy("medium"))
         plan = dataclasses.replace(target.plan_for(system), append=append)
         guest = stack.enter_context(snapshot.start(plan, medium, say))
-        session = Session(guest, system)
+        session = AgentSession(guest, system)
         session.attach()
         yield guest
         session.detach()

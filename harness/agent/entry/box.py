@@ -10,25 +10,25 @@ import sys
 from dataclasses import replace
 
 from harness.agent import device, serve
-from harness.agent.serve import Agent, Attached
+from harness.agent.serve import Agent, MountedDevice
 from harness.agent.watch import drops, faults
 from harness.agent.watch.flushes import FlushTrace
 from harness.agent.watch.marks import HostsMarks
 from harness.agent.watch.observer import Traces
-from harness.agent.watch.pmemrange import Medium
+from harness.agent.watch.pmemrange import PmemRange
 from harness.agent.x86.cpu import Cpu
 from harness.errors import SetupError
 from harness.linux import mounts, probes, syscalls
-from harness.linux.channel import Channel, Closed
+from harness.linux.channel import AgentChannel, Closed
 from harness.linux.pmem import Pmem, read, without_write_cache, write
 from harness.model.wire.frame import Message
 
 
-class BoxAgent(Agent):
+class AgentOfBox(Agent):
     """The Agent whose device is the pmem disk `disk`, its first `medium.size` bytes, open at `fd`. Mounts at `root`."""
 
     def __init__(
-        self, cpu: Cpu, traces: Traces, untraced: str, root: str, disk: str, fd: int, medium: Medium
+        self, cpu: Cpu, traces: Traces, untraced: str, root: str, disk: str, fd: int, medium: PmemRange
     ) -> None:
         super().__init__(cpu, traces, [], untraced, marks=HostsMarks())
         self._root = root
@@ -37,7 +37,7 @@ class BoxAgent(Agent):
         self._medium = medium
         self._write_cache = ""
 
-    def do(self, channel: Channel, command: Message) -> Message:
+    def do(self, channel: AgentChannel, command: Message) -> Message:
         match command["do"]:
             case "attach":
                 return self._attach(command["fs"], command["options"], command.get("format") is not None,
@@ -60,7 +60,7 @@ class BoxAgent(Agent):
         except OSError:
             self._restore()
             raise
-        self._attached = Attached(mounts.found(self._root, options), self._medium)
+        self._attached = MountedDevice(mounts.found(self._root, options), self._medium)
         return {
             "device": pmem.name, "pieces": [list(piece) for piece in self._medium.pieces],
             "write_cache": pmem.write_cache, "persistence_domain": pmem.persistence_domain, "seconds": {},
@@ -95,15 +95,15 @@ def main() -> None:
     sock, fd, origin, size, by_host = (int(sys.argv[place]) for place in (1, 2, 4, 5, 6))
     syscalls.die_with_parent(signal.SIGKILL)
     root = mounts.own_root()
-    medium, untraced = Medium(origin, size, ((0, size),), bool(by_host)), ""
+    medium, untraced = PmemRange(origin, size, ((0, size),), bool(by_host)), ""
     traces = Traces(faults.available(), drops.available())
     try:
         traces = replace(traces, flushes=FlushTrace())
     except (OSError, SetupError) as error:
         untraced = str(error)
-    agent = BoxAgent(Cpu(), traces, untraced, root, sys.argv[3], fd, medium)
+    agent = AgentOfBox(Cpu(), traces, untraced, root, sys.argv[3], fd, medium)
     try:
-        serve.serve(Channel(sock, sock), agent, lambda: None)
+        serve.serve(AgentChannel(sock, sock), agent, lambda: None)
     except Closed:
         pass
     finally:

@@ -14,7 +14,7 @@ _NAME = "daxcheck_lane_"
 _FRAME = re.compile(rf" in {_NAME}([0-9]+)$", re.MULTILINE)
 
 
-class Blame:
+class CrashedLane:
     """A file in memory into which a dying process writes where it was; make it before the process is forked."""
 
     def __init__(self) -> None:

@@ -12,13 +12,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from harness.agent.handles import Handles
-from harness.agent.lanes.crashed import Blame, as_lane
-from harness.agent.lanes.shared import STUCK, Board, Stopped, Watch
+from harness.agent.lanes.crashed import CrashedLane, as_lane
+from harness.agent.lanes.shared import STUCK, LaneStatus, LaneWatch, Stopped
 from harness.agent.levels import Unwatched
 from harness.agent.perform import perform
 from harness.deadline import Deadline, poll
 from harness.errors import InfraError
-from harness.linux.channel import Channel
+from harness.linux.channel import AgentChannel
 from harness.linux.child import Child, ChildDied
 from harness.model.program import ops
 from harness.model.program.ops import Op, Worker
@@ -46,7 +46,7 @@ class LaneDied(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class LanePart:
     """One lane: its number in the group, what it is, and its ops with their indices."""
 
     number: int
@@ -54,12 +54,12 @@ class Part:
     body: tuple[tuple[int, Op], ...]
 
 
-def parts(program: Iterable[tuple[int, Op]]) -> list[Part]:
+def parts(program: Iterable[tuple[int, Op]]) -> list[LanePart]:
     """The lanes of a group, given its ops from the first Lane to before the Join."""
-    found: list[Part] = []
+    found: list[LanePart] = []
     for index, op in program:
         if isinstance(op, ops.Lane):
-            found.append(Part(len(found), op, ()))
+            found.append(LanePart(len(found), op, ()))
         else:
             found[-1] = replace(found[-1], body=(*found[-1].body, (index, op)))
     return found
@@ -86,13 +86,13 @@ class Jitter:
         return self._draw() & ((1 << width) - 1)
 
 
-class Group:
+class LaneProcesses:
     """The lanes of one group, run by run(); `alive` is called now and then while they move, `begin` by each lane with
     the index of the op that it is about to do."""
 
     def __init__(
-        self, handles: Handles, found: list[Part], board: Board, blame: Blame, seed: int, alive: Callable[[], None],
-        begin: Callable[[int], None],
+        self, handles: Handles, found: list[LanePart], board: LaneStatus, blame: CrashedLane, seed: int,
+        alive: Callable[[], None], begin: Callable[[int], None],
     ) -> None:  # fmt: skip
         self._handles = handles
         self._parts = found
@@ -129,7 +129,7 @@ class Group:
         return self._results
 
     def _wait(self, children: dict[Child, int], threads: list[threading.Thread]) -> None:
-        watch = Watch(self._board, self._alive)
+        watch = LaneWatch(self._board, self._alive)
         running = list(threads)
         while children or running:
             for child in select.select(list(children), [], [], LOOK if children else 0)[0]:
@@ -158,14 +158,14 @@ class Group:
             self._board.leave(lane)
         self._results |= {result.index: result for result in map(wire.op_result_from_wire, message["results"])}
 
-    def _child(self, part: Part) -> Callable[[Channel], None]:
-        def work(channel: Channel) -> None:
+    def _child(self, part: LanePart) -> Callable[[AgentChannel], None]:
+        def work(channel: AgentChannel) -> None:
             results = self._lane(part)
             channel.send({"results": [wire.to_wire(result) for result in results.values()]})
 
         return work
 
-    def _thread(self, part: Part) -> None:
+    def _thread(self, part: LanePart) -> None:
         try:
             self._results |= as_lane(part.number, lambda: self._lane(part))
         except Stopped:
@@ -177,7 +177,7 @@ class Group:
         finally:
             self._board.leave(part.number)
 
-    def _lane(self, part: Part) -> Results:
+    def _lane(self, part: LanePart) -> Results:
         """The whole life of a lane. Raises Stopped."""
         results: Results = {}
         number, count = part.number, len(self._parts)

@@ -19,7 +19,7 @@ class Stopped(Exception):
     """The group is to end before its time: another lane died, or nothing moves any more."""
 
 
-class Board:
+class LaneStatus:
     """Words of shared memory for up to `lanes` lanes; lives as long as the process that made it and all it forks."""
 
     _FIELDS = ("ended", "index", "steps", "arrived")
@@ -93,10 +93,12 @@ class Board:
         return 1 + lane * len(self._FIELDS) + self._FIELDS.index(field)
 
 
-class Watch:
+class LaneWatch:
     """Notices whether the lanes move; calls `alive` every `beat` seconds that they do."""
 
-    def __init__(self, board: Board, alive: Callable[[], None], beat: float = 10.0, patience: float = STUCK) -> None:
+    def __init__(
+        self, board: LaneStatus, alive: Callable[[], None], beat: float = 10.0, patience: float = STUCK
+    ) -> None:
         self._board = board
         self._alive = alive
         self._beat = Deadline(beat)

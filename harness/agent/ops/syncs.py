@@ -5,7 +5,7 @@ from typing import assert_never
 
 from harness.agent.handles import Handles
 from harness.linux import syscalls
-from harness.linux.mounts import Directory
+from harness.linux.mounts import OpenDirectory
 from harness.model.program import ops
 from harness.model.program.ops import MsyncFlag, SyncOp, Wait
 
@@ -27,12 +27,12 @@ def do(handles: Handles, op: SyncOp) -> None:
         case ops.Fdatasync(fd):
             os.fdatasync(handles.file(fd).fd)
         case ops.Fsyncdir():
-            with Directory(handles.place.root) as directory:
+            with OpenDirectory(handles.place.root) as directory:
                 os.fsync(directory)
         case ops.SyncFileRange(fd, offset, length, wait):
             syscalls.sync_file_range(handles.file(fd).fd, offset, length, WAITS[wait])
         case ops.Syncfs():
-            with Directory(handles.place.root) as directory:
+            with OpenDirectory(handles.place.root) as directory:
                 syscalls.syncfs(directory)
         case ops.Sync():
             os.sync()

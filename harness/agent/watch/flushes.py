@@ -13,7 +13,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from harness.agent.watch.pmemrange import Medium, merged, whole_lines
+from harness.agent.watch.pmemrange import PmemRange, merged, whole_lines
 from harness.errors import SetupError
 from harness.linux import kcore, probes, syscalls, tracefs
 from harness.linux.probes import Probe, Profile
@@ -66,7 +66,7 @@ class Account:
         self._base = base
         self._begun: dict[str, list[Flush]] = {}
 
-    def take(self, text: str, medium: Medium) -> tuple[list[Range], str]:
+    def take(self, text: str, medium: PmemRange) -> tuple[list[Range], str]:
         """The ranges of the medium whose flush has ended in these lines, and in words what is missing among them."""
         found: list[Range] = []
         lost = ""
@@ -113,7 +113,7 @@ class Account:
         del begun[depth:]
         return flush, f"the end of a flush by thread {thread} was missed" if skipped else ""
 
-    def _span(self, flush: Flush, left: int, medium: Medium) -> Range | None:
+    def _span(self, flush: Flush, left: int, medium: PmemRange) -> Range | None:
         name, address, size = flush
         if name == HOST:
             return (0, medium.size) if medium.by_host and left == 0 else None
@@ -167,7 +167,7 @@ class FlushTrace:
         """The kernel functions that are watched."""
         return sorted({probe.function for probe in self._probes})
 
-    def covers(self, medium: Medium) -> bool:
+    def covers(self, medium: PmemRange) -> bool:
         """Whether all that makes stores to this medium durable is watched."""
         return not medium.by_host or any(probe.name == HOST for probe in self._probes)
 
@@ -179,7 +179,7 @@ class FlushTrace:
         with self._instance.on():
             yield
 
-    def read(self, medium: Medium) -> tuple[list[Range], str]:
+    def read(self, medium: PmemRange) -> tuple[list[Range], str]:
         """The ranges of the medium whose flush has ended since the last read, merged; in words what was missed."""
         text, cut = self._instance.read()
         found, lost = self._account.take(text, medium)
@@ -226,7 +226,7 @@ def unwatched(before: Profile, now: Profile) -> str:
 
 
 def check_populate() -> None:
-    """Raise SetupError unless faults can be taken before a store, apart from it (Witness.prepare; Linux 5.14)."""
+    """Raise SetupError unless faults can be taken before a store, apart from it (OpObserver.prepare; Linux 5.14)."""
     flags = syscalls.MAP_PRIVATE | syscalls.MAP_ANONYMOUS
     address = syscalls.mmap(0, PAGE, syscalls.PROT_READ | syscalls.PROT_WRITE, flags, -1, 0)
     try:

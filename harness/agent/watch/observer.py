@@ -9,7 +9,7 @@ from harness.agent.handles import Handles
 from harness.agent.watch.drops import DropTrace
 from harness.agent.watch.faults import FaultTrace
 from harness.agent.watch.flushes import FlushTrace
-from harness.agent.watch.pmemrange import Block, Medium, lines, merged
+from harness.agent.watch.pmemrange import Block, PmemRange, lines, merged
 from harness.linux import syscalls
 from harness.model.program import ops
 from harness.model.program.ops import How, Op
@@ -33,7 +33,7 @@ class Traces:
     faults: FaultTrace | None = None
     drops: DropTrace | None = None
     flushes: FlushTrace | None = None
-    medium: Medium | None = None
+    medium: PmemRange | None = None
 
     def close(self) -> None:
         """Remove instances and probes."""
@@ -42,7 +42,7 @@ class Traces:
                 trace.close()
 
 
-class Witness:
+class OpObserver:
     """Looks before and after each op at what the traces have; `tell` is given messages, `ask` those that are to be
     answered before anything goes on."""
 
@@ -116,7 +116,7 @@ class Witness:
             })  # fmt: skip
 
     def _note_flushes(
-        self, index: int, done: Iterable[Op], handles: Handles, flushes: FlushTrace, medium: Medium
+        self, index: int, done: Iterable[Op], handles: Handles, flushes: FlushTrace, medium: PmemRange
     ) -> None:
         touched = [] if medium.by_host else [line for op in done for line in self._flushed(op, handles, medium)]
         own = [piece for line in touched for piece in medium.heard(line)]
@@ -126,7 +126,7 @@ class Witness:
         if found := merged([*ranges, *own]):
             self._ask({"event": "flushed", "index": index, "ranges": [list(span) for span in found]})
 
-    def _flushed(self, op: Op, handles: Handles, medium: Medium) -> list[Range]:
+    def _flushed(self, op: Op, handles: Handles, medium: PmemRange) -> list[Range]:
         """What an op has flushed by an instruction of our own, which no kernel function sees."""
         if not isinstance(op, ops.Flush):
             return []
@@ -142,7 +142,7 @@ class Witness:
             return []
         return lines(blocks, map.offset + op.offset, map.offset + op.offset + op.length)
 
-    def _note_places(self, index: int, handles: Handles, medium: Medium) -> None:
+    def _note_places(self, index: int, handles: Handles, medium: PmemRange) -> None:
         used = {file.id for file in handles.files.values()} | {map.file.id for map in handles.maps.values()}
         for id in sorted(used - {0}):
             blocks = _blocks(handles, id, medium)
@@ -164,7 +164,7 @@ def promises(op: Op) -> bool:
     return isinstance(op, _PROMISES) or getattr(op, "how", How.PLAIN) in (How.DSYNC, How.SYNC)
 
 
-def _blocks(handles: Handles, id: int, medium: Medium) -> list[Block] | None:
+def _blocks(handles: Handles, id: int, medium: PmemRange) -> list[Block] | None:
     """Where file `id` lies; None when it is in too many pieces, or mapped but neither open nor to be found by a name.
 
     FIEMAP without FIEMAP_FLAG_SYNC writes nothing back.

@@ -17,7 +17,7 @@ Block = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Medium:
+class PmemRange:
     """Physical memory [origin, origin+size), and the pieces of it that are the file system's device, in its order.
 
     `by_host`: a store is durable once the host has answered a flush request, and by no instruction (virtio-pmem).
@@ -87,7 +87,7 @@ def merged(ranges: Iterable[Range]) -> list[Range]:
     return found
 
 
-def of_guest(pieces: Iterable[Piece]) -> Medium:
+def of_guest(pieces: Iterable[Piece]) -> PmemRange:
     """The NVDIMMs of daxcheck's own guest, which follow each other in physical memory.
 
     Raises OSError when there is no region.
@@ -98,4 +98,4 @@ def of_guest(pieces: Iterable[Piece]) -> Medium:
         raise OSError(0, "the nd bus has no region")
     origin = min(start for start, _ in spans)
     by_host = os.path.isdir(pmem.VIRTIO) and any(name.startswith("virtio") for name in os.listdir(pmem.VIRTIO))
-    return Medium(origin, max(start + size for start, size in spans) - origin, tuple(pieces), by_host)
+    return PmemRange(origin, max(start + size for start, size in spans) - origin, tuple(pieces), by_host)

@@ -30,7 +30,7 @@ _NONE: Blocks = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BlockHistory:
     """One byte: `now`, the block that it lies in (one of them, where a document leaves it open, as whether dedupe
     shares blocks), and those that it may have left although the media may still look for it there: `old` by an op on
     this byte, `copied` by one that keeps its contents, as when a neighbour in a shared block is stored to."""
@@ -39,39 +39,39 @@ class Place:
     old: Blocks = _NONE
     copied: Blocks = _NONE
 
-    def moved(self, distance: int) -> "Place":
+    def moved(self, distance: int) -> "BlockHistory":
         """The same, seen from `distance` bytes further."""
         if not distance:
             return self
-        return Place(_moved(self.now, distance), _moved(self.old, distance), _moved(self.copied, distance))
+        return BlockHistory(_moved(self.now, distance), _moved(self.old, distance), _moved(self.copied, distance))
 
-    def changed(self, now: Blocks) -> "Place":
+    def changed(self, now: Blocks) -> "BlockHistory":
         """It lies in one of `now` from now on, by an op on it; nobody knows when the media will say so."""
         left = _NONE if now == self.now else self.now
-        return Place(now, self.old | self.copied | left)
+        return BlockHistory(now, self.old | self.copied | left)
 
-    def maybe(self, also: Blocks) -> "Place":
+    def maybe(self, also: Blocks) -> "BlockHistory":
         """It may lie in one of `also` from now on, by an op on it."""
         return self.changed(self.now | also)
 
-    def carried(self, now: Blocks) -> "Place":
+    def carried(self, now: Blocks) -> "BlockHistory":
         """It lies in one of `now` from now on, with the contents that it has."""
         left = _NONE if now == self.now else self.now
-        return Place(now, self.old, self.copied | left)
+        return BlockHistory(now, self.old, self.copied | left)
 
-    def joined(self, before: "Place") -> "Place":
+    def joined(self, before: "BlockHistory") -> "BlockHistory":
         """What moved here is here; the media may still look where they did `before`."""
         return before.changed(self.now)
 
-    def promised(self) -> "Place":
+    def promised(self) -> "BlockHistory":
         """An op has promised what the media read here, so they look where it lies now."""
-        return Place(self.now)
+        return BlockHistory(self.now)
 
-    def either(self, other: "Place") -> "Place":
+    def either(self, other: "BlockHistory") -> "BlockHistory":
         """This or the other: nobody knows whether an op took place."""
         now = self.now | other.now
         left = _NONE if self.now == other.now else now
-        return Place(now, self.old | other.old | left, self.copied | other.copied)
+        return BlockHistory(now, self.old | other.old | left, self.copied | other.copied)
 
 
 def provided(file: int, made: int) -> Blocks:
@@ -79,12 +79,12 @@ def provided(file: int, made: int) -> Blocks:
     return frozenset({Block(file, made)})
 
 
-def empty(file: int, made: int) -> Extents[Place]:
+def empty(file: int, made: int) -> Extents[BlockHistory]:
     """The places of a file that op `made` created."""
-    return Extents.of(Place(provided(file, made)))
+    return Extents.of(BlockHistory(provided(file, made)))
 
 
-def slid(places: Extents[Place], distance: int) -> Extents[Place]:
+def slid(places: Extents[BlockHistory], distance: int) -> Extents[BlockHistory]:
     """The places, all seen from `distance` bytes further."""
     moved = places.removed(0, -distance) if distance < 0 else places
     if distance > 0:

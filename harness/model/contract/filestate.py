@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from harness.model.contract import blocks
 from harness.model.contract.allowed import ANYTHING, MOVES_LIMIT, ZEROES, Allowed, Values
-from harness.model.contract.blocks import Place
+from harness.model.contract.blocks import BlockHistory
 from harness.model.contract.extents import END, Extents
 from harness.model.units import PAGE
 from harness.model.wire.observation import Segment, Source
@@ -25,20 +25,20 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Allocated:
     """Whether a byte has been given blocks by fallocate(2), and the op that made that durable."""
 
     now: bool = False
     durable_by: int | None = None
 
-    def settled(self, index: int) -> "Room":
+    def settled(self, index: int) -> "Allocated":
         """Op `index` made it durable; an earlier promise of it stands."""
-        return Room(True, index) if self.now and self.durable_by is None else self
+        return Allocated(True, index) if self.now and self.durable_by is None else self
 
 
-NO_ROOM = Room()
+UNALLOCATED = Allocated()
 NEVER_WRITTEN = Extents.of(Allowed())
-_NO_ROOM = Extents.of(NO_ROOM)
+_NO_ROOM = Extents.of(UNALLOCATED)
 _EMPTY = frozenset({Span(0, 0)})
 
 
@@ -52,12 +52,12 @@ class FileState:
     """
 
     id: int
-    blocks: Extents[Place]
+    blocks: Extents[BlockHistory]
     now: frozenset[Span] = _EMPTY
     sizes: frozenset[Span] = _EMPTY
     contents: Extents[Allowed] = NEVER_WRITTEN
     size_by: int | None = None
-    room: Extents[Room] = _NO_ROOM
+    room: Extents[Allocated] = _NO_ROOM
     tail: Extents[Allowed] = NEVER_WRITTEN
     tied: bool = True
 
@@ -154,7 +154,7 @@ class FileState:
             moved_up = contents.map(start, END, lambda byte: byte.moved(length))
             return moved_up.inserted(start, length, contents.at(END - 1))
 
-        hole = Place(blocks.provided(self.id, index))
+        hole = BlockHistory(blocks.provided(self.id, index))
         places = self.blocks.map(start, END, lambda place: place.moved(length)).inserted(start, length, hole)
         return self._shifted(start, up, places, lambda size: size + length)
 
@@ -162,7 +162,7 @@ class FileState:
         self,
         start: int,
         shift: Callable[[Extents[Allowed]], Extents[Allowed]],
-        places: Extents[Place],
+        places: Extents[BlockHistory],
         size: Callable[[int], int],
     ) -> "FileState":
         """Until synced, each byte may hold what it held before, what it holds after, or a hole on the way.
@@ -171,7 +171,7 @@ class FileState:
         """
         contents = shift(self.contents).merge(start, END, self.contents, Allowed.joined)
         tail = shift(self.tail).merge(start, END, self.tail, Allowed.either)
-        places = places.merge(start, END, self.blocks, Place.joined)
+        places = places.merge(start, END, self.blocks, BlockHistory.joined)
         spans = (Span(size(span.low), size(span.high)) for span in self.now)
         file = replace(self, contents=contents, tail=tail, blocks=places)
         return file.roomless(page_floor(start), END).resized(spans).bounded(start, END)
@@ -187,7 +187,7 @@ class FileState:
         file = self.relaid(start, end, lambda place: place.changed(blocks.provided(self.id, index)))
         return file if journal else file.anything(start, end)
 
-    def relaid(self, start: int, end: int, change: Callable[[Place], Place]) -> "FileState":
+    def relaid(self, start: int, end: int, change: Callable[[BlockHistory], BlockHistory]) -> "FileState":
         """The bytes [start, end) lie elsewhere."""
         return replace(self, blocks=self.blocks.map(start, end, change))
 
@@ -204,7 +204,7 @@ class FileState:
             if len(place.old) > MOVES_LIMIT:
                 file = file.anything(low, high)
 
-        def forgotten(place: Place, byte: Allowed) -> Place:
+        def forgotten(place: BlockHistory, byte: Allowed) -> BlockHistory:
             return place.promised() if ANYTHING in byte.durable else place
 
         return replace(file, blocks=file.blocks.merge(start, end, file.contents, forgotten))
@@ -216,7 +216,7 @@ class FileState:
 
     def roomless(self, start: int, end: int) -> "FileState":
         """Nobody knows any longer whether [start, end) has blocks."""
-        return replace(self, room=self.room.set(start, end, NO_ROOM))
+        return replace(self, room=self.room.set(start, end, UNALLOCATED))
 
     def promised(self, index: int) -> "FileState":
         """Op `index` made all contents and the size durable."""
@@ -224,7 +224,7 @@ class FileState:
         return replace(
             self,
             contents=contents,
-            blocks=self.blocks.map(0, END, Place.promised),
+            blocks=self.blocks.map(0, END, BlockHistory.promised),
             tail=self.tail.set(0, self.shortest, Allowed()),
             sizes=self.now,
             size_by=index,
@@ -245,7 +245,7 @@ class FileState:
         return replace(
             self,
             contents=contents,
-            blocks=self.blocks.map(start, end, Place.promised),
+            blocks=self.blocks.map(start, end, BlockHistory.promised),
             tail=self.tail.set(start, end, Allowed()),
             sizes=sizes,
             size_by=self.size_by if sizes == self.sizes else index,
@@ -255,10 +255,10 @@ class FileState:
         """This file or the other: nobody knows whether, or how far, an op took place."""
         passed = Span(min(self.shortest, other.shortest), max(self.longest, other.longest))
         now = self.now if self.now == other.now else frozenset({passed})
-        room = self.room.merge(0, END, other.room, lambda one, two: one if one == two else NO_ROOM)
+        room = self.room.merge(0, END, other.room, lambda one, two: one if one == two else UNALLOCATED)
         contents = self.contents.merge(0, END, other.contents, Allowed.either)
         sizes = self.sizes | other.sizes | now
-        places = self.blocks.merge(0, END, other.blocks, Place.either)
+        places = self.blocks.merge(0, END, other.blocks, BlockHistory.either)
         tail = self.tail.merge(0, END, other.tail, Allowed.either)
         tied = self.tied and other.tied and sizes == now == self.now
         return replace(self, now=now, sizes=sizes, contents=contents, blocks=places, room=room, tail=tail, tied=tied)

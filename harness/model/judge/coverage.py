@@ -49,7 +49,7 @@ from harness.model.program import ops
 from harness.model.program.ops import Op
 from harness.model.program.program import Expect, Program
 from harness.model.wire.observation import Stamp
-from harness.model.wire.traced import Block, Flushed, Range, Traced
+from harness.model.wire.traced import FileBlock, Flushed, Range, Traced
 
 IMAGE = "flush coverage"
 """The name, in place of an image's, of what the tracing alone has shown."""
@@ -103,7 +103,7 @@ def moments(program: Sequence[Op]) -> Iterator[Range]:
             first = None
 
 
-class Flushes:
+class LastFlushes:
     """When each byte of the medium was last flushed; asked about ever later ops."""
 
     def __init__(self, flushed: Iterable[Flushed]) -> None:
@@ -120,20 +120,20 @@ class Flushes:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class FileLayout:
     """Where a file lies: blocks that ascend, and the offsets that they start at."""
 
     starts: tuple[int, ...]
-    blocks: tuple[Block, ...]
+    blocks: tuple[FileBlock, ...]
 
     @classmethod
-    def of(cls, blocks: tuple[Block, ...]) -> "Layout":
+    def of(cls, blocks: tuple[FileBlock, ...]) -> "FileLayout":
         return cls(tuple(block.start for block in blocks), blocks)
 
-    def within(self, size: int) -> "Layout":
+    def within(self, size: int) -> "FileLayout":
         """Without what lies past `size`."""
         kept = (block for block in self.blocks if block.start < size)
-        return Layout.of(tuple(replace(block, length=min(block.length, size - block.start)) for block in kept))
+        return FileLayout.of(tuple(replace(block, length=min(block.length, size - block.start)) for block in kept))
 
     def pieces(self, start: int, end: int) -> Iterator[tuple[int, int, int | None]]:
         """[start, end) in pieces (from, to, where on the medium); None where no block is known."""
@@ -171,7 +171,7 @@ class _Coverage:
     def __init__(self, program: Program, states: Sequence[State], traced: Traced) -> None:
         self._program = program
         self._states = states
-        self._flushes = Flushes(traced.flushed)
+        self._flushes = LastFlushes(traced.flushed)
         self._moments = {index: moment for moment in moments(program.ops) for index in range(moment[0], moment[1] + 1)}
         self._stored = {seq: self._moments[index][0] for index, seq in program.seqs().items()}
         self._shares = any(isinstance(op, _SHARING) or _mode(op) is ops.Mode.UNSHARE_RANGE for op in program.ops)
@@ -179,10 +179,10 @@ class _Coverage:
         fixed = not self._shares and not any(_mode(op) in _MOVING for op in program.ops)
         copies = (index for index, moment in self._moments.items() if fixed and moment == (index, index))
         self._copies = [index for index in copies if isinstance(program.ops[index], _COPYING)]
-        self._placed: dict[int, dict[int, Layout]] = {}
+        self._placed: dict[int, dict[int, FileLayout]] = {}
         for placed in traced.placed:
             if placed.index == self._moments.get(placed.index, (0, -1))[1]:  # in lanes the files changed on after it
-                self._placed.setdefault(placed.file, {})[placed.index] = Layout.of(placed.blocks)
+                self._placed.setdefault(placed.file, {})[placed.index] = FileLayout.of(placed.blocks)
         self._seen: dict[int, _Seen] = {}
 
     def promised(self, first: int, last: int) -> Judgement:
@@ -256,7 +256,7 @@ class _Coverage:
                 )  # fmt: skip
                 self._arrived[id] = self._arrived.get(id, _NO_ARRIVAL).merge(0, END, Extents.laid(new, 0), max)
 
-    def _layout(self, file: int, promise: int) -> Layout | None:
+    def _layout(self, file: int, promise: int) -> FileLayout | None:
         """Where the file lay when the op had returned; None if nobody knows."""
         first, last = self._moments[promise]
         if first != last and self._shares:

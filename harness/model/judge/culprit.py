@@ -14,7 +14,7 @@ from harness.model.contract import oracle
 from harness.model.contract.extents import Extents
 from harness.model.contract.filestate import FileState
 from harness.model.contract.state import State
-from harness.model.judge.coverage import IMAGE, Flushes, Layout, gaps, moments
+from harness.model.judge.coverage import IMAGE, FileLayout, LastFlushes, gaps, moments
 from harness.model.judge.judgement import RANGE_LIMIT
 from harness.model.judge.naming import Naming
 from harness.model.judge.violation import Kind, Violation
@@ -154,9 +154,9 @@ class _Blame:
             return
         since = self._moments[self._stores[stamp.seq]][0]
         if last not in self._flushed:
-            self._flushed[last] = Flushes(self._traced.flushed).upto(last)
+            self._flushed[last] = LastFlushes(self._traced.flushed).upto(last)
         flushed = self._flushed[last]
-        for low, high, medium in Layout.of(blocks[0]).pieces(start, end):
+        for low, high, medium in FileLayout.of(blocks[0]).pieces(start, end):
             if medium is not None:
                 yield from gaps(flushed, low, high, medium, since)
 

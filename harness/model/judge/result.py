@@ -8,7 +8,7 @@ from typing import Any
 from harness.model.judge.violation import LOSSES, Kind, Violation, sentence
 from harness.model.program.program import Expect
 from harness.model.setting.engine import Engine
-from harness.model.setting.hardware import Device
+from harness.model.setting.hardware import PmemKind
 from harness.model.wire import checked
 from harness.model.wire.moment import Moment, Phase
 
@@ -44,7 +44,7 @@ class CellResult:
     fs: str
     outcome: Outcome
     seconds: float
-    device: Device = Device.NVDIMM
+    device: PmemKind = PmemKind.NVDIMM
     engine: Engine = Engine.PLUGIN
     judged_bytes: int = 0
     images: int = 0
@@ -86,7 +86,7 @@ class CellResult:
         counts: dict[str, Any] = {name: checked.integer(name, found[name], 0, _COUNT) for name in _COUNTS}
         return cls(
             **texts, **counts, outcome=Outcome(_text("outcome", found["outcome"])),
-            device=Device(_text("device", found["device"])), engine=Engine(_text("engine", found["engine"])),
+            device=PmemKind(_text("device", found["device"])), engine=Engine(_text("engine", found["engine"])),
             seconds=_seconds("seconds", found["seconds"]), timings=_timings(found["timings"]),
             violations=checked.array("violations", found["violations"], _MANY, _violation),
             warnings=checked.array("warnings", found["warnings"], _MANY, _violation),

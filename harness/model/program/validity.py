@@ -34,7 +34,7 @@ _MAY_SIGNAL = (ops.Store, ops.Load, ops.Madvise)
 
 def check(program: Iterable[Op]) -> None:
     """Raise ProgramError, with the index of the first op at fault, unless the ops can be run."""
-    checker = _Checker()
+    checker = _ProgramChecker()
     index = -1
     seen: list[Op] = []
     for index, op in enumerate(program):
@@ -63,7 +63,7 @@ def _definer(seen: Sequence[Op], kind: type[Op], name: str) -> int | None:
     return found
 
 
-class _Checker:
+class _ProgramChecker:
     """What the ops seen so far allow."""
 
     def __init__(self) -> None:

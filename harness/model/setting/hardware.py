@@ -12,7 +12,7 @@ from harness.model.program.ops import Plant, Planted
 from harness.model.program.program import Expect, Program
 
 
-class Device(StrEnum):
+class PmemKind(StrEnum):
     """By the words of --device; MEMMAP, ordinary memory that `memmap=` set aside, only on a real machine."""
 
     NVDIMM = "nvdimm"
@@ -46,13 +46,13 @@ class Traits:
 
 TRAITS = {
     # ACPI 6.5, 5.2.25.9 NFIT platform capabilities: bit 1, the memory controller is flushed on power loss.
-    Device.NVDIMM: Traits(1, PersistenceDomain.MEMORY_CONTROLLER, frozenset(Plant)),
+    PmemKind.NVDIMM: Traits(1, PersistenceDomain.MEMORY_CONTROLLER, frozenset(Plant)),
     # Bit 0, the CPU caches are: nvdimm_has_cache() is false then, and dax_flush() does nothing.
-    Device.EADR: Traits(0, PersistenceDomain.CPU_CACHE, frozenset()),
+    PmemKind.EADR: Traits(0, PersistenceDomain.CPU_CACHE, frozenset()),
     # ND_REGION_ASYNC: no persistence domain, stores are durable once the host has answered a flush request.
-    Device.VIRTIO_PMEM: Traits(1, "", frozenset({Plant.IGNORE_FLUSH})),
+    PmemKind.VIRTIO_PMEM: Traits(1, "", frozenset({Plant.IGNORE_FLUSH})),
     # No firmware speaks for it; the kernel flushes as for an NVDIMM (nd_region_register of drivers/nvdimm/e820.c).
-    Device.MEMMAP: Traits(1, "", frozenset(Plant)),
+    PmemKind.MEMMAP: Traits(1, "", frozenset(Plant)),
 }
 _DOMAINS = {
     "": "of no persistence domain",
@@ -60,18 +60,18 @@ _DOMAINS = {
     PersistenceDomain.CPU_CACHE: "of the CPU caches too",
 }
 """What the kernel may say in persistence_domain, the least first, and what that stands for."""
-EMULATED = (Device.NVDIMM, Device.EADR, Device.VIRTIO_PMEM)
+EMULATED = (PmemKind.NVDIMM, PmemKind.EADR, PmemKind.VIRTIO_PMEM)
 """What a guest can be given."""
 
 
-def find(name: str) -> Device:
+def find(name: str) -> PmemKind:
     """The device of that name. Raises UsageError."""
     if name not in EMULATED:
         raise UsageError(f"--device {name}: unknown device; known: {', '.join(EMULATED)}")
-    return Device(name)
+    return PmemKind(name)
 
 
-def spared(program: Program, last: State, device: Device) -> str:
+def spared(program: Program, last: State, device: PmemKind) -> str:
     """Why a run on this device proves nothing about the Program; empty if it does.
 
     A fault that makes no difference is one reason. Another: a control that must lose data loses only what was in the
@@ -86,7 +86,7 @@ def spared(program: Program, last: State, device: Device) -> str:
     return ""
 
 
-def unlike(device: Device, planted: Collection[Plant], write_cache: int, domain: str) -> str:
+def unlike(device: PmemKind, planted: Collection[Plant], write_cache: int, domain: str) -> str:
     """Why what the kernel says in sysfs is not what it must say of the device; empty if it is.
 
     A kernel that flushes where it need not, or the other way round, makes every verdict worthless.
@@ -101,7 +101,7 @@ def unlike(device: Device, planted: Collection[Plant], write_cache: int, domain:
     return ""
 
 
-def claimed(device: Device, planted: Collection[Plant], write_cache: int, domain: str) -> tuple[str, str]:
+def claimed(device: PmemKind, planted: Collection[Plant], write_cache: int, domain: str) -> tuple[str, str]:
     """What the kernel says in sysfs of a device of ours that promises more than the device keeps, by the name of the
     file, and what the firmware says of it; empty texts if nothing does.
 

@@ -36,7 +36,7 @@ class Flushed:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class FileBlock:
     """Bytes [start, start+length) of a file lie at `medium` of the medium."""
 
     start: int
@@ -50,7 +50,7 @@ class Placed:
 
     index: int
     file: int
-    blocks: tuple[Block, ...]
+    blocks: tuple[FileBlock, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +143,11 @@ def _pair(value: object) -> tuple[int, int]:
     return integer("file", value[0], 1, 255), integer("inode", value[1], 0, INODE_LIMIT)
 
 
-def _block(value: object) -> Block:
+def _block(value: object) -> FileBlock:
     if not isinstance(value, list) or len(value) != 3:
         raise ValueError(f"block: {shown(value)} is not [start, medium, length]")
     start, medium = integer("start", value[0], 0, OFFSET_LIMIT), integer("medium", value[1], 0, OFFSET_LIMIT)
-    return Block(start, medium, integer("length", value[2], 1, OFFSET_LIMIT))
+    return FileBlock(start, medium, integer("length", value[2], 1, OFFSET_LIMIT))
 
 
 NOTHING_TRACED = Traced()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from harness.link.session import Flushes
+from harness.link.session import FlushSink
 from harness.memfile import MemFile
 from harness.model.program.ops import Plant, Planted
 from harness.model.program.program import Program
@@ -32,7 +32,7 @@ class Watch(Protocol):
     """One run being watched."""
 
     @property
-    def flushes(self) -> Flushes | None:
+    def flushes(self) -> FlushSink | None:
         """Takes the agent's account of flushes; None where the agent is not asked for one."""
 
     def cut(self) -> Cut:

@@ -11,7 +11,7 @@ from harness.memfile import MemFile
 from harness.model.program.ops import Plant
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
-from harness.model.setting.hardware import TRAITS, Device
+from harness.model.setting.hardware import TRAITS, PmemKind
 from harness.targets.engines.cut import LoggedCut
 from harness.targets.engines.engine import Media, Watch, faults
 from harness.targets.target import Cut
@@ -42,7 +42,7 @@ class PluginTracker:
         planted = faults(program)
         ignored = planted.get(Plant.IGNORE_FLUSH)
         span = (ignored.start, min(ignored.end, nvdimm.size)) if ignored else None
-        if self._hardware.device is not Device.VIRTIO_PMEM:
+        if self._hardware.device is not PmemKind.VIRTIO_PMEM:
             argument = persistence.argument(
                 self.plugin, log=self._log.path, ram=ram, ram_size=self._hardware.memory, nvdimm=media.live.path,
                 nvdimm_base=nvdimm.base, nvdimm_size=nvdimm.size, ignore_flush=span,
@@ -75,7 +75,7 @@ class PluginTracker:
         log.check()
         if log.counters.vcpus != self._hardware.cpus or log.upto(len(program.ops)) is None:
             raise PersistLogError("the persistence plugin did not see the Program run: is the agent's marker intact?")
-        if self._hardware.device is Device.VIRTIO_PMEM and not log.counters.fences:
+        if self._hardware.device is PmemKind.VIRTIO_PMEM and not log.counters.fences:
             # No file system is mounted without a flush, so this one went another way than through our fsync().
             raise PersistLogError("no flush request of the virtio-pmem device was seen: does this QEMU call fsync()?")
 

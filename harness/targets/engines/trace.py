@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.link.session import Flushes
+from harness.link.session import FlushSink
 from harness.media.flushes import FlushLog, Live, LiveFile
 from harness.memfile import MemFile
 from harness.model.program.program import Program
@@ -51,7 +51,7 @@ class FlushWatch:
     keeps_caches: bool
 
     @property
-    def flushes(self) -> Flushes:
+    def flushes(self) -> FlushSink:
         return self
 
     def begin(self) -> None:
@@ -68,7 +68,7 @@ class CoverageWatch:
     """Has the agent tell what is flushed, and keeps no media."""
 
     @property
-    def flushes(self) -> Flushes:
+    def flushes(self) -> FlushSink:
         return self
 
     def begin(self) -> None:

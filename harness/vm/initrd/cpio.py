@@ -15,12 +15,12 @@ _BLOCK = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Directory:
+class ArchivedDirectory:
     mode: int = 0o755
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class ArchivedFile:
     data: bytes
     mode: int = 0o644
 
@@ -31,7 +31,7 @@ class Symlink:
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class DeviceNode:
     """A character device node."""
 
     major: int
@@ -39,7 +39,7 @@ class Device:
     mode: int = 0o600
 
 
-Entry = Directory | File | Symlink | Device
+Entry = ArchivedDirectory | ArchivedFile | Symlink | DeviceNode
 
 
 def encode(entries: Mapping[str, Entry]) -> Iterator[bytes]:
@@ -51,7 +51,7 @@ def encode(entries: Mapping[str, Entry]) -> Iterator[bytes]:
     for path in entries:
         _check(path)
         for parent in _parents(path):
-            if not isinstance(whole.setdefault(parent, Directory()), Directory):
+            if not isinstance(whole.setdefault(parent, ArchivedDirectory()), ArchivedDirectory):
                 raise ValueError(f"{path}: {parent} is no directory")
     size = 0
     # In this order a directory precedes what is in it, since its path is a prefix.
@@ -77,13 +77,13 @@ def _parents(path: str) -> Iterator[str]:
 
 def _member(number: int, name: str, entry: Entry) -> Iterator[bytes]:
     match entry:
-        case Directory(mode):
+        case ArchivedDirectory(mode):
             return _record(number, name, stat.S_IFDIR | mode, b"", (0, 0), 2)
-        case File(data, mode):
+        case ArchivedFile(data, mode):
             return _record(number, name, stat.S_IFREG | mode, data, (0, 0), 1)
         case Symlink(target):
             return _record(number, name, stat.S_IFLNK | 0o777, target.encode(), (0, 0), 1)
-        case Device(major, minor, mode):
+        case DeviceNode(major, minor, mode):
             return _record(number, name, stat.S_IFCHR | mode, b"", (major, minor), 1)
 
 

@@ -16,7 +16,7 @@ from harness.errors import InfraError, SetupError
 from harness.kernel import modinfo, modules
 from harness.kernel.kernel import Kernel
 from harness.vm.initrd import cpio, interpreter, libraries
-from harness.vm.initrd.interpreter import Interpreter
+from harness.vm.initrd.interpreter import PythonFiles
 
 AREA = "initramfs"
 """Archives in the cache, some 30 MB each: one per kernel, and one more for its shell."""
@@ -101,28 +101,28 @@ def _locate(name: str) -> Path | None:
 
 
 def _base() -> Tree:
-    tree: Tree = {path: cpio.Directory() for path in _EMPTY}
-    tree["/dev/console"] = cpio.Device(5, 1)
-    tree["/dev/null"] = cpio.Device(1, 3, 0o666)
+    tree: Tree = {path: cpio.ArchivedDirectory() for path in _EMPTY}
+    tree["/dev/console"] = cpio.DeviceNode(5, 1)
+    tree["/dev/null"] = cpio.DeviceNode(1, 3, 0o666)
     # Python hashes with a random seed before init could mount devtmpfs, and getrandom(2) fails as long as a kernel
     # that does not trust the processor's generator has gathered no entropy.
-    tree["/dev/urandom"] = cpio.Device(1, 9, 0o666)
+    tree["/dev/urandom"] = cpio.DeviceNode(1, 9, 0o666)
     tree["/sbin"] = cpio.Symlink("bin")
     for name in _CONFIGS:
         if Path(name).is_file():
-            tree[name] = cpio.File(Path(name).read_bytes())
+            tree[name] = cpio.ArchivedFile(Path(name).read_bytes())
     return tree
 
 
 def _libraries(shared: tuple[Path, ...]) -> Tree:
-    tree: Tree = {str(path): cpio.File(_stripped(path), 0o755) for path in shared}
+    tree: Tree = {str(path): cpio.ArchivedFile(_stripped(path), 0o755) for path in shared}
     for path, target in libraries.aliases(shared).items():
         tree.setdefault(path, cpio.Symlink(target))
     return tree
 
 
 def _tools(programs: dict[str, Path]) -> Tree:
-    return {f"/bin/{name}": cpio.File(_stripped(path), 0o755) for name, path in programs.items()}
+    return {f"/bin/{name}": cpio.ArchivedFile(_stripped(path), 0o755) for name, path in programs.items()}
 
 
 def _modules(kernel: Kernel, wanted: tuple[str, ...]) -> Tree:
@@ -133,22 +133,22 @@ def _modules(kernel: Kernel, wanted: tuple[str, ...]) -> Tree:
         # The debug information of a kernel built at home is ten times the module; a signature would not survive.
         if b".debug_info" in data and not modinfo.signed(data):
             data = _strip(data, "--strip-debug")
-        tree[f"/lib/modules/{module.name}.ko"] = cpio.File(data)
+        tree[f"/lib/modules/{module.name}.ko"] = cpio.ArchivedFile(data)
     names = "".join(f"{path}\n" for path in tree)
-    return {**tree, MODULE_LIST: cpio.File(names.encode())} if tree else {}
+    return {**tree, MODULE_LIST: cpio.ArchivedFile(names.encode())} if tree else {}
 
 
-def _python(python: Interpreter, entry: str) -> Tree:
+def _python(python: PythonFiles, entry: str) -> Tree:
     tree: Tree = {
-        "/init": cpio.File(_INIT.format(program=python.program, ours=OURS, entry=entry).encode(), 0o755),
-        str(python.program): cpio.File(_stripped(python.program), 0o755),
+        "/init": cpio.ArchivedFile(_INIT.format(program=python.program, ours=OURS, entry=entry).encode(), 0o755),
+        str(python.program): cpio.ArchivedFile(_stripped(python.program), 0o755),
         # Its absence makes the interpreter complain that it cannot find its platform dependent libraries.
-        str(python.library / "lib-dynload"): cpio.Directory(),
+        str(python.library / "lib-dynload"): cpio.ArchivedDirectory(),
     }
     for path in python.extensions:
-        tree[str(path)] = cpio.File(_stripped(path), 0o755)
+        tree[str(path)] = cpio.ArchivedFile(_stripped(path), 0o755)
     for name, path in python.sources.items():
-        tree[_guest_path(name, path)] = cpio.File(path.read_bytes())
+        tree[_guest_path(name, path)] = cpio.ArchivedFile(path.read_bytes())
     return tree | _compiled(python)
 
 
@@ -157,7 +157,7 @@ def _guest_path(name: str, path: Path) -> str:
     return f"{base}/__init__.py" if path.name == "__init__.py" else f"{base}.py"
 
 
-def _compiled(python: Interpreter) -> Tree:
+def _compiled(python: PythonFiles) -> Tree:
     """The standard library comes without its sources; ours with them, for the lines of a traceback."""
     places = [(path, str(path.with_suffix(".pyc")), str(path)) for path in python.standard]
     for name, path in python.sources.items():
@@ -167,7 +167,7 @@ def _compiled(python: Interpreter) -> Tree:
         jobs = [(path, Path(scratch) / str(i), shown) for i, (path, _, shown) in enumerate(places)]
         interpreter.compile_all(python.program, jobs)
         compiled = [target.read_bytes() for _, target, _ in jobs]
-    return {target: cpio.File(data) for (_, target, _), data in zip(places, compiled, strict=True)}
+    return {target: cpio.ArchivedFile(data) for (_, target, _), data in zip(places, compiled, strict=True)}
 
 
 def _stripped(path: Path) -> bytes:

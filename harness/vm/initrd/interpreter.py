@@ -46,7 +46,7 @@ for line in sys.stdin.buffer.read().decode().split("\\n"):
 
 
 @dataclass(frozen=True, slots=True)
-class Interpreter:
+class PythonFiles:
     """An interpreter and what it needs to run the agent.
 
     `sources` are our own modules by name; `library` the directory of the standard library, `standard` its Python
@@ -61,7 +61,7 @@ class Interpreter:
     tag: str
 
 
-def survey(package: str, root: Path, also: Sequence[str] = ()) -> Interpreter:
+def survey(package: str, root: Path, also: Sequence[str] = ()) -> PythonFiles:
     """What `package` under `root` imports, now or later, and the modules `also` of the standard library.
 
     Raises SetupError when that is more than the standard library. It is the base interpreter that is asked: that of
@@ -82,7 +82,7 @@ def survey(package: str, root: Path, also: Sequence[str] = ()) -> Interpreter:
         raise SetupError(f"{package} imports {', '.join(sorted(strangers))}; the guest has the standard library only")
     standard = tuple(sorted(path for path in others if path.suffix == ".py"))
     extensions = tuple(sorted(path for path in others if path.suffix == ".so"))
-    return Interpreter(program, library, standard, extensions, sources, tag)
+    return PythonFiles(program, library, standard, extensions, sources, tag)
 
 
 def compile_all(program: Path, jobs: list[tuple[Path, Path, str]]) -> None:

@@ -13,7 +13,7 @@ from harness.cells.cell import judge_cell
 from harness.deadline import Deadline
 from harness.errors import InfraError
 from harness.fs import filesystem
-from harness.link.session import Attached, Session
+from harness.link.session import AgentSession, Attached
 from harness.model.judge.result import CellResult
 from harness.model.program.ops import Create, Sharing
 from harness.model.program.program import Program
@@ -132,10 +132,10 @@ def assembled(code: str, name: str, symbols: Symbols) -> tuple[int, bytes]:
     return address, data
 
 
-class PatchedSession(Session):
+class PatchedSession(AgentSession):
     """Patches its guest's kernel as soon as the file system is mounted."""
 
-    def __init__(self, guest: Guest, session: Session, patch: Callable[[Guest], None], impatient: bool) -> None:
+    def __init__(self, guest: Guest, session: AgentSession, patch: Callable[[Guest], None], impatient: bool) -> None:
         super().__init__(guest, session.system)
         self._machine = guest
         self._patch = patch
@@ -165,7 +165,7 @@ class PatchedTarget(GuestTarget):
         self._recovery = recovery
         self._impatient = impatient
 
-    def _run(self, guest: Guest, session: Session, *rest: Any) -> None:
+    def _run(self, guest: Guest, session: AgentSession, *rest: Any) -> None:
         if not self._recovery:
             session = PatchedSession(guest, session, self._patch, self._impatient)
         super()._run(guest, session, *rest)

@@ -13,7 +13,7 @@ from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import Kind, Violation
 from harness.model.program.ops import Msync, Store
 from harness.model.program.program import Program
-from harness.model.setting.hardware import Device
+from harness.model.setting.hardware import PmemKind
 from harness.model.units import PAGE, PMD
 from harness.targets import provision
 from harness.targets.guest import GuestTarget
@@ -140,7 +140,7 @@ def test_a_journal_without_a_barrier(judged: Judged, scenes: Scenes) -> None:
 @pytest.mark.nightly
 def test_a_flush_request_that_reaches_no_host(judged: Judged, scenes: Scenes, kernel_6_1: Kernel, qemu: Qemu) -> None:
     """On virtio-pmem nothing is durable before the host has answered a flush: without one all is lost."""
-    target = provision.target(kernel_6_1, qemu, print, Device.VIRTIO_PMEM)
+    target = provision.target(kernel_6_1, qemu, print, PmemKind.VIRTIO_PMEM)
     losses = lost(judged(scenes("mapped", "grown"), {"virtio_pmem_flush": RETURN_0}, target=target))
     assert {(loss.kind, loss.path, loss.found) for loss in losses} == {
         (Kind.SIZE, "mapped", "missing"), (Kind.SIZE, "grown", "missing"),

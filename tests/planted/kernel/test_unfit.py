@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.link.session import Attached, Session
+from harness.link.session import AgentSession, Attached
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import Kind
 from harness.model.program.program import Program
@@ -46,12 +46,12 @@ def test_a_kernel_that_flushes_nothing(
 ) -> None:
     """With dax/write_cache at 0 on a device without a flush on power failure all that was stored is lost: the kernel's
     words alone fail the cell, those in sysfs and those on its console; data is not judged."""
-    attach: Callable[..., Attached] = Session.attach
+    attach: Callable[..., Attached] = AgentSession.attach
 
-    def without_cache(self: Session, **settings: Any) -> Attached:
+    def without_cache(self: AgentSession, **settings: Any) -> Attached:
         return dataclasses.replace(attach(self, **settings), write_cache=0)
 
-    monkeypatch.setattr(Session, "attach", without_cache)
+    monkeypatch.setattr(AgentSession, "attach", without_cache)
     faults = {ROOM: f"{WARN} c3", "ext4_sync_file": f"e8 @{ROOM}"} if warn else {}
     result = judged(scenes("mapped"), {**faults, **LOSING})
     assert result.outcome is Outcome.FAIL, result.why
@@ -64,11 +64,11 @@ def test_an_agent_that_fails_in_a_recovery(judged: Judged, scenes: Scenes, monke
     """An agent that cannot read back, for no fault of a system call, is an ERROR after a second try: the kernel said
     nothing wrong, and what was lost besides is not told."""
 
-    def misunderstood(self: Session, paths: tuple[str, ...]) -> tuple[FileView, ...]:
+    def misunderstood(self: AgentSession, paths: tuple[str, ...]) -> tuple[FileView, ...]:
         self.guest.call("reread", paths=list(paths))
         return ()
 
-    monkeypatch.setattr(Session, "observe", misunderstood)
+    monkeypatch.setattr(AgentSession, "observe", misunderstood)
     result = judged(scenes("mapped"), LOSING)
     assert (result.outcome, result.violations) == (Outcome.ERROR, ())
     assert "no command 'reread'" in result.error and "tried 2 times" in result.error

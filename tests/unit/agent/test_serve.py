@@ -9,35 +9,36 @@ import pytest
 from harness.agent import serve
 from harness.agent.watch.observer import Traces
 from harness.agent.x86.cpu import Cpu
-from harness.linux.channel import Channel, Closed
+from harness.linux.channel import AgentChannel, Closed
 from harness.model.wire.frame import Message
 
 
 @pytest.fixture
-def host() -> Iterator[Channel]:
+def host() -> Iterator[AgentChannel]:
     """The host's end of a channel to an agent that runs in a process of its own."""
     ours, theirs = socket.socketpair()
     pid = os.fork()
     if pid == 0:
         ours.close()
         try:
-            serve.serve(Channel(theirs.fileno(), theirs.fileno()), serve.Agent(Cpu(), Traces(), ["one"]), lambda: None)
+            channel = AgentChannel(theirs.fileno(), theirs.fileno())
+            serve.serve(channel, serve.Agent(Cpu(), Traces(), ["one"]), lambda: None)
         except Closed:
             os._exit(0)
         finally:
             os._exit(1)
     theirs.close()
-    yield Channel(ours.fileno(), ours.fileno())
+    yield AgentChannel(ours.fileno(), ours.fileno())
     ours.close()
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
-def ask(host: Channel, message: Message) -> Message:
+def ask(host: AgentChannel, message: Message) -> Message:
     host.send(message)
     return host.receive()
 
 
-def test_hello(host: Channel) -> None:
+def test_hello(host: AgentChannel) -> None:
     """hello names the kernel and what is missing."""
     done = ask(host, {"do": "hello"})["done"]
     assert done["release"] == os.uname().release
@@ -57,7 +58,7 @@ def test_hello(host: Channel) -> None:
         {"do": "observe", "paths": ["data"]},
     ],
 )
-def test_refusals_are_answers(host: Channel, command: Message) -> None:
+def test_refusals_are_answers(host: AgentChannel, command: Message) -> None:
     """A command that cannot be done is answered with an error, and the next one is still served."""
     refused = ask(host, command)
     assert refused["error"]
@@ -65,7 +66,7 @@ def test_refusals_are_answers(host: Channel, command: Message) -> None:
     assert "done" in ask(host, {"do": "hello"})
 
 
-def test_garbage_is_told(host: Channel) -> None:
+def test_garbage_is_told(host: AgentChannel) -> None:
     """Bytes that are no frame are answered with an error that shows them."""
     os.write(host._write_fd, b"garbage!")
     assert "garbage!" in host.receive()["error"]

@@ -12,7 +12,7 @@ from harness.agent.shell import CHUNK, Script
 from harness.agent.watch.observer import Traces
 from harness.agent.x86.cpu import Cpu
 from harness.errors import InfraError
-from harness.linux.channel import Channel
+from harness.linux.channel import AgentChannel
 
 MIB = 1 << 20
 
@@ -94,7 +94,7 @@ def test_the_agent_has_one_script_at_a_time(tmp_path: Path, monkeypatch: pytest.
     """The agent answers for one script until it has told its end; then who buries strangers' children may go on."""
     monkeypatch.setattr(device, "root", lambda: str(tmp_path))
     agent = serve.Agent(Cpu(), Traces(), [])
-    channel = Channel(-1, -1)  # neither command speaks out of turn
+    channel = AgentChannel(-1, -1)  # neither command speaks out of turn
     begin: dict[str, Any] = {"do": "script", "command": base64.b64encode(b"exit 5").decode(), "text": ""}
     with pytest.raises(InfraError, match="no script runs"):
         agent.do(channel, {"do": "output"})

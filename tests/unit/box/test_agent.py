@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from harness.box.agent import BoxAgent, KernelLog
-from harness.box.discover import Kind, Mode, PmemDevice
+from harness.box.agent import AgentProcess, KernelLog
+from harness.box.discover import MemoryKind, NamespaceMode, PmemDevice
 from harness.box.permit import Permit
 from harness.box.target import LocalTarget
 from harness.errors import InfraError
@@ -18,7 +18,7 @@ from harness.model.setting.engine import Engine
 from harness.model.wire.moment import Moment, Phase
 
 DEVICE = PmemDevice(
-    "pmem0", 66304, 1 << 30, Kind.NVDIMM, Mode.FSDAX, "region0", "namespace0.0", 2 << 20, 4 << 30, 0,
+    "pmem0", 66304, 1 << 30, MemoryKind.NVDIMM, NamespaceMode.FSDAX, "region0", "namespace0.0", 2 << 20, 4 << 30, 0,
     "memory_controller", True, True, False, 0,
 )  # fmt: skip
 NO_PROCESS = 1 << 30
@@ -39,9 +39,9 @@ class Undying:
         raise subprocess.TimeoutExpired("agent", timeout)
 
 
-def agent(process: Any) -> BoxAgent:
+def agent(process: Any) -> AgentProcess:
     """One that was started, with that process."""
-    found = BoxAgent.__new__(BoxAgent)
+    found = AgentProcess.__new__(AgentProcess)
     found.stuck = ""
     found._process = process
     return found

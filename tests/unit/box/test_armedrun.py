@@ -12,17 +12,16 @@ from pathlib import Path
 import pytest
 
 from harness.box import armedrun, dimms
-from harness.box.armedrun import Dossier, Phase
+from harness.box.armedrun import ArmedPhase, ArmedRun
 from harness.box.dimms import Dimm
-from harness.box.discover import Kind, Mode, PmemDevice
+from harness.box.discover import MemoryKind, NamespaceMode, PmemDevice
 from harness.errors import UsageError
 from harness.fs.label import UUID_PREFIX
 from harness.link.kernellog import Complaint, Trouble
 from harness.memfile import MemFile
 from harness.model.program.program import parse
-from harness.model.setting.hardware import Device
-from harness.model.wire.moment import Moment
-from harness.model.wire.moment import Phase as Phases
+from harness.model.setting.hardware import PmemKind
+from harness.model.wire.moment import Moment, Phase
 from harness.model.wire.observation import OpResult, Segment, Stamp
 from harness.model.wire.traced import Dropped, Traced
 from harness.powercut import outlives
@@ -31,23 +30,23 @@ MIB = 1 << 20
 PROGRAM = parse("daxcheck program 1\ncreate f data\npwrite f 0 4K\nfsync f\npread f 0 4K\ncut_power\n")
 UUID = f"{UUID_PREFIX}8001-000000000001"
 PMEM = PmemDevice(
-    "pmem0", os.makedev(259, 0), 1 << 30, Kind.NVDIMM, Mode.FSDAX, "region0", "namespace0.0", 2 * MIB, 1 << 32, 0,
-    "memory_controller", True, True, False, 0,
+    "pmem0", os.makedev(259, 0), 1 << 30, MemoryKind.NVDIMM, NamespaceMode.FSDAX, "region0", "namespace0.0", 2 * MIB,
+    1 << 32, 0, "memory_controller", True, True, False, 0,
 )  # fmt: skip
-TOLD = Dossier(
-    Phase.ARMED, "test_x.py::test_y[a]", PROGRAM, "ext4", 7, "6.12.95", "boot-1", Device.NVDIMM, "pmem0", 1 << 30,
-    UUID, ("xfs",), 1, "memory_controller", {"8089-a2-1748-01": 3},
+TOLD = ArmedRun(
+    ArmedPhase.ARMED, "test_x.py::test_y[a]", PROGRAM, "ext4", 7, "6.12.95", "boot-1", PmemKind.NVDIMM, "pmem0",
+    1 << 30, UUID, ("xfs",), 1, "memory_controller", {"8089-a2-1748-01": 3},
     (OpResult(0), OpResult(1), OpResult(2), OpResult(3, segments=(Segment(0, 4096, Stamp(1, 1)),)), OpResult(4)),
     Traced(dropped=(Dropped(2, "dax_delete_mapping_entry", 12, 0, 4096, ("a", "b")),), inodes={1: 12}),
-    (Complaint(Trouble.WARNING, "WARNING: CPU: 0"), Complaint(Trouble.BUG, "BUG: x", Moment(Phases.OP, 3)),
-     Complaint(Trouble.BUG, "BUG: y", Moment(Phases.VIEWS))),
+    (Complaint(Trouble.WARNING, "WARNING: CPU: 0"), Complaint(Trouble.BUG, "BUG: x", Moment(Phase.OP, 3)),
+     Complaint(Trouble.BUG, "BUG: y", Moment(Phase.VIEWS))),
 )  # fmt: skip
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     """All that a verdict needs comes back equal; the directory is made; a write replaces the one before."""
     folder = tmp_path / "state"
-    armedrun.write(folder, replace(TOLD, phase=Phase.ARMING))
+    armedrun.write(folder, replace(TOLD, phase=ArmedPhase.ARMING))
     armedrun.write(folder, TOLD)
     assert armedrun.read(folder) == TOLD
     assert [path.name for path in folder.iterdir()] == ["dossier.json"]
@@ -81,8 +80,8 @@ def test_what_a_dead_writer_left_is_no_dossier(tmp_path: Path) -> None:
     for end in (0, 1, len(whole) // 2, len(whole)):
         (tmp_path / "dossier.json.new").write_bytes(whole.replace(b"armed", b"judged")[:end])
         assert armedrun.read(tmp_path) == TOLD
-    armedrun.write(tmp_path, replace(TOLD, phase=Phase.DISARMED))
-    assert armedrun.read(tmp_path).phase is Phase.DISARMED
+    armedrun.write(tmp_path, replace(TOLD, phase=ArmedPhase.DISARMED))
+    assert armedrun.read(tmp_path).phase is ArmedPhase.DISARMED
 
 
 def test_a_torn_dossier_is_refused(tmp_path: Path) -> None:
@@ -197,7 +196,7 @@ def machine(tmp_path: Path) -> Callable[..., str]:
 
 def test_what_outlives_a_power_cut(machine: Callable[..., str]) -> None:
     """Disks do, and pmem that is not under test; memory and the device under test do not, however they are stacked."""
-    pmem1, memmap = (replace(PMEM, name="pmem1", kind=kind) for kind in (Kind.NVDIMM, Kind.MEMMAP))
+    pmem1, memmap = (replace(PMEM, name="pmem1", kind=kind) for kind in (MemoryKind.NVDIMM, MemoryKind.MEMMAP))
     disk = "8:1 / / rw - ext4 /dev/sda1 rw"
     assert machine(disk, {"sda": ("8:0", {}), "sda/sda1": ("8:1", {"partition": "1"})}) == ""
     assert machine("259:1 / / rw - xfs /dev/pmem1 rw", {"pmem1": ("259:1", {})}, (PMEM, pmem1)) == ""

@@ -17,7 +17,7 @@ import pytest
 
 from harness.box import armed, claim, permit, signature
 from harness.box.claim import Claim
-from harness.box.discover import Kind, Mode, PmemDevice
+from harness.box.discover import MemoryKind, NamespaceMode, PmemDevice
 from harness.box.permit import Permit
 from harness.errors import InfraError, UsageError
 from harness.fs.label import ARMED_PREFIX, LABEL, UUID_PREFIX
@@ -78,8 +78,8 @@ def attach(tmp_path: Path) -> Iterator[Attach]:
             number = loop.stat().st_rdev
             os.mknod(tmp_path / name, 0o600 | stat.S_IFBLK, number)
             device = PmemDevice(
-                f"..{tmp_path}/{name}", number, size, Kind.NVDIMM, Mode.FSDAX, "region0", "namespace0.0", PMD, 0, 0,
-                "memory_controller", True, True, False, 0,
+                f"..{tmp_path}/{name}", number, size, MemoryKind.NVDIMM, NamespaceMode.FSDAX, "region0",
+                "namespace0.0", PMD, 0, 0, "memory_controller", True, True, False, 0,
             )  # fmt: skip
             return Disk(file, tmp_path / name, device)
 
@@ -304,7 +304,7 @@ def test_what_somebody_puts_there_before_the_mount_is_seen(disk: Disk) -> None:
     ("facts", "said"),
     [
         ({"mounts": ("/srv",)}, "is mounted at /srv"), ({"holders": ("dm-0",)}, "is held by dm-0"),
-        ({"partitions": ("pmem0p1",)}, "has partitions"), ({"mode": Mode.RAW, "dax": False}, "is in raw mode"),
+        ({"partitions": ("pmem0p1",)}, "has partitions"), ({"mode": NamespaceMode.RAW, "dax": False}, "is in raw mode"),
         ({"users": ("qemu (process 7)",)}, "qemu"), ({"write_cache": False}, "has changed"),
     ],
 )  # fmt: skip

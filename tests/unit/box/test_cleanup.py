@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from harness.box import cleanup, undo, undolog
-from harness.box.undo import Deed, Erased, Frozen, Sysctl, Tracing, WriteCache
-from harness.box.undolog import MARK, Deedbook, Owner, Record
+from harness.box.undo import Erased, Frozen, Sysctl, Tracing, Undoable, WriteCache
+from harness.box.undolog import MARK, Owner, RunJournal, UndoLog
 from harness.cli import main
 from harness.deadline import Deadline, poll
 from harness.errors import InfraError, SetupError
@@ -44,7 +44,7 @@ CODE = """
 import os, subprocess, sys
 from pathlib import Path
 from harness.box import undo, undolog
-with undolog.Deedbook(Path(sys.argv[1])) as book:
+with undolog.UndoLog(Path(sys.argv[1])) as book:
     book.record(undo.Erased("pmem0"))
     gone = book.record(undo.Sysctl("kernel/hung_task_timeout_secs", "7"))
     book.record(undo.WriteCache("pmem0", "1"))
@@ -92,21 +92,21 @@ def killed(run: Run) -> int:
     return child
 
 
-def only(folder: Path) -> Record:
+def only(folder: Path) -> RunJournal:
     records, complaints = undolog.records(folder)
     assert complaints == ()
     (record,) = records
     return record
 
 
-def cleaned(record: Record) -> tuple[bool, list[str]]:
+def cleaned(record: RunJournal) -> tuple[bool, list[str]]:
     said: list[str] = []
     return cleanup.repair(record, said.append), said
 
 
 def test_a_run_that_ends_leaves_nothing(folder: Path) -> None:
     """The journal lives as long as something is not undone; a device that was erased is no reason to keep it."""
-    with Deedbook(folder) as book:
+    with UndoLog(folder) as book:
         book.record(Erased("pmem0"))
         number = book.record(Tracing())
         assert oct(folder.stat().st_mode)[-3:] == "700" and oct(book.path.stat().st_mode)[-3:] == "600"
@@ -118,7 +118,7 @@ def test_a_run_that_ends_leaves_nothing(folder: Path) -> None:
 def test_a_deed_is_on_record_before_it_is_done(sysfs: Path, folder: Path) -> None:
     """Whoever sees the deed finds it in the journal; at the end both are gone."""
     path = sysfs / "block/pmem0/dax/write_cache"
-    with Deedbook(folder) as book:
+    with UndoLog(folder) as book:
         with book.during(WriteCache.of("pmem0")):
             assert only(folder).left == ((1, WriteCache("pmem0", "1")),)
             path.write_text("0")
@@ -127,7 +127,7 @@ def test_a_deed_is_on_record_before_it_is_done(sysfs: Path, folder: Path) -> Non
 
 def test_what_fails_to_be_undone_stays(sysfs: Path, folder: Path) -> None:
     """The journal outlives the run then, for cleanup."""
-    with Deedbook(folder) as book, pytest.raises(InfraError, match="cleanup"), book.during(
+    with UndoLog(folder) as book, pytest.raises(InfraError, match="cleanup"), book.during(
         WriteCache("pmem0", "strange")
     ):
         pass
@@ -174,7 +174,7 @@ def test_only_its_own_processes_die(folder: Path, start: Callable[[], Run]) -> N
         bystander.wait()
 
 
-def dead(folder: Path, *left: Deed, **facts: object) -> Record:
+def dead(folder: Path, *left: Undoable, **facts: object) -> RunJournal:
     """The journal of a process that is no more."""
     owner = replace(Owner.myself(), start=1, **facts)  # type: ignore[arg-type]
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -253,7 +253,7 @@ def little_room() -> Iterator[Callable[[Path, int], None]]:
 
 def test_a_full_disk_tears_no_journal(folder: Path, little_room: Callable[[Path, int], None]) -> None:
     """Of a deed for which there is no room nothing stays: it is not done, and all others can still be read."""
-    with Deedbook(folder) as book:
+    with UndoLog(folder) as book:
         book.record(WriteCache("pmem0", "1"))
         little_room(book.path, 10)
         with pytest.raises(SetupError, match="make room"):
@@ -302,7 +302,7 @@ def test_what_is_no_deed(entry: dict[str, object]) -> None:
         Frozen("pmem0", "xfs", "x"),
     ],
 )  # fmt: skip
-def test_deeds_survive_the_file(deed: Deed) -> None:
+def test_deeds_survive_the_file(deed: Undoable) -> None:
     """Read back as they were."""
     assert undo.from_json(json.loads(json.dumps(undo.to_json(deed)))) == deed
 
@@ -315,7 +315,7 @@ def test_deeds_survive_the_file(deed: Deed) -> None:
         Sysctl("kernel/hung_task_timeout_secs", "120\nx"),
     ],
 )  # fmt: skip
-def test_nothing_else_is_ever_written(deed: Deed) -> None:
+def test_nothing_else_is_ever_written(deed: Undoable) -> None:
     """A forged journal reaches no other file and no other value."""
     with pytest.raises(ValueError):
         deed.undo()
@@ -339,14 +339,14 @@ def test_a_place_that_others_may_write_is_refused(folder: Path) -> None:
     """Else they could have cleanup, run by root, undo what never was done."""
     folder.mkdir(mode=0o777)
     folder.chmod(0o777)
-    with pytest.raises(SetupError, match="others may write there"), Deedbook(folder):
+    with pytest.raises(SetupError, match="others may write there"), UndoLog(folder):
         pass
 
 
 def test_without_run_the_cache_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user who may not write to /run still has a journal, and cleanup finds it there."""
     monkeypatch.setattr(undolog, "RUN", tmp_path / "absent/run")
-    with Deedbook() as book:
+    with UndoLog() as book:
         assert book.path.parent == tmp_path / "cache/daxcheck/deeds"
         assert [record.path for record in undolog.records()[0]] == [book.path]
 
@@ -371,7 +371,7 @@ def test_the_command_tells_its_steps(folder: Path, capsys: pytest.CaptureFixture
 def test_an_interrupted_run_undoes_its_deeds(sysfs: Path, folder: Path) -> None:
     """An exception within a deed undoes it as any end does."""
     path = sysfs / "block/pmem0/dax/write_cache"
-    with pytest.raises(KeyboardInterrupt), Deedbook(folder) as book, book.during(WriteCache.of("pmem0")):
+    with pytest.raises(KeyboardInterrupt), UndoLog(folder) as book, book.during(WriteCache.of("pmem0")):
         path.write_text("0")
         raise KeyboardInterrupt
     assert path.read_text() == "1" and list(folder.iterdir()) == []

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.box import discover
-from harness.box.discover import Idle, Kind, Mode, PmemDevice
+from harness.box.discover import Idle, MemoryKind, NamespaceMode, PmemDevice
 from harness.box.signature import Signature
 from harness.errors import UsageError
 from harness.model.units import PMD
@@ -113,18 +113,18 @@ def test_an_nvdimm_in_fsdax_mode(machine: Machine) -> None:
     """Every fact stands where the kernel puts it."""
     machine.fsdax()
     assert machine.device(EXT4) == PmemDevice(
-        "pmem0", os.makedev(259, 0), GIB, Kind.NVDIMM, Mode.FSDAX, "region0", "namespace0.0", PMD, 4 * GIB + PMD, 1,
-        "memory_controller", True, True, False, 0, signatures=(EXT4,),
+        "pmem0", os.makedev(259, 0), GIB, MemoryKind.NVDIMM, NamespaceMode.FSDAX, "region0", "namespace0.0", PMD,
+        4 * GIB + PMD, 1, "memory_controller", True, True, False, 0, signatures=(EXT4,),
     )  # fmt: skip
     assert machine.device().no_pmds == "" and machine.device().remedy == ""
 
 
 @pytest.mark.parametrize(
     ("kernel", "holder", "name", "mode"),
-    [("raw", "", "pmem0", Mode.RAW), ("safe", "btt0.0", "pmem0s", Mode.SECTOR)],
+    [("raw", "", "pmem0", NamespaceMode.RAW), ("safe", "btt0.0", "pmem0s", NamespaceMode.SECTOR)],
 )
 def test_other_modes_are_named_and_told_how_to_change(
-    machine: Machine, kernel: str, holder: str, name: str, mode: Mode
+    machine: Machine, kernel: str, holder: str, name: str, mode: NamespaceMode
 ) -> None:
     """A block device that is not fsdax has no DAX, and one command gives it that."""
     machine.disk(machine.namespace(machine.region(), kernel, holder), name, queue__dax=0)
@@ -133,20 +133,20 @@ def test_other_modes_are_named_and_told_how_to_change(
     assert device.remedy == "ndctl create-namespace -f -e namespace0.0 -m fsdax -a 2M"
 
 
-@pytest.mark.parametrize(("provider", "kind"), [("e820", Kind.MEMMAP), ("virtio-pmem", Kind.VIRTIO)])
-def test_memory_with_page_structs_of_its_own(machine: Machine, provider: str, kind: Kind) -> None:
+@pytest.mark.parametrize(("provider", "kind"), [("e820", MemoryKind.MEMMAP), ("virtio-pmem", MemoryKind.VIRTIO)])
+def test_memory_with_page_structs_of_its_own(machine: Machine, provider: str, kind: MemoryKind) -> None:
     """memmap= and virtio-pmem are fsdax without an info block: no align, data from the first byte."""
     machine.put(machine.bus, provider=provider)
     machine.disk(machine.namespace(machine.region(), "memory"))
     device = machine.device()
-    assert (device.kind, device.mode, device.align, device.start) == (kind, Mode.FSDAX, None, 4 * GIB)
+    assert (device.kind, device.mode, device.align, device.start) == (kind, NamespaceMode.FSDAX, None, 4 * GIB)
     assert device.no_pmds == "" and device.remedy == ""
 
 
 def test_a_volatile_region_is_told(machine: Machine) -> None:
     """What the firmware calls volatile is no NVDIMM, and no command makes it one."""
     machine.disk(machine.namespace(machine.region(devtype="nd_volatile"), "raw"), queue__dax=0)
-    assert (machine.device().kind, machine.device().remedy) == (Kind.VOLATILE, "")
+    assert (machine.device().kind, machine.device().remedy) == (MemoryKind.VOLATILE, "")
 
 
 def test_what_only_root_may_read_is_unknown(machine: Machine) -> None:
@@ -162,7 +162,7 @@ def test_odd_data_has_no_pmds(machine: Machine) -> None:
     machine.put(disk.parents[1], resource=hex(4 * GIB + PMD + 4096))
     assert machine.device().no_pmds == "its data starts at 0x100201000, 4 KiB past a multiple of 2 MiB"
     assert machine.device().remedy == "ndctl create-namespace -f -e namespace0.0 -m fsdax -a 2M"
-    assert "memmap=" in replace(machine.device(), kind=Kind.MEMMAP).remedy
+    assert "memmap=" in replace(machine.device(), kind=MemoryKind.MEMMAP).remedy
     assert "smaller" in replace(machine.device(), start=0, size=PMD - 4096).no_pmds
 
 

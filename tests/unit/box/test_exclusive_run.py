@@ -10,7 +10,7 @@ import pytest
 from harness.box import undolog
 from harness.box.agent import AGENT
 from harness.box.undo import Erased, Tracing
-from harness.box.undolog import Deedbook
+from harness.box.undolog import UndoLog
 from harness.cli import main
 from harness.errors import UsageError
 
@@ -19,7 +19,7 @@ HOLD = """\
 import sys
 from pathlib import Path
 from harness.box import undolog
-with undolog.turn(Path(sys.argv[1])):
+with undolog.exclusive_run(Path(sys.argv[1])):
     print(flush=True)
     sys.stdin.read()
 """
@@ -39,16 +39,16 @@ def test_one_run_at_a_time(run: Path) -> None:
     words = [sys.executable, "-c", HOLD, str(run)]
     with subprocess.Popen(words, cwd=REPO, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None and other.stdout.readline() == b"\n"
-        with pytest.raises(UsageError, match="another daxcheck is at work"), undolog.turn():
+        with pytest.raises(UsageError, match="another daxcheck is at work"), undolog.exclusive_run():
             pass
         other.kill()
-    with undolog.turn():
+    with undolog.exclusive_run():
         pass
 
 
 def test_leftovers_are_what_can_be_undone() -> None:
     """A device that was erased is none, nor what a reboot has undone."""
-    with Deedbook() as book:
+    with UndoLog() as book:
         book.record(Erased("pmem0"))
         assert undolog.leftovers() == ()
         number = book.record(Tracing())
@@ -61,7 +61,7 @@ def test_leftovers_are_what_can_be_undone() -> None:
 
 def test_nothing_is_restored_under_a_run() -> None:
     """Cleanup has no turn while a run is at work, which may have found what it restores."""
-    with Deedbook() as book, undolog.turn():
+    with UndoLog() as book, undolog.exclusive_run():
         number = book.record(Tracing())
         assert main(["cleanup"]) == 2
         book.undone(number)

@@ -14,22 +14,22 @@ from pathlib import Path
 import pytest
 
 from harness.box import armed, armedrun, permit
-from harness.box.armedrun import Dossier, Phase
-from harness.box.discover import Kind, Mode, PmemDevice
+from harness.box.armedrun import ArmedPhase, ArmedRun
+from harness.box.discover import MemoryKind, NamespaceMode, PmemDevice
 from harness.box.permit import Permit
 from harness.box.signature import Signature
 from harness.errors import UsageError
 from harness.fs.label import ARMED_PREFIX, LABEL, UUID_PREFIX
 from harness.model.program.program import parse
-from harness.model.setting.hardware import Device
+from harness.model.setting.hardware import PmemKind
 from harness.model.units import PMD
 from harness.model.wire.observation import OpResult
 
 GIB = 1 << 30
 NUMBER = os.makedev(259, 0)
 PMEM = PmemDevice(
-    "pmem0", NUMBER, GIB, Kind.NVDIMM, Mode.FSDAX, "region0", "namespace0.0", PMD, 4 * GIB, 0, "memory_controller",
-    True, True, False, 0,
+    "pmem0", NUMBER, GIB, MemoryKind.NVDIMM, NamespaceMode.FSDAX, "region0", "namespace0.0", PMD, 4 * GIB, 0,
+    "memory_controller", True, True, False, 0,
 )  # fmt: skip
 EXT4 = Signature("ext4", "filesystem", 0x438, "home", "5bcc3f83-a84c-4dd0-b529-f184b72eb8ab")
 XFS = Signature("xfs", "filesystem", 0, "", "0bcc3f83-a84c-4dd0-b529-f184b72eb8ab")
@@ -40,8 +40,8 @@ DATA = Signature("data", "data", 4096)
 LVM = Signature("LVM2_member", "raid", 536)
 
 PROGRAM = parse("daxcheck program 1\ncreate f data\ncut_power\n")
-TOLD = Dossier(
-    Phase.ARMED, "test_x.py::test_y", PROGRAM, "xfs", 7, "6.12.95", "boot-1", Device.NVDIMM, "pmem0", GIB,
+TOLD = ArmedRun(
+    ArmedPhase.ARMED, "test_x.py::test_y", PROGRAM, "xfs", 7, "6.12.95", "boot-1", PmemKind.NVDIMM, "pmem0", GIB,
     results=(OpResult(0), OpResult(1)),
 )  # fmt: skip
 
@@ -57,9 +57,9 @@ USES = {
     "unseen": ({"unseen": ("only root sees it",)}, "may be in use where this cannot be seen: only root sees it"),
     "unseen, many": ({"unseen": ("a", "b", "c", "d", "e")}, "seen: a; b; c, and 2 more"),
     "read-only": ({"read_only": True}, "read-only"),
-    "volatile": ({"kind": Kind.VOLATILE, "mode": Mode.RAW}, "volatile"),
-    "raw": ({"mode": Mode.RAW, "dax": False}, "ndctl create-namespace -f -e namespace0.0 -m fsdax -a 2M"),
-    "sector": ({"mode": Mode.SECTOR, "dax": False}, "is in sector mode"),
+    "volatile": ({"kind": MemoryKind.VOLATILE, "mode": NamespaceMode.RAW}, "volatile"),
+    "raw": ({"mode": NamespaceMode.RAW, "dax": False}, "ndctl create-namespace -f -e namespace0.0 -m fsdax -a 2M"),
+    "sector": ({"mode": NamespaceMode.SECTOR, "dax": False}, "is in sector mode"),
     "no dax": ({"dax": False}, "has no DAX"),
     "bad blocks": ({"bad_blocks": 3}, "ndctl clear-errors namespace0.0"),
     "unread": ({"unread": "/dev/pmem0: its signatures cannot be read: no"}, "cannot be read"),
@@ -74,8 +74,8 @@ def test_what_is_in_use_or_unfit_is_refused(facts: dict[str, object], said: str)
     assert permit.refusal(replace(device, signatures=(EXT4,)), frozenset({"ext4"}))
 
 
-@pytest.mark.parametrize("kind", [Kind.NVDIMM, Kind.MEMMAP, Kind.VIRTIO])
-def test_an_idle_blank_device_may_be_erased(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [MemoryKind.NVDIMM, MemoryKind.MEMMAP, MemoryKind.VIRTIO])
+def test_an_idle_blank_device_may_be_erased(kind: MemoryKind) -> None:
     """Nothing else is asked for."""
     assert permit.refusal(replace(PMEM, kind=kind), frozenset()) == ""
 
@@ -204,20 +204,21 @@ def test_a_device_that_only_looks_blank() -> None:
         permit.of("/dev/pmem0", NUMBER, "", lambda: (replace(PMEM, mounts=("/srv",)),), data=unasked)
 
 
-STATES: tuple[tuple[Phase | None, bool], ...] = (
-    (Phase.ARMED, True), (None, True), (Phase.ARMING, False), (Phase.DISARMED, False), (Phase.JUDGED, False),
+STATES: tuple[tuple[ArmedPhase | None, bool], ...] = (
+    (ArmedPhase.ARMED, True), (None, True), (ArmedPhase.ARMING, False), (ArmedPhase.DISARMED, False),
+    (ArmedPhase.JUDGED, False),
 )  # fmt: skip
 
 
 @pytest.mark.parametrize(("phase", "refused"), STATES)
 def test_an_armed_run_is_evidence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: Phase | None, refused: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: ArmedPhase | None, refused: bool
 ) -> None:
     """Until it is judged, its device is refused, with where its state is; so it is when nobody knows that."""
     monkeypatch.setattr(armed, "NOTES", tmp_path / "notes")
     state = tmp_path / "state"
     if phase is not None:
-        armedrun.write(state, replace(TOLD, phase=phase, uuid=WAITS.uuid if phase is not Phase.ARMING else ""))
+        armedrun.write(state, replace(TOLD, phase=phase, uuid=WAITS.uuid if phase is not ArmedPhase.ARMING else ""))
         assert armed.note(WAITS.uuid, state) == ""
     if not refused:
         assert of(signatures=(WAITS,)).device.armed == ""

@@ -8,7 +8,7 @@ from harness.cells.config import Wanted, columns
 from harness.errors import UsageError
 from harness.fs import filesystem
 from harness.kernel.kernel import Kernel
-from harness.model.setting.hardware import EMULATED, Device
+from harness.model.setting.hardware import EMULATED, PmemKind
 
 KERNELS = [Kernel(release, Path("vmlinuz"), None, "test", release) for release in ("6.1", "6.12")]
 
@@ -84,6 +84,6 @@ def test_a_layout_that_a_device_cannot_have_is_a_skip(layout: str) -> None:
     """A virtio-pmem device is alone and has no info block, so it has neither legs nor another alignment."""
     found = columns(KERNELS[:1], [filesystem.find(f"ext4:{layout}")], Wanted(), devices=EMULATED)
     skipped = {column.device: column.skip for column in found if column.skip}
-    wanted = {} if layout == "partition" else {Device.VIRTIO_PMEM: f"no layout {layout} on virtio-pmem"}
+    wanted = {} if layout == "partition" else {PmemKind.VIRTIO_PMEM: f"no layout {layout} on virtio-pmem"}
     assert skipped.keys() == wanted.keys()
     assert all(skipped[device].startswith(said) for device, said in wanted.items())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.box import discover, undolog
-from harness.box.discover import Idle, Kind, Mode, PmemDevice
+from harness.box.discover import Idle, MemoryKind, NamespaceMode, PmemDevice
 from harness.box.signature import Signature
 from harness.cli import main
 from harness.commands import doctor, inventory
@@ -17,8 +17,8 @@ from harness.model.units import PMD
 
 GIB = 1 << 30
 PMEM = PmemDevice(
-    "pmem0", os.makedev(259, 0), GIB - PMD, Kind.NVDIMM, Mode.FSDAX, "region0", "namespace0.0", PMD, 4 * GIB + PMD, 1,
-    "memory_controller", True, True, False, 0,
+    "pmem0", os.makedev(259, 0), GIB - PMD, MemoryKind.NVDIMM, NamespaceMode.FSDAX, "region0", "namespace0.0", PMD,
+    4 * GIB + PMD, 1, "memory_controller", True, True, False, 0,
 )  # fmt: skip
 OURS = Signature("ext4", "filesystem", 0x438, LABEL, f"{UUID_PREFIX}8001-000000000001")
 
@@ -61,7 +61,7 @@ def test_every_use_is_told() -> None:
 def test_what_is_missing_has_its_command() -> None:
     """A wrong mode cannot be tested; data at an odd place can, but not by PMD entries."""
     command = "ndctl create-namespace -f -e namespace0.0 -m fsdax -a 2M"
-    raw = inventory.advice(replace(PMEM, mode=Mode.RAW, dax=False))
+    raw = inventory.advice(replace(PMEM, mode=NamespaceMode.RAW, dax=False))
     assert raw.startswith("not to be erased") and command in raw
     odd = inventory.advice(replace(PMEM, start=4 * GIB + 4096))
     assert odd.startswith("testable, but without PMD entries") and command in odd
@@ -98,7 +98,7 @@ def test_a_remedy_is_a_failure_and_a_hint_is_none(capsys: pytest.CaptureFixture[
 
 def test_a_killed_run_is_noted(tmp_path: Path) -> None:
     """Doctor points at cleanup."""
-    with undolog.Deedbook() as book:
+    with undolog.UndoLog() as book:
         text = book.path.read_text()
         assert not [finding for finding in doctor.hardware() if finding.name == "journal"]
     (tmp_path / "run/1-1-x.jsonl").write_text(text.replace(f'"start":{undolog.Owner.myself().start}', '"start":1'))

@@ -1,6 +1,6 @@
 """Laws of harness.kernel.mirror: every way in which hosts are told of their Debian mirror."""
 
-from harness.kernel.mirror import Entry, Mirror, choose, parse_deb822, parse_lines, parse_uris
+from harness.kernel.mirror import Mirror, SuiteEntry, choose, parse_deb822, parse_lines, parse_uris
 
 DEB822 = """\
 # a comment
@@ -60,15 +60,15 @@ def test_uris_without_lists() -> None:
         "'http://third.example/dists/nodistro/InRelease' name 0 \n"
     )
     assert parse_uris(text, "bookworm") == [
-        Entry("http://mirror.example/debian", "bookworm-updates", "bookworm-updates", "")
+        SuiteEntry("http://mirror.example/debian", "bookworm-updates", "bookworm-updates", "")
     ]
 
 
 def test_the_suite_itself_before_the_main_mirror() -> None:
     """A suite that the host has comes from there; another from the main mirror, never from a security archive."""
-    security = Entry("http://s", "oldstable-security", "bookworm-security", "Debian")
-    main = Entry("http://m", "oldstable", "bookworm", "Debian")
-    backports = Entry("http://b", "bookworm-backports", "bookworm-backports", "Debian Backports")
+    security = SuiteEntry("http://s", "oldstable-security", "bookworm-security", "Debian")
+    main = SuiteEntry("http://m", "oldstable", "bookworm", "Debian")
+    backports = SuiteEntry("http://b", "bookworm-backports", "bookworm-backports", "Debian Backports")
     entries = [security, main, backports]
     assert choose(entries, "bookworm-backports") == backports
     assert choose(entries, "oldstable") == choose(entries, "bookworm") == main

@@ -9,7 +9,7 @@ import pytest
 from harness.errors import ChannelError, InfraError
 from harness.fs import filesystem
 from harness.link.kernellog import Complaint
-from harness.link.session import Ran, Session, ran_from_wire
+from harness.link.session import AgentSession, Ran, ran_from_wire
 from harness.model.program.program import parse
 from harness.model.wire import wire
 from harness.model.wire.frame import Message
@@ -101,7 +101,7 @@ def flushed(index: int) -> Message:
 
 def run(*events: Message, lost: str = "") -> tuple[Ran, Taken]:
     taken, agent = Taken(), Agent(list(events), lost)
-    ran = Session(agent, filesystem.find("ext4"), taken).run(PROGRAM, 1, lambda: None)
+    ran = AgentSession(agent, filesystem.find("ext4"), taken).run(PROGRAM, 1, lambda: None)
     assert len(agent.sent) == len([event for event in events if event["event"] != "op"])
     return ran, taken
 
@@ -138,7 +138,7 @@ def test_who_keeps_the_log_hears_of_ops_and_views() -> None:
     views: Message = {"event": "views"}
     for waits in (False, True):
         agent = Agent([op(0), op(1), {**views, "index": 1}, op(2), CUT, views], waits=waits)
-        Session(agent, filesystem.find("ext4")).run(PROGRAM, 1, lambda: None)
+        AgentSession(agent, filesystem.find("ext4")).run(PROGRAM, 1, lambda: None)
         assert agent.moments == [
             Moment(Phase.OP, 0), Moment(Phase.OP, 1), Moment(Phase.VIEWS, 1), Moment(Phase.OP, 2), Moment(Phase.VIEWS),
         ]  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ChannelError, InfraError
-from harness.linux.channel import Channel, Closed, Port
+from harness.linux.channel import AgentChannel, Closed, Port
 from harness.linux.child import Child, ChildDied
 from harness.model.wire.frame import LIMIT, MAGIC, encode
 
@@ -22,11 +22,11 @@ def test_messages_round_trip(size: int) -> None:
 
     def send() -> None:
         for message in messages:
-            Channel(-1, write_end).send(message)
+            AgentChannel(-1, write_end).send(message)
 
     sender = threading.Thread(target=send)
     sender.start()
-    receiver = Channel(read_end, -1)
+    receiver = AgentChannel(read_end, -1)
     assert [receiver.receive() for _ in messages] == messages
     sender.join()
     os.close(write_end)
@@ -50,7 +50,7 @@ def test_bad_frames_are_refused(frame: bytes) -> None:
     read_end, write_end = os.pipe()
     os.write(write_end, frame)
     with pytest.raises(ChannelError):
-        Channel(read_end, -1).receive()
+        AgentChannel(read_end, -1).receive()
     os.close(read_end)
     os.close(write_end)
 
@@ -94,7 +94,7 @@ def port_fd(port: Port) -> int:
 def test_child_tells_its_parent() -> None:
     """Messages travel both ways between a forked child and its parent."""
 
-    def work(channel: Channel) -> None:
+    def work(channel: AgentChannel) -> None:
         channel.send({"sum": channel.receive()["a"] + 1})
 
     with Child(work) as child:
@@ -115,7 +115,7 @@ def test_death_by_signal_is_typed() -> None:
 def test_exception_is_told() -> None:
     """What the child's work raises reaches the parent in words."""
 
-    def work(_: Channel) -> None:
+    def work(_: AgentChannel) -> None:
         raise ValueError("no such colour")
 
     with Child(work) as child, pytest.raises(InfraError, match="ValueError: no such colour"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.media.image import EVICTED, PESSIMISTIC, dirty_lines, images, persisted
-from harness.media.log import HEADER_SIZE, RECORD, Kind, PersistLog
+from harness.media.log import HEADER_SIZE, RECORD, PersistLog, RecordKind
 from harness.memfile import MemFile
 from harness.model.units import LINE, PAGE
 
@@ -79,7 +79,7 @@ def test_persisted_is_a_prefix_of_the_log(media: MemFile) -> None:
     """The media after n records are the base and those records: later ones are not there, the base is unchanged."""
     with MemFile("log", HEADER_SIZE + 8 * RECORD.itemsize) as file, PersistLog.create(file.fd, 8) as log:
         rows = np.zeros(3, RECORD)
-        rows["kind"], rows["length"] = Kind.LINE, LINE
+        rows["kind"], rows["length"] = RecordKind.LINE, LINE
         rows["address"] = [ORIGIN, ORIGIN + LINE, ORIGIN]
         rows["data"] = np.array([1, 2, 3])[:, None]
         file.array[HEADER_SIZE : HEADER_SIZE + rows.nbytes] = np.frombuffer(rows.tobytes(), np.uint8)

@@ -18,10 +18,10 @@ from harness.media.log import (
     RECORD,
     VERSION,
     Counters,
-    Kind,
     Mark,
     PersistLog,
     PersistLogError,
+    RecordKind,
     Records,
     Status,
     apply_records,
@@ -69,11 +69,11 @@ def record(kind: int, address: int, data: bytes = b"", flags: int = 0, sequence:
 
 
 def line(number: int, byte: int, sequence: int = 0) -> Records:
-    return record(Kind.LINE, BASE + number * LINE, bytes([byte]) * LINE, sequence=sequence)
+    return record(RecordKind.LINE, BASE + number * LINE, bytes([byte]) * LINE, sequence=sequence)
 
 
 def some(offset: int, data: bytes, sequence: int = 0) -> Records:
-    return record(Kind.BYTES, BASE + offset, data, sequence=sequence)
+    return record(RecordKind.BYTES, BASE + offset, data, sequence=sequence)
 
 
 def test_a_new_log_is_empty_and_running(writer: Writer) -> None:
@@ -88,18 +88,19 @@ def test_a_new_log_is_empty_and_running(writer: Writer) -> None:
 def test_records_come_back_as_written(writer: Writer) -> None:
     """Iteration gives every record in order, with its length, vCPU and completion."""
     writer.append(line(3, 7))
-    writer.append(record(Kind.BYTES, BASE + 5, b"abc", NO_FENCE))
-    writer.append(record(Kind.MARK, 42))
+    writer.append(record(RecordKind.BYTES, BASE + 5, b"abc", NO_FENCE))
+    writer.append(record(RecordKind.MARK, 42))
     with PersistLog.open(writer.fd) as log:
         first, second, third = log
-    assert (first.kind, first.address, first.data, first.fenced) == (Kind.LINE, BASE + 192, b"\7" * 64, True)
-    assert (second.kind, second.data, second.fenced) == (Kind.BYTES, b"abc", False)
-    assert (third.kind, third.address, third.data) == (Kind.MARK, 42, b"")
+    assert (first.kind, first.address, first.data, first.fenced) == (RecordKind.LINE, BASE + 192, b"\7" * 64, True)
+    assert (second.kind, second.data, second.fenced) == (RecordKind.BYTES, b"abc", False)
+    assert (third.kind, third.address, third.data) == (RecordKind.MARK, 42, b"")
 
 
 def test_marks_cut_the_log(writer: Writer) -> None:
     """upto() counts the records before the last marker of a value; no such marker is None."""
-    for piece in (record(Kind.MARK, 0), line(0, 1), record(Kind.MARK, 1), line(0, 2), record(Kind.MARK, 1)):
+    first, second = record(RecordKind.MARK, 0), record(RecordKind.MARK, 1)
+    for piece in (first, line(0, 1), second, line(0, 2), second):
         writer.append(piece)
     with PersistLog.open(writer.fd) as log:
         assert log.marks == (Mark(0, 0), Mark(1, 2), Mark(1, 4))
@@ -133,7 +134,7 @@ SAME_LINE = {
     "bytes over line": ([some(8, b"two", 2), line(0, 1, 1)], (b"\1" * 8 + b"two").ljust(LINE, b"\1")),
     "bytes": ([some(0, b"333", 3), some(1, b"44", 4), some(0, b"1111", 1)], b"3441".ljust(LINE, b"\0")),
     "other lines": ([line(1, 3, 3), line(0, 1, 1)], b"\1" * LINE),
-    "a mark between": ([line(0, 2, 2), record(Kind.MARK, 7), line(0, 1, 1)], b"\2" * LINE),
+    "a mark between": ([line(0, 2, 2), record(RecordKind.MARK, 7), line(0, 1, 1)], b"\2" * LINE),
 }
 
 
@@ -160,7 +161,7 @@ def test_what_is_not_completed_cannot_win(writer: Writer) -> None:
 
 def brute_force(records: Records, image: bytearray) -> None:
     for row in sorted(records, key=lambda row: int(row["sequence"])):
-        if row["kind"] <= Kind.BYTES:
+        if row["kind"] <= RecordKind.BYTES:
             start = int(row["address"]) - BASE
             image[start : start + int(row["length"])] = row["data"][: int(row["length"])].tobytes()
 
@@ -171,7 +172,7 @@ BYTES = st.builds(
     lambda number, start, data, sequence: some(number * LINE + start, data[: LINE - start], sequence),
     st.integers(0, 3), st.integers(0, LINE - 1), st.binary(min_size=1, max_size=LINE), SEQUENCES,
 )  # fmt: skip
-MARKS = st.builds(record, st.sampled_from([Kind.MARK, Kind.FENCE]), st.integers(0, 5))
+MARKS = st.builds(record, st.sampled_from([RecordKind.MARK, RecordKind.FENCE]), st.integers(0, 5))
 
 
 @given(st.lists(LINES | BYTES | MARKS, max_size=60))
@@ -190,8 +191,8 @@ def test_many_records_are_quick() -> None:
     """200 000 mixed records over a 64 MiB image take well under a second."""
     rng = np.random.default_rng(1)
     records = np.zeros(200_000, RECORD)
-    records["kind"] = rng.choice([Kind.LINE, Kind.BYTES], records.size)
-    records["length"] = np.where(records["kind"] == Kind.LINE, LINE, 8)
+    records["kind"] = rng.choice([RecordKind.LINE, RecordKind.BYTES], records.size)
+    records["length"] = np.where(records["kind"] == RecordKind.LINE, LINE, 8)
     records["address"] = BASE + rng.integers(0, 1 << 20, records.size) * LINE
     records["sequence"] = rng.permutation(records.size)
     start = now()
@@ -202,12 +203,12 @@ def test_many_records_are_quick() -> None:
 
 DAMAGE = {
     "unknown kind": record(9, BASE, b"x"),
-    "short line": record(Kind.LINE, BASE, b"x" * 63),
-    "crooked line": record(Kind.LINE, BASE + 8, b"x" * 64),
-    "no bytes": record(Kind.BYTES, BASE),
-    "across a line": record(Kind.BYTES, BASE + 60, b"12345"),
-    "mark with data": record(Kind.MARK, 1, b"x"),
-    "fence with data": record(Kind.FENCE, 1, b"x"),
+    "short line": record(RecordKind.LINE, BASE, b"x" * 63),
+    "crooked line": record(RecordKind.LINE, BASE + 8, b"x" * 64),
+    "no bytes": record(RecordKind.BYTES, BASE),
+    "across a line": record(RecordKind.BYTES, BASE + 60, b"12345"),
+    "mark with data": record(RecordKind.MARK, 1, b"x"),
+    "fence with data": record(RecordKind.FENCE, 1, b"x"),
 }
 
 
@@ -223,7 +224,7 @@ def test_a_damaged_record_is_refused(writer: Writer, damaged: Records) -> None:
 @pytest.mark.parametrize("address", [BASE - LINE, BASE + 4 * LINE, (1 << 64) - LINE, 0])
 def test_an_address_outside_the_nvdimm_is_refused(writer: Writer, address: int) -> None:
     """Nothing is written outside the image, whatever address the log names."""
-    writer.append(record(Kind.LINE, address, b"x" * LINE))
+    writer.append(record(RecordKind.LINE, address, b"x" * LINE))
     with PersistLog.open(writer.fd) as log, pytest.raises(PersistLogError, match="outside the NVDIMM"):
         log.apply(bytearray(4 * LINE), BASE)
 

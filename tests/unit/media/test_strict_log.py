@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.media.log import LINE, NO_FENCE, RECORD, Kind, Records, apply_records, check_records, explicitly_fenced
+from harness.media.log import (
+    LINE,
+    NO_FENCE,
+    RECORD,
+    RecordKind,
+    Records,
+    apply_records,
+    check_records,
+    explicitly_fenced,
+)
 
 BASE = 0x100000000
 LINES = 3
@@ -36,16 +45,16 @@ class Plugin:
             case "fence" if self.pending[vcpu]:
                 self._complete(vcpu, 0)
             case "fence" if self.lax[vcpu]:
-                self.rows.append((Kind.FENCE, 0, 0, vcpu, 0, 0, b""))
+                self.rows.append((RecordKind.FENCE, 0, 0, vcpu, 0, 0, b""))
                 self.lax[vcpu] = False
             case "mark":
-                self.rows.append((Kind.MARK, 0, number, vcpu, 0, 0, b""))
+                self.rows.append((RecordKind.MARK, 0, number, vcpu, 0, 0, b""))
 
     def _complete(self, vcpu: int, flags: int) -> None:
         if self.pending[vcpu]:
             self.lax = {0: True, 1: True} if flags else {**self.lax, vcpu: False}
         for number, sequence, data in self.pending[vcpu]:
-            self.rows.append((Kind.LINE, LINE, BASE + number * LINE, vcpu, flags, sequence, data))
+            self.rows.append((RecordKind.LINE, LINE, BASE + number * LINE, vcpu, flags, sequence, data))
         self.pending[vcpu] = []
 
     def records(self) -> Records:
@@ -102,18 +111,21 @@ def test_strict_is_the_machine_that_knows_only_fences(events: list[Event]) -> No
 def row(kind: int, vcpu: int, flags: int = 0) -> Records:
     made = np.zeros(1, RECORD)
     made["kind"], made["vcpu"], made["flags"] = kind, vcpu, flags
-    made["length"] = LINE if kind == Kind.LINE else 0
+    made["length"] = LINE if kind == RecordKind.LINE else 0
     return made
 
 
 CASES = {
-    "never fenced": ([row(Kind.LINE, 0, NO_FENCE)], [False]),
-    "a fence": ([row(Kind.LINE, 0, NO_FENCE), row(Kind.FENCE, 0)], [True, True]),
-    "a fenced record": ([row(Kind.LINE, 0, NO_FENCE), row(Kind.LINE, 0)], [True, True]),
-    "a mark": ([row(Kind.LINE, 0, NO_FENCE), row(Kind.MARK, 0)], [False, True]),
-    "another's fence": ([row(Kind.LINE, 0, NO_FENCE), row(Kind.FENCE, 1)], [True, True]),
-    "an earlier fence": ([row(Kind.FENCE, 0), row(Kind.LINE, 0, NO_FENCE)], [True, False]),
-    "between": ([row(Kind.LINE, 0, NO_FENCE), row(Kind.FENCE, 0), row(Kind.LINE, 0, NO_FENCE)], [True, True, False]),
+    "never fenced": ([row(RecordKind.LINE, 0, NO_FENCE)], [False]),
+    "a fence": ([row(RecordKind.LINE, 0, NO_FENCE), row(RecordKind.FENCE, 0)], [True, True]),
+    "a fenced record": ([row(RecordKind.LINE, 0, NO_FENCE), row(RecordKind.LINE, 0)], [True, True]),
+    "a mark": ([row(RecordKind.LINE, 0, NO_FENCE), row(RecordKind.MARK, 0)], [False, True]),
+    "another's fence": ([row(RecordKind.LINE, 0, NO_FENCE), row(RecordKind.FENCE, 1)], [True, True]),
+    "an earlier fence": ([row(RecordKind.FENCE, 0), row(RecordKind.LINE, 0, NO_FENCE)], [True, False]),
+    "between": (
+        [row(RecordKind.LINE, 0, NO_FENCE), row(RecordKind.FENCE, 0), row(RecordKind.LINE, 0, NO_FENCE)],
+        [True, True, False],
+    ),
 }
 
 

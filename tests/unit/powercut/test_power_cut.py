@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from harness.box import armedrun
-from harness.box.armedrun import Dossier, Phase
-from harness.box.discover import Kind, Mode, PmemDevice
+from harness.box.armedrun import ArmedPhase, ArmedRun
+from harness.box.discover import MemoryKind, NamespaceMode, PmemDevice
 from harness.box.signature import Signature
 from harness.cells.cell import judge_cell
 from harness.cells.config import Wanted
@@ -31,7 +31,7 @@ from harness.model.judge.result import CellResult, Outcome
 from harness.model.program.program import Expect, parse
 from harness.model.setting.engine import Engine
 from harness.model.setting.engine import find as find_engine
-from harness.model.setting.hardware import Device
+from harness.model.setting.hardware import PmemKind
 from harness.model.wire.observation import FileView, OpResult, Segment, Stamp, Zero
 from harness.model.wire.traced import Dropped, Traced
 from harness.powercut.postmortem import PowerTarget, clean
@@ -41,13 +41,13 @@ MIB = 1 << 20
 PROGRAM = parse("daxcheck program 1\ncreate f data\npwrite f 0 4K\nfsync f\npread f 0 4K\ncut_power\n")
 UUID = f"{UUID_PREFIX}8001-000000000001"
 PMEM = PmemDevice(
-    "pmem0", os.makedev(259, 0), 1 << 30, Kind.NVDIMM, Mode.FSDAX, "region0", "namespace0.0", 2 * MIB, 1 << 32, 0,
-    "memory_controller", True, True, False, 0,
+    "pmem0", os.makedev(259, 0), 1 << 30, MemoryKind.NVDIMM, NamespaceMode.FSDAX, "region0", "namespace0.0", 2 * MIB,
+    1 << 32, 0, "memory_controller", True, True, False, 0,
     signatures=(Signature("ext4", "filesystem", 0x438, LABEL, UUID),),
 )  # fmt: skip
-TOLD = Dossier(
-    Phase.ARMED, "test_x.py::test_y[a]", PROGRAM, "ext4", 7, "6.12.95", "boot-1", Device.NVDIMM, "pmem0", 1 << 30,
-    UUID, ("xfs",), 1, "memory_controller", {"8089-a2-1748-01": 3},
+TOLD = ArmedRun(
+    ArmedPhase.ARMED, "test_x.py::test_y[a]", PROGRAM, "ext4", 7, "6.12.95", "boot-1", PmemKind.NVDIMM, "pmem0",
+    1 << 30, UUID, ("xfs",), 1, "memory_controller", {"8089-a2-1748-01": 3},
     (OpResult(0), OpResult(1), OpResult(2), OpResult(3, segments=(Segment(0, 4096, Stamp(1, 1)),)), OpResult(4)),
     Traced(dropped=(Dropped(2, "dax_delete_mapping_entry", 12, 0, 4096, ("a", "b")),), inodes={1: 12}),
     (Complaint(Trouble.WARNING, "WARNING: CPU: 0"),),
@@ -55,15 +55,15 @@ TOLD = Dossier(
 
 
 REFUSED = {
-    "arming": (replace(TOLD, phase=Phase.ARMING), "had not come to its cut"),
-    "disarmed": (replace(TOLD, phase=Phase.DISARMED), "was disarmed"),
+    "arming": (replace(TOLD, phase=ArmedPhase.ARMING), "had not come to its cut"),
+    "disarmed": (replace(TOLD, phase=ArmedPhase.DISARMED), "was disarmed"),
     "not booted since": (replace(TOLD, boot="now"), "not been booted since"),
-    "judged, copy lost": (replace(TOLD, phase=Phase.JUDGED), r"medium\.img is gone"),
+    "judged, copy lost": (replace(TOLD, phase=ArmedPhase.JUDGED), r"medium\.img is gone"),
 }
 
 
 @pytest.mark.parametrize(("told", "said"), REFUSED.values(), ids=REFUSED.keys())
-def test_what_cannot_be_judged_is_refused(tmp_path: Path, told: Dossier, said: str) -> None:
+def test_what_cannot_be_judged_is_refused(tmp_path: Path, told: ArmedRun, said: str) -> None:
     """Nothing is judged but a run that stood at its cut when the machine went down."""
     with pytest.raises(UsageError, match=said):
         judge.refuse(told, "now", tmp_path)
@@ -73,13 +73,13 @@ def test_what_can_be_judged_is_not_refused(tmp_path: Path, capsys: pytest.Captur
     """An armed run after a boot; one that was judged, from its copy, which is said."""
     judge.refuse(TOLD, "now", tmp_path)
     (tmp_path / "medium.img").touch()
-    judge.refuse(replace(TOLD, phase=Phase.JUDGED, outcome="FAIL", judged_by="6.1"), "now", tmp_path)
+    judge.refuse(replace(TOLD, phase=ArmedPhase.JUDGED, outcome="FAIL", judged_by="6.1"), "now", tmp_path)
     assert "judged before, under 6.1: FAIL" in capsys.readouterr().out
 
 
 def test_judge_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     """As a user sees it."""
-    armedrun.write(tmp_path, replace(TOLD, phase=Phase.DISARMED))
+    armedrun.write(tmp_path, replace(TOLD, phase=ArmedPhase.DISARMED))
     words = [sys.executable, "-c", "import sys; from harness.cli import main; sys.exit(main())", "judge", str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, cwd=SCENARIOS.parent, check=False)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
@@ -123,8 +123,8 @@ def recorded(text: str, *formats: str) -> Recorded:
 SENSELESS = {
     "planted": ("plant ignore_flush 0 4K\ncreate f data\ncut_power\n", {}, "plants a fault"),
     "no cut": ("create f data\n", {}, "the power was not cut"),
-    "memmap": ("create f data\ncut_power\n", {"kind": Kind.MEMMAP, "persistence_domain": ""}, "ordinary memory"),
-    "virtio": ("create f data\ncut_power\n", {"kind": Kind.VIRTIO, "persistence_domain": ""}, "file of the host"),
+    "memmap": ("create f data\ncut_power\n", {"kind": MemoryKind.MEMMAP, "persistence_domain": ""}, "ordinary memory"),
+    "virtio": ("create f data\ncut_power\n", {"kind": MemoryKind.VIRTIO, "persistence_domain": ""}, "file of the host"),
     "firmware is silent": ("create f data\ncut_power\n", {"persistence_domain": ""}, "firmware does not say"),
     "eADR control": (
         "expect loss\ncreate f data\nfallocate f allocate 0 2M\nfsync f\nfsyncdir\nmmap m f 0 2M\nstore m 0 2M\n"
@@ -185,8 +185,8 @@ def test_a_machine_that_outlives_its_power_cut_says_so(monkeypatch: pytest.Monke
             arm._await_cut(words)
 
 
-@pytest.mark.parametrize(("phase", "said"), [(Phase.ARMED, "not judged yet"), (Phase.JUDGED, "was judged")])
-def test_an_armed_or_judged_run_is_not_overwritten(tmp_path: Path, phase: Phase, said: str) -> None:
+@pytest.mark.parametrize(("phase", "said"), [(ArmedPhase.ARMED, "not judged yet"), (ArmedPhase.JUDGED, "was judged")])
+def test_an_armed_or_judged_run_is_not_overwritten(tmp_path: Path, phase: ArmedPhase, said: str) -> None:
     """What one cut has cost is not thrown away by the next."""
     armedrun.write(tmp_path, replace(TOLD, phase=phase))
     with pytest.raises(UsageError, match=said):
@@ -216,7 +216,7 @@ def test_what_another_cut_left_is_not_judged_for_this_one(tmp_path: Path) -> Non
     assert (tmp_path / "medium.img").exists()
 
 
-def done(*lines: str) -> Dossier:
+def done(*lines: str) -> ArmedRun:
     """Of a Program whose ops all succeeded."""
     program = parse("\n".join(("daxcheck program 1", *lines, "")))
     return replace(TOLD, program=program, results=tuple(OpResult(index) for index in range(len(program.ops))))
@@ -314,7 +314,7 @@ class Left:
                 yield Recovery(crash.name, (view,), console=self.console, failure=self.failure)
 
 
-def judged(told: Dossier, left: Left) -> CellResult:
+def judged(told: ArmedRun, left: Left) -> CellResult:
     with MemFile("medium", MIB) as medium:
         target = PowerTarget(told, medium, left)  # type: ignore[arg-type]
         return judge_cell(target, told.scenario, told.program, filesystem.find(told.fs), told.seed).result

@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.model.judge.result import CellResult, Outcome
-from harness.model.setting.hardware import Device
+from harness.model.setting.hardware import PmemKind
 from harness.report.journal import CONSOLE_LIMIT, Journal, key, stem
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -76,7 +76,7 @@ def test_names_stay_inside(tmp_path: Path, scenario: str) -> None:
 
 def test_a_cell_is_told_from_that_on_another_device(tmp_path: Path) -> None:
     """Keys and file names differ by the device; that of an NVDIMM is as it always was."""
-    nvdimm, eadr = (dataclasses.replace(cell(), device=device) for device in (Device.NVDIMM, Device.EADR))
+    nvdimm, eadr = (dataclasses.replace(cell(), device=device) for device in (PmemKind.NVDIMM, PmemKind.EADR))
     assert key(nvdimm) != key(eadr) and stem(eadr) == f"{stem(nvdimm)}-eadr"
 
 
@@ -103,7 +103,7 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
 ADD_ONE = """
 import pathlib, resource, signal, sys
 from harness.errors import UsageError
-from harness.model.setting.hardware import Device
+from harness.model.setting.hardware import PmemKind
 from harness.model.judge.result import CellResult, Outcome
 from harness.report.journal import Journal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

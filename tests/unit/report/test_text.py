@@ -8,7 +8,7 @@ import pytest
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import LIVE, Kind, Violation
 from harness.model.setting.engine import Engine
-from harness.model.setting.hardware import Device
+from harness.model.setting.hardware import PmemKind
 from harness.model.units import PAGE, PMD
 from harness.model.wire.moment import Moment, Phase
 from harness.report import text
@@ -184,7 +184,7 @@ def test_what_is_wrong_with_the_power_on_is_not_lost() -> None:
 
 def test_a_device_is_named_unless_it_is_an_nvdimm() -> None:
     """Lines, columns and losses name the device; a matrix has a column for each."""
-    eadr = dataclasses.replace(cell(Outcome.FAIL), device=Device.EADR)
+    eadr = dataclasses.replace(cell(Outcome.FAIL), device=PmemKind.EADR)
     assert " ext4 eadr a::b" in text.line(eadr) and "nvdimm" not in text.line(cell(Outcome.FAIL))
     assert text.losses([eadr])[0].startswith("6.12.95 ext4 eadr a::b")
     header = text.matrix([cell(Outcome.PASS), eadr])[1]

@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import QemuError, Refused, SetupError
 from harness.memfile import MemFile
-from harness.model.setting.hardware import Device
+from harness.model.setting.hardware import PmemKind
 from harness.vm.machine import CONSOLE_LIMIT, PORT, Accel, Hardware, Machine, Plan, Qemu, Ram, command, find_qemu
 
 
@@ -150,12 +150,12 @@ def test_two_nvdimms_share_one_file() -> None:
 @pytest.mark.parametrize(
     ("device", "driver", "persistence"),
     [
-        (Device.NVDIMM, "nvdimm,", "mem-ctrl"),
-        (Device.EADR, "nvdimm,", "cpu"),
-        (Device.VIRTIO_PMEM, "virtio-pmem-pci,", ""),
+        (PmemKind.NVDIMM, "nvdimm,", "mem-ctrl"),
+        (PmemKind.EADR, "nvdimm,", "cpu"),
+        (PmemKind.VIRTIO_PMEM, "virtio-pmem-pci,", ""),
     ],
 )
-def test_the_device_is_what_was_asked_for(device: Device, driver: str, persistence: str) -> None:
+def test_the_device_is_what_was_asked_for(device: PmemKind, driver: str, persistence: str) -> None:
     """The memory is given to the guest by the device's driver, and the firmware says what survives."""
     with MemFile("nvdimm", 1 << 20) as nvdimm, MemFile("console", 0) as console:
         words = command(plan(Path("/qemu"), hardware=Hardware(nvdimm=1 << 20, device=device)), nvdimm, console, 5, 6)

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.model.contract.allowed import Allowed, Values
-from harness.model.contract.blocks import Place
+from harness.model.contract.blocks import BlockHistory
 from harness.model.contract.extents import END, Extents
-from harness.model.contract.filestate import NO_ROOM, FileState, Span
+from harness.model.contract.filestate import UNALLOCATED, FileState, Span
 from harness.model.contract.state import MapState
 
 _NONE: Values = frozenset()
@@ -14,7 +14,7 @@ NO_VALUES = Extents.of(_NONE)
 
 
 @dataclass(frozen=True, slots=True)
-class Doing:
+class LaneEffects:
     """What a lane may do to others in a phase. By file: the values stored; the sizes passed through, and the last ones;
     if its blocks change, the offset from which mappings may lose their private copies (END: nowhere). And by private
     mapping, what it came to show to the threads that share it."""
@@ -36,17 +36,17 @@ def shared(versions: Sequence[MapState]) -> MapState:
     return first
 
 
-def merged(file: FileState, lanes: Sequence[FileState], doing: Sequence[Doing]) -> FileState:
+def merged(file: FileState, lanes: Sequence[FileState], doing: Sequence[LaneEffects]) -> FileState:
     """The file after a phase that began with it as `file` and in which each lane by itself left it as in `lanes`."""
     nobody: tuple[Allowed, ...] = ()
     bytes_ = Extents.of(nobody)
     for lane in lanes:
         bytes_ = bytes_.merge(0, END, lane.contents, lambda some, one: (*some, one))
-    nowhere: tuple[Place, ...] = ()
+    nowhere: tuple[BlockHistory, ...] = ()
     places = Extents.of(nowhere)
     room, tail = lanes[0].room, lanes[0].tail
     for lane in lanes:
-        room = room.merge(0, END, lane.room, lambda one, two: one if one == two else NO_ROOM)
+        room = room.merge(0, END, lane.room, lambda one, two: one if one == two else UNALLOCATED)
         tail = tail.merge(0, END, lane.tail, lambda one, two: one if one == two else one.either(two))
         places = places.merge(0, END, lane.blocks, lambda some, one: (*some, one))
     file = replace(
@@ -69,7 +69,7 @@ def merged(file: FileState, lanes: Sequence[FileState], doing: Sequence[Doing]) 
     return replace(file, now=last, sizes=file.sizes | passed | {whole}, tied=False)
 
 
-def _merged_place(before: Place, lanes: tuple[Place, ...]) -> Place:
+def _merged_place(before: BlockHistory, lanes: tuple[BlockHistory, ...]) -> BlockHistory:
     if all(lane.now == before.now for lane in lanes):
         return min(lanes, key=lambda lane: len(lane.old))  # a sync of a lane promised it
     # Another lane may have stored before the blocks of this one changed.

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from harness.model.contract import blocks
 from harness.model.contract.allowed import ANYTHING, Allowed, Values, moved
-from harness.model.contract.blocks import Place
+from harness.model.contract.blocks import BlockHistory
 from harness.model.contract.extents import END, Extents
 from harness.model.contract.filestate import FileState, page_ceil
 from harness.model.contract.rules import layout
@@ -72,11 +72,11 @@ def _placed(to: FileState, start: int, end: int, source: FileState, begin: int, 
     return file.roomless(start, end).bounded(start, stop)
 
 
-def _taken(here: Place, there: Place) -> Place:
+def _taken(here: BlockHistory, there: BlockHistory) -> BlockHistory:
     return here.changed(there.now)
 
 
-def _maybe_taken(here: Place, there: Place) -> Place:
+def _maybe_taken(here: BlockHistory, there: BlockHistory) -> BlockHistory:
     return here.maybe(there.now)
 
 

@@ -10,14 +10,14 @@ and the media any value that was ever there; a sync in a lane promises only what
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.model.contract.rules.phases import Machine, Part, Phases
+from harness.model.contract.rules.phases import PhasePart, Phases, ProgramRun
 from harness.model.contract.state import State
 from harness.model.program import ops
 from harness.model.program.ops import Op, Worker
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class LaneOps:
     """One lane: the indices of its ops, in segments that barriers part."""
 
     worker: Worker
@@ -26,15 +26,15 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class LaneGroup:
     """Lanes that run together; `start` is the index of the first Lane op, `join` that of the Join."""
 
     start: int
     join: int
-    lanes: tuple[Lane, ...]
+    lanes: tuple[LaneOps, ...]
 
 
-def group_at(program: Sequence[Op], start: int) -> Group:
+def group_at(program: Sequence[Op], start: int) -> LaneGroup:
     """The group whose first Lane op has index `start`."""
     lanes: list[tuple[ops.Lane, list[list[int]]]] = []
     index = start
@@ -49,18 +49,18 @@ def group_at(program: Sequence[Op], start: int) -> Group:
         else:
             lanes[-1][1][-1].append(index)
         index += 1
-    made = (Lane(lane.worker, lane.times, tuple(map(tuple, segments))) for lane, segments in lanes)
-    return Group(start, index, tuple(made))
+    made = (LaneOps(lane.worker, lane.times, tuple(map(tuple, segments))) for lane, segments in lanes)
+    return LaneGroup(start, index, tuple(made))
 
 
-def run(state: State, group: Group, program: Sequence[Op], machine: Machine) -> tuple[State, list[State]]:
+def run(state: State, group: LaneGroup, program: Sequence[Op], machine: ProgramRun) -> tuple[State, list[State]]:
     """The state after the join, and one for each op of the group, the join included: the state of the index before that
     of a lane's op says what the lane may see then, in its last run."""
     phases = Phases(state, len(group.lanes), program, machine)
     first, *rest = zip(*(lane.segments for lane in group.lanes), strict=True)
     times = max(lane.times for lane in group.lanes)
     if not rest:
-        phases.run([Part(lane.worker, lane.segments[0], lane.times, lane.times > 1) for lane in group.lanes])
+        phases.run([PhasePart(lane.worker, lane.segments[0], lane.times, lane.times > 1) for lane in group.lanes])
     else:
         phases.run(_parts(group, [first], times))
         for _ in range(times - 1):
@@ -78,6 +78,6 @@ def run(state: State, group: Group, program: Sequence[Op], machine: Machine) -> 
     return after, [*seen, after]
 
 
-def _parts(group: Group, segments: Sequence[tuple[tuple[int, ...], ...]], times: int) -> list[Part]:
+def _parts(group: LaneGroup, segments: Sequence[tuple[tuple[int, ...], ...]], times: int) -> list[PhasePart]:
     joined = (tuple(index for segment in of_lane for index in segment) for of_lane in zip(*segments, strict=True))
-    return [Part(lane.worker, indices, 1, times > 1) for lane, indices in zip(group.lanes, joined, strict=True)]
+    return [PhasePart(lane.worker, indices, 1, times > 1) for lane, indices in zip(group.lanes, joined, strict=True)]

@@ -29,7 +29,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from harness.model.contract.allowed import ZEROES, Values, moved
-from harness.model.contract.blocks import Block, Blocks, Place, provided
+from harness.model.contract.blocks import Block, BlockHistory, Blocks, provided
 from harness.model.contract.extents import Extents
 from harness.model.contract.filestate import FileState, page_ceil, page_floor
 from harness.model.contract.state import State
@@ -65,7 +65,7 @@ def written(state: State, id: int, start: int, end: int, source: Extents[Values]
             found = found or bool(aliases)
             after = after.merge(low, high, _outcome(block, aliases, provided(id, index)), frozenset.union)
             state = _shown(state, aliases, max(low, start), min(high, end), source)
-        places = places.merge(low, high, after, Place.carried)
+        places = places.merge(low, high, after, BlockHistory.carried)
         places = places.merge(max(low, start), min(high, end), after, _written)
     return _with(state, replace(state.files[id], blocks=places)) if found else state
 
@@ -83,7 +83,7 @@ def zeroed(state: State, id: int, start: int, end: int, index: int) -> State:
     return written(state, id, start, end, Extents.of(ZEROES), index)
 
 
-def _written(place: Place, now: Blocks) -> Place:
+def _written(place: BlockHistory, now: Blocks) -> BlockHistory:
     """A byte that was written to, and whose block was copied for that if it lies in others now."""
     return place.changed(now)
 

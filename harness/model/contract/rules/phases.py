@@ -8,7 +8,7 @@ from harness.model.contract.allowed import Allowed, Values
 from harness.model.contract.extents import END, Extents
 from harness.model.contract.filestate import FileState, Span
 from harness.model.contract.rules import layout
-from harness.model.contract.rules.confluence import NO_VALUES, Doing, merged, shared
+from harness.model.contract.rules.confluence import NO_VALUES, LaneEffects, merged, shared
 from harness.model.contract.state import MapState, Seen, State
 from harness.model.program import ops
 from harness.model.program.ops import Op, Sharing, Worker
@@ -17,14 +17,14 @@ K = TypeVar("K", int, str)
 _NONE: Values = frozenset()
 
 
-class Machine(Protocol):
+class ProgramRun(Protocol):
     """Does one op, by its index."""
 
     def __call__(self, state: State, index: int, again: bool = False) -> State: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PhasePart:
     """What a lane does in one phase: these ops, in this order, so many times."""
 
     worker: Worker
@@ -44,7 +44,7 @@ class _Own:
 class Phases:
     """The phases of a group of `lanes` lanes, one after the other."""
 
-    def __init__(self, state: State, lanes: int, program: Sequence[Op], machine: Machine) -> None:
+    def __init__(self, state: State, lanes: int, program: Sequence[Op], machine: ProgramRun) -> None:
         self.state = state
         self.seen: dict[int, State] = {}
         self.own = [_Own(state.fds, state.maps) for _ in range(lanes)]
@@ -52,9 +52,9 @@ class Phases:
         self._machine = machine
         self._outside = _Own(state.fds, state.maps)
 
-    def run(self, parts: Sequence[Part]) -> None:
+    def run(self, parts: Sequence[PhasePart]) -> None:
         """One phase."""
-        doing = [Doing() for _ in parts]
+        doing = [LaneEffects() for _ in parts]
         while True:
             ends = [self._lane(part, n, _others(parts, doing, n)) for n, part in enumerate(parts)]
             more = [_both(old, done) for old, (_, done) in zip(doing, ends, strict=True)]
@@ -78,7 +78,7 @@ class Phases:
         """After the join: names that lanes defined are gone."""
         return replace(self.state, fds=self._outside.fds, maps=self._outside.maps)
 
-    def _lane(self, part: Part, number: int, others: Doing, look: bool = False) -> tuple[State, Doing]:
+    def _lane(self, part: PhasePart, number: int, others: LaneEffects, look: bool = False) -> tuple[State, LaneEffects]:
         """The lane's own state after its part, where `past` holds what it stored itself; and what it does to others.
 
         With `look` it notes what the lane may see before each of its ops.
@@ -86,7 +86,7 @@ class Phases:
         own = self.own[number]
         files = {id: _forgetful(file) for id, file in self.state.files.items()}
         state = replace(self.state, files=files, fds=own.fds, maps=own.maps)
-        doing = Doing()
+        doing = LaneEffects()
         for _ in range(part.times):
             before = state, doing
             for index in part.ops:
@@ -102,7 +102,7 @@ class Phases:
         state = replace(state, maps=_disturbed_maps(state.maps, others))
         return state, replace(doing, values={id: held for id, held in values.items() if held != NO_VALUES})
 
-    def _shown(self, state: State, others: Doing) -> State:
+    def _shown(self, state: State, others: LaneEffects) -> State:
         """What the lane may see: its own state, or what others stored."""
         files = {}
         for id, file in state.files.items():
@@ -111,7 +111,7 @@ class Phases:
             files[id] = replace(file, contents=contents)
         return replace(state, files=files)
 
-    def _share(self, parts: Sequence[Part], lanes: Sequence[State], doing: Sequence[Doing]) -> None:
+    def _share(self, parts: Sequence[PhasePart], lanes: Sequence[State], doing: Sequence[LaneEffects]) -> None:
         """Threads share the mappings that were there before; a forked process has its own copy of them."""
         threads = [lane for part, lane in zip(parts, lanes, strict=True) if part.worker is Worker.THREAD]
         alone = _disturbed_maps(self._outside.maps, _joint(doing, []))
@@ -125,28 +125,28 @@ class Phases:
             self.own[number] = _Own(lane.fds, mine)
 
 
-def _both(old: Doing, new: Doing) -> Doing:
+def _both(old: LaneEffects, new: LaneEffects) -> LaneEffects:
     """All that was ever found; but the last sizes are those of the last look."""
     sizes = {id: old.sizes.get(id, frozenset()) | spans for id, spans in new.sizes.items()}
     shown = _joined([old.shown, new.shown])
-    return Doing(_joined([old.values, new.values]), sizes, new.final, _earliest([old.blocks, new.blocks]), shown)
+    return LaneEffects(_joined([old.values, new.values]), sizes, new.final, _earliest([old.blocks, new.blocks]), shown)
 
 
-def _others(parts: Sequence[Part], doing: Sequence[Doing], number: int) -> Doing:
+def _others(parts: Sequence[PhasePart], doing: Sequence[LaneEffects], number: int) -> LaneEffects:
     """What all lanes but one do to it."""
     rest = [n for n in range(len(doing)) if n != number]
     sharing = [n for n in (*rest, number) if parts[n].worker is Worker.THREAD]
     return _joint([doing[n] for n in rest], [doing[n] for n in rest if number in sharing and n in sharing])
 
 
-def _joint(doing: Sequence[Doing], threads: Sequence[Doing]) -> Doing:
+def _joint(doing: Sequence[LaneEffects], threads: Sequence[LaneEffects]) -> LaneEffects:
     """What several lanes do, those of `threads` also to the mappings that they share with the one it is done to."""
     sizes: dict[int, frozenset[Span]] = {}
     for done in doing:
         for id, spans in done.sizes.items():
             sizes[id] = sizes.get(id, frozenset()) | spans
     values, shown = _joined([done.values for done in doing]), _joined([done.shown for done in threads])
-    return Doing(values, sizes, {}, _earliest([done.blocks for done in doing]), shown)
+    return LaneEffects(values, sizes, {}, _earliest([done.blocks for done in doing]), shown)
 
 
 def _earliest(blocks: Iterable[Mapping[int, int]]) -> dict[int, int]:
@@ -179,7 +179,7 @@ def _stored(file: FileState) -> Extents[Values]:
     return file.contents.to(lambda byte: byte.past)
 
 
-def _disturbed(state: State, others: Doing) -> State:
+def _disturbed(state: State, others: LaneEffects) -> State:
     """The lane's state when others may have done what they do."""
     files = dict(state.files)
     for id, spans in others.sizes.items():
@@ -191,7 +191,7 @@ def _disturbed(state: State, others: Doing) -> State:
     return replace(state, files=files, maps=maps)
 
 
-def _disturbed_maps(maps: Mapping[str, MapState], others: Doing) -> dict[str, MapState]:
+def _disturbed_maps(maps: Mapping[str, MapState], others: LaneEffects) -> dict[str, MapState]:
     found = {}
     for name, mapping in maps.items():
         if mapping.file in others.blocks:
@@ -214,7 +214,7 @@ def _also_shown(byte: Seen, values: Values) -> Seen:
     return Seen(byte.sources | values) if values else byte
 
 
-def _noted(doing: Doing, op: Op, before: State, after: State) -> Doing:
+def _noted(doing: LaneEffects, op: Op, before: State, after: State) -> LaneEffects:
     """What the lane does, with what one op of it did to sizes and blocks."""
     sizes, final = dict(doing.sizes), dict(doing.final)
     for id, file in after.files.items():

@@ -9,7 +9,7 @@ import pytest
 from harness.agent import run
 from harness.agent.lanes import group
 from harness.agent.lanes.group import Jitter
-from harness.agent.lanes.shared import Board, Stopped
+from harness.agent.lanes.shared import LaneStatus, Stopped
 from harness.agent.watch.observer import Traces
 from harness.agent.x86.cpu import Cpu
 from harness.linux.mounts import Place
@@ -122,7 +122,7 @@ def test_jitter_is_the_seeds() -> None:
 
 def test_a_barrier_that_nobody_reaches_is_left() -> None:
     """A lane waits as long as another moves, and no longer; then all of them are asked to end."""
-    board = Board(2)
+    board = LaneStatus(2)
     board.clear()
     with pytest.raises(Stopped):
         board.meet(0, 2, patience=0.05)
@@ -132,7 +132,7 @@ def test_a_barrier_that_nobody_reaches_is_left() -> None:
 
 def test_a_barrier_does_not_wait_for_a_lane_that_ended() -> None:
     """A lane that is over counts as being at every barrier."""
-    board = Board(2)
+    board = LaneStatus(2)
     board.clear()
     board.leave(1)
     board.meet(0, 2, patience=0.05)

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.agent.watch.flushes import COPY, HOST, PENDING_LIMIT, STORE, WRITE_BACK, Account, reach, unwatched
-from harness.agent.watch.pmemrange import Medium, lines, merged
+from harness.agent.watch.pmemrange import PmemRange, lines, merged
 from harness.linux import kcore, probes
 from harness.linux.probes import Profile
 from harness.model.wire.traced import Range
 
 BASE = 0xFFFF_8E80_0000_0000
 ORIGIN = 1 << 32
-MEDIUM = Medium(ORIGIN, 1 << 20, ((4096, 1 << 19),))
+MEDIUM = PmemRange(ORIGIN, 1 << 20, ((4096, 1 << 19),))
 FUNCTIONS = {
     WRITE_BACK: "arch_wb_cache_pmem", STORE: "__memcpy_flushcache", COPY: "copy_user_flushcache",
     HOST: "virtio_pmem_flush",
@@ -38,7 +38,7 @@ def end(name: str, left: int | None = None, thread: int = 90, comm: str = "jbd2/
     return f"{head(thread, comm)}{name}_done: {place}{'' if left is None else f' left={left}'}\n"
 
 
-def take(text: str, medium: Medium = MEDIUM) -> tuple[list[Range], str]:
+def take(text: str, medium: PmemRange = MEDIUM) -> tuple[list[Range], str]:
     return Account(BASE).take(text, medium)
 
 
@@ -103,7 +103,7 @@ def test_other_memory_is_left_out() -> None:
 
 def test_virtio_pmem_is_flushed_by_its_host() -> None:
     """There all is durable when the host has answered without an error, and nothing else makes it so."""
-    medium = Medium(ORIGIN, 1 << 20, (), by_host=True)
+    medium = PmemRange(ORIGIN, 1 << 20, (), by_host=True)
     assert take(begin(WRITE_BACK, 0, 4096) + end(WRITE_BACK), medium) == ([], "")
     assert take(begin(HOST, 0, 0) + end(HOST, 0), medium) == ([(0, 1 << 20)], "")
     assert take(begin(HOST, 0, 0) + end(HOST, -5), medium) == ([], "")
@@ -162,7 +162,7 @@ def test_ranges_merge() -> None:
 
 def test_blocks_go_through_the_pieces() -> None:
     """A device of two pieces: an extent across their seam lies in two places."""
-    medium = Medium(0, 1 << 30, ((1 << 20, 8192), (1 << 24, 1 << 20)))
+    medium = PmemRange(0, 1 << 30, ((1 << 20, 8192), (1 << 24, 1 << 20)))
     assert list(medium.placed(4096, 0, 16384)) == [(4096, 1 << 20, 8192), (12288, 1 << 24, 8192)]
     assert list(medium.placed(0, 8192, 4096)) == [(0, 1 << 24, 4096)]
     assert list(medium.placed(0, 1 << 25, 4096)) == []

@@ -12,7 +12,7 @@ from harness.agent.handles import Handles
 from harness.agent.watch import observer
 from harness.agent.watch.drops import Drop, DropTrace
 from harness.agent.watch.flushes import FlushTrace, check_populate
-from harness.agent.watch.pmemrange import Block, Medium
+from harness.agent.watch.pmemrange import Block, PmemRange
 from harness.agent.x86.cpu import Cpu
 from harness.errors import SetupError
 from harness.linux import syscalls
@@ -44,7 +44,7 @@ class Silence(FlushTrace):
     def on(self) -> Iterator[None]:
         yield
 
-    def read(self, medium: Medium) -> tuple[list[Range], str]:
+    def read(self, medium: PmemRange) -> tuple[list[Range], str]:
         return [], ""
 
     def missed(self) -> str:
@@ -54,11 +54,11 @@ class Silence(FlushTrace):
 class Busy(Silence):
     """One in which the first line is flushed all the time."""
 
-    def read(self, medium: Medium) -> tuple[list[Range], str]:
+    def read(self, medium: PmemRange) -> tuple[list[Range], str]:
         return [(0, 64)], ""
 
 
-class InOnePiece(Medium):
+class InOnePiece(PmemRange):
     """All of a file lies on it from the second page on."""
 
     def blocks(self, fd: int) -> list[Block]:
@@ -76,7 +76,7 @@ def drop(page: int) -> Drop:
 def told(root: Path, *reads: tuple[list[Drop], bool]) -> list[tuple[int, int]]:
     """The op and the start of each drop that is told when every op has one of the reads."""
     messages: list[Message] = []
-    watching = observer.Witness(observer.Traces(drops=Drops(*reads)), messages.append, messages.append)
+    watching = observer.OpObserver(observer.Traces(drops=Drops(*reads)), messages.append, messages.append)
     for index in range(len(reads)):
         watching.look(index, (), nothing_open(root))
     return [(one["index"], one["start"] // 4096) for message in messages for one in message["dropped"]]
@@ -172,7 +172,7 @@ def test_a_flush_of_a_mapping_that_is_gone(tmp_path: Path) -> None:
     messages: list[Message] = []
     traces = observer.Traces(flushes=Silence(), medium=InOnePiece(0, 1 << 20, ()))
     done = ops.Lane("a"), ops.Flush("s", 0, 64), ops.Join()
-    observer.Witness(traces, messages.append, messages.append).look(4, done, nothing_open(tmp_path))
+    observer.OpObserver(traces, messages.append, messages.append).look(4, done, nothing_open(tmp_path))
     assert [message["lost"] for message in messages] == ["mapping s of a flush is gone"]
 
 

@@ -12,7 +12,7 @@ from harness.model.judge.violation import Kind, sentence
 from harness.model.program.program import parse
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire.observation import FileView, OpResult, Segment, Stamp
-from harness.model.wire.traced import Block, Flushed, Placed, Range, Traced
+from harness.model.wire.traced import FileBlock, Flushed, Placed, Range, Traced
 
 AT = 64 * PAGE
 """Where the first file lies on the medium in the examples, in one piece; the second lies PMD bytes further."""
@@ -32,7 +32,7 @@ def judged(
     flushed: dict[int, list[Range]],
     *,
     placed: Sequence[int] | None = None,
-    blocks: tuple[Block, ...] = (Block(0, AT, 4 * PMD),),
+    blocks: tuple[FileBlock, ...] = (FileBlock(0, AT, 4 * PMD),),
     file: int = 1,
     results: Sequence[OpResult] = (),
     lost: str = "",
@@ -155,7 +155,7 @@ MOVED = "daxcheck program 1\ncreate f data\npwrite f 0 16K\nmmap m f 0 16K\nstor
 def test_content_that_moved_in_its_file_keeps_its_flushes() -> None:
     """Collapse moves blocks, not bytes: what was flushed in a block before is flushed at its new offset."""
     text = MOVED + "fallocate f collapse_range 0 4K\nfsync f\ncut_power\n"
-    pages = (Block(0, AT + PAGE, PAGE), Block(PAGE, AT + 2 * PAGE, PAGE), Block(2 * PAGE, AT + 3 * PAGE, PAGE))
+    pages = tuple(FileBlock(page * PAGE, AT + (page + 1) * PAGE, PAGE) for page in range(3))
     written = [(AT, AT + 4 * PAGE)]
     flushes = {1: written, 4: [(AT + 2 * PAGE, AT + 3 * PAGE)]}
     assert judged(text, flushes, placed=[5], blocks=pages) == Judgement(3 * PAGE)
@@ -288,7 +288,7 @@ def test_places_that_cannot_be_are_none() -> None:
 
 def test_bytes_in_no_block_are_told_as_unjudged() -> None:
     """A promised stamp where FIEMAP shows no block is not flushed nor lost for all we know."""
-    blocks = (Block(PAGE, AT, PAGE), Block(4 * PAGE, AT + 4 * PAGE, PMD))
+    blocks = (FileBlock(PAGE, AT, PAGE), FileBlock(4 * PAGE, AT + 4 * PAGE, PMD))
     judgement = judged(FILE + "msync m 0 2M\ncut_power\n", {5: [(AT, AT + 4 * PMD)]}, blocks=blocks)
     assert judgement.violations == () and judgement.judged_bytes == PMD - 3 * PAGE
     assert judgement.unjudged == (f"data: {3 * PAGE} bytes of unknown place on the medium",)
@@ -296,7 +296,7 @@ def test_bytes_in_no_block_are_told_as_unjudged() -> None:
 
 def test_blocks_in_any_order() -> None:
     """A flush is found by the bytes of the medium, wherever the blocks of the file lie there."""
-    blocks = tuple(Block(n * PAGE, AT + (511 - n) * PAGE, PAGE) for n in range(512))
+    blocks = tuple(FileBlock(n * PAGE, AT + (511 - n) * PAGE, PAGE) for n in range(512))
     judgement = judged(FILE + "msync m 0 2M\ncut_power\n", {5: [(AT, AT + 511 * PAGE)]}, blocks=blocks)
     assert told(judgement) == [("op 5", ((0, PAGE),))]
 
@@ -310,7 +310,7 @@ def test_what_a_live_read_told_is_judged_at_the_end() -> None:
     program = parse(text)
     live = [FileView("data", PAGE, (Segment(0, PAGE, Stamp(3, 1)),))]
     final = oracle.at_cut(program, live=live)
-    places = (Placed(8, 1, (Block(0, AT, PAGE),)),)
+    places = (Placed(8, 1, (FileBlock(0, AT, PAGE),)),)
     for flushed, red in ((Flushed(8, ((AT, AT + PAGE),)), False), (Flushed(1, ((AT, AT + PAGE),)), True)):
         judgement = coverage.judge(program, oracle.run(program), final, Traced((flushed,), places))
         assert [one.op for one in judgement.violations] == ["op 8: fsync f"] * red
@@ -326,7 +326,7 @@ def test_many_pieces() -> None:
     """Thousands of extents and of flushed ranges per op are judged within seconds."""
     pages = 4096
     text = "daxcheck program 1\ncreate f data\nftruncate f 16M\nmmap m f 0 16M\n" + 6 * "store m 0 16M\nmsync m 0 16M\n"
-    blocks = tuple(Block(n * PAGE, AT + 2 * (n * 1117 % pages) * PAGE, PAGE) for n in range(pages))
+    blocks = tuple(FileBlock(n * PAGE, AT + 2 * (n * 1117 % pages) * PAGE, PAGE) for n in range(pages))
     ranges = [(AT + 2 * n * PAGE + part * 1024, AT + 2 * n * PAGE + part * 1024 + 960)
               for n in range(pages) for part in range(4)]  # fmt: skip
     judgement = judged(text + "cut_power\n", {4 + 2 * n: ranges for n in range(6)}, blocks=blocks)

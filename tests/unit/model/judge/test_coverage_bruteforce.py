@@ -20,7 +20,7 @@ from harness.model.program.ops import Mode, Op
 from harness.model.program.program import Program
 from harness.model.units import LINE, PAGE
 from harness.model.wire.observation import Stamp
-from harness.model.wire.traced import Block, Flushed, Placed, Range, Traced
+from harness.model.wire.traced import FileBlock, Flushed, Placed, Range, Traced
 
 UNIT = LINE // 2
 UNITS = PAGE // UNIT
@@ -121,7 +121,7 @@ class Machine:
                 self.sync("f")
                 self.sync("g")
         for fd, pages in self.files.items():
-            blocks = (Block(n * PAGE, held * PAGE, PAGE) for n, held in enumerate(pages) if held is not None)
+            blocks = (FileBlock(n * PAGE, held * PAGE, PAGE) for n, held in enumerate(pages) if held is not None)
             self.placed.append(Placed(self.index, IDS[fd], tuple(blocks)))
 
     def write(self, fd: str, offset: int, values: list[Value]) -> None:

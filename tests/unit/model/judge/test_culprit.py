@@ -12,7 +12,7 @@ from harness.model.judge.violation import Kind, Violation
 from harness.model.program.program import Expect, parse
 from harness.model.units import PAGE, PMD
 from harness.model.wire.observation import FileView, Segment, Source, Stamp, Zero
-from harness.model.wire.traced import Block, Dropped, Flushed, Placed, Range, Traced
+from harness.model.wire.traced import Dropped, FileBlock, Flushed, Placed, Range, Traced
 
 FALLOCATE = ("vfs_fallocate", "ksys_fallocate", "__x64_sys_fallocate", "do_syscall_64",
              "entry_SYSCALL_64_after_hwframe")  # fmt: skip
@@ -159,7 +159,7 @@ def test_a_lossy_trace_and_a_control_name_nobody() -> None:
 
 def test_what_had_been_flushed_was_not_forgotten() -> None:
     """Where the trace tells of flushes, bytes that were lost although they were flushed have another story."""
-    places = [Placed(7, 1, (Block(0, 0, 4 * PMD),))]
+    places = [Placed(7, 1, (FileBlock(0, 0, 4 * PMD),))]
     violation = lost(TEXT, AROUND)
     assert named(TEXT, violation, dropped(6), flushed=[Flushed(6, ((0, PMD),))], placed=places) == ""
     assert named(TEXT, violation, dropped(6), flushed=[Flushed(4, ((0, PMD),))], placed=places)
@@ -281,7 +281,7 @@ def test_from_flush_coverage_to_the_culprit() -> None:
     program = parse(text)
     states = oracle.run(program)
     flushed = (Flushed(4, ((0, 2 * PMD),)), Flushed(7, ((PMD, 2 * PMD),)))
-    places = tuple(Placed(index, 1, (Block(0, 0, 2 * PMD),)) for index in (4, 7))
+    places = tuple(Placed(index, 1, (FileBlock(0, 0, 2 * PMD),)) for index in (4, 7))
     traced = Traced(flushed, places, (dropped(6),), {1: INODE})
     (one,) = culprit.name(program, coverage.judge(program, states, states[-1], traced).violations, traced, states)
     assert (one.kind, one.path, one.ranges) == (Kind.UNFLUSHED, "data", AROUND)

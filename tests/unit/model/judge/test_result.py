@@ -8,7 +8,7 @@ import pytest
 from harness.model.judge.result import CellResult, Outcome, Violation, decide
 from harness.model.judge.violation import Kind
 from harness.model.program.program import Expect
-from harness.model.setting.hardware import Device
+from harness.model.setting.hardware import PmemKind
 from harness.model.wire.moment import Moment, Phase
 
 FIELDS = [
@@ -68,20 +68,20 @@ def test_json_has_exactly_its_fields() -> None:
 def test_a_line_comes_back_as_it_was() -> None:
     """from_json is the inverse of to_json; a line of a daxcheck that knew neither devices nor warnings is read too."""
     cell = CellResult(
-        "punch", "qemu", "6.12", "ext4", Outcome.PASS, 1.5, Device.EADR, judged_bytes=8,
+        "punch", "qemu", "6.12", "ext4", Outcome.PASS, 1.5, PmemKind.EADR, judged_bytes=8,
         warnings=(replace(lost(), moment=Moment(Phase.VIEWS, 7)),), remarks=(lost(),),
     )  # fmt: skip
     line = json.loads(json.dumps(cell.to_json()))
     again = CellResult.from_json(line)
     assert again.warnings == cell.warnings and again.warnings[0].kind is Kind.STALE
-    assert (again.device, again.outcome, again.warning) == (Device.EADR, Outcome.PASS, cell.warning)
+    assert (again.device, again.outcome, again.warning) == (PmemKind.EADR, Outcome.PASS, cell.warning)
     assert len(again.remarks) == 1 and again.remark == again.warning
     assert again.warning and again.why == ""
     del line["warnings"][0]["moment"]
     assert CellResult.from_json(line).warnings == (lost(),)
     del line["device"], line["warnings"], line["remarks"]
     old = CellResult.from_json(line)
-    assert (old.device, old.warnings, old.remarks) == (Device.NVDIMM, (), ())
+    assert (old.device, old.warnings, old.remarks) == (PmemKind.NVDIMM, (), ())
 
 
 def test_why() -> None:

@@ -7,13 +7,13 @@ from harness.model.contract import oracle
 from harness.model.contract.domain import PersistenceDomain
 from harness.model.program.ops import Plant
 from harness.model.program.recorder import Recorder
-from harness.model.setting.hardware import EMULATED, TRAITS, Device, claimed, find, spared, unlike
+from harness.model.setting.hardware import EMULATED, TRAITS, PmemKind, claimed, find, spared, unlike
 from harness.model.units import PMD
 
 WHOLE = 1 << 40
 
 
-def reason(dax: Recorder, device: Device) -> str:
+def reason(dax: Recorder, device: PmemKind) -> str:
     dax.cut_power()
     program = dax.program()
     return spared(program, oracle.run(program, domain=TRAITS[device].domain)[-1], device)
@@ -39,26 +39,26 @@ def unsynced_hole(dax: Recorder) -> None:
     file.punch_hole(0, PMD)
 
 
-@pytest.mark.parametrize("device", Device)
-def test_what_must_be_kept_runs_on_every_device(device: Device) -> None:
+@pytest.mark.parametrize("device", PmemKind)
+def test_what_must_be_kept_runs_on_every_device(device: PmemKind) -> None:
     """A Program that is no control proves something wherever it runs."""
     dax = Recorder()
     unsynced_store(dax)
     assert reason(dax, device) == ""
 
 
-@pytest.mark.parametrize("device", Device)
-def test_stores_are_lost_only_where_caches_are(device: Device) -> None:
+@pytest.mark.parametrize("device", PmemKind)
+def test_stores_are_lost_only_where_caches_are(device: PmemKind) -> None:
     """A control whose loss is stores means nothing where caches survive."""
     dax = Recorder()
     dax.expect_loss()
     unsynced_store(dax)
-    assert ("its caches survive" in reason(dax, device)) == (device is Device.EADR)
+    assert ("its caches survive" in reason(dax, device)) == (device is PmemKind.EADR)
 
 
-@pytest.mark.parametrize("device", Device)
+@pytest.mark.parametrize("device", PmemKind)
 @pytest.mark.parametrize("record", [unsynced_size, unsynced_name, unsynced_hole])
-def test_metadata_is_lost_everywhere(device: Device, record: object) -> None:
+def test_metadata_is_lost_everywhere(device: PmemKind, record: object) -> None:
     """What waits in the journal's memory no device keeps."""
     dax = Recorder()
     dax.expect_loss()
@@ -70,26 +70,26 @@ def test_metadata_is_lost_everywhere(device: Device, record: object) -> None:
 @pytest.mark.parametrize(
     ("plant", "devices"),
     [
-        (Plant.IGNORE_FLUSH, {Device.NVDIMM, Device.VIRTIO_PMEM, Device.MEMMAP}),
-        (Plant.NO_FENCE, {Device.NVDIMM, Device.MEMMAP}),
-        (Plant.WRITE_CACHE_OFF, {Device.NVDIMM, Device.MEMMAP}),
+        (Plant.IGNORE_FLUSH, {PmemKind.NVDIMM, PmemKind.VIRTIO_PMEM, PmemKind.MEMMAP}),
+        (Plant.NO_FENCE, {PmemKind.NVDIMM, PmemKind.MEMMAP}),
+        (Plant.WRITE_CACHE_OFF, {PmemKind.NVDIMM, PmemKind.MEMMAP}),
     ],
 )
-def test_a_fault_that_makes_no_difference_is_told(plant: Plant, devices: set[Device]) -> None:
+def test_a_fault_that_makes_no_difference_is_told(plant: Plant, devices: set[PmemKind]) -> None:
     """A planted fault is a reason not to run exactly on the devices that it cannot spoil."""
-    for device in Device:
+    for device in PmemKind:
         dax = Recorder()
         dax.plant(plant, 0, WHOLE)
         unsynced_size(dax)
         assert (f"{plant} makes no difference on {device}" == reason(dax, device)) == (device not in devices)
 
 
-SAYS = {Device.NVDIMM: (1, "memory_controller"), Device.EADR: (0, "cpu_cache"), Device.VIRTIO_PMEM: (1, "")}
+SAYS = {PmemKind.NVDIMM: (1, "memory_controller"), PmemKind.EADR: (0, "cpu_cache"), PmemKind.VIRTIO_PMEM: (1, "")}
 
 
 @pytest.mark.parametrize("device", EMULATED)
 @pytest.mark.parametrize("said", SAYS.values())
-def test_a_kernel_must_say_what_the_device_is(device: Device, said: tuple[int, str]) -> None:
+def test_a_kernel_must_say_what_the_device_is(device: PmemKind, said: tuple[int, str]) -> None:
     """Any other device's words in sysfs are a reason not to judge."""
     assert (unlike(device, (), *said) == "") == (SAYS[device] == said)
 
@@ -98,23 +98,23 @@ def test_the_cache_is_off_only_where_that_is_planted() -> None:
     """write_cache 0 on an NVDIMM is fit exactly with the planted fault; then 1 is not."""
     for planted in ((), (Plant.WRITE_CACHE_OFF,)):
         for value in (0, 1):
-            said = unlike(Device.NVDIMM, planted, value, "memory_controller")
+            said = unlike(PmemKind.NVDIMM, planted, value, "memory_controller")
             assert (said == "") == (value != bool(planted))
 
 
 @pytest.mark.parametrize("device", EMULATED)
 @pytest.mark.parametrize("write_cache", [0, 1])
 @pytest.mark.parametrize("domain", ["", "memory_controller", "cpu_cache", "unknown"])
-def test_a_kernel_must_not_promise_more(device: Device, write_cache: int, domain: str) -> None:
+def test_a_kernel_must_not_promise_more(device: PmemKind, write_cache: int, domain: str) -> None:
     """What it says beyond the firmware is a broken promise, told by its file; what it says less, or what no flush
     depends on, is a reason not to judge. Whoever breaks a promise is not judged by data either."""
     said, truth = claimed(device, (), write_cache, domain)
     wrong = ""
-    if device is Device.NVDIMM and write_cache == 0:
+    if device is PmemKind.NVDIMM and write_cache == 0:
         wrong = "dax/write_cache says 0"
-    elif domain == "cpu_cache" and device is not Device.EADR:
+    elif domain == "cpu_cache" and device is not PmemKind.EADR:
         wrong = "persistence_domain says cpu_cache"
-    elif (device, domain) == (Device.VIRTIO_PMEM, "memory_controller"):
+    elif (device, domain) == (PmemKind.VIRTIO_PMEM, "memory_controller"):
         wrong = "persistence_domain says memory_controller"
     assert wrong in said and bool(wrong) == bool(said) == bool(truth)
     assert unlike(device, (), write_cache, domain) or not said
@@ -122,13 +122,13 @@ def test_a_kernel_must_not_promise_more(device: Device, write_cache: int, domain
 
 def test_a_planted_claim_is_ours() -> None:
     """That the kernel was told to flush nothing is no promise of its own."""
-    assert claimed(Device.NVDIMM, (Plant.WRITE_CACHE_OFF,), 0, "memory_controller") == ("", "")
+    assert claimed(PmemKind.NVDIMM, (Plant.WRITE_CACHE_OFF,), 0, "memory_controller") == ("", "")
 
 
 def test_only_eadr_keeps_caches() -> None:
     """The oracle is told what survives; virtio-pmem loses what no flush request followed."""
-    kept = {device for device in Device if TRAITS[device].domain is PersistenceDomain.CPU_CACHE}
-    assert kept == {Device.EADR} == {device for device in Device if TRAITS[device].keeps_caches}
+    kept = {device for device in PmemKind if TRAITS[device].domain is PersistenceDomain.CPU_CACHE}
+    assert kept == {PmemKind.EADR} == {device for device in PmemKind if TRAITS[device].keeps_caches}
 
 
 def test_an_unknown_device_is_named() -> None:

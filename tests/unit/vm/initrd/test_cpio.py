@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from harness.vm.initrd.cpio import Device, Directory, Entry, File, Symlink, encode
+from harness.vm.initrd.cpio import ArchivedDirectory, ArchivedFile, DeviceNode, Entry, Symlink, encode
 
 
 class Member(NamedTuple):
@@ -42,11 +42,11 @@ def read(archive: bytes) -> dict[str, Member]:
 
 
 TREE: dict[str, Entry] = {
-    "/init": File(b"#!/bin/sh\n", 0o755),
-    "/lib/deep/file": File(b"abc"),
-    "/dev/console": Device(5, 1),
+    "/init": ArchivedFile(b"#!/bin/sh\n", 0o755),
+    "/lib/deep/file": ArchivedFile(b"abc"),
+    "/dev/console": DeviceNode(5, 1),
     "/sbin": Symlink("bin"),
-    "/tmp": Directory(0o1777),
+    "/tmp": ArchivedDirectory(0o1777),
 }
 
 
@@ -75,7 +75,7 @@ def test_reproducible() -> None:
 @pytest.mark.parametrize("length", range(9))
 def test_any_length_keeps_alignment(length: int) -> None:
     """Names and data of any length leave the next header aligned."""
-    tree: dict[str, Entry] = {"/" + "n" * (length + 1): File(b"d" * length), "/z": File(b"end")}
+    tree: dict[str, Entry] = {"/" + "n" * (length + 1): ArchivedFile(b"d" * length), "/z": ArchivedFile(b"end")}
     assert read(b"".join(encode(tree)))["z"].data == b"end"
 
 
@@ -83,10 +83,10 @@ def test_any_length_keeps_alignment(length: int) -> None:
 def test_only_plain_absolute_paths(path: str) -> None:
     """A path that the guest would place elsewhere is refused."""
     with pytest.raises(ValueError, match="no plain absolute path"):
-        list(encode({path: Directory()}))
+        list(encode({path: ArchivedDirectory()}))
 
 
 def test_a_file_has_nothing_below_it() -> None:
     """An entry below something that is no directory is refused."""
     with pytest.raises(ValueError, match="/sbin is no directory"):
-        list(encode({"/sbin": Symlink("bin"), "/sbin/init": File(b"")}))
+        list(encode({"/sbin": Symlink("bin"), "/sbin/init": ArchivedFile(b"")}))
