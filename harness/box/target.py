@@ -5,7 +5,6 @@ on the device and mounting that, so the file system is small, whatever the size 
 """
 
 import contextlib
-import os
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator
 from types import TracebackType
@@ -24,6 +23,7 @@ from harness.fs import fsck, mkfs
 from harness.fs.filesystem import FileSystem
 from harness.link.kernellog import Complaint
 from harness.link.session import AgentSession, Attached, FlushSink, Ran
+from harness.linux import running
 from harness.media.flushes import FlushLog
 from harness.media.image import CrashImage
 from harness.memfile import MemFile
@@ -31,6 +31,7 @@ from harness.model.program import ops
 from harness.model.program.ops import Advice, Plant
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
+from harness.model.setting.environment import Environment, KernelBuild
 from harness.model.setting.hardware import TRAITS, PmemKind
 from harness.targets import steps
 from harness.targets.engines.engine import Watch, faults
@@ -70,13 +71,9 @@ class _Session(AgentSession):
 class LocalTarget:
     """Runs Programs on one device of this machine; a context manager. Methods raise InfraError."""
 
-    name = "local"
-    qemu = ""
-    plugin = ""
-
     def __init__(self, permit: Permit, engine: Engine, say: Say) -> None:
         self.engine = engine
-        self.release = os.uname().release
+        self.environment = Environment("local", KernelBuild(running.release(), running.digest()))
         self.device = kind_of(permit.device)
         self._permit = permit
         self._say = say

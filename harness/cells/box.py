@@ -1,7 +1,6 @@
 """The cells of a session on one pmem device of this machine: its running kernel, one after the other."""
 
 import contextlib
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +29,8 @@ class BoxRunner:
         self._seed = seed
         self._open: LocalTarget | None = None
         self._refused: dict[FileSystem, str] = {}
-        release = next(iter(self._targets.values())).release
-        self.kernels = (Kernel(release, Path("/"), None, "the running one", running()),)
+        build = next(iter(self._targets.values())).environment.kernel
+        self.kernels = (Kernel(build.release, Path("/"), None, "the running one", build.digest),)
 
     def columns(self, wanted: Wanted = ANYTHING, repeat: int = 1) -> list[Config]:
         """The columns of the matrix for a scenario that wants this."""
@@ -72,16 +71,6 @@ class BoxRunner:
         if self._open is not None:
             target, self._open = self._open, None
             target.__exit__(None, None, None)
-
-
-def running(root: Path = Path("/")) -> str:
-    """A digest of this kernel. Two builds of one release differ in the number and date of /proc/version (proc(5))
-    and in vmlinux's build ID (Documentation/ABI/testing/sysfs-kernel-notes). A module built again is not seen."""
-    texts = []
-    for name in ("proc/version", "sys/kernel/notes"):
-        with contextlib.suppress(OSError):
-            texts.append((root / name).read_bytes())
-    return hashlib.sha256(b"\0".join(texts)).hexdigest()
 
 
 def _in_guests(system: FileSystem) -> str:

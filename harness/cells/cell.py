@@ -42,9 +42,11 @@ class Judged:
 
 def unjudged(target: Target, scenario: str, program: Program, system: FileSystem, seed: int) -> CellResult:
     """The result of a cell of which nothing is known yet: an ERROR."""
+    tools = target.environment
     return CellResult(
-        scenario, target.name, target.release, system.label, Outcome.ERROR, 0.0, device=target.device,
-        engine=target.engine, program=format_program(program), seed=seed, qemu=target.qemu, plugin=target.plugin,
+        scenario, tools.target, tools.kernel.release, system.label, Outcome.ERROR, 0.0, device=target.device,
+        engine=target.engine, program=format_program(program), seed=seed, qemu=tools.qemu, plugin=tools.plugin,
+        kernel_digest=tools.kernel.digest,
     )  # fmt: skip
 
 

@@ -92,10 +92,11 @@ def main(options: argparse.Namespace) -> int:
             raise UsageError(f"{recorded.scenario}: {spared}")
         stack.enter_context(target)
         target.golden(system)
+        kernel = target.environment.kernel.release
         if failed := armed.note(target.identity(), folder):
             _say(failed)
         blank = ArmedRun(
-            ArmedPhase.ARMING, recorded.scenario, recorded.program, system.label, options.seed, target.release,
+            ArmedPhase.ARMING, recorded.scenario, recorded.program, system.label, options.seed, kernel,
             armedrun.boot_id(), target.device, allowed.device.name, allowed.device.size,
             types=tuple(sorted(allowed.types)), dirty=dimms.counts(dimms.below(allowed.device.region)),
         )  # fmt: skip
@@ -111,7 +112,7 @@ def main(options: argparse.Namespace) -> int:
                 persistence_domain=attached.persistence_domain, results=ran.results, traced=ran.traced,
                 complaints=complaints[: armedrun.COMPLAINTS],
             ))  # fmt: skip
-            print(ARMED.format(scenario=recorded.scenario, path=allowed.path, fs=system.label, kernel=target.release,
+            print(ARMED.format(scenario=recorded.scenario, path=allowed.path, fs=system.label, kernel=kernel,
                                folder=folder), flush=True)  # fmt: skip
             _await_cut(power)
 

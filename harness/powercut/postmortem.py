@@ -14,6 +14,7 @@ from harness.model.program import ops
 from harness.model.program.ops import Plant
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
+from harness.model.setting.environment import Environment, KernelBuild
 from harness.model.setting.hardware import PmemKind
 from harness.targets.target import Execution, Recovery
 from harness.targets.timing import Split
@@ -55,10 +56,7 @@ class RealCut:
 class PowerTarget:
     """Gives what a dossier tells for a run, and recovers what `media` holds, the medium after the cut, by `local`."""
 
-    name = "local"
     engine = Engine.POWER
-    qemu = ""
-    plugin = ""
 
     def __init__(self, dossier: ArmedRun, media: MemFile, local: LocalTarget) -> None:
         self._dossier = dossier
@@ -66,9 +64,9 @@ class PowerTarget:
         self._local = local
 
     @property
-    def release(self) -> str:
-        """The kernel that ran the ops."""
-        return self._dossier.kernel
+    def environment(self) -> Environment:
+        """With the kernel that ran the ops, of which the record has the release only."""
+        return Environment("local", KernelBuild(self._dossier.kernel, ""))
 
     @property
     def device(self) -> PmemKind:

@@ -6,7 +6,6 @@ the cell's kernel and file system, and the verdict becomes the test's outcome.
 
 from collections import Counter
 from collections.abc import Generator, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -350,7 +349,7 @@ def _run(item: pytest.Item, program: Program) -> None:
     except Exception as error:
         told = ending.foreseen(error)
         pytest.fail(str(told) if told else ending.trace(error) + ending.unforeseen(error), pytrace=False)
-    result = replace(judged.result, kernel_digest=column.kernel.digest)
+    result = judged.result
     attach(item, result, judged.console)
     match result.outcome:
         case Outcome.SKIP:

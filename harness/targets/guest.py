@@ -16,6 +16,7 @@ from harness.memfile import MemFile
 from harness.model.program.ops import Plant
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
+from harness.model.setting.environment import Environment, KernelBuild
 from harness.model.setting.hardware import PmemKind, claimed, unlike
 from harness.targets import steps
 from harness.targets.engines.engine import Media, Tracker
@@ -29,8 +30,6 @@ from harness.vm.machine import Plan
 class GuestTarget:
     """Runs Programs on one kernel. Methods raise InfraError for what is no verdict on that kernel."""
 
-    name = "qemu"
-
     def __init__(self, kernel: Kernel, plan: Plan, tracker: Tracker, say: Say) -> None:
         self.kernel = kernel
         self.plan = dataclasses.replace(plan, append=f"{plan.append} {tracker.append}".strip())
@@ -43,16 +42,9 @@ class GuestTarget:
         return self._tracker.engine
 
     @property
-    def release(self) -> str:
-        return self.kernel.release
-
-    @property
-    def qemu(self) -> str:
-        return self.plan.qemu.version
-
-    @property
-    def plugin(self) -> str:
-        return self._tracker.build
+    def environment(self) -> Environment:
+        build = KernelBuild(self.kernel.release, self.kernel.digest)
+        return Environment("qemu", build, self.plan.qemu.version, self._tracker.build)
 
     @property
     def device(self) -> PmemKind:

@@ -15,6 +15,7 @@ from harness.media.image import CrashImage
 from harness.model.program.ops import Plant
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
+from harness.model.setting.environment import Environment
 from harness.model.setting.hardware import PmemKind
 from harness.model.wire.observation import FileView
 from harness.targets.timing import Split
@@ -82,15 +83,13 @@ class Execution:
 class Target(Protocol):
     """Where Programs run. Methods raise InfraError for what is no verdict on the kernel."""
 
-    name: str
+    @property
+    def environment(self) -> Environment:
+        """The kernel under test, and the tools around it."""
 
     @property
     def engine(self) -> Engine:
         """What tells what is durable."""
-
-    @property
-    def release(self) -> str:
-        """The kernel under test."""
 
     @property
     def device(self) -> PmemKind:
@@ -104,14 +103,6 @@ class Target(Protocol):
 
     def spared(self, program: Program) -> str:
         """Why the Program is not to run here at all; empty if it may."""
-
-    @property
-    def qemu(self) -> str:
-        """The version of QEMU; empty where there is none."""
-
-    @property
-    def plugin(self) -> str:
-        """The build of the persistence plugin; empty where there is none."""
 
     def execute(
         self, program: Program, system: FileSystem, split: Split, seed: int = 1

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.cells.box import running
 from harness.kernel import cache, tree
 from harness.kernel.kernel import Kernel
 from harness.model.judge.result import CellResult, Outcome
@@ -267,15 +266,3 @@ def test_a_bad_file_does_not_hide_the_others(user: User) -> None:
     done = user.resume(user.place / "bad.prog", user.place / "x.prog")
     assert done.returncode == 2, done.stdout + done.stderr
     assert "path 'd/x' is no plain name" in done.stdout and "x.prog    ok" in done.stdout
-
-
-def test_two_builds_of_the_running_kernel_differ(tmp_path: Path) -> None:
-    """On real pmem too a kernel that was built and booted again is another, whatever its release."""
-    assert running() == running()
-    digests = set()
-    for build, notes in ((b"#1 SMP", b"id"), (b"#2 SMP", b"id"), (b"#2 SMP", b"another id")):
-        for name, text in (("proc/version", b"Linux version 6.1.0 " + build), ("sys/kernel/notes", notes)):
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_bytes(text)
-        digests.add(running(tmp_path))
-    assert len(digests) == 3
