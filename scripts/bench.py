@@ -15,8 +15,8 @@ from harness.memfile import MemFile
 from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
-from harness.targets.engines.plugin import LOG_RECORDS
 from harness.targets.guest import GuestTarget
+from harness.targets.plugintracker import LOG_RECORDS
 from harness.targets.provision import target as make_target
 from harness.vm import plugin, snapshot
 from harness.vm.machine import Ram, find_qemu

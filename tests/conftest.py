@@ -22,8 +22,8 @@ from harness.fs import filesystem
 from harness.kernel import source
 from harness.kernel.kernel import Kernel
 from harness.targets import provision
-from harness.targets.engines.plugin import PluginTracker
 from harness.targets.guest import GuestTarget
+from harness.targets.plugintracker import PluginTracker
 from harness.vm import snapshot
 from harness.vm.machine import Qemu, find_qemu
 

@@ -34,10 +34,10 @@ from harness.model.setting.engine import Engine
 from harness.model.setting.environment import Environment, KernelBuild
 from harness.model.setting.hardware import TRAITS, PmemKind
 from harness.targets import steps
-from harness.targets.engines.engine import Watch, faults
 from harness.targets.engines.trace import CoverageWatch, FlushWatch
 from harness.targets.target import Execution, Recovery, Say
 from harness.targets.timing import Split
+from harness.targets.tracker import Watch, faults
 
 OWNED = signature.HEAD
 """Bytes of the device that hold the file system: as many as a guest's NVDIMM has."""

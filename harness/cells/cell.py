@@ -21,9 +21,9 @@ from harness.model.program.program import Program, describe
 from harness.model.program.program import format as format_program
 from harness.model.setting import hardware
 from harness.model.setting.engine import Engine
-from harness.targets.engines.engine import faults
 from harness.targets.target import Execution, Target
 from harness.targets.timing import Split
+from harness.targets.tracker import faults
 
 TRIES = 2
 """Runs of a cell whose infrastructure fails: one in a hundred TCG guests hangs, whatever its kernel."""

@@ -19,9 +19,9 @@ from harness.model.setting.engine import Engine
 from harness.model.setting.environment import Environment, KernelBuild
 from harness.model.setting.hardware import PmemKind, claimed, unlike
 from harness.targets import steps
-from harness.targets.engines.engine import Media, Tracker
 from harness.targets.target import Execution, OnCut, Recovery, Say
 from harness.targets.timing import Split
+from harness.targets.tracker import Media, Tracker
 from harness.vm import snapshot
 from harness.vm.guest import Guest, Nvdimm
 from harness.vm.machine import Plan

@@ -18,12 +18,12 @@ from harness.model.program.ops import Entry, Mode
 from harness.model.program.program import Expect, Program, parse
 from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
-from harness.targets.engines import plugin
-from harness.targets.engines.engine import Media
-from harness.targets.engines.plugin import PluginTracker
+from harness.targets import plugintracker
 from harness.targets.guest import GuestTarget
+from harness.targets.plugintracker import PluginTracker
 from harness.targets.target import Recovery
 from harness.targets.timing import Split
+from harness.targets.tracker import Media
 from harness.vm import snapshot
 from harness.vm.guest import Guest
 
@@ -49,7 +49,7 @@ class Untracked(GuestTarget):
 
     def _tracked(self, program: Program, system: FileSystem, media: Media) -> Guest:
         assert isinstance(self._tracker, PluginTracker)
-        PersistLog.create(self._tracker._log.fd, plugin.LOG_RECORDS).close()
+        PersistLog.create(self._tracker._log.fd, plugintracker.LOG_RECORDS).close()
         return snapshot.start(self.plan_for(system), media.live, self._say)
 
 
@@ -62,7 +62,7 @@ def test_a_log_without_a_plugin(target_6_1: GuestTarget, overwritten: Program) -
 
 def test_a_log_that_is_full(target_6_1: GuestTarget, overwritten: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     """A log too small for the run is an ERROR in the plugin's words."""
-    monkeypatch.setattr(plugin, "LOG_RECORDS", 1000)
+    monkeypatch.setattr(plugintracker, "LOG_RECORDS", 1000)
     an_error(judged(like(target_6_1, GuestTarget), overwritten), "stopped recording", "full")
 
 

@@ -8,9 +8,9 @@ from harness.media.log import RecordKind
 from harness.model.program.program import Program
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire import stamps
-from harness.targets.engines.engine import Media
-from harness.targets.engines.plugin import PluginTracker
 from harness.targets.guest import GuestTarget
+from harness.targets.plugintracker import PluginTracker
+from harness.targets.tracker import Media
 
 BEGIN, END = 1 << 32, (1 << 32) + 1
 """The markers that harness.agent.translate puts around its flushes."""

@@ -13,8 +13,8 @@ from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import TRAITS
 from harness.model.wire.traced import Flushed
 from harness.targets.engines.cut import FlushedCut, Uncut
-from harness.targets.engines.engine import Media, Watch
 from harness.targets.target import Cut
+from harness.targets.tracker import Media, Watch
 from harness.vm.guest import Nvdimm
 from harness.vm.machine import Hardware
 

@@ -13,8 +13,8 @@ from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import TRAITS, PmemKind
 from harness.targets.engines.cut import LoggedCut
-from harness.targets.engines.engine import Media, Watch, faults
 from harness.targets.target import Cut
+from harness.targets.tracker import Media, Watch, faults
 from harness.vm import plugin as persistence
 from harness.vm import snapshot
 from harness.vm.guest import Nvdimm
