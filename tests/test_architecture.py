@@ -27,7 +27,7 @@ MODEL = SETTING | {"model.judge"}
 """The storeys of the model, each with those below it."""
 
 TARGETS = SHARED | SETTING | {"linux", "kernel", "media", "fs", "link"}
-CELLS = TARGETS | MODEL | {"vm", "targets", "box", "powercut"}
+CELLS = TARGETS | MODEL | {"vm", "targets", "targets.engines", "box", "powercut"}
 FRONT = CELLS | {"agent", "cells", "report", "ending", "progfile"}
 
 MAY_IMPORT: dict[str, frozenset[str]] = {
@@ -55,9 +55,11 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "fs": SHARED | WIRE | {"linux"},
     "link": SHARED | PROGRAM | {"linux", "fs"},
     "vm": SHARED | SETTING | {"kernel", "link"},
-    "targets": TARGETS | {"vm"},
-    "box": TARGETS | {"targets"},
-    "powercut": TARGETS | {"targets", "box"},
+    # An engine judges; no other part of what runs a Program may.
+    "targets.engines": TARGETS | {"model.judge"},
+    "targets": TARGETS | {"targets.engines", "vm"},
+    "box": TARGETS | {"targets", "targets.engines"},
+    "powercut": TARGETS | {"targets", "targets.engines", "box"},
     "cells": CELLS,
     "report": SHARED | MODEL,
     "ending": frozenset({"errors", "plain", "cachedir"}),
@@ -77,6 +79,11 @@ ONLY_IN = {
     "qemu": ("harness.vm.monitor",),
 }
 """Third-party modules with one door each."""
+
+KNOW_ENGINES = ("harness.targets.engines", "harness.model.setting.engine")
+"""Where one engine may be told from another; the others ask its object (targets.engines.table)."""
+CHOOSE_ENGINES = ("harness.pytestplugin", "harness.targets.provision")
+"""These read what the user asked for, and make what serves it."""
 
 INPUT_OUTPUT = {
     "asyncio", "ctypes", "datetime", "fcntl", "glob", "http", "importlib", "io", "logging", "mmap", "multiprocessing",
@@ -99,7 +106,7 @@ def violations(root: Path) -> list[str]:
         name = path.relative_to(root)
         rules = [*house_rules(name, source, tree)]
         if name.parts[0] == "harness":
-            rules += import_rules(name, tree)
+            rules += [*import_rules(name, tree), *engine_rules(name, tree)]
         found += [f"{name}:{line}: {text}" for line, text in rules]
     return found
 
@@ -117,8 +124,9 @@ def imported(tree: ast.Module, package: tuple[str, ...]) -> Iterator[tuple[int, 
 
 
 def room(parts: tuple[str, ...] | list[str]) -> str:
-    """The room of a dotted name below harness: a storey of the model, else the first part."""
-    return ".".join(parts[:2]) if parts[0] == "model" and len(parts) > 1 else parts[0]
+    """The room of a dotted name below harness: a storey of the model, a room with a row of its own, else the first."""
+    inner = ".".join(parts[:2])
+    return inner if inner in MAY_IMPORT or (parts[0] == "model" and len(parts) > 1) else parts[0]
 
 
 def import_rules(name: Path, tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -144,6 +152,30 @@ def import_rules(name: Path, tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield line, f"{module} may import the standard library only, not {top}"
         elif module not in ONLY_IN.get(top, (module,)):
             yield line, f"{top} may be imported by {' and '.join(ONLY_IN[top])} only"
+
+
+def engine_rules(name: Path, tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Where the module at `name` tells engines apart and must not: by a comparison, a membership or a match."""
+    module = ".".join(name.with_suffix("").parts)
+    if any(module == one or module.startswith(f"{one}.") for one in KNOW_ENGINES + CHOOSE_ENGINES):
+        return
+    for node in ast.walk(tree):
+        match node:
+            case ast.Compare(left=left, comparators=others) if any(
+                _names_engine(part) for side in (left, *others) for part in ast.walk(side)
+            ):
+                yield node.lineno, "engines are told apart in harness.targets.engines only"
+            case ast.match_case(pattern=pattern) if any(_names_engine(part) for part in ast.walk(pattern)):
+                yield pattern.lineno, "engines are told apart in harness.targets.engines only"
+
+
+def _names_engine(node: ast.AST) -> bool:
+    """Whether this is an engine: Engine.X, or something called `engine`."""
+    match node:
+        case ast.Attribute(value=ast.Name(id="Engine")) | ast.Attribute(attr="engine") | ast.Name(id="engine"):
+            return True
+        case _:
+            return False
 
 
 def house_rules(name: Path, source: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -260,6 +292,13 @@ PLANTED = {
     "targets-box": ("harness/targets/x.py", "from harness.box import claim", "must not import harness.box"),
     "targets-up": ("harness/targets/x.py", "from harness.cli import main", "must not import harness.cli"),
     "in-a-function": ("harness/vm/x.py", "def f():\n    from harness import cli", "must not import harness.cli"),
+    "engine-is": ("harness/cells/x.py", "def f(e): return e is Engine.POWER", "engines are told apart"),
+    "engine-in": ("harness/box/x.py", "def f(e): return e in (Engine.POWER, Engine.TRACE)", "engines are told apart"),
+    "engine-word": ("harness/report/x.py", "def f(r): return r.engine != 'plugin'", "engines are told apart"),
+    "engine-match": ("harness/cells/x.py", "match e:\n    case Engine.POWER:\n        pass", "engines are told apart"),
+    "engine-vm": ("harness/targets/engines/x.py", "from harness.vm import guest", "must not import harness.vm"),
+    "engine-up": ("harness/targets/engines/x.py", "from harness.targets import steps", "not import harness.targets"),
+    "target-judges": ("harness/targets/x.py", "from harness.model.judge import verdict", "harness.model.judge"),
     "report-reads": ("harness/report/x.py", "from harness.cells import cell", "must not import harness.cells"),
     "report-to-cli": ("harness/report.py", "import harness.cli", "must not import harness.cli"),
     "errors-imports": ("harness/errors.py", "from harness.model import units", "must not import harness.model.units"),
@@ -283,6 +322,8 @@ ALLOWED = {
     "model": ("harness/model/judge/x.py", "import re\nfrom harness.errors import X\nfrom harness.model import program"),
     "agent": ("harness/agent/x.py", "import os\nfrom harness import deadline\nfrom harness.model import wire"),
     "relative": ("harness/vm/x.py", "from .machine import Machine\nfrom ..errors import QemuError"),
+    "engine-asked": ("harness/cells/x.py", "def f(e): return not ENGINES[e].keeps_media or make(Engine.POWER)"),
+    "engine-chosen": ("harness/targets/provision.py", "def f(engine): return engine is Engine.PLUGIN"),
     "cells": ("harness/cells/x.py", "from harness import box, kernel, media, vm"),
     "cli": ("harness/cli.py", "from harness import report, targets, __version__\nimport pytest"),
     "monitor": ("harness/vm/monitor.py", "from qemu.qmp import QMPClient"),

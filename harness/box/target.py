@@ -24,7 +24,6 @@ from harness.fs.filesystem import FileSystem
 from harness.link.kernellog import Complaint
 from harness.link.session import AgentSession, Attached, FlushSink, Ran
 from harness.linux import running
-from harness.media.flushes import FlushLog
 from harness.media.image import CrashImage
 from harness.memfile import MemFile
 from harness.model.program import ops
@@ -34,10 +33,11 @@ from harness.model.setting.engine import Engine
 from harness.model.setting.environment import Environment, KernelBuild
 from harness.model.setting.hardware import TRAITS, PmemKind
 from harness.targets import steps
-from harness.targets.engines.trace import CoverageWatch, FlushWatch
+from harness.targets.engines import trace
+from harness.targets.engines.engine import faults
+from harness.targets.engines.table import ENGINES
 from harness.targets.target import Execution, Recovery, Say
 from harness.targets.timing import Split
-from harness.targets.tracker import Watch, faults
 
 OWNED = signature.HEAD
 """Bytes of the device that hold the file system: as many as a guest's NVDIMM has."""
@@ -134,7 +134,10 @@ class LocalTarget:
             with split.step("golden"):
                 self._put(self.golden(system))
             agent = self._started()
-            watch = stack.enter_context(self._watch())
+            watch = stack.enter_context(trace.watching(
+                ENGINES[self.engine], self._disk, lambda: self._disk.dump("live"),
+                keeps_caches=TRAITS[self.device].keeps_caches,
+            ))  # fmt: skip
             execution = Execution()
 
             def on_cut() -> None:
@@ -203,7 +206,7 @@ class LocalTarget:
             self._say(f"formatting {system.label}")
             with contextlib.ExitStack() as stack:
                 blank = stack.enter_context(MemFile("golden", OWNED))
-                mkfs.make(system, blank, uuid.uuid4(), armed=self.engine is Engine.POWER)
+                mkfs.make(system, blank, uuid.uuid4(), armed=ENGINES[self.engine].cuts_machine)
                 self._put(blank)
                 with self._trusted():
                     session = _Session(self._started(), system, self._claim)
@@ -224,15 +227,6 @@ class LocalTarget:
     @property
     def _pieces(self) -> tuple[tuple[int, int], ...]:
         return ((0, OWNED),)
-
-    @contextlib.contextmanager
-    def _watch(self) -> Iterator[Watch]:
-        if self.engine is Engine.COVERAGE:
-            yield CoverageWatch()
-            return
-        keeps = TRAITS[self.device].keeps_caches
-        with FlushLog() as log:
-            yield FlushWatch(log, self._disk, lambda: self._disk.dump("live"), keeps)
 
     def _check(self, system: FileSystem) -> str:
         with self._disk.dump("fsck") as medium:

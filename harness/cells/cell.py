@@ -20,10 +20,10 @@ from harness.model.program.ops import Entry, ExpectDax, ExpectMapped, Plant, Swi
 from harness.model.program.program import Program, describe
 from harness.model.program.program import format as format_program
 from harness.model.setting import hardware
-from harness.model.setting.engine import Engine
+from harness.targets.engines.engine import faults
+from harness.targets.engines.table import ENGINES
 from harness.targets.target import Execution, Target
 from harness.targets.timing import Split
-from harness.targets.tracker import faults
 
 TRIES = 2
 """Runs of a cell whose infrastructure fails: one in a hundred TCG guests hangs, whatever its kernel."""
@@ -75,7 +75,7 @@ def _run(target: Target, program: Program, system: FileSystem, split: Split, bla
     domain = hardware.TRAITS[target.device].domain
     foreseen = oracle.run(program, domain=domain) or (NOTHING,)
     spared = target.spared(program) or hardware.spared(program, foreseen[-1], target.device)
-    if Plant.NO_FENCE in faults(program) and target.engine is not Engine.PLUGIN:
+    if Plant.NO_FENCE in faults(program) and not ENGINES[target.engine].sees_fences:
         spared = spared or NO_FENCES
     if spared:
         return Judged(replace(blank, outcome=Outcome.SKIP, error=spared))
@@ -94,9 +94,9 @@ def _run(target: Target, program: Program, system: FileSystem, split: Split, bla
             return Judged(replace(blank, outcome=outcome, violations=known, error=error), execution.console)
         final = oracle.at_cut(program, results, domain, system.journal, ran.files)
         case = CellJudge(target, program, system, split, states, final)
-        live = case.live(ran) + Judgement(violations=known)
+        live = case.judge_live(ran) + Judgement(violations=known)
         try:
-            lost = case.lost(cut, ran.traced, blank.seed)
+            lost = case.judge_cut(cut, ran.traced, blank.seed)
         except InfraError:
             if not live.violations:
                 raise

@@ -28,7 +28,7 @@ class Config:
 
     def __str__(self) -> str:
         device = f"-{self.device}" if self.device is not PmemKind.NVDIMM else ""
-        device += f"-{self.engine}" if self.engine is not Engine.PLUGIN else ""
+        device += self.engine.suffix
         return f"{self.kernel.release}-{self.system.label}{device}" + (f"~{self.turn}" if self.turn > 1 else "")
 
 

@@ -12,44 +12,17 @@ from harness.model.judge import coverage, culprit, verdict
 from harness.model.judge.naming import Naming
 from harness.model.judge.verdict import LIVE, Judgement
 from harness.model.judge.violation import Kind, Violation
-from harness.model.program import ops
 from harness.model.program.program import Expect, Program
-from harness.model.setting.engine import Engine
-from harness.model.setting.hardware import TRAITS, metadata_at_stake
+from harness.model.setting.hardware import TRAITS
 from harness.model.wire.checked import OFFSET_LIMIT
 from harness.model.wire.moment import Moment, Phase
 from harness.model.wire.traced import Range, Traced
-from harness.targets.target import Cut, Recovery, Target
+from harness.targets.engines import promises
+from harness.targets.engines.cut import Cut
+from harness.targets.engines.engine import CutVerdict, Evidence
+from harness.targets.engines.table import ENGINES
+from harness.targets.target import Recovery, Target
 from harness.targets.timing import Split
-
-_PROMISES = (
-    ops.Msync, ops.Fsync, ops.Fdatasync, ops.Fsyncdir, ops.Syncfs, ops.Sync, ops.Freeze, ops.Umount, ops.Flush,
-    ops.Join, ops.Pwrite, ops.WriteFrom,
-)  # fmt: skip
-"""Ops after which data may be durable that was not before; a join stands for the syncs in its lanes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Crashed:
-    """What all recoveries of a cut showed."""
-
-    judgement: Judgement
-    images: int
-    consoles: str
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """What a cut takes, or would take: the verdict on what was promised, and what only the strict one adds.
-
-    `speechless`: no image was made, and flush coverage had nothing to judge though something was promised.
-    """
-
-    judgement: Judgement
-    warnings: tuple[Violation, ...] = ()
-    images: int = 0
-    consoles: str = ""
-    speechless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,49 +36,38 @@ class CellJudge:
     states: tuple[State, ...]
     final: State
 
-    def live(self, ran: Ran) -> Judgement:
+    def judge_live(self, ran: Ran) -> Judgement:
         """Judge what was read while the power was on."""
         reads = verdict.judge_reads(self.program, self.states, ran.results)
-        if self.target.engine is Engine.POWER:
-            return reads  # before a real cut the files are not read: that would move what the caches hold
+        if ENGINES[self.target.engine].cuts_machine:
+            return reads
         return verdict.judge(self.program, self.states[-1], ran.files, LIVE, "current") + reads
 
-    def lost(self, cut: Cut, traced: Traced, seed: int) -> Lost:
-        """Judge what the cut took, by recovery of its images and by flush coverage, as far as the engine has them."""
-        if self.target.engine in (Engine.PLUGIN, Engine.POWER):
-            return self._named(self._cut(cut, seed), traced)
-        domain = TRAITS[self.target.device].domain
-        covered = coverage.judge(self.program, self.states, self.final, traced, domain)
-        if self.target.engine is Engine.COVERAGE:
-            return self._named(Lost(covered, speechless=not covered.violations and self._unseen(covered)), traced)
-        lost = self._cut(cut, seed)
-        violations = lost.judgement.violations
-        more = tuple(one for one in covered.violations if not _within(one, violations))
-        judgement = replace(lost.judgement, violations=violations + more)
-        return self._named(replace(lost, judgement=judgement), traced)
+    def judge_cut(self, cut: Cut, traced: Traced, seed: int) -> CutVerdict:
+        """Judge what the cut took, as the engine does, and blame who forgot it."""
 
-    def _unseen(self, covered: Judgement) -> bool:
-        """Whether what is at stake is nothing that flush coverage judges: names, sizes, holes, or what lanes stored."""
-        if self.program.expect is Expect.LOSS:
-            racing = any(isinstance(op, ops.Lane) for op in self.program.ops)
-            return racing or metadata_at_stake(self.states[-1])
-        return any(True for _ in _marked(self.program)) and not covered.judged_bytes
+        def covered() -> Judgement:
+            domain = TRAITS[self.target.device].domain
+            return coverage.judge(self.program, self.states, self.final, traced, domain)
 
-    def _cut(self, cut: Cut, seed: int) -> Lost:
-        crashed = self.crashed(cut.images(seed))
-        violations = crashed.judgement.violations
-        warnings: tuple[Violation, ...] = ()
-        if self.program.expect is Expect.KEPT:
-            warnings = self.warned(cut, violations)
-            violations = self.traced(cut, violations)
-        return Lost(replace(crashed.judgement, violations=violations), warnings, crashed.images, crashed.consoles)
+        evidence = Evidence(self.program, self.states, lambda: self._judge_images(cut, seed), covered)
+        return self.blame(ENGINES[self.target.engine].judge(evidence), traced)
 
-    def _named(self, lost: Lost, traced: Traced) -> Lost:
-        """With those who forgot it."""
+    def blame(self, lost: CutVerdict, traced: Traced) -> CutVerdict:
+        """Name in each violation what in the kernel forgot the data, where the trace tells."""
         found = culprit.name(self.program, lost.judgement.violations, traced, self.states)
         return replace(lost, judgement=replace(lost.judgement, violations=found))
 
-    def crashed(self, crashes: Iterable[CrashImage]) -> Crashed:
+    def _judge_images(self, cut: Cut, seed: int) -> CutVerdict:
+        found = self.recover_all(cut.images(seed))
+        violations = found.judgement.violations
+        if self.program.expect is not Expect.KEPT:
+            return found
+        warnings = self.strict_only(cut, violations)
+        dated = replace(found.judgement, violations=self.date_violations(cut, violations))
+        return replace(found, judgement=dated, warnings=warnings)
+
+    def recover_all(self, crashes: Iterable[CrashImage]) -> CutVerdict:
         """Recover and judge each image."""
         total, consoles, count = Judgement(), "", 0
         for recovery in self._recover(crashes):
@@ -116,25 +78,27 @@ class CellJudge:
                 consoles += f"\n--- recovery of the {recovery.image} image ---\n{recovery.console}"
         if count == 0:
             total += Judgement(unjudged=("no crash image was recovered",))
-        return Crashed(total, count, consoles)
+        return CutVerdict(total, images=count, consoles=consoles)
 
-    def warned(self, cut: Cut, violations: tuple[Violation, ...]) -> tuple[Violation, ...]:
-        """What else is wrong when only explicit fences complete flushes, beyond the `violations` of this cut."""
+    def strict_only(self, cut: Cut, violations: tuple[Violation, ...]) -> tuple[Violation, ...]:
+        """Find what else is wrong when only explicit fences complete flushes, beyond the `violations` of this cut."""
         strict = cut.strict(len(self.program.ops) - 1)
         if strict is None:
             return ()
-        found = self.crashed([strict]).judgement.violations
-        return self.traced(cut, tuple(one for one in found if not _shown(one, violations)), strict=True)
+        found = self.recover_all([strict]).judgement.violations
+        return self.date_violations(cut, tuple(one for one in found if not _shown(one, violations)), strict=True)
 
-    def traced(self, cut: Cut, violations: tuple[Violation, ...], *, strict: bool = False) -> tuple[Violation, ...]:
-        """The violations, each blamed on the first op whose promise was broken there.
+    def date_violations(
+        self, cut: Cut, violations: tuple[Violation, ...], *, strict: bool = False
+    ) -> tuple[Violation, ...]:
+        """Give each violation the first op whose promise was broken there.
 
         That is found by cutting the power after every op that promises durability, in order.
         """
         latest = max((_index(violation.op) for violation in violations), default=-1)
-        promises = [index for index in _marked(self.program) if index < latest] if cut.dated else []
-        crashes = (cut.after(index, strict=strict) for index in promises)
-        for index, recovery in zip(promises, self._recover(crashes), strict=False):
+        points = [index for index in promises.marked(self.program) if index < latest] if cut.dated else []
+        crashes = (cut.after(index, strict=strict) for index in points)
+        for index, recovery in zip(points, self._recover(crashes), strict=False):
             first = self._judge(recovery, self.states[index]).violations
             violations = tuple(part for violation in violations for part in earlier(violation, first))
             if all(_index(violation.op) <= index for violation in violations):
@@ -150,15 +114,6 @@ class CellJudge:
             broken += (Violation(Kind.RECOVERY, "", "", recovery.image, (), 0, "mounts and reads", recovery.failure),)
             return Judgement(violations=broken)
         return verdict.judge(self.program, state, recovery.files, recovery.image) + Judgement(violations=broken)
-
-
-def _marked(program: Program) -> Iterator[int]:
-    """The promising ops that leave a mark in the persist log: ops of lanes leave none."""
-    racing = False
-    for index, op in enumerate(program.ops):
-        racing = not isinstance(op, ops.Join) and (racing or isinstance(op, ops.Lane))
-        if not racing and isinstance(op, _PROMISES):
-            yield index
 
 
 def kernel_violations(
@@ -182,12 +137,6 @@ def _believed(moment: Moment | None, program: Program, image: str) -> Moment | N
     if moment is None or (moment.op is not None and not (image == LIVE and moment.op < len(program.ops))):
         return None
     return Moment(Phase.RECOVERY) if image != LIVE and moment.phase is Phase.MOUNT else moment
-
-
-def _within(violation: Violation, others: tuple[Violation, ...]) -> bool:
-    """Whether all its bytes are among those of other violations of that file."""
-    wrong = [span for other in others if other.path == violation.path for span in other.ranges]
-    return all(any(a <= low and high <= b for a, b in wrong) for low, high in violation.ranges)
 
 
 def _shown(violation: Violation, others: tuple[Violation, ...]) -> bool:

@@ -119,5 +119,5 @@ def _digest(text: str) -> str:
 def stem(result: CellResult) -> str:
     """The file name, without its ending, of what is kept of a cell."""
     name = f"{result.scenario}-{result.kernel}-{result.fs}" + f"-{result.device}" * (result.device != PmemKind.NVDIMM)
-    name += f"-{result.engine}" * (result.engine != Engine.PLUGIN)
+    name += result.engine.suffix
     return re.sub(r"[^A-Za-z0-9._+-]+", "_", name)[-200:]

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import LOSSES, Kind, Violation, culprits, without_stack
-from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import PmemKind
 from harness.plain import plain
 
@@ -126,7 +125,7 @@ def _sign(result: CellResult) -> str:
 def _basis(result: CellResult) -> str:
     """What the verdict rests on, if there is one and it was not a power cut."""
     judged = result.outcome not in (Outcome.SKIP, Outcome.ERROR)
-    return result.engine.judged_by if judged and result.engine is Engine.COVERAGE else ""
+    return result.engine.instead_of_cut if judged else ""
 
 
 def _blamed(found: Iterable[str]) -> list[str]:

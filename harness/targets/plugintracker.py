@@ -12,9 +12,9 @@ from harness.model.program.ops import Plant
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import TRAITS, PmemKind
-from harness.targets.engines.cut import LoggedCut
-from harness.targets.target import Cut
-from harness.targets.tracker import Media, Watch, faults
+from harness.targets.engines.cut import Cut, LoggedCut
+from harness.targets.engines.engine import Watch, faults
+from harness.targets.tracker import Media
 from harness.vm import plugin as persistence
 from harness.vm import snapshot
 from harness.vm.guest import Nvdimm

@@ -5,11 +5,10 @@ from harness.kernel import modules
 from harness.kernel.kernel import Kernel
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import PmemKind
-from harness.targets.engines.trace import TraceTracker
 from harness.targets.guest import GuestTarget
 from harness.targets.plugintracker import PluginTracker
 from harness.targets.target import Say
-from harness.targets.tracker import Tracker
+from harness.targets.tracker import TraceTracker, Tracker
 from harness.vm import accel, plugin
 from harness.vm.initrd import initramfs
 from harness.vm.machine import Accel, Hardware, Plan, Qemu

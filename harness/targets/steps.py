@@ -9,9 +9,9 @@ from harness.link.session import AgentSession, Attached
 from harness.model.program.ops import Plant
 from harness.model.program.program import Program
 from harness.model.wire.observation import FileView
+from harness.targets.engines.engine import faults
 from harness.targets.target import Execution, OnCut, Recovery
 from harness.targets.timing import Split
-from harness.targets.tracker import faults
 
 Check = Callable[[Attached], str]
 """What fsck says of the unmounted file system; empty when it is sound."""

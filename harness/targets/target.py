@@ -18,36 +18,11 @@ from harness.model.setting.engine import Engine
 from harness.model.setting.environment import Environment
 from harness.model.setting.hardware import PmemKind
 from harness.model.wire.observation import FileView
+from harness.targets.engines.cut import Cut
 from harness.targets.timing import Split
 
 Say = Callable[[str], None]
 OnCut = Callable[[], None]
-
-
-class Cut(Protocol):
-    """The moment the power failed: what was persisted, and what the caches held.
-
-    `dated`: images of earlier moments can be had.
-    """
-
-    dated: bool
-
-    @property
-    def unpersisted_lines(self) -> int:
-        """Cache lines of the medium in which memory and media differ."""
-
-    def images(self, seed: int) -> Iterator[CrashImage]:
-        """The crash images of this cut; none if the engine makes none."""
-
-    def after(self, index: int, *, strict: bool = False) -> CrashImage:
-        """The pessimistic image of a dated cut right after op `index`."""
-
-    def strict(self, index: int) -> CrashImage | None:
-        """The pessimistic image of a cut right after op `index` when only explicit fences complete flushes; None when
-        that is the same, or cannot be told."""
-
-    def close(self) -> None:
-        """Give the media up."""
 
 
 @dataclass(frozen=True, slots=True)

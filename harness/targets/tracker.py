@@ -1,18 +1,21 @@
-"""How a run is watched, whichever the engine: what tells what is durable, from the start of a guest to the cut."""
+"""How an engine watches guests: what QEMU and the kernel are told before a guest starts, and its watch from then on."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from harness.link.session import FlushSink
+from harness.media.flushes import LiveFile
 from harness.memfile import MemFile
-from harness.model.program.ops import Plant, Planted
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
-from harness.targets.target import Cut
+from harness.model.setting.hardware import TRAITS
+from harness.targets.engines import trace
+from harness.targets.engines.engine import Watch
+from harness.targets.engines.table import ENGINES
 from harness.vm import snapshot
 from harness.vm.guest import Nvdimm
+from harness.vm.machine import Hardware
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,22 +24,6 @@ class Media:
 
     base: MemFile
     live: MemFile
-
-
-def faults(program: Program) -> dict[Plant, Planted]:
-    """The faults that a Program plants."""
-    return {op.plant: op for op in program.ops if isinstance(op, Planted)}
-
-
-class Watch(Protocol):
-    """One run being watched."""
-
-    @property
-    def flushes(self) -> FlushSink | None:
-        """Takes the agent's account of flushes; None where the agent is not asked for one."""
-
-    def cut(self) -> Cut:
-        """The cut of the run as it is now, on its paused machine; owned by the caller."""
 
 
 class Tracker(Protocol):
@@ -55,3 +42,23 @@ class Tracker(Protocol):
 
     def watch(self, program: Program, media: Media, nvdimm: Nvdimm) -> AbstractContextManager[Watch]:
         """Watch a run on a guest that has started."""
+
+
+class TraceTracker:
+    """Has the agent trace the kernel's flush functions, for the engines that rest on that."""
+
+    append = "daxcheck.trace"
+    build = ""
+
+    def __init__(self, hardware: Hardware, engine: Engine) -> None:
+        self.engine = engine
+        self._keeps_caches = TRAITS[hardware.device].keeps_caches
+
+    def tracking(self, program: Program, media: Media, ram: Path, nvdimm: Nvdimm) -> None:
+        return None
+
+    def watch(self, program: Program, media: Media, nvdimm: Nvdimm) -> AbstractContextManager[Watch]:
+        live = LiveFile(media.live)
+        return trace.watching(
+            ENGINES[self.engine], live, lambda: media.live.copy("live"), keeps_caches=self._keeps_caches
+        )

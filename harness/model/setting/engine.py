@@ -20,9 +20,14 @@ class Engine(StrEnum):
     POWER = "power"
 
     @property
-    def judged_by(self) -> str:
-        """What a verdict rests on."""
-        return "flush coverage" if self is Engine.COVERAGE else "power cut"
+    def instead_of_cut(self) -> str:
+        """What a verdict rests on where the power is not cut; empty where it is."""
+        return "flush coverage" if self is Engine.COVERAGE else ""
+
+    @property
+    def suffix(self) -> str:
+        """What the name of a configuration or file says of it; nothing of the usual one."""
+        return "" if self is Engine.PLUGIN else f"-{self}"
 
 
 def find(name: str) -> Engine:

@@ -1,1 +1,1 @@
-"""The ways to learn what is durable, and the images that a power cut may leave."""
+"""The engines: how each watches a run, and how it judges what a cut took. Nothing here needs a virtual machine."""

@@ -2,12 +2,39 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Protocol
 
 from harness.errors import InfraError
 from harness.media.flushes import FlushLog
 from harness.media.image import STRICT, CrashImage, dirty_lines, images, persisted
 from harness.media.log import PersistLog, PersistLogError
 from harness.memfile import MemFile
+
+
+class Cut(Protocol):
+    """The moment the power failed: what was persisted, and what the caches held.
+
+    `dated`: images of earlier moments can be had.
+    """
+
+    dated: bool
+
+    @property
+    def unpersisted_lines(self) -> int:
+        """Cache lines of the medium in which memory and media differ."""
+
+    def images(self, seed: int) -> Iterator[CrashImage]:
+        """The crash images of this cut; none if the engine makes none."""
+
+    def after(self, index: int, *, strict: bool = False) -> CrashImage:
+        """The pessimistic image of a dated cut right after op `index`."""
+
+    def strict(self, index: int) -> CrashImage | None:
+        """The pessimistic image of a cut right after op `index` when only explicit fences complete flushes; None when
+        that is the same, or cannot be told."""
+
+    def close(self) -> None:
+        """Give the media up."""
 
 
 class LoggedCut:

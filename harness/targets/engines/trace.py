@@ -2,43 +2,51 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from harness.link.session import FlushSink
-from harness.media.flushes import FlushLog, Live, LiveFile
+from harness.media.flushes import FlushLog, Live
 from harness.memfile import MemFile
-from harness.model.program.program import Program
+from harness.model.judge.violation import Violation
 from harness.model.setting.engine import Engine
-from harness.model.setting.hardware import TRAITS
 from harness.model.wire.traced import Flushed
-from harness.targets.engines.cut import FlushedCut, Uncut
-from harness.targets.target import Cut
-from harness.targets.tracker import Media, Watch
-from harness.vm.guest import Nvdimm
-from harness.vm.machine import Hardware
+from harness.targets.engines.coverage import CoverageWatch
+from harness.targets.engines.cut import Cut, FlushedCut
+from harness.targets.engines.engine import CutVerdict, Evidence, JudgingEngine, Watch
 
 
-class TraceTracker:
-    """Has the agent trace the kernel's flush functions; Engine.COVERAGE keeps no media."""
+class TraceEngine:
+    """Judges by recovery, and by flush coverage what the images cannot show: they hold what each op flushed last."""
 
-    append = "daxcheck.trace"
-    build = ""
+    kind = Engine.TRACE
+    cuts_machine = False
+    keeps_media = True
+    sees_fences = False
 
-    def __init__(self, hardware: Hardware, engine: Engine) -> None:
-        self.engine = engine
-        self._keeps_caches = TRAITS[hardware.device].keeps_caches
+    def judge(self, evidence: Evidence) -> CutVerdict:
+        covered = evidence.covered()
+        verdict = evidence.recovered()
+        violations = verdict.judgement.violations
+        more = tuple(one for one in covered.violations if not _within(one, violations))
+        return replace(verdict, judgement=replace(verdict.judgement, violations=violations + more))
 
-    def tracking(self, program: Program, media: Media, ram: Path, nvdimm: Nvdimm) -> None:
-        return None
 
-    @contextlib.contextmanager
-    def watch(self, program: Program, media: Media, nvdimm: Nvdimm) -> Iterator[Watch]:
-        if self.engine is Engine.COVERAGE:
-            yield CoverageWatch()
-            return
-        with FlushLog() as log:
-            yield FlushWatch(log, LiveFile(media.live), lambda: media.live.copy("live"), self._keeps_caches)
+def _within(violation: Violation, others: tuple[Violation, ...]) -> bool:
+    """Whether all its bytes are among those of other violations of that file."""
+    wrong = [span for other in others if other.path == violation.path for span in other.ranges]
+    return all(any(a <= low and high <= b for a, b in wrong) for low, high in violation.ranges)
+
+
+@contextlib.contextmanager
+def watching(
+    engine: JudgingEngine, live: Live, copy: Callable[[], MemFile], *, keeps_caches: bool
+) -> Iterator[Watch]:
+    """Watch a run by the agent's account; `copy` makes a private copy of all that is live."""
+    if not engine.keeps_media:
+        yield CoverageWatch()
+        return
+    with FlushLog() as log:
+        yield FlushWatch(log, live, copy, keeps_caches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +70,3 @@ class FlushWatch:
 
     def cut(self) -> Cut:
         return FlushedCut(self.copy(), self.log, keeps_caches=self.keeps_caches)
-
-
-class CoverageWatch:
-    """Has the agent tell what is flushed, and keeps no media."""
-
-    @property
-    def flushes(self) -> FlushSink:
-        return self
-
-    def begin(self) -> None:
-        """There are no media to begin with."""
-
-    def take(self, flushed: Flushed) -> None:
-        """The session gathers the account itself."""
-
-    def cut(self) -> Cut:
-        return Uncut()
