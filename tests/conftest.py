@@ -28,6 +28,7 @@ from harness.vm import snapshot
 from harness.vm.machine import Qemu, find_qemu
 
 ROOT = Path(__file__).resolve().parents[1]
+CONTROLS = ROOT / "scenarios" / "test_controls.py"
 AT_A_TERMINAL = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
 """A shell without job control starts background commands with SIGINT ignored, and so all that these start."""
 COMMAND = (sys.executable, "-c", f"{AT_A_TERMINAL}; import sys; from harness.cli import main; sys.exit(main())")
@@ -44,6 +45,30 @@ def say(text: str) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Tests load scenario files, whose marks come from a plugin that is not loaded here."""
     config.addinivalue_line("markers", "quick: a scenario's mark")
+
+
+def in_turn(cells: Sequence[tuple[str, str]]) -> list[bool]:
+    """Which cells of the controls, told by function and id, are run by day: each control on every file system, on the
+    kernels by turns, so that each kernel has each file system too.
+
+    Of two controls on three kernels, first-k1-ext4, first-k3-xfs, second-k3-ext4 and second-k2-xfs.
+    """
+    places = [(name, *where.rpartition("-")[::2]) for name, where in cells]
+    names, kernels, systems = (list(dict.fromkeys(column)) for column in zip(*places, strict=True))
+    return [
+        (names.index(name) + kernels.index(kernel) + systems.index(system)) % len(kernels) == 0
+        for name, kernel, system in places
+    ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The controls that are not in turn are for the night, in which scripts/nightly runs all of them, many times."""
+    controls = [item for item in items if item.path == CONTROLS and isinstance(item, pytest.Function)]
+    if controls:
+        cells = [(item.originalname, item.callspec.id) for item in controls]
+        for item, day in zip(controls, in_turn(cells), strict=True):
+            if not day:
+                item.add_marker(pytest.mark.nightly)
 
 
 @pytest.fixture(scope="session")

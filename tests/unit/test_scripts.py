@@ -93,3 +93,20 @@ def test_a_directory_that_is_no_venv_is_left_alone(tmp_path: Path) -> None:
     assert answer.returncode == 1
     assert "is there and is no venv" in answer.stderr
     assert [path.name for path in precious.parent.iterdir()] == ["precious"]
+
+
+def test_controls_in_turn(request: pytest.FixtureRequest) -> None:
+    """By day each control runs once on each file system, and each kernel has some on each; on one kernel all run."""
+    (conftest,) = [
+        plugin for plugin in request.config.pluginmanager.get_plugins()
+        if getattr(plugin, "__file__", None) == str(ROOT / "tests" / "conftest.py")
+    ]  # fmt: skip
+    names, systems = [f"control{number}" for number in range(18)], ("ext4", "xfs")
+    for kernels in (["6.1.0-50-amd64"], ["6.12"], ["6.1.0-50-amd64", "6.12", "7.3"]):
+        cells = [(name, f"{kernel}-{fs}") for name in names for kernel in kernels for fs in systems]
+        day = [cell for cell, is_day in zip(cells, conftest.in_turn(cells), strict=True) if is_day]
+        for name in names:
+            mine = [where.rpartition("-")[::2] for one, where in day if one == name]
+            assert sorted(fs for _, fs in mine) == list(systems)
+            assert len({kernel for kernel, _ in mine}) == min(len(kernels), 2)
+        assert {where for _, where in day} == {where for _, where in cells}

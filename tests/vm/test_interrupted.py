@@ -38,11 +38,18 @@ def arguments(target_6_1: GuestTarget, kept_file: Path) -> list[str]:
     return ["run", str(kept_file), "--kernel", target_6_1.kernel.digest, "--fs", "ext4", "--repeat", "3"]
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-@pytest.mark.parametrize("moment", [TRACKED, RECOVERING], ids=["ops", "recovery"])
+@pytest.mark.parametrize(
+    ("moment", "workers"),
+    [
+        pytest.param(TRACKED, "2", id="ops-2"),
+        pytest.param(RECOVERING, "0", id="recovery-0"),
+        pytest.param(TRACKED, "0", id="ops-0", marks=pytest.mark.nightly),
+        pytest.param(RECOVERING, "2", id="recovery-2", marks=pytest.mark.nightly),
+    ],
+)
 def test_kill_9_leaves_nothing(
-    target_6_1: GuestTarget, arguments: list[str], daxcheck: Daxcheck, private_cache: MakeCache, workers: str,
-    moment: tuple[str, ...],
+    target_6_1: GuestTarget, arguments: list[str], daxcheck: Daxcheck, private_cache: MakeCache,
+    moment: tuple[str, ...], workers: str,
 ) -> None:  # fmt: skip
     """kill -9 of the harness takes its QEMU processes along and leaves no mount, loop device or file."""
     home = private_cache(target_6_1)
@@ -107,7 +114,7 @@ def test_ctrl_c_in_a_boot_leaves_no_half_snapshot(
     assert list(run.scratch.iterdir()) == []
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("workers", [pytest.param("0", marks=pytest.mark.nightly), "2"])
 def test_sigterm_says_one_line(
     target_6_1: GuestTarget, arguments: list[str], daxcheck: Daxcheck, private_cache: MakeCache, workers: str
 ) -> None:
