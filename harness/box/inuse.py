@@ -2,7 +2,7 @@
 
 It is told, too, what could not be looked at: that is never "found nothing", and makes every device unfit to be erased.
 
-What remains unseen is in README.md, "On real pmem". Against that stands the exclusive open of Claim, which mounts, swap
+What remains unseen is in docs/real-pmem.md. Against that stands the exclusive open of Claim, which mounts, swap
 and all stacked devices exclude, since they claim theirs (bd_may_claim, block/bdev.c). But a plain open claims nothing:
 not that of a virtual machine for its disk, nor those of the drivers in `backings`.
 """
