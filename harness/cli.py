@@ -46,13 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _command(argv: Sequence[str] | None) -> int:
     try:
-        options = _parser().parse_args(argv)
+        options = command_line().parse_args(argv)
     except SystemExit as end:  # --help, or a word that argparse has refused
         return end.code if isinstance(end.code, int) else EXIT_USAGE
     return _dispatch(options)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """The parser of all commands and their options."""
     parser = argparse.ArgumentParser(
         prog="daxcheck",
         description="Find lost, stale and incoherent data in Linux file-system DAX on persistent memory.",
