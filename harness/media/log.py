@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -137,20 +136,12 @@ class PersistLog:
         return cls.open(fd)
 
     @classmethod
-    def open(cls, source: int | Path | str) -> Self:
-        """Map the log at a path or in an open file descriptor (which stays the caller's).
-
-        Raises PersistLogError when it is no log.
-        """
-        fd = source if isinstance(source, int) else os.open(source, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            size = os.fstat(fd).st_size
-            if size < HEADER_SIZE:
-                raise PersistLogError(f"persist log is {size} bytes, shorter than its header: rerun")
-            return cls(mmap.mmap(fd, size))
-        finally:
-            if not isinstance(source, int):
-                os.close(fd)
+    def open(cls, fd: int) -> Self:
+        """Map the log in an open file descriptor, which stays the caller's. Raises PersistLogError when it is none."""
+        size = os.fstat(fd).st_size
+        if size < HEADER_SIZE:
+            raise PersistLogError(f"persist log is {size} bytes, shorter than its header: rerun")
+        return cls(mmap.mmap(fd, size))
 
     def __enter__(self) -> Self:
         return self

@@ -175,7 +175,8 @@ class Rig:
         ]  # fmt: skip
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 1, done.stderr  # isa-debug-exit: 2 * value + 1
-        return PersistLog.open(self.path / "log")
+        with (self.path / "log").open("r+b") as file:
+            return PersistLog.open(file.fileno())
 
     def _assemble(self, body: str, other: str, la57: bool) -> None:
         for name, code in (("body.s", body), ("other.s", other)):

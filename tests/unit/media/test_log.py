@@ -253,8 +253,8 @@ def test_a_damaged_header_is_refused(writer: Writer, field: str, value: int | by
 def test_a_file_that_is_too_short_is_refused(tmp_path: Path) -> None:
     """A file without room for the header is no log."""
     (tmp_path / "log").write_bytes(b"DAXPLOG1")
-    with pytest.raises(PersistLogError, match="shorter than its header"):
-        PersistLog.open(tmp_path / "log")
+    with (tmp_path / "log").open("rb") as file, pytest.raises(PersistLogError, match="shorter than its header"):
+        PersistLog.open(file.fileno())
 
 
 def test_the_plugins_reason_is_told(writer: Writer) -> None:

@@ -242,7 +242,7 @@ def test_a_preloaded_plugin_takes_fsync(library: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "LD_PRELOAD": str(library)}
     done = subprocess.run(argv, input="quit\n", env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    with PersistLog.open(tmp_path / "log") as log:
+    with (tmp_path / "log").open("r+b") as file, PersistLog.open(file.fileno()) as log:
         log.check()
         assert (log.count, log.counters.fences) == (0, 0)
 
