@@ -21,17 +21,13 @@ from harness.linux.mounts import Place
 from harness.model.program import ops
 from harness.model.program.ops import Op
 from harness.model.program.program import Program
+from harness.model.program.traits import Unmaps, mapping, traits
 from harness.model.wire import wire
 from harness.model.wire.observation import OpResult
 
 __all__ = ["Interpreter", "LaneDied"]
 
 RAMDISK = "/dev/ram0"
-_LOOKS = (
-    ops.Load, ops.Pread, ops.Msync, ops.Fsync, ops.Fdatasync, ops.SyncFileRange, ops.Syncfs, ops.Sync, ops.Flush,
-    ops.DirectLoad, ops.DropCaches, ops.Store, ops.DirectStore, *ops.LaneOp.__args__,
-)  # fmt: skip
-"""Ops of a lane that unmap nothing but shared zero pages."""
 
 
 class Interpreter:
@@ -112,8 +108,8 @@ class Interpreter:
         def work(channel: AgentChannel) -> None:
             channel.send({"result": wire.to_wire(perform(self._handles, index, op))})
 
-        if isinstance(op, ops.Store | ops.Load | ops.Madvise) and op.map in self._handles.maps:
-            self._handles.unmaps(index, self._handles.map(op.map).file)
+        if mapping(op) in self._handles.maps:
+            self._handles.unmaps(index, self._handles.map(mapping(op)).file)
         with Child(work) as child:
             try:
                 return wire.op_result_from_wire(child.receive()["result"])
@@ -134,7 +130,7 @@ class Interpreter:
             self._levels.note([fault for fault in faults if fault.thread in self._threads | running.threads], lost)
             self._faulted(join, faults)
         # In which order the faults and what undid them came, nobody can say.
-        self._levels.clear(join, zeroes=all(isinstance(op, _LOOKS) for _, op in group))
+        self._levels.clear(join, zeroes=all(traits(op).unmaps is Unmaps.NOTHING for _, op in group))
         for index, _ in group:
             yield results.get(index, OpResult(index))
 
@@ -148,8 +144,7 @@ class Interpreter:
         faults, lost = self._trace.read()
         self._levels.note([fault for fault in faults if fault.thread in self._threads], lost)
         self._faulted(index, faults)
-        name = getattr(op, "map", None)
-        if faults and name in self._handles.maps:
+        if faults and mapping(op) in self._handles.maps:
             # What takes the place of a shared zero page unmaps it elsewhere (fs/dax.c, dax_insert_entry).
-            map = self._handles.map(str(name))
+            map = self._handles.map(mapping(op))
             self._handles.unzeroes(index, map.file, map.offset, FOREVER, map)

@@ -27,8 +27,9 @@ from harness.linux import running
 from harness.media.image import CrashImage
 from harness.memfile import MemFile
 from harness.model.program import ops
-from harness.model.program.ops import Advice, Plant
+from harness.model.program.ops import Plant
 from harness.model.program.program import Program
+from harness.model.program.traits import traits
 from harness.model.setting.engine import Engine
 from harness.model.setting.environment import Environment, KernelBuild
 from harness.model.setting.hardware import TRAITS, PmemKind
@@ -43,8 +44,6 @@ OWNED = signature.HEAD
 """Bytes of the device that hold the file system: as many as a guest's NVDIMM has."""
 AtCut = Callable[[str, Attached, Ran, tuple[Complaint, ...]], None]
 """Told at a cut: the UUID of the file system, the device, what became of the ops, what the kernel complained about."""
-_POISON = (Advice.HWPOISON, Advice.SOFT_OFFLINE)
-_RAMDISK = (ops.DirectStore, ops.DirectLoad)
 
 
 def kind_of(device: PmemDevice) -> PmemKind:
@@ -121,9 +120,9 @@ class LocalTarget:
 
     def spared(self, program: Program) -> str:
         """What would harm the machine, or need a device that nobody named."""
-        if any(isinstance(op, ops.Madvise) and op.advice in _POISON for op in program.ops):
+        if any(traits(op).poisons for op in program.ops):
             return "it poisons memory, which this machine would then lack until it is booted again: guests run it"
-        if any(isinstance(op, _RAMDISK) for op in program.ops):
+        if any(traits(op).ramdisk for op in program.ops):
             return "it needs a RAM disk of its own: guests have one"
         return ""
 

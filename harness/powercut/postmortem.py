@@ -13,6 +13,7 @@ from harness.memfile import MemFile
 from harness.model.program import ops
 from harness.model.program.ops import Plant
 from harness.model.program.program import Program
+from harness.model.program.traits import traits
 from harness.model.setting.engine import Engine
 from harness.model.setting.environment import Environment, KernelBuild
 from harness.model.setting.hardware import PmemKind
@@ -23,8 +24,6 @@ IMAGE = "power cut"
 _SUPERBLOCK = 1024
 """Where ext4 has it; offsets in it are of struct ext4_super_block (Documentation/filesystems/ext4/super.rst)."""
 _EXT4_MAGIC, _EXT4_VALID, _EXT4_HAS_JOURNAL, _EXT4_RECOVER = 0xEF53, 0x1, 0x4, 0x4
-_QUIETING = (ops.Umount, ops.Remount, ops.Freeze)
-"""Ops after which xfs may rightly be found clean: what is done after them need not have come to its log."""
 
 
 class RealCut:
@@ -127,7 +126,8 @@ def clean(told: ArmedRun, system: FileSystem, media: MemFile, recovery: Recovery
     if recovery.failure or _at_rest(told):
         return False
     if system.name == "xfs":
-        quieted = any(isinstance(op, _QUIETING) for op in told.program.ops)
+        # What is done after such an op need not have come to the log.
+        quieted = any(traits(op).quiets for op in told.program.ops)
         return not quieted and "Starting recovery" not in recovery.console
     block = media.array[_SUPERBLOCK : _SUPERBLOCK + 1024].tobytes()
 

@@ -9,6 +9,7 @@ from harness.agent.memory import Memory
 from harness.linux import syscalls
 from harness.model.program import ops
 from harness.model.program.ops import Access, Advice, MappingOp, Sharing
+from harness.model.program.traits import Unmaps, traits
 from harness.model.units import PAGE
 from harness.model.wire import stamps
 from harness.model.wire.observation import Segment
@@ -30,10 +31,6 @@ ADVICES = {
     Advice.HWPOISON: syscalls.MADV_HWPOISON,
     Advice.SOFT_OFFLINE: syscalls.MADV_SOFT_OFFLINE,
 }
-_OF_FILE = (Advice.REMOVE, Advice.HWPOISON)
-"""Advice that acts on every mapping of the file: vfs_fallocate() with a hole; unmap_mapping_range() of the page."""
-_OF_VMA = (Advice.HUGEPAGE, Advice.NOHUGEPAGE)
-"""Advice that is a flag of the VMA, which is split for it, and with it a huge entry (vma_adjust_trans_huge)."""
 
 
 def do(handles: Handles, index: int, op: MappingOp) -> tuple[Segment, ...]:
@@ -93,12 +90,15 @@ def _mremap(handles: Handles, index: int, name: str, offset: int, new: str) -> N
 def _madvise(handles: Handles, index: int, op: ops.Madvise) -> None:
     map = handles.map(op.map)
     address = map.address + op.offset
-    if op.advice in _OF_FILE:
-        handles.unmaps(index, map.file)
-    elif op.advice is Advice.DONTNEED:
-        handles.levels.forget(address, address + op.length, index)
-    elif op.advice in _OF_VMA:
-        handles.levels.split(address, address + _pages(op.length), index)
+    match traits(op).unmaps:
+        case Unmaps.FILE:
+            handles.unmaps(index, map.file)
+        case Unmaps.RANGE:
+            handles.levels.forget(address, address + op.length, index)
+        case Unmaps.EDGES:
+            handles.levels.split(address, address + _pages(op.length), index)
+        case Unmaps.NOTHING:
+            pass
     syscalls.madvise(address, op.length, ADVICES[op.advice])
 
 

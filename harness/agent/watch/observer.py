@@ -12,16 +12,12 @@ from harness.agent.watch.flushes import FlushTrace
 from harness.agent.watch.pmemrange import Block, PmemRange, lines, merged
 from harness.linux import syscalls
 from harness.model.program import ops
-from harness.model.program.ops import How, Op
+from harness.model.program.ops import Op
+from harness.model.program.traits import touched, traits
 from harness.model.units import PAGE
 from harness.model.wire.frame import Message
 from harness.model.wire.traced import DROP_LIMIT, LOST_LIMIT, PLACED_LIMIT, Range
 
-_STORES = (ops.Store, ops.ReadInto, ops.DirectStore)
-"""Ops that store through a mapping."""
-_PROMISES = (*ops.SyncOp.__args__, ops.Flush, ops.Join, ops.Umount, ops.Remount, ops.Freeze)
-_PLACED = (*_PROMISES, ops.CutPower)
-"""Ops after which it is told where files lie: for their promises, and the cut for those of a control without any."""
 BLOCKS_LIMIT = 1 << 16
 """Blocks told of in a whole run, which all go into one message."""
 
@@ -60,13 +56,14 @@ class OpObserver:
         stores. Told with them, it would pass for a flush of theirs. It counts for the op before.
         """
         traces = self._traces
-        if traces.flushes is None or traces.medium is None or not isinstance(op, _STORES):
+        memory = touched(op) if traits(op).stores else None
+        if traces.flushes is None or traces.medium is None or memory is None:
             return
         with contextlib.suppress(OSError):  # what the op itself will then run into
-            length = op.length
+            name, offset, length = memory
             if isinstance(op, ops.ReadInto):  # which stores no more than there is to read
                 length = min(length, os.fstat(handles.file(op.fd).fd).st_size - op.source_offset)
-            address = handles.map_at(op.map, op.offset)
+            address = handles.map_at(name, offset)
             start, end = address // PAGE * PAGE, -(-(address + length) // PAGE) * PAGE
             if length > 0:
                 syscalls.madvise(start, end - start, syscalls.MADV_POPULATE_WRITE)
@@ -84,7 +81,7 @@ class OpObserver:
         self._note_drops(index)
         if self._traces.flushes is not None and self._traces.medium is not None:
             self._note_flushes(index, done, handles, self._traces.flushes, self._traces.medium)
-            if any(isinstance(op, _PLACED) or promises(op) for op in done):
+            if any(_places(op) for op in done):
                 self._note_places(index, handles, self._traces.medium)
 
     def _note_inodes(self, handles: Handles) -> None:
@@ -159,9 +156,13 @@ class OpObserver:
         self._tell({"lost": words[:LOST_LIMIT]})
 
 
-def promises(op: Op) -> bool:
-    """Whether something is durable once the op has returned."""
-    return isinstance(op, _PROMISES) or getattr(op, "how", How.PLAIN) in (How.DSYNC, How.SYNC)
+def _places(op: Op) -> bool:
+    """Whether to tell where files lie after the op: for its promises, and at the cut for a control without any.
+
+    An op that may flush and promises nothing is one more look, which stands in where another is missing (coverage).
+    """
+    facts = traits(op)
+    return bool(facts.promises) or facts.writes_back or isinstance(op, ops.CutPower)
 
 
 def _blocks(handles: Handles, id: int, medium: PmemRange) -> list[Block] | None:

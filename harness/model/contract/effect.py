@@ -6,6 +6,7 @@ from enum import Enum, auto
 
 from harness.model.program import ops
 from harness.model.program.ops import Op
+from harness.model.program.traits import Failure, traits
 from harness.model.wire.observation import OpResult
 
 REFUSALS = frozenset({
@@ -14,13 +15,6 @@ REFUSALS = frozenset({
     errno.ENXIO, errno.EFBIG, errno.ESPIPE, errno.EOVERFLOW,
 })  # fmt: skip
 """What a call answers that was looked at and not begun. Any other errno may come when a part of it was done."""
-
-_PIECEMEAL = (
-    ops.Fallocate, ops.Ftruncate, ops.Pwrite, ops.CloneFile, ops.Clone, ops.Dedupe, ops.CopyFileRange,
-    ops.ExchangeRange, ops.Swapext, ops.ReadInto, ops.WriteFrom, ops.DirectStore, ops.Madvise,
-)  # fmt: skip
-"""Ops whose documents do not say that a system call of theirs is done as a whole or not at all. After an errno of a
-write(2) with O_DIRECT "partial data may be written" (NOTES), and nothing says what the buffer of a read(2) holds."""
 
 
 class Effect(Enum):
@@ -41,11 +35,15 @@ def effect(op: Op, result: OpResult | None, again: bool = False) -> Effect:
         return Effect.DONE
     if again:
         return Effect.PART
-    if result.signal or result.errno in REFUSALS or not isinstance(op, _PIECEMEAL):
+    if result.signal or result.errno in REFUSALS:
         return Effect.NONE
-    if result.done is not None and _all_or_count(op):
-        return Effect.NONE
-    return Effect.PART
+    match traits(op).on_errno:
+        case Failure.NOTHING:
+            return Effect.NONE
+        case Failure.COUNTED:
+            return Effect.PART if result.done is None else Effect.NONE
+        case Failure.ANYTHING:
+            return Effect.PART
 
 
 def came(op: Op, result: OpResult | None, foreseen: Op | None, again: bool = False) -> Op | None:
@@ -63,13 +61,3 @@ def came(op: Op, result: OpResult | None, foreseen: Op | None, again: bool = Fal
         if count is not None:
             return replace(op, length=min(count, op.length)) if count else None
     return op if effect(op, result, again) is Effect.DONE else None
-
-
-def _all_or_count(op: Op) -> bool:
-    """Whether an errno means that this system call wrote nothing: else it returns the count of what it wrote.
-
-    POSIX write(): where there is room for a part, "only as many bytes as there is room for shall be written", and it is
-    the next write that "would give a failure return"; the same after a signal. write(2), NOTES, excepts O_DIRECT; a
-    write with O_SYNC or O_DSYNC may have written and failed to sync (open(2)).
-    """
-    return isinstance(op, ops.Pwrite | ops.WriteFrom) and op.how is ops.How.PLAIN

@@ -5,12 +5,12 @@ from itertools import repeat
 from harness.model.contract import oracle
 from harness.model.contract.domain import PersistenceDomain
 from harness.model.contract.filestate import FileState
-from harness.model.program.ops import CutPower, DirectLoad, Load, Observe, Pread
+from harness.model.program.ops import CutPower
 from harness.model.program.program import Program
+from harness.model.program.traits import traits
 
 NO_CUT = "the power was not cut, so nothing was put to the test: end the Program with cut_power"
 NO_FILE = "nothing would be judged: no file with contents is synced, and none is read: fsync the file, then fsyncdir"
-_READS = (Load, Pread, DirectLoad, Observe)
 
 
 def nothing_judged(program: Program) -> str:
@@ -21,7 +21,7 @@ def nothing_judged(program: Program) -> str:
     """
     if not program.ops or not isinstance(program.ops[-1], CutPower):
         return NO_CUT
-    if any(isinstance(op, _READS) for op in program.ops) or any(map(_synced, PersistenceDomain, repeat(program))):
+    if any(traits(op).looks for op in program.ops) or any(map(_synced, PersistenceDomain, repeat(program))):
         return ""
     return NO_FILE
 

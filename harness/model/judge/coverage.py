@@ -48,6 +48,7 @@ from harness.model.judge.violation import Kind
 from harness.model.program import ops
 from harness.model.program.ops import Op
 from harness.model.program.program import Expect, Program
+from harness.model.program.traits import traits
 from harness.model.wire.observation import Stamp
 from harness.model.wire.traced import FileBlock, Flushed, Range, Traced
 
@@ -60,13 +61,6 @@ _Run = tuple[int, int, Stamp, int]
 _NOTHING: Stamp | None = None
 _NEVER = -1
 _NO_ARRIVAL = Extents.of(0)
-_SHARING = (
-    ops.CloneFile, ops.Clone, ops.Dedupe, ops.CopyFileRange, ops.ExchangeRange, ops.Swapext,
-)  # fmt: skip
-_COPYING = (ops.ReadInto, ops.WriteFrom)
-_MOVING = frozenset({ops.Mode.COLLAPSE_RANGE, ops.Mode.INSERT_RANGE})
-_KEEPING = frozenset({ops.Mode.ALLOCATE, ops.Mode.KEEP_SIZE})
-"""Modes of fallocate(2) that take no block from where it is."""
 
 
 def judge(
@@ -174,11 +168,11 @@ class _Coverage:
         self._flushes = LastFlushes(traced.flushed)
         self._moments = {index: moment for moment in moments(program.ops) for index in range(moment[0], moment[1] + 1)}
         self._stored = {seq: self._moments[index][0] for index, seq in program.seqs().items()}
-        self._shares = any(isinstance(op, _SHARING) or _mode(op) is ops.Mode.UNSHARE_RANGE for op in program.ops)
+        self._shares = any(traits(op).shares for op in program.ops)
         self._arrived: dict[int, Extents[int]] = {}
-        fixed = not self._shares and not any(_mode(op) in _MOVING for op in program.ops)
+        fixed = not self._shares and not any(traits(op).moves for op in program.ops)
         copies = (index for index, moment in self._moments.items() if fixed and moment == (index, index))
-        self._copies = [index for index in copies if isinstance(program.ops[index], _COPYING)]
+        self._copies = [index for index in copies if traits(program.ops[index]).copies]
         self._placed: dict[int, dict[int, FileLayout]] = {}
         for placed in traced.placed:
             if placed.index == self._moments.get(placed.index, (0, -1))[1]:  # in lanes the files changed on after it
@@ -273,7 +267,7 @@ class _Coverage:
 
     def _stays(self, start: int, end: int) -> bool:
         """Whether no op after `start`, up to `end`, can take blocks away from where they are."""
-        return not any(_takes(op) for op in self._program.ops[start + 1 : end + 1])
+        return not any(traits(op).frees for op in self._program.ops[start + 1 : end + 1])
 
 
 def _promises(file: FileState) -> Iterator[_Run]:
@@ -293,18 +287,6 @@ def _certain(byte: Allowed) -> Stamp | None:
 
 def _noted(old: Extents[Stamp | None], runs: Iterable[tuple[int, int, Stamp | None]]) -> Extents[Stamp | None]:
     return old.merge(0, END, Extents.laid(runs, _NOTHING), lambda before, stamp: stamp or before)
-
-
-def _takes(op: Op) -> bool:
-    """Whether the op can take blocks from where they are in a file that shares none."""
-    mode = _mode(op)
-    if isinstance(op, ops.Madvise):
-        return op.advice in (ops.Advice.REMOVE, ops.Advice.HWPOISON)
-    return isinstance(op, ops.Ftruncate) or (mode is not None and mode not in _KEEPING)
-
-
-def _mode(op: Op) -> ops.Mode | None:
-    return op.mode if isinstance(op, ops.Fallocate) else None
 
 
 def _named(state: State, file: FileState) -> bool:

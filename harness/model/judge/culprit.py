@@ -18,9 +18,8 @@ from harness.model.judge.coverage import IMAGE, FileLayout, LastFlushes, gaps, m
 from harness.model.judge.judgement import RANGE_LIMIT
 from harness.model.judge.naming import Naming
 from harness.model.judge.violation import Kind, Violation
-from harness.model.program import ops
-from harness.model.program.ops import Op
 from harness.model.program.program import Expect, Program
+from harness.model.program.traits import descriptors, mapping, traits
 from harness.model.units import size_text
 from harness.model.wire.observation import Stamp
 from harness.model.wire.traced import Dropped, Range, Traced
@@ -34,9 +33,6 @@ _ENTRY = re.compile(
 )
 """Where the kernel is entered, which is the same for all."""
 _OP = re.compile(r"op ([0-9]+):")
-_MOVING = (ops.CloneFile, ops.Clone, ops.CopyFileRange, ops.ExchangeRange, ops.Swapext)
-_COPYING = (ops.ReadInto, ops.WriteFrom)
-_SHIFTS = (ops.Mode.COLLAPSE_RANGE, ops.Mode.INSERT_RANGE)
 
 
 def name(
@@ -166,16 +162,16 @@ class _Blame:
         store = self._moments[self._stores[stamp.seq]]
         homes, until, spells = frozenset({(file, stamp.shift)}), last, []
         for index in range(last, store[1], -1):
-            op = self._program.ops[index]
-            if not _moves(op) and not isinstance(op, _COPYING):
+            facts = traits(self._program.ops[index])
+            if not facts.moves and not facts.copies:
                 continue
             first, after = self._moments[index]
             before = self._states[first - 1]
-            if isinstance(op, _COPYING) and self._held(before, homes, origin, low, high):
+            if facts.copies and self._held(before, homes, origin, low, high):
                 continue  # it copied something else
             # Outside of a race the entries that an op drops are those from before it.
             spells.append(_Spell(first + (first == after), until, homes))
-            if isinstance(op, _COPYING):
+            if facts.copies:
                 return _Lost(origin, low, high, tuple(spells))  # the copy was a store of its own
             homes, until = self._homes(before, origin, low, high), after
         # In a race the drop may have come after the store in the same moment.
@@ -229,8 +225,8 @@ class _Blame:
             return drop.inode == self._traced.inodes.get(file)
         state = self._states[max(drop.index - 1, 0)]
         op = self._program.ops[drop.index]
-        files = [state.fds.get(getattr(op, field, "")) for field in ("fd", "source", "other")]
-        files += [mapping.file] if (mapping := state.maps.get(getattr(op, "map", ""))) else []
+        files = [state.fds.get(fd) for fd in descriptors(op)]
+        files += [behind.file] if (behind := state.maps.get(mapping(op))) else []
         return file in files or not any(files)
 
     def _told(self, guilty: Dropped, lost: Sequence[_Lost], path: str) -> str:
@@ -249,8 +245,3 @@ class _Blame:
 def _cause(drop: Dropped) -> tuple[int, str, int, tuple[str, ...]]:
     """What drops have in common that are told as one."""
     return drop.index, drop.function, drop.inode, drop.stack
-
-
-def _moves(op: Op) -> bool:
-    """Whether the op gives contents another place without storing them."""
-    return isinstance(op, _MOVING) or (isinstance(op, ops.Fallocate) and op.mode in _SHIFTS)

@@ -13,6 +13,7 @@ from harness.model.judge.violation import Kind, Violation
 from harness.model.program import ops
 from harness.model.program.ops import Op, Signal
 from harness.model.program.program import Program
+from harness.model.program.traits import descriptors, mapping, touched, traits
 from harness.model.units import size_text
 from harness.model.wire.observation import OpResult
 
@@ -26,13 +27,10 @@ _BROKEN = frozenset({
 """What no sound kernel answers to these ops on healthy hardware. Any other errno is a fault of the Program (EINVAL,
 EBADF, ENOENT) or a lack of something (ENOMEM, ENOSPC, EMFILE): no verdict either way."""
 _OF_POISON = frozenset({errno.EIO, errno.EFAULT, _EHWPOISON})
-_FROM_OTHER_DISK = (ops.DirectStore, ops.DirectLoad)
 _NUMBERS = {Signal.SIGBUS: 7, Signal.SIGSEGV: 11}
 """On x86, and on all machines since signal(7) was written."""
 _AMPLE = 64 << 20
 """Files of no more bytes than this in all fit into any file system that is tested."""
-
-_ACCESSES = (ops.Store, ops.Load, ops.Flush, ops.DirectStore, ops.DirectLoad, ops.Madvise, ops.ReadInto, ops.WriteFrom)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,7 @@ def judge_death(program: Program, states: Sequence[State], index: int, signal: i
     op = program.ops[index]
     name = Naming(program, "", 0).op(index)
     before = states[index - 1] if index else NOTHING
-    if signal in _NUMBERS.values() and isinstance(op, _ACCESSES) and _must_work(program, before, op):
+    if signal in _NUMBERS.values() and _must_work(program, before, op):
         return Refusals((_violation(program, index, before, Kind.SIGNAL, "success", _signal(signal)),))
     return Refusals(faults=(f"signal {_signal(signal)} at {name}",))
 
@@ -144,17 +142,17 @@ def _failed(program: Program, index: int, before: State, number: int, expected: 
     """An errno that was not foreseen, or not that one."""
     op = program.ops[index]
     name = f"{Naming(program, '', 0).op(index)} failed: {found}"
-    if number in _UNSUPPORTED or (number == errno.ENODEV and isinstance(op, _FROM_OTHER_DISK)):
+    if number in _UNSUPPORTED or (number == errno.ENODEV and traits(op).ramdisk):
         return Refusals(unsupported=(name,))
     if number == errno.EINVAL and isinstance(op, ops.Madvise):
         return Refusals(unsupported=(name,))  # madvise(2): also when the kernel was built without the advice
-    if number in _OF_POISON and (_poisoned(before) or _poisons(op)):
+    if number in _OF_POISON and (_poisoned(before) or traits(op).poisons):
         return Refusals()
     if number not in _BROKEN and not _contradicts(before, op, number):
         return Refusals(faults=(name,))
     if number == errno.EROFS and any(isinstance(other, ops.Remount) for other in program.ops):
         return Refusals(faults=(name,))
-    if number == errno.EFAULT and not (isinstance(op, _ACCESSES) and _must_work(program, before, op)):
+    if number == errno.EFAULT and not _must_work(program, before, op):
         # read(2): a buffer that cannot be accessed. In a race the file may just have ended before it.
         return Refusals() if _in_lane(program, index) else Refusals(faults=(name,))
     return Refusals((_violation(program, index, before, Kind.ERRNO, expected, found),))
@@ -166,9 +164,9 @@ def _contradicts(before: State, op: Op, number: int) -> bool:
     The first failure of a run only is judged (judge_refusals): what is not open here is so for another reason.
     """
     if number == errno.EBADF:
-        fds = [getattr(op, name) for name in ("fd", "source", "other") if hasattr(op, name)]
-        maps = [op.map] if hasattr(op, "map") and not isinstance(op, ops.Mmap) else []
-        return bool(fds) and all(fd in before.fds for fd in fds) and all(name in before.maps for name in maps)
+        fds = descriptors(op)
+        mapped = not mapping(op) or mapping(op) in before.maps
+        return bool(fds) and all(fd in before.fds for fd in fds) and mapped
     match op:
         case ops.Open(_, path) | ops.Rename(path, _) | ops.Unlink(path):
             return number == errno.ENOENT and before.name(path).current is not None
@@ -190,17 +188,13 @@ def _violation(program: Program, index: int, before: State, kind: Kind, expected
 
 
 def _file(state: State, op: Op) -> int | None:
-    mapping = state.maps.get(getattr(op, "map", ""))
-    return mapping.file if mapping else state.fds.get(getattr(op, "fd", ""))
+    behind = state.maps.get(mapping(op))
+    return behind.file if behind else state.fds.get(getattr(op, "fd", ""))
 
 
 def _in_lane(program: Program, index: int) -> bool:
     marks = [op for op in program.ops[:index] if isinstance(op, ops.Lane | ops.Join)]
     return bool(marks) and isinstance(marks[-1], ops.Lane)
-
-
-def _poisons(op: Op) -> bool:
-    return isinstance(op, ops.Madvise) and op.advice in (ops.Advice.HWPOISON, ops.Advice.SOFT_OFFLINE)
 
 
 def _poisoned(state: State) -> bool:
@@ -214,13 +208,14 @@ def _must_work(program: Program, before: State, op: Op) -> bool:
     mmap(2): SIGBUS past the end of the file, SIGSEGV where the protection forbids it. It may also come of poison, or of
     a full file system, since a store may need a block.
     """
-    mapping = before.maps.get(getattr(op, "map", ""))
-    if mapping is None or _poisoned(before) or any(isinstance(other, ops.Mprotect | ops.Fill) for other in program.ops):
+    memory = touched(op)
+    behind = before.maps.get(memory[0]) if memory else None
+    if memory is None or behind is None or _poisoned(before) or any(traits(other).bars for other in program.ops):
         return False
-    offset = getattr(op, "source_offset", 0) if isinstance(op, ops.WriteFrom) else getattr(op, "offset", 0)
-    end = mapping.offset + offset + getattr(op, "length", 0)
+    _, offset, length = memory
+    end = behind.offset + offset + length
     total = sum(file.longest for file in before.files.values())
-    return total <= _AMPLE and end <= page_ceil(before.files[mapping.file].shortest)
+    return total <= _AMPLE and end <= page_ceil(before.files[behind.file].shortest)
 
 
 def _signal(number: int) -> str:

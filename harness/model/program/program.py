@@ -25,7 +25,8 @@ from typing import Any
 
 from harness.model.program import ops
 from harness.model.program.ops import Create, Link, Op, Rename
-from harness.model.program.validity import STORES, ProgramError, check
+from harness.model.program.traits import traits
+from harness.model.program.validity import ProgramError, check
 from harness.model.units import parse_size, size_text
 
 __all__ = ["HEADER", "VERBS", "Expect", "Program", "ProgramError", "describe", "format", "parse", "usage"]
@@ -118,11 +119,11 @@ class Program:
 
     def seqs(self) -> dict[int, int]:
         """Index of each op that stores -> the `seq` of the stamp it writes, from 1."""
-        return dict(_ordinals(self, STORES))
+        return dict(_ordinals(self, lambda op: traits(op).stamps))
 
     def file_ids(self) -> dict[int, int]:
         """Index of each Create -> the `file` of the stamps in that file, from 1."""
-        return dict(_ordinals(self, (Create,)))
+        return dict(_ordinals(self, lambda op: isinstance(op, Create)))
 
     def alone(self) -> frozenset[int]:
         """Indices of the ops that are one system call, since an expectation of what that returns stands before."""
@@ -143,8 +144,8 @@ class Program:
         return hashlib.sha256(format(self).encode()).hexdigest()[:12]
 
 
-def _ordinals(program: Program, kinds: tuple[type[Op], ...]) -> Iterator[tuple[int, int]]:
-    indices = (index for index, op in enumerate(program.ops) if isinstance(op, kinds))
+def _ordinals(program: Program, counts: Callable[[Op], bool]) -> Iterator[tuple[int, int]]:
+    indices = (index for index, op in enumerate(program.ops) if counts(op))
     return ((index, ordinal) for ordinal, index in enumerate(indices, start=1))
 
 

@@ -5,18 +5,11 @@ from dataclasses import dataclass
 from harness.model.program import ops
 from harness.model.program.ops import Op
 from harness.model.program.scope import ProgramError, Scope
+from harness.model.program.traits import traits
 
 TIMES_LIMIT = 10_000
 LANE_LIMIT = 8
 
-_IN_LANES = (
-    ops.Mmap, ops.Munmap, ops.Open, ops.Close, ops.Store, ops.Load, ops.Flush, ops.Pwrite, ops.Pread, ops.Msync,
-    ops.Fsync, ops.Fdatasync, ops.SyncFileRange, ops.Syncfs, ops.Sync, ops.Fallocate, ops.Ftruncate, ops.Madvise,
-    ops.Mprotect, ops.DirectStore, ops.DirectLoad, ops.DropCaches, ops.Barrier,
-)  # fmt: skip
-_MOVES = (ops.Mode.COLLAPSE_RANGE, ops.Mode.INSERT_RANGE)
-_WHILE_FROZEN = (ops.Thaw, ops.Load, ops.Pread, *ops.CheckOp.__args__)
-_WHILE_UNMOUNTED = (ops.Mount, ops.DropCaches, ops.Sync)
 
 
 @dataclass(slots=True)
@@ -43,9 +36,9 @@ class Sections:
         stand here."""
         if self._cut:
             raise ProgramError("no op can follow cut_power: make it the last one")
-        if self._frozen and not isinstance(op, _WHILE_FROZEN):
+        if self._frozen and not traits(op).while_frozen:
             raise ProgramError("the file system is frozen, and this op would wait for ever: thaw first")
-        if not self._mounted and not isinstance(op, _WHILE_UNMOUNTED):
+        if not self._mounted and not traits(op).while_unmounted:
             raise ProgramError("the file system is unmounted: mount it first")
         match op:
             case ops.Freeze() | ops.Thaw() | ops.Umount() | ops.Mount() if refused:
@@ -86,9 +79,9 @@ class Sections:
                 raise ProgramError("a barrier stands in a lane: begin one with lane")
             case ops.Barrier() if group is not None and self.lane is not None:
                 group.barriers[self.lane] += 1
-            case ops.Fallocate(_, mode) if group is not None and mode in _MOVES:
+            case ops.Fallocate(_, mode) if group is not None and traits(op).moves:
                 raise ProgramError(f"{mode} in a lane moves what others store: nobody could say what must be there")
-            case _ if group is not None and not isinstance(op, _IN_LANES):
+            case _ if group is not None and not traits(op).in_lanes:
                 raise ProgramError("this op cannot stand in a lane: join first")
             case _:
                 pass

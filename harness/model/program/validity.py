@@ -12,6 +12,7 @@ from harness.model.program import ops
 from harness.model.program.ops import Op
 from harness.model.program.scope import NameTaken, ProgramError, Scope, within
 from harness.model.program.sections import Sections
+from harness.model.program.traits import defined, descriptors, traits
 from harness.model.units import PAGE, size_text
 from harness.model.wire.stamps import SHIFT_UNIT
 
@@ -23,13 +24,9 @@ STAMP_LIMIT = 255
 SIZE_LIMIT = 1 << 30
 """No range of a file or mapping ends beyond this."""
 DEVICE_LIMIT = 1 << 40
-STORES = (ops.Store, ops.Pwrite, ops.DirectStore)
-"""Ops that write a stamp of their own."""
 _OPTIONS = re.compile(r"[a-z0-9_=,]{1,64}")
 _ERRNOS = frozenset(name for name in vars(errno) if name.startswith("E"))
-_NEVER_REFUSED = (*ops.LaneOp.__args__, *ops.CheckOp.__args__)
 _COUNTED = "a pwrite, pread, copy_file_range, dedupe, read_into, write_from, direct_store or direct_load"
-_MAY_SIGNAL = (ops.Store, ops.Load, ops.Madvise)
 
 
 def check(program: Iterable[Op]) -> None:
@@ -41,7 +38,7 @@ def check(program: Iterable[Op]) -> None:
         try:
             checker.op(index, op)
         except NameTaken as error:
-            raise ProgramError(str(error), index, _definer(seen, type(op), error.name)) from None
+            raise ProgramError(str(error), index, _definer(seen, op, error.name)) from None
         except ProgramError as error:
             raise ProgramError(str(error), index) from None
         seen.append(op)
@@ -49,18 +46,12 @@ def check(program: Iterable[Op]) -> None:
         raise ProgramError(f"lane {checker.sections.lane} is never joined: end the group with join", index)
 
 
-def _definer(seen: Sequence[Op], kind: type[Op], name: str) -> int | None:
-    """The index of the op that defined what an op of that kind is to define under the same name."""
-    found = None
-    for index, op in enumerate(seen):
-        match op:
-            case ops.Create(defined) | ops.Open(defined) if kind in (ops.Create, ops.Open):
-                found = index if defined == name else found
-            case ops.Mmap(defined) | ops.Mremap(_, _, defined) if kind in (ops.Mmap, ops.Mremap):
-                found = index if defined == name else found
-            case _:
-                pass
-    return found
+def _definer(seen: Sequence[Op], op: Op, name: str) -> int | None:
+    """The index of the last op that defined what `op` is to define: descriptors and mappings may share their names."""
+    opens = traits(op).defines == "fd"
+    same = (index for index, other in enumerate(seen)
+            if defined(other) == name and (traits(other).defines == "fd") is opens)  # fmt: skip
+    return max(same, default=None)
 
 
 class _ProgramChecker:
@@ -94,22 +85,22 @@ class _ProgramChecker:
     def _foreseen(self, op: Op) -> None:
         """Raise ProgramError when the op cannot do what the expectation before it says."""
         match self._expected:
-            case ops.ExpectErrno() if isinstance(op, _NEVER_REFUSED):
+            case ops.ExpectErrno() if not traits(op).refusable:
                 raise ProgramError("no kernel can refuse this op: expect_errno stands right before the op it is about")
             case ops.ExpectShort() if not isinstance(op, ops.CountedOp):
                 raise ProgramError(f"this op returns no count: expect_short stands right before {_COUNTED}")
             case ops.ExpectShort(count) if isinstance(op, ops.CountedOp) and count >= op.length:
                 raise ProgramError(f"{count} is not fewer than {op.length} bytes: expect_short names a part of the op")
-            case ops.ExpectSignal() if not isinstance(op, _MAY_SIGNAL):
+            case ops.ExpectSignal() if not traits(op).may_signal:
                 raise ProgramError("only a store, load or madvise may end in a signal: it follows expect_signal")
-            case ops.ExpectSignal() if isinstance(op, _MAY_SIGNAL):
+            case ops.ExpectSignal() if isinstance(op, ops.Store | ops.Load | ops.Madvise):
                 if op.offset // PAGE != (op.offset + op.length - 1) // PAGE:
                     raise ProgramError("what ends in a signal may have been done in part: keep it within one page")
             case _:
                 pass
 
     def _count(self, op: Op) -> None:
-        self.stamps += isinstance(op, STORES)
+        self.stamps += traits(op).stamps
         self.files += isinstance(op, ops.Create)
         if self.stamps > STAMP_LIMIT or self.files > STAMP_LIMIT:
             raise ProgramError(f"more than {STAMP_LIMIT} stores or files: split the program")
@@ -141,7 +132,7 @@ def _changed(scope: Scope, op: Op) -> Scope:
         case ops.Munmap(name):
             return scope.resized(name, 0)
         case ops.Mremap(name, offset, new):
-            _aligned("offset", offset, "mremap(2)")
+            _aligned(op)
             length = scope.map(name)
             within(offset, 1, length, f"mapping {name}")
             return scope.resized(name, offset).mapped(new, length - offset)
@@ -155,7 +146,7 @@ def _changed(scope: Scope, op: Op) -> Scope:
 def _mapped(scope: Scope, op: ops.Mmap) -> Scope:
     scope.fd(op.fd)
     within(op.offset, op.length, SIZE_LIMIT)
-    _aligned("offset", op.offset, "mmap(2)")
+    _aligned(op)
     if op.align & (op.align - 1) or not PAGE <= op.align <= SIZE_LIMIT:
         raise ProgramError(f"align {op.align} is not a power of two from {size_text(PAGE)} on")
     return scope.mapped(op.map, op.length)
@@ -163,8 +154,7 @@ def _mapped(scope: Scope, op: ops.Mmap) -> Scope:
 
 def _used(scope: Scope, op: Op) -> None:
     """An op that defines nothing."""
-    fds = [getattr(op, name) for name in ("fd", "source", "other") if hasattr(op, name)]
-    for fd in fds:
+    for fd in descriptors(op):
         scope.fd(fd)
     match op:
         case ops.ReadInto(name, offset, length, _, other) | ops.WriteFrom(_, other, length, name, offset):
@@ -199,8 +189,7 @@ def _ranged(scope: Scope, op: Op) -> None:
     for field in ("source_offset", "other_offset"):
         if hasattr(op, field):
             within(getattr(op, field), length, SIZE_LIMIT)
-    if isinstance(op, ops.Msync | ops.Madvise | ops.Mprotect):
-        _aligned("offset", offset, f"{type(op).__name__.lower()}(2)")
+    _aligned(op)
 
 
 def _tellable(op: Op) -> None:
@@ -212,6 +201,7 @@ def _tellable(op: Op) -> None:
             raise ProgramError(f"{start} - {begin} is no multiple of {SHIFT_UNIT}: nobody could judge the copy")
 
 
-def _aligned(what: str, value: int, call: str) -> None:
-    if value % PAGE:
-        raise ProgramError(f"{what} {value} is not a multiple of {PAGE}, as {call} demands")
+def _aligned(op: Op) -> None:
+    offset = getattr(op, "offset", 0)
+    if traits(op).page_aligned and offset % PAGE:
+        raise ProgramError(f"offset {offset} is not a multiple of {PAGE}, as {type(op).__name__.lower()}(2) demands")

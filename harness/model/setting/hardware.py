@@ -22,7 +22,7 @@ class PmemKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
+class PmemTraits:
     """What a kernel says in sysfs of such a device (dax/write_cache, persistence_domain), and what can spoil it.
 
     `faults` are those that make a difference there.
@@ -46,13 +46,13 @@ class Traits:
 
 TRAITS = {
     # ACPI 6.5, 5.2.25.9 NFIT platform capabilities: bit 1, the memory controller is flushed on power loss.
-    PmemKind.NVDIMM: Traits(1, PersistenceDomain.MEMORY_CONTROLLER, frozenset(Plant)),
+    PmemKind.NVDIMM: PmemTraits(1, PersistenceDomain.MEMORY_CONTROLLER, frozenset(Plant)),
     # Bit 0, the CPU caches are: nvdimm_has_cache() is false then, and dax_flush() does nothing.
-    PmemKind.EADR: Traits(0, PersistenceDomain.CPU_CACHE, frozenset()),
+    PmemKind.EADR: PmemTraits(0, PersistenceDomain.CPU_CACHE, frozenset()),
     # ND_REGION_ASYNC: no persistence domain, stores are durable once the host has answered a flush request.
-    PmemKind.VIRTIO_PMEM: Traits(1, "", frozenset({Plant.IGNORE_FLUSH})),
+    PmemKind.VIRTIO_PMEM: PmemTraits(1, "", frozenset({Plant.IGNORE_FLUSH})),
     # No firmware speaks for it; the kernel flushes as for an NVDIMM (nd_region_register of drivers/nvdimm/e820.c).
-    PmemKind.MEMMAP: Traits(1, "", frozenset(Plant)),
+    PmemKind.MEMMAP: PmemTraits(1, "", frozenset(Plant)),
 }
 _DOMAINS = {
     "": "of no persistence domain",

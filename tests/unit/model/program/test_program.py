@@ -14,7 +14,8 @@ from harness.errors import EXIT_USAGE
 from harness.model.program import ops
 from harness.model.program.ops import CutPower, Fallocate, Mmap, Mode, Msync, Op, Sharing, Store
 from harness.model.program.program import VERBS, Expect, Program, ProgramError, describe, format, parse
-from harness.model.program.validity import STAMP_LIMIT, STORES
+from harness.model.program.traits import traits
+from harness.model.program.validity import STAMP_LIMIT
 from harness.model.units import PAGE, PMD, parse_size, size_text
 
 HEADER = "daxcheck program 1\n"
@@ -75,7 +76,7 @@ def test_text_round_trips(program: Program) -> None:
 def test_stores_and_files_are_numbered(program: Program) -> None:
     """Each store and each created file has its ordinal, from 1, in the order of the ops."""
     assert list(program.seqs().values()) == list(range(1, len(program.seqs()) + 1))
-    assert all(isinstance(program.ops[index], STORES) for index in program.seqs())
+    assert all(traits(program.ops[index]).stamps for index in program.seqs())
     created = [op for op in program.ops if isinstance(op, ops.Create)]
     assert [program.ops[index] for index in program.file_ids()] == created
 
