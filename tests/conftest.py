@@ -248,10 +248,10 @@ def private_cache() -> Iterator[Callable[..., Path]]:
             home = cachedir.root().parent / f"daxcheck-test-{uuid.uuid4().hex}"
             stack.callback(subprocess.run, ["rm", "-rf", str(home)], check=True)
             target.golden(filesystem.find("ext4")).close()
-            assert isinstance(target._tracker, PluginTracker)
+            assert isinstance(target.tracker, PluginTracker)
             entries = {
                 "kernels": target.kernel.digest, "initramfs": target.plan.initramfs.parent.name,
-                "plugin": target._tracker.plugin.parent.name, "snapshots": snapshot.key(target.plan), "golden": "",
+                "plugin": target.tracker.plugin.parent.name, "snapshots": snapshot.key(target.plan), "golden": "",
             }  # fmt: skip
             for area in areas:
                 place = home / "daxcheck" / area

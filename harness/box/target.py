@@ -35,10 +35,10 @@ from harness.model.setting.environment import Environment, KernelBuild
 from harness.model.setting.hardware import TRAITS, PmemKind
 from harness.targets import steps
 from harness.targets.engines import trace
+from harness.targets.engines.cut import Cut
 from harness.targets.engines.engine import faults
 from harness.targets.engines.table import ENGINES
-from harness.targets.target import Execution, Recovery, Say
-from harness.targets.timing import Split
+from harness.targets.target import Execution, Job, Recovery, Say
 
 OWNED = signature.HEAD
 """Bytes of the device that hold the file system: as many as a guest's NVDIMM has."""
@@ -127,42 +127,39 @@ class LocalTarget:
         return ""
 
     @contextlib.contextmanager
-    def execute(self, program: Program, system: FileSystem, split: Split, seed: int = 1) -> Iterator[Execution]:
+    def execute(self, job: Job) -> Iterator[Execution]:
         """Run the Program; the Execution's cut is valid inside the context."""
         with contextlib.ExitStack() as stack:
-            with split.step("golden"):
-                self._put(self.golden(system))
+            with job.split.step("golden"):
+                self._put(self.golden(job.system))
             agent = self._started()
             watch = stack.enter_context(trace.watching(
                 ENGINES[self.engine], self._disk, lambda: self._disk.dump("live"),
                 keeps_caches=TRAITS[self.device].keeps_caches,
             ))  # fmt: skip
-            execution = Execution()
 
-            def on_cut() -> None:
-                with split.step("cut"):
-                    cut = execution.cut = watch.cut()
-                    stack.callback(cut.close)
+            def take_cut() -> Cut:
+                with job.split.step("cut"):
+                    return stack.enter_context(contextlib.closing(watch.cut()))
 
-            if Plant.WRITE_CACHE_OFF in faults(program):
+            if Plant.WRITE_CACHE_OFF in faults(job.program):
                 stack.enter_context(self._deeds.during(WriteCache.of(self._permit.device.name)))
-            session = _Session(agent, system, self._claim, watch.flushes)
-            with self._thawed(program, system), self._trusted():
-                steps.run(session, program, seed, split, execution, on_cut, lambda _: self._check(system))
+            session = _Session(agent, job.system, self._claim, watch.flushes)
+            with self._thawed(job.program, job.system), self._trusted():
+                execution = steps.run(session, job, take_cut, lambda _: self._check(job.system))
             yield execution
 
-    def recover(
-        self, crashes: Iterable[CrashImage], system: FileSystem, paths: tuple[str, ...], split: Split
-    ) -> Iterator[Recovery]:
+    def recover(self, crashes: Iterable[CrashImage], job: Job) -> Iterator[Recovery]:
         """Put each image on the device, mount, reread and unmount it; closes the images."""
+        system, names = job.system, job.program.names()
         for crash in crashes:
-            with crash.media, split.step("recover"):
+            with crash.media, job.split.step("recover"):
                 if not system.journal:
                     fsck.repair(system, crash.media, self._pieces)
                 self._put(crash.media)
                 with self._trusted():
                     session = _Session(self._started(), system, self._claim)
-                    recovery = steps.recover(session, crash.name, paths, lambda _: self._check(system))
+                    recovery = steps.recover(session, crash.name, names, lambda _: self._check(system))
             if recovery.complaints or recovery.failure:
                 self._drop_agent()
             yield recovery

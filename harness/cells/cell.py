@@ -22,8 +22,7 @@ from harness.model.program.program import format as format_program
 from harness.model.setting import hardware
 from harness.targets.engines.engine import faults
 from harness.targets.engines.table import ENGINES
-from harness.targets.target import Execution, Target
-from harness.targets.timing import Split
+from harness.targets.target import Execution, Job, Target
 
 TRIES = 2
 """Runs of a cell whose infrastructure fails: one in a hundred TCG guests hangs, whatever its kernel."""
@@ -55,9 +54,9 @@ def judge_cell(target: Target, scenario: str, program: Program, system: FileSyst
     start = now()
     blank = unjudged(target, scenario, program, system, seed)
     for _ in range(TRIES):
-        split = Split()
+        job = Job(program, system, blank.seed)
         try:
-            judged = _run(target, program, system, split, blank)
+            judged = _run(target, job, blank)
             break
         except InfraError as error:
             if isinstance(error, AgentError) and error.final:
@@ -68,10 +67,11 @@ def judge_cell(target: Target, scenario: str, program: Program, system: FileSyst
             # A full disk, or a cache entry that another daxcheck removed: the same would happen again.
             judged = Judged(replace(blank, error=str(error)))
             break
-    return replace(judged, result=replace(judged.result, seconds=now() - start, timings=split.seconds))
+    return replace(judged, result=replace(judged.result, seconds=now() - start, timings=job.split.seconds))
 
 
-def _run(target: Target, program: Program, system: FileSystem, split: Split, blank: CellResult) -> Judged:
+def _run(target: Target, job: Job, blank: CellResult) -> Judged:
+    program, system = job.program, job.system
     domain = hardware.TRAITS[target.device].domain
     foreseen = oracle.run(program, domain=domain) or (NOTHING,)
     spared = target.spared(program) or hardware.spared(program, foreseen[-1], target.device)
@@ -79,7 +79,7 @@ def _run(target: Target, program: Program, system: FileSystem, split: Split, bla
         spared = spared or NO_FENCES
     if spared:
         return Judged(replace(blank, outcome=Outcome.SKIP, error=spared))
-    with target.execute(program, system, split, blank.seed) as execution:
+    with target.execute(job) as execution:
         ran, cut = execution.ran, execution.cut
         results = ran.results if ran else ()
         states = oracle.run(program, results, domain, system.journal)
@@ -93,10 +93,10 @@ def _run(target: Target, program: Program, system: FileSystem, split: Split, bla
             outcome, error = (Outcome.FAIL, "") if known else spoilt or (Outcome.ERROR, NO_CUT)
             return Judged(replace(blank, outcome=outcome, violations=known, error=error), execution.console)
         final = oracle.at_cut(program, results, domain, system.journal, ran.files)
-        case = CellJudge(target, program, system, split, states, final)
+        case = CellJudge(target, job, states, final)
         live = case.judge_live(ran) + Judgement(violations=known)
         try:
-            lost = case.judge_cut(cut, ran.traced, blank.seed)
+            lost = case.judge_cut(cut, ran.traced)
         except InfraError:
             if not live.violations:
                 raise

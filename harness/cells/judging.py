@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from harness.fs.filesystem import FileSystem
 from harness.link.kernellog import Complaint
 from harness.link.session import Ran
 from harness.media.image import CrashImage
@@ -21,8 +20,7 @@ from harness.targets.engines import promises
 from harness.targets.engines.cut import Cut
 from harness.targets.engines.engine import CutVerdict, Evidence
 from harness.targets.engines.table import ENGINES
-from harness.targets.target import Recovery, Target
-from harness.targets.timing import Split
+from harness.targets.target import Job, Recovery, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +28,13 @@ class CellJudge:
     """A run to be judged: `states` after each op, and `final`, which the cut is held against."""
 
     target: Target
-    program: Program
-    system: FileSystem
-    split: Split
+    job: Job
     states: tuple[State, ...]
     final: State
+
+    @property
+    def program(self) -> Program:
+        return self.job.program
 
     def judge_live(self, ran: Ran) -> Judgement:
         """Judge what was read while the power was on."""
@@ -43,14 +43,14 @@ class CellJudge:
             return reads
         return verdict.judge(self.program, self.states[-1], ran.files, LIVE, "current") + reads
 
-    def judge_cut(self, cut: Cut, traced: Traced, seed: int) -> CutVerdict:
+    def judge_cut(self, cut: Cut, traced: Traced) -> CutVerdict:
         """Judge what the cut took, as the engine does, and blame who forgot it."""
 
         def covered() -> Judgement:
             domain = TRAITS[self.target.device].domain
             return coverage.judge(self.program, self.states, self.final, traced, domain)
 
-        evidence = Evidence(self.program, self.states, lambda: self._judge_images(cut, seed), covered)
+        evidence = Evidence(self.program, self.states, lambda: self._judge_images(cut), covered)
         return self.blame(ENGINES[self.target.engine].judge(evidence), traced)
 
     def blame(self, lost: CutVerdict, traced: Traced) -> CutVerdict:
@@ -58,8 +58,8 @@ class CellJudge:
         found = culprit.name(self.program, lost.judgement.violations, traced, self.states)
         return replace(lost, judgement=replace(lost.judgement, violations=found))
 
-    def _judge_images(self, cut: Cut, seed: int) -> CutVerdict:
-        found = self.recover_all(cut.images(seed))
+    def _judge_images(self, cut: Cut) -> CutVerdict:
+        found = self.recover_all(cut.images(self.job.seed))
         violations = found.judgement.violations
         if self.program.expect is not Expect.KEPT:
             return found
@@ -106,7 +106,7 @@ class CellJudge:
         return violations
 
     def _recover(self, crashes: Iterable[CrashImage]) -> Iterator[Recovery]:
-        return self.target.recover(crashes, self.system, self.program.names(), self.split)
+        return self.target.recover(crashes, self.job)
 
     def _judge(self, recovery: Recovery, state: State) -> Judgement:
         broken = kernel_violations(self.program, recovery.image, recovery.complaints, recovery.unsound)

@@ -17,8 +17,7 @@ from harness.model.program.traits import traits
 from harness.model.setting.engine import Engine
 from harness.model.setting.environment import Environment, KernelBuild
 from harness.model.setting.hardware import PmemKind
-from harness.targets.target import Execution, Recovery
-from harness.targets.timing import Split
+from harness.targets.target import Execution, Job, Recovery
 
 IMAGE = "power cut"
 _SUPERBLOCK = 1024
@@ -82,7 +81,7 @@ class PowerTarget:
         return ""
 
     @contextlib.contextmanager
-    def execute(self, program: Program, system: FileSystem, split: Split, seed: int = 1) -> Iterator[Execution]:
+    def execute(self, job: Job) -> Iterator[Execution]:
         """What is on record."""
         told = self._dossier
         yield Execution(
@@ -90,30 +89,28 @@ class PowerTarget:
             RealCut(self._media), complaints=told.complaints,
         )  # fmt: skip
 
-    def recover(
-        self, crashes: Iterable[CrashImage], system: FileSystem, paths: tuple[str, ...], split: Split
-    ) -> Iterator[Recovery]:
+    def recover(self, crashes: Iterable[CrashImage], job: Job) -> Iterator[Recovery]:
         """As LocalTarget does. Raises SetupError for a file system that was unmounted before the power was cut: its
         ops were done, but by then it had been let go of; and where this kernel mounts no such file system at all, which
         need not be the kernel that made it."""
-        for recovery in self._local.recover(crashes, system, paths, split):
+        for recovery in self._local.recover(crashes, job):
             if recovery.failure and not recovery.complaints:
-                recovery = self._again(system, paths, split)
-            if clean(self._dossier, system, self._media, recovery):
+                recovery = self._again(job)
+            if clean(self._dossier, job.system, self._media, recovery):
                 raise SetupError(
                     "the file system had been unmounted before the power was cut: `daxcheck arm` was killed, so there "
                     "is nothing to judge; arm it again"
                 )
             yield recovery
 
-    def _again(self, system: FileSystem, paths: tuple[str, ...], split: Split) -> Recovery:
+    def _again(self, job: Job) -> Recovery:
         """Recover once more, after a fresh file system has been mounted. Raises SetupError when that cannot be."""
         try:
-            self._local.golden(system)
+            self._local.golden(job.system)
         finally:
             # In any case the device holds again by which it is known, for another judging.
             crash = CrashImage(IMAGE, self._media.copy(IMAGE))
-            (recovery,) = self._local.recover([crash], system, paths, split)
+            (recovery,) = self._local.recover([crash], job)
         return recovery
 
 

@@ -5,42 +5,44 @@ from collections.abc import Callable
 from harness.errors import InfraError
 from harness.link.caller import AgentError
 from harness.link.peer import is_verdict
-from harness.link.session import AgentSession, Attached
+from harness.link.session import AgentSession, Attached, Ran
 from harness.model.program.ops import Plant
-from harness.model.program.program import Program
 from harness.model.wire.observation import FileView
+from harness.targets.engines.cut import Cut
 from harness.targets.engines.engine import faults
-from harness.targets.target import Execution, OnCut, Recovery
-from harness.targets.timing import Split
+from harness.targets.target import Execution, Job, Recovery
 
 Check = Callable[[Attached], str]
 """What fsck says of the unmounted file system; empty when it is sound."""
 
 
-def run(
-    session: AgentSession, program: Program, seed: int, split: Split, execution: Execution, on_cut: OnCut, check: Check
-) -> None:
-    """Run the Program, and fill in its Execution. What the kernel said of its own failure is part of that; any other
-    failure is raised, with the console."""
-    peer = session.guest
+def run(session: AgentSession, job: Job, take_cut: Callable[[], Cut], check: Check) -> Execution:
+    """Run the Program; `take_cut` is called while the agent waits at the cut, and its caller closes what it gives.
+
+    What the kernel said of its own failure is part of the Execution. Any other failure is raised, with the console.
+    """
+    peer, split = session.guest, job.split
+    attached: Attached | None = None
+    ran: Ran | None = None
+    cuts: list[Cut] = []
+    unsound = ""
     try:
         with split.step("attach"):
-            execution.attached = session.attach(write_cache=Plant.WRITE_CACHE_OFF not in faults(program))
+            attached = session.attach(write_cache=Plant.WRITE_CACHE_OFF not in faults(job.program))
         with split.step("ops"):
-            execution.ran = session.run(program, seed, on_cut)
+            ran = session.run(job.program, job.seed, lambda: cuts.append(take_cut()))
         with split.step("evict"):
-            session.evict(program.names())
+            session.evict(job.program.names())
         with split.step("umount"):
             session.detach()
         with split.step("fsck"):
-            execution.unsound = check(execution.attached)
+            unsound = check(attached)
     except InfraError as error:
         error.console = peer.said()
         if not is_verdict(error, peer):
             raise
-    finally:
-        execution.complaints = tuple(peer.complaints())
-        execution.console = peer.said()
+    cut = cuts[-1] if cuts else None
+    return Execution(attached, ran, cut, unsound, tuple(peer.complaints()), peer.said())
 
 
 def recover(session: AgentSession, image: str, paths: tuple[str, ...], check: Check) -> Recovery:

@@ -5,7 +5,7 @@ Its agent interprets Programs where the device is; all else happens here, in the
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from harness.fs.filesystem import FileSystem
@@ -22,7 +22,16 @@ from harness.targets.engines.cut import Cut
 from harness.targets.timing import Split
 
 Say = Callable[[str], None]
-OnCut = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run that a target is asked for: the lanes of the Program race as `seed` says; `split` counts the seconds."""
+
+    program: Program
+    system: FileSystem
+    seed: int = 1
+    split: Split = field(default_factory=Split)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +49,7 @@ class Recovery:
     unsound: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Execution:
     """One run of a Program up to its cut. `ran` and `cut` are None when the kernel died before.
 
@@ -79,12 +88,8 @@ class Target(Protocol):
     def spared(self, program: Program) -> str:
         """Why the Program is not to run here at all; empty if it may."""
 
-    def execute(
-        self, program: Program, system: FileSystem, split: Split, seed: int = 1
-    ) -> AbstractContextManager[Execution]:
-        """Run the Program, its lanes racing as `seed` says; the Execution's cut is valid inside the context."""
+    def execute(self, job: Job) -> AbstractContextManager[Execution]:
+        """Run the Program; the Execution's cut is valid inside the context."""
 
-    def recover(
-        self, crashes: Iterable[CrashImage], system: FileSystem, paths: tuple[str, ...], split: Split
-    ) -> Iterator[Recovery]:
-        """Mount, reread and unmount each image; closes the images."""
+    def recover(self, crashes: Iterable[CrashImage], job: Job) -> Iterator[Recovery]:
+        """Mount, reread and unmount each image of the job's run; closes the images."""

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import pytest
 
-from harness.fs.filesystem import FileSystem
 from harness.media.image import CrashImage
 from harness.memfile import MemFile
 from harness.model.program.program import Program
@@ -13,8 +12,7 @@ from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
 from harness.model.wire import stamps
 from harness.targets.guest import GuestTarget
-from harness.targets.target import Recovery
-from harness.targets.timing import Split
+from harness.targets.target import Job, Recovery
 
 Alter = Callable[[MemFile], None]
 
@@ -23,12 +21,10 @@ class AlteredTarget(GuestTarget):
     """A target whose media change by themselves while the power is off."""
 
     def __init__(self, target: GuestTarget, alter: Alter) -> None:
-        super().__init__(target.kernel, target.plan, target._tracker, target._say)
+        super().__init__(target.kernel, target.plan, target.tracker, target.say)
         self._alter = alter
 
-    def recover(
-        self, crashes: Iterable[CrashImage], system: FileSystem, paths: tuple[str, ...], split: Split
-    ) -> Iterator[Recovery]:
+    def recover(self, crashes: Iterable[CrashImage], job: Job) -> Iterator[Recovery]:
         def altered() -> Iterator[CrashImage]:
             for crash in crashes:
                 # Images of earlier moments, which only date a loss, stay as they are.
@@ -36,7 +32,7 @@ class AlteredTarget(GuestTarget):
                     self._alter(crash.media)
                 yield crash
 
-        return super().recover(altered(), system, paths, split)
+        return super().recover(altered(), job)
 
 
 @pytest.fixture

@@ -5,46 +5,39 @@ from collections.abc import Callable
 import pytest
 
 from harness.cells.cell import judge_cell
-from harness.fs import filesystem
+from harness.fs import filesystem, fsck
 from harness.fs.filesystem import FileSystem
-from harness.link.session import Attached
+from harness.linux.layout import Piece
 from harness.media.image import CrashImage
 from harness.memfile import MemFile
 from harness.model.judge.result import Outcome
 from harness.model.judge.violation import Kind
 from harness.model.program.program import Program
 from harness.model.units import PAGE
-from harness.targets.guest import GuestTarget
-from harness.targets.target import Recovery
-from harness.targets.timing import Split
+from harness.targets.guest import GuestTarget, Parts
+from harness.targets.target import Job, Recovery
 
 Damage = Callable[[MemFile, int], None]
 """Alters a medium on which the file system starts at this byte."""
 
 
-class DamagedTarget(GuestTarget):
-    """A target whose media are damaged between the unmount after recovery and the check."""
+def damaging(target: GuestTarget, damage: Damage) -> GuestTarget:
+    """The target, but media are damaged between the unmount after recovery and the check."""
 
-    damage: Damage
+    def check(system: FileSystem, medium: MemFile, pieces: tuple[Piece, ...]) -> str:
+        damage(medium, pieces[0][0])
+        return fsck.check(system, medium, pieces)
 
-    def _fsck(self, system: FileSystem, medium: MemFile, attached: Attached) -> str:
-        self.damage(medium, attached.pieces[0][0])
-        return super()._fsck(system, medium, attached)
-
-
-def damaging(target: GuestTarget, damage: Damage | None) -> DamagedTarget:
-    damaged = DamagedTarget(target.kernel, target.plan, target._tracker, target._say)
-    damaged.damage = damage or (lambda medium, start: None)
-    return damaged
+    return GuestTarget(target.kernel, target.plan, target.tracker, target.say, Parts(check=check))
 
 
 def recovered(target: GuestTarget, program: Program, fs: str, damage: Damage | None) -> list[Recovery]:
     """The recoveries of a run of the Program."""
-    damaged, system = damaging(target, damage), filesystem.find(fs)
-    with damaged.execute(program, system, Split()) as execution:
+    damaged, job = damaging(target, damage) if damage else target, Job(program, filesystem.find(fs))
+    with damaged.execute(job) as execution:
         assert execution.cut is not None
         crashes: list[CrashImage] = list(execution.cut.images(1))
-        return list(damaged.recover(crashes, system, program.paths(), Split()))
+        return list(damaged.recover(crashes, job))
 
 
 LINEAR = pytest.param("xfs:linear", marks=pytest.mark.nightly)

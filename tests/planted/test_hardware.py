@@ -17,7 +17,7 @@ from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire import stamps
 from harness.targets.engines.cut import LoggedCut
 from harness.targets.guest import GuestTarget
-from harness.targets.timing import Split
+from harness.targets.target import Job
 
 Place = Callable[[MemFile, int, int, int], int]
 WHOLE = 1 << 40
@@ -55,7 +55,7 @@ def test_a_device_that_ignores_some_flushes(
     """When the flushes of some lines of the second store do not count, exactly those lines hold zeroes, as nothing
     of them ever reached the media; every other byte is judged right."""
     system = filesystem.find("ext4")
-    with target_6_1.execute(program(0, 0, 2), system, Split()) as execution:
+    with target_6_1.execute(Job(program(0, 0, 2), system)) as execution:
         assert isinstance(execution.cut, LoggedCut)
         start = place(execution.cut._live, 2, 1, first)
     result = judge_cell(target_6_1, "hard of hearing", program(start, start + last - first, 2), system, 1).result
@@ -88,7 +88,7 @@ def test_the_media_hold_what_was_flushed(target_6_1: GuestTarget, place: Place) 
     mapping.msync()
     mapping.store(PAGE, 3 * PAGE)
     dax.cut_power()
-    with target_6_1.execute(dax.program(), filesystem.find("ext4"), Split()) as execution:
+    with target_6_1.execute(Job(dax.program(), filesystem.find("ext4"))) as execution:
         cut = execution.cut
         assert isinstance(cut, LoggedCut)
         start = place(cut._live, 2, 1, PAGE)

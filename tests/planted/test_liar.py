@@ -8,10 +8,8 @@ import pytest
 
 from harness.cells.cell import judge_cell
 from harness.fs import filesystem
-from harness.fs.filesystem import FileSystem
 from harness.link.session import AgentSession, Attached
 from harness.media.image import CrashImage
-from harness.media.log import PersistLog
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import Kind
 from harness.model.program.ops import Entry, Mode
@@ -21,11 +19,7 @@ from harness.model.units import PAGE, PMD
 from harness.targets import plugintracker
 from harness.targets.guest import GuestTarget
 from harness.targets.plugintracker import PluginTracker
-from harness.targets.target import Recovery
-from harness.targets.timing import Split
-from harness.targets.tracker import Media
-from harness.vm import snapshot
-from harness.vm.guest import Guest
+from harness.targets.target import Job, Recovery
 
 EXT4 = filesystem.find("ext4")
 
@@ -35,7 +29,7 @@ def judged(target: GuestTarget, program: Program) -> CellResult:
 
 
 def like(target: GuestTarget, kind: type[GuestTarget]) -> GuestTarget:
-    return kind(target.kernel, target.plan, target._tracker, target._say)
+    return kind(target.kernel, target.plan, target.tracker, target.say)
 
 
 def an_error(result: CellResult, *words: str) -> None:
@@ -44,18 +38,18 @@ def an_error(result: CellResult, *words: str) -> None:
     assert all(word in result.error for word in words), result.error
 
 
-class Untracked(GuestTarget):
+class Unplugged(PluginTracker):
     """Its guests run without the plugin, so its log stays empty."""
 
-    def _tracked(self, program: Program, system: FileSystem, media: Media) -> Guest:
-        assert isinstance(self._tracker, PluginTracker)
-        PersistLog.create(self._tracker._log.fd, plugintracker.LOG_RECORDS).close()
-        return snapshot.start(self.plan_for(system), media.live, self._say)
+    def tracking(self, *run: Any) -> None:  # type: ignore[override]
+        super().tracking(*run)
 
 
 def test_a_log_without_a_plugin(target_6_1: GuestTarget, overwritten: Program) -> None:
     """With nothing recorded every line looks lost, and a control would look right: it is an ERROR instead."""
-    target = like(target_6_1, Untracked)
+    assert isinstance(target_6_1.tracker, PluginTracker)
+    tracker = Unplugged(target_6_1.tracker.plugin, target_6_1.plan.hardware)
+    target = GuestTarget(target_6_1.kernel, target_6_1.plan, tracker, target_6_1.say)
     an_error(judged(target, overwritten), "plugin")
     an_error(judged(target, dataclasses.replace(overwritten, expect=Expect.LOSS)), "plugin")
 
@@ -69,10 +63,8 @@ def test_a_log_that_is_full(target_6_1: GuestTarget, overwritten: Program, monke
 class Forgetful(GuestTarget):
     """Its recoveries do not report the file `other`."""
 
-    def recover(
-        self, crashes: Iterable[CrashImage], system: FileSystem, paths: tuple[str, ...], split: Split
-    ) -> Iterator[Recovery]:
-        for recovery in super().recover(crashes, system, paths, split):
+    def recover(self, crashes: Iterable[CrashImage], job: Job) -> Iterator[Recovery]:
+        for recovery in super().recover(crashes, job):
             files = tuple(view for view in recovery.files if view.path != "other")
             yield dataclasses.replace(recovery, files=files)
 
@@ -80,10 +72,8 @@ class Forgetful(GuestTarget):
 class Hasty(GuestTarget):
     """Its recoveries report half of each file."""
 
-    def recover(
-        self, crashes: Iterable[CrashImage], system: FileSystem, paths: tuple[str, ...], split: Split
-    ) -> Iterator[Recovery]:
-        for recovery in super().recover(crashes, system, paths, split):
+    def recover(self, crashes: Iterable[CrashImage], job: Job) -> Iterator[Recovery]:
+        for recovery in super().recover(crashes, job):
             files = tuple(
                 dataclasses.replace(view, segments=view.segments[: len(view.segments) // 2], truncated=True)
                 for view in recovery.files
@@ -94,9 +84,7 @@ class Hasty(GuestTarget):
 class Blind(GuestTarget):
     """It recovers nothing at all."""
 
-    def recover(
-        self, crashes: Iterable[CrashImage], system: FileSystem, paths: tuple[str, ...], split: Split
-    ) -> Iterator[Recovery]:
+    def recover(self, crashes: Iterable[CrashImage], job: Job) -> Iterator[Recovery]:
         for crash in crashes:
             crash.media.close()
         return iter(())

@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 
-from harness.link.session import AgentSession
+from harness.fs.filesystem import FileSystem
+from harness.link.session import AgentSession, FlushSink
 from harness.media.log import PersistLog
 from harness.model.program.program import Program, format
 from harness.model.program.recorder import Recorder
 from harness.model.units import PMD
-from harness.targets.guest import GuestTarget
-from harness.targets.target import Execution, OnCut
-from harness.targets.timing import Split
+from harness.targets.guest import GuestTarget, Parts
 from harness.vm import plugin
 from harness.vm.guest import ANSWER, Guest, OnEvent
 from harness.vm.initrd import initramfs, interpreter
@@ -93,24 +92,12 @@ class MeddledTarget(GuestTarget):
     """A target that tells `heard` each event of a running Program after it has acted on it."""
 
     def __init__(self, target: GuestTarget, heard: Callable[[Guest, dict[str, Any]], None], seconds: float) -> None:
-        super().__init__(target.kernel, target.plan, target._tracker, target._say)
-        self._heard = heard
-        self._seconds = seconds
-        self.pids: list[int] = []
+        def session(guest: Guest, system: FileSystem, flushes: FlushSink | None) -> AgentSession:
+            self.pids.append(guest.machine.pid)
+            return AgentSession(Eavesdropper(guest, "run", heard, seconds), system, flushes)
 
-    def _run(
-        self,
-        guest: Guest,
-        session: AgentSession,
-        program: Program,
-        seed: int,
-        split: Split,
-        execution: Execution,
-        on_cut: OnCut,
-    ) -> None:
-        self.pids.append(guest.machine.pid)
-        session.guest = Eavesdropper(guest, "run", self._heard, self._seconds)
-        super()._run(guest, session, program, seed, split, execution, on_cut)
+        super().__init__(target.kernel, target.plan, target.tracker, target.say, Parts(session))
+        self.pids: list[int] = []
 
 
 @pytest.fixture(scope="session")

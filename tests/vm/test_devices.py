@@ -18,7 +18,7 @@ from harness.model.wire import stamps
 from harness.targets import provision
 from harness.targets.engines.cut import LoggedCut
 from harness.targets.guest import GuestTarget
-from harness.targets.timing import Split
+from harness.targets.target import Job
 from harness.vm.machine import Qemu
 
 On = Callable[[PmemKind], GuestTarget]
@@ -119,7 +119,7 @@ def test_the_media_of_virtio_pmem_are_those_of_the_last_flush(on: On) -> None:
     program = dax.program()
     first, second = [stamps.pattern(seq, 1, 0, PAGE, 4 * PAGE) for seq in (1, 2)]
     stores = [index for index, op in enumerate(program.ops) if type(op).__name__ == "Store"]
-    with on(PmemKind.VIRTIO_PMEM).execute(program, filesystem.find("ext4"), Split()) as execution:
+    with on(PmemKind.VIRTIO_PMEM).execute(Job(program, filesystem.find("ext4"))) as execution:
         cut = execution.cut
         assert isinstance(cut, LoggedCut) and cut.dated
         start = bytes(cut._live.array).index(second)

@@ -15,7 +15,7 @@ from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
 from harness.model.wire import stamps
 from harness.targets.guest import GuestTarget
-from harness.targets.timing import Split
+from harness.targets.target import Job
 
 MIB = 1 << 20
 Daxcheck = Any
@@ -45,7 +45,7 @@ def test_both_legs_are_used(target_6_1: GuestTarget) -> None:
         mapping.store(0, 16 * PAGE)
         mapping.msync()
     dax.cut_power()
-    with target_6_1.execute(dax.program(), filesystem.find("ext4:linear"), Split()) as execution:
+    with target_6_1.execute(Job(dax.program(), filesystem.find("ext4:linear"))) as execution:
         assert execution.attached is not None and execution.cut is not None
         (first, length), (second, _) = execution.attached.pieces
         assert (first, length, second) == (PMD, 190 * MIB, 192 * MIB + PMD)
@@ -64,7 +64,7 @@ def test_odd_layouts_have_no_pmds(target_6_1: GuestTarget, label: str) -> None:
     mapping.store()
     mapping.expect_mapped(Entry.PMD, 0, 2 * PMD)
     dax.cut_power()
-    with target_6_1.execute(dax.program(), filesystem.find(label), Split()) as execution:
+    with target_6_1.execute(Job(dax.program(), filesystem.find(label))) as execution:
         assert execution.ran is not None
         assert "mapped by a pte" in next(result.unmet for result in execution.ran.results if result.unmet)
 

@@ -10,6 +10,7 @@ from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire import stamps
 from harness.targets.guest import GuestTarget
 from harness.targets.plugintracker import PluginTracker
+from harness.targets.target import Job
 from harness.targets.tracker import Media
 
 BEGIN, END = 1 << 32, (1 << 32) + 1
@@ -21,12 +22,12 @@ PAGES = 3 * PMD // PAGE + 5
 def test_the_walk_agrees_with_pagemap(target_6_12: GuestTarget, fs: str) -> None:
     """Each line flushed through PMD and PTE mappings is recorded, in order and with its bytes, at the physical
     address that /proc/self/pagemap gives for it, and no other line is."""
-    system, tracker = filesystem.find(fs), target_6_12._tracker
+    system, tracker = filesystem.find(fs), target_6_12.tracker
     assert isinstance(tracker, PluginTracker)
     with (
         target_6_12.golden(system) as base,
         base.copy("walked") as medium,
-        target_6_12._tracked(Program(()), system, Media(base, medium)) as guest,
+        target_6_12.start(Job(Program(()), system), Media(base, medium)) as guest,
         tracker.open() as log,
     ):
         session = AgentSession(guest, system)

@@ -13,13 +13,14 @@ from harness.cells.cell import judge_cell
 from harness.deadline import Deadline
 from harness.errors import InfraError
 from harness.fs import filesystem
-from harness.link.session import AgentSession, Attached
+from harness.fs.filesystem import FileSystem
+from harness.link.session import AgentSession, Attached, FlushSink
 from harness.model.judge.result import CellResult
 from harness.model.program.ops import Create, Sharing
 from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
-from harness.targets.guest import GuestTarget
+from harness.targets.guest import GuestTarget, Parts
 from harness.vm import snapshot
 from harness.vm.guest import Guest
 from harness.vm.initrd import initramfs, interpreter
@@ -107,7 +108,7 @@ def origin(guest: Guest) -> int:
 def addresses(target: GuestTarget) -> tuple[int, Symbols]:
     """The origin of the target's guests, and where their kernel's functions lie, those of modules too."""
     system = filesystem.find("ext4")
-    with target.golden(system) as medium, snapshot.start(target.plan_for(system), medium, target._say) as guest:
+    with target.golden(system) as medium, snapshot.start(target.plan_for(system), medium, target.say) as guest:
         start = run_in(guest, TELL)
         text = medium.array[start + AT :].tobytes().partition(b"\0")[0].decode()
         inode = origin(guest)
@@ -135,8 +136,11 @@ def assembled(code: str, name: str, symbols: Symbols) -> tuple[int, bytes]:
 class PatchedSession(AgentSession):
     """Patches its guest's kernel as soon as the file system is mounted."""
 
-    def __init__(self, guest: Guest, session: AgentSession, patch: Callable[[Guest], None], impatient: bool) -> None:
-        super().__init__(guest, session.system)
+    def __init__(
+        self, guest: Guest, system: FileSystem, flushes: FlushSink | None, patch: Callable[[Guest], None],
+        impatient: bool,
+    ) -> None:  # fmt: skip
+        super().__init__(guest, system, flushes)
         self._machine = guest
         self._patch = patch
         self._impatient = impatient
@@ -150,37 +154,30 @@ class PatchedSession(AgentSession):
         return attached
 
 
-class PatchedTarget(GuestTarget):
+def with_faults(
+    target: GuestTarget, symbols: Callable[[int], Symbols], faults: Faults, recovery: bool, impatient: bool
+) -> GuestTarget:
     """A target whose kernel has faults: in the run, from after the mount on, or, given `recovery`, in recoveries.
 
     An `impatient` kernel tells of a hung task after 2 to 4 s.
     """
 
-    def __init__(
-        self, target: GuestTarget, symbols: Callable[[int], Symbols], faults: Faults, recovery: bool, impatient: bool
-    ) -> None:
-        super().__init__(target.kernel, target.plan, target._tracker, target._say)
-        self._symbols = symbols
-        self._faults = faults
-        self._recovery = recovery
-        self._impatient = impatient
-
-    def _run(self, guest: Guest, session: AgentSession, *rest: Any) -> None:
-        if not self._recovery:
-            session = PatchedSession(guest, session, self._patch, self._impatient)
-        super()._run(guest, session, *rest)
-
-    def _recover(self, guest: Guest, *rest: Any) -> Any:
-        if self._recovery:
-            self._patch(guest)
-        return super()._recover(guest, *rest)
-
-    def _patch(self, guest: Guest) -> None:
-        symbols = self._symbols(origin(guest))
-        patches = [assembled(code, name, symbols) for name, code in self._faults.items()]
+    def patch(guest: Guest) -> None:
+        found = symbols(origin(guest))
+        patches = [assembled(code, name, found) for name, code in faults.items()]
         with Debugger(guest) as debugger:
             for address, data in patches:
                 debugger.write(address, data)
+
+    def running(guest: Guest, system: FileSystem, flushes: FlushSink | None) -> AgentSession:
+        return PatchedSession(guest, system, flushes, patch, impatient)
+
+    def recovering(guest: Guest, system: FileSystem, flushes: FlushSink | None) -> AgentSession:
+        patch(guest)
+        return AgentSession(guest, system, flushes)
+
+    parts = Parts(recovery=recovering) if recovery else Parts(running)
+    return GuestTarget(target.kernel, target.plan, target.tracker, target.say, parts)
 
 
 @pytest.fixture(scope="session")
@@ -196,7 +193,7 @@ def patched(target_6_1: GuestTarget) -> Callable[..., GuestTarget]:
                 known.update([addresses(target)])
             return known[inode]
 
-        return PatchedTarget(target, symbols, faults, recovery, impatient)
+        return with_faults(target, symbols, faults, recovery, impatient)
 
     return make
 
