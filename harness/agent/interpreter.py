@@ -21,6 +21,7 @@ from harness.linux.mounts import Place
 from harness.model.program import ops
 from harness.model.program.ops import Op
 from harness.model.program.program import Program
+from harness.model.program.stages import Stage, stages
 from harness.model.program.traits import Unmaps, mapping, traits
 from harness.model.wire import wire
 from harness.model.wire.observation import OpResult
@@ -67,33 +68,27 @@ class Interpreter:
         Marks the boundary after each op for the persist log; after lanes, only that of their Join. Raises LaneDied.
         """
         self._handles.cpu.mark(0)
-        before: Op | None = None
-        group: list[tuple[int, Op]] = []
-        for index, op in enumerate(self._program.ops):
-            if isinstance(op, ops.Lane) or (group and not isinstance(op, ops.Join)):
-                group.append((index, op))
-                continue
+        for stage in stages(self._program.ops):
+            index = stage.last
+            op = self._program.ops[index]
             started(index)
-            done = [op for _, op in group]
-            if isinstance(op, ops.Join):
-                yield from self._group(index, group, started)
-                group = []
-            expected = isinstance(before, ops.ExpectSignal)
-            result = OpResult(index) if isinstance(op, ops.Join) else self._one(index, op, expected)
+            done = list(self._program.ops[stage.first : index])
+            if stage.races:
+                yield from self._race(stage, started)
+            result = OpResult(index) if stage.races else self._one(index, op)
             self._note_faults(index, op)
             self._handles.cpu.mark(index + 1)
             if not result.errno:
                 done.append(op)
             self._witness.look(index, done, self._handles)
             yield result
-            before = op
 
     def thaw(self) -> None:
         """Undo a Freeze without a Thaw, or what is open could not be closed. Raises OSError when nothing is frozen."""
         self._handles.place.thaw()
 
-    def _one(self, index: int, op: Op, expected: bool) -> OpResult:
-        if expected:
+    def _one(self, index: int, op: Op) -> OpResult:
+        if index and isinstance(self._program.ops[index - 1], ops.ExpectSignal):
             return self._forked(index, op)
         self._witness.prepare(index, op, self._handles)
         return perform(self._handles, index, op)
@@ -118,20 +113,22 @@ class Interpreter:
                     raise
                 return OpResult(index, signal=error.signal)
 
-    def _group(self, join: int, group: list[tuple[int, Op]], started: Callable[[int], None]) -> Iterator[OpResult]:
-        """The results of the lanes that end at op `join`. Raises LaneDied."""
+    def _race(self, stage: Stage, started: Callable[[int], None]) -> Iterator[OpResult]:
+        """The results of a stage's lanes, without that of its join. Raises LaneDied."""
+        join = stage.last
         running = LaneProcesses(
-            self._handles, parts(group), self._board, self._blame, self._seed, lambda: started(join),
-            self._witness.begin
-        )
+            self._handles, parts(self._program.ops, stage), self._board, self._blame, self._seed,
+            lambda: started(join), self._witness.begin,
+        )  # fmt: skip
         results = running.run()
         if self._trace is not None:
             faults, lost = self._trace.read()
             self._levels.note([fault for fault in faults if fault.thread in self._threads | running.threads], lost)
             self._faulted(join, faults)
         # In which order the faults and what undid them came, nobody can say.
-        self._levels.clear(join, zeroes=all(traits(op).unmaps is Unmaps.NOTHING for _, op in group))
-        for index, _ in group:
+        ran = self._program.ops[stage.first : join]
+        self._levels.clear(join, zeroes=all(traits(op).unmaps is Unmaps.NOTHING for op in ran))
+        for index in stage.indices[:-1]:
             yield results.get(index, OpResult(index))
 
     @property

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from harness.link.kernellog import Complaint
 from harness.link.session import Ran
 from harness.media.image import CrashImage
+from harness.model.contract import promises
 from harness.model.contract.state import State
 from harness.model.judge import coverage, culprit, verdict
 from harness.model.judge.naming import Naming
@@ -16,7 +17,6 @@ from harness.model.setting.hardware import TRAITS
 from harness.model.wire.checked import OFFSET_LIMIT
 from harness.model.wire.moment import Moment, Phase
 from harness.model.wire.traced import Range, Traced
-from harness.targets.engines import promises
 from harness.targets.engines.cut import Cut
 from harness.targets.engines.engine import CutVerdict, Evidence
 from harness.targets.engines.table import ENGINES
@@ -96,7 +96,7 @@ class CellJudge:
         That is found by cutting the power after every op that promises durability, in order.
         """
         latest = max((_index(violation.op) for violation in violations), default=-1)
-        points = [index for index in promises.marked(self.program) if index < latest] if cut.dated else []
+        points = [index for index in promises.made(self.program, self.states) if index < latest] if cut.dated else []
         crashes = (cut.after(index, strict=strict) for index in points)
         for index, recovery in zip(points, self._recover(crashes), strict=False):
             first = self._judge(recovery, self.states[index]).violations

@@ -7,7 +7,7 @@ import contextlib
 import os
 import select
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -22,6 +22,7 @@ from harness.linux.channel import AgentChannel
 from harness.linux.child import Child, ChildDied
 from harness.model.program import ops
 from harness.model.program.ops import Op, Worker
+from harness.model.program.stages import Stage
 from harness.model.wire import wire
 from harness.model.wire.observation import OpResult
 
@@ -54,15 +55,12 @@ class LanePart:
     body: tuple[tuple[int, Op], ...]
 
 
-def parts(program: Iterable[tuple[int, Op]]) -> list[LanePart]:
-    """The lanes of a group, given its ops from the first Lane to before the Join."""
-    found: list[LanePart] = []
-    for index, op in program:
-        if isinstance(op, ops.Lane):
-            found.append(LanePart(len(found), op, ()))
-        else:
-            found[-1] = replace(found[-1], body=(*found[-1].body, (index, op)))
-    return found
+def parts(program: Sequence[Op], stage: Stage) -> list[LanePart]:
+    """The lanes of a stage."""
+    return [
+        LanePart(number, one.lane, tuple((index, program[index]) for index in one.indices))
+        for number, one in enumerate(stage.lanes)
+    ]
 
 
 class Jitter:

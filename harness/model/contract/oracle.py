@@ -16,6 +16,7 @@ from harness.model.contract.state import NOTHING, State, Step
 from harness.model.program import ops
 from harness.model.program.ops import Op
 from harness.model.program.program import Expect, Program
+from harness.model.program.stages import stages
 from harness.model.wire.observation import FileView, OpResult
 
 
@@ -36,16 +37,13 @@ def run(
     machine = _Machine(program, {result.index: result for result in results}, Step(0, domain=domain, journal=journal))
     states: list[State] = []
     state = NOTHING
-    index = 0
-    while index < len(program.ops):
-        if isinstance(program.ops[index], ops.Lane):
-            group = lanes.group_at(program.ops, index)
-            state, during = lanes.run(state, group, program.ops, machine.step)
+    for stage in stages(program.ops):
+        if stage.races:
+            state, during = lanes.run(state, stage, program.ops, machine.step)
             states.extend(during)
         else:
-            state = machine.told(machine.step(state, index), index)
+            state = machine.told(machine.step(state, stage.first), stage.first)
             states.append(state)
-        index = len(states)
     return tuple(states)
 
 

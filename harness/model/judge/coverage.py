@@ -45,9 +45,8 @@ from harness.model.contract.state import State
 from harness.model.judge.judgement import Finding, Judgement, gathered
 from harness.model.judge.naming import Naming
 from harness.model.judge.violation import Kind
-from harness.model.program import ops
-from harness.model.program.ops import Op
 from harness.model.program.program import Expect, Program
+from harness.model.program.stages import by_op, stages
 from harness.model.program.traits import traits
 from harness.model.wire.observation import Stamp
 from harness.model.wire.traced import FileBlock, Flushed, Range, Traced
@@ -82,19 +81,9 @@ def judge(
     coverage = _Coverage(program, states, traced)
     total = Judgement()
     if program.expect is not Expect.LOSS:
-        for first, last in moments(program.ops):
-            total += coverage.promised(first, last)
+        for stage in stages(program.ops):
+            total += coverage.promised(stage.first, stage.last)
     return total + coverage.left(final)
-
-
-def moments(program: Sequence[Op]) -> Iterator[Range]:
-    """First and last index of what happens as one: an op, or a group of lanes with its join."""
-    first = None
-    for index, op in enumerate(program):
-        first = index if first is None else first
-        if isinstance(op, ops.Join) or not (isinstance(op, ops.Lane) or isinstance(program[first], ops.Lane)):
-            yield first, index
-            first = None
 
 
 class LastFlushes:
@@ -166,16 +155,17 @@ class _Coverage:
         self._program = program
         self._states = states
         self._flushes = LastFlushes(traced.flushed)
-        self._moments = {index: moment for moment in moments(program.ops) for index in range(moment[0], moment[1] + 1)}
-        self._stored = {seq: self._moments[index][0] for index, seq in program.seqs().items()}
+        self._stages = by_op(program.ops)
+        self._stored = {seq: self._stages[index].first for index, seq in program.seqs().items()}
         self._shares = any(traits(op).shares for op in program.ops)
         self._arrived: dict[int, Extents[int]] = {}
         fixed = not self._shares and not any(traits(op).moves for op in program.ops)
-        copies = (index for index, moment in self._moments.items() if fixed and moment == (index, index))
+        copies = (index for index, stage in enumerate(self._stages) if fixed and not stage.races)
         self._copies = [index for index in copies if traits(program.ops[index]).copies]
         self._placed: dict[int, dict[int, FileLayout]] = {}
         for placed in traced.placed:
-            if placed.index == self._moments.get(placed.index, (0, -1))[1]:  # in lanes the files changed on after it
+            # In lanes the files changed on after it; and the agent may say anything.
+            if 0 <= placed.index < len(self._stages) and placed.index == self._stages[placed.index].last:
                 self._placed.setdefault(placed.file, {})[placed.index] = FileLayout.of(placed.blocks)
         self._seen: dict[int, _Seen] = {}
 
@@ -252,8 +242,8 @@ class _Coverage:
 
     def _layout(self, file: int, promise: int) -> FileLayout | None:
         """Where the file lay when the op had returned; None if nobody knows."""
-        first, last = self._moments[promise]
-        if first != last and self._shares:
+        last = self._stages[promise].last
+        if self._stages[promise].races and self._shares:
             return None
         known = self._placed.get(file, {})
         if last in known or self._shares:

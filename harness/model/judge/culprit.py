@@ -14,11 +14,12 @@ from harness.model.contract import oracle
 from harness.model.contract.extents import Extents
 from harness.model.contract.filestate import FileState
 from harness.model.contract.state import State
-from harness.model.judge.coverage import IMAGE, FileLayout, LastFlushes, gaps, moments
+from harness.model.judge.coverage import IMAGE, FileLayout, LastFlushes, gaps
 from harness.model.judge.judgement import RANGE_LIMIT
 from harness.model.judge.naming import Naming
 from harness.model.judge.violation import Kind, Violation
 from harness.model.program.program import Expect, Program
+from harness.model.program.stages import by_op
 from harness.model.program.traits import descriptors, mapping, traits
 from harness.model.units import size_text
 from harness.model.wire.observation import Stamp
@@ -80,7 +81,7 @@ Home = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class _Spell:
-    """The bytes were in `homes`, all or some of them, when the moments that begin in ops `first` to `last` began."""
+    """The bytes were in `homes`, all or some of them, when the stages that begin in ops `first` to `last` began."""
 
     first: int
     last: int
@@ -104,19 +105,19 @@ class _Blame:
         self._program = program
         self._states = states
         self._traced = traced
-        self._moments = {index: moment for moment in moments(program.ops) for index in range(moment[0], moment[1] + 1)}
+        self._stages = by_op(program.ops)
         # Those of one race are told in the order in which they came, whichever lane's op they are of.
-        known = (drop for drop in traced.dropped if drop.index in self._moments)
-        self._drops = sorted(known, key=lambda drop: self._moments[drop.index][0])
+        known = (drop for drop in traced.dropped if 0 <= drop.index < len(self._stages))
+        self._drops = sorted(known, key=lambda drop: self._stages[drop.index].first)
         self._stores = {seq: index for index, seq in program.seqs().items()}
         self._flushed: dict[int, Extents[int]] = {}
 
     def culprit(self, violation: Violation) -> str:
         """Who forgot what the violation says was lost; empty if that is not known."""
         promise = _promise(violation)
-        if promise is None or promise not in self._moments:
+        if promise is None or promise >= len(self._stages):
             return ""
-        last = self._moments[promise][1]
+        last = self._stages[promise].last
         file = self._file(violation, last)
         if file is None:
             return ""
@@ -148,7 +149,7 @@ class _Blame:
         if not self._traced.flushed or not blocks:
             yield start, end
             return
-        since = self._moments[self._stores[stamp.seq]][0]
+        since = self._stages[self._stores[stamp.seq]].first
         if last not in self._flushed:
             self._flushed[last] = LastFlushes(self._traced.flushed).upto(last)
         flushed = self._flushed[last]
@@ -159,23 +160,23 @@ class _Blame:
     def _traced_back(self, file: int, start: int, end: int, stamp: Stamp, last: int) -> _Lost:
         """The bytes that are at [start, end) of the file in op `last`, and where they were from their store on."""
         origin, low, high = replace(stamp, shift=0), start - stamp.shift, end - stamp.shift
-        store = self._moments[self._stores[stamp.seq]]
+        store = self._stages[self._stores[stamp.seq]]
         homes, until, spells = frozenset({(file, stamp.shift)}), last, []
-        for index in range(last, store[1], -1):
+        for index in range(last, store.last, -1):
             facts = traits(self._program.ops[index])
             if not facts.moves and not facts.copies:
                 continue
-            first, after = self._moments[index]
-            before = self._states[first - 1]
+            stage = self._stages[index]
+            before = self._states[stage.first - 1]
             if facts.copies and self._held(before, homes, origin, low, high):
                 continue  # it copied something else
             # Outside of a race the entries that an op drops are those from before it.
-            spells.append(_Spell(first + (first == after), until, homes))
+            spells.append(_Spell(stage.first + (not stage.races), until, homes))
             if facts.copies:
                 return _Lost(origin, low, high, tuple(spells))  # the copy was a store of its own
-            homes, until = self._homes(before, origin, low, high), after
-        # In a race the drop may have come after the store in the same moment.
-        spells.append(_Spell(store[0] + (store[0] == store[1]), until, homes))
+            homes, until = self._homes(before, origin, low, high), stage.last
+        # In a race the drop may have come after the store in the same stage.
+        spells.append(_Spell(store.first + (not store.races), until, homes))
         return _Lost(origin, low, high, tuple(spells))
 
     def _homes(self, state: State, origin: Stamp, start: int, end: int) -> frozenset[Home]:
@@ -198,8 +199,9 @@ class _Blame:
 
     def _hit(self, drop: Dropped, lost: Iterable[_Lost]) -> int | None:
         """The file of which the dropped entries covered some of the lost bytes, when these had not been promised."""
-        first, last = self._moments[drop.index]
-        when = [first - 1, last] if first < last else [first - 1]
+        stage = self._stages[drop.index]
+        first, last = stage.first, stage.last
+        when = [first - 1, last] if stage.races else [first - 1]
         for one in lost:
             for spell in one.spells:
                 if not spell.first <= last or not first <= spell.last:

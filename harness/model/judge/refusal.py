@@ -13,6 +13,7 @@ from harness.model.judge.violation import Kind, Violation
 from harness.model.program import ops
 from harness.model.program.ops import Op, Signal
 from harness.model.program.program import Program
+from harness.model.program.stages import by_op
 from harness.model.program.traits import descriptors, mapping, touched, traits
 from harness.model.units import size_text
 from harness.model.wire.observation import OpResult
@@ -154,7 +155,7 @@ def _failed(program: Program, index: int, before: State, number: int, expected: 
         return Refusals(faults=(name,))
     if number == errno.EFAULT and not _must_work(program, before, op):
         # read(2): a buffer that cannot be accessed. In a race the file may just have ended before it.
-        return Refusals() if _in_lane(program, index) else Refusals(faults=(name,))
+        return Refusals() if by_op(program.ops)[index].races else Refusals(faults=(name,))
     return Refusals((_violation(program, index, before, Kind.ERRNO, expected, found),))
 
 
@@ -190,11 +191,6 @@ def _violation(program: Program, index: int, before: State, kind: Kind, expected
 def _file(state: State, op: Op) -> int | None:
     behind = state.maps.get(mapping(op))
     return behind.file if behind else state.fds.get(getattr(op, "fd", ""))
-
-
-def _in_lane(program: Program, index: int) -> bool:
-    marks = [op for op in program.ops[:index] if isinstance(op, ops.Lane | ops.Join)]
-    return bool(marks) and isinstance(marks[-1], ops.Lane)
 
 
 def _poisoned(state: State) -> bool:

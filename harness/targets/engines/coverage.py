@@ -1,12 +1,12 @@
 """The coverage engine: a promise holds if all that was stored has been flushed. It keeps no media and recovers none."""
 
+from harness.model.contract import promises
 from harness.model.judge.judgement import Judgement
 from harness.model.program import ops
 from harness.model.program.program import Expect
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import metadata_at_stake
 from harness.model.wire.traced import Flushed
-from harness.targets.engines import promises
 from harness.targets.engines.cut import Cut, Uncut
 from harness.targets.engines.engine import CutVerdict, Evidence
 
@@ -30,7 +30,7 @@ def _unseen(evidence: Evidence, covered: Judgement) -> bool:
     if program.expect is Expect.LOSS:
         racing = any(isinstance(op, ops.Lane) for op in program.ops)
         return racing or metadata_at_stake(evidence.states[-1])
-    return bool(promises.marked(program)) and not covered.judged_bytes
+    return bool(promises.made(program, evidence.states)) and not covered.judged_bytes
 
 
 class CoverageWatch:

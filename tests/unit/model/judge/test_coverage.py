@@ -317,11 +317,6 @@ def test_what_a_live_read_told_is_judged_at_the_end() -> None:
         assert judgement.judged_bytes == PAGE
 
 
-def test_moments() -> None:
-    """An op is a moment by itself, a group of lanes one with its join."""
-    assert list(coverage.moments(parse(LANES + SYNCED + "fsync f\n").ops)) == [(0, 0), (1, 1), (2, 2), (3, 8), (9, 9)]
-
-
 def test_many_pieces() -> None:
     """Thousands of extents and of flushed ranges per op are judged within seconds."""
     pages = 4096

@@ -9,7 +9,6 @@ from harness.model.judge.judgement import Judgement
 from harness.model.judge.violation import Kind, Violation
 from harness.model.program.program import parse
 from harness.model.setting.engine import Engine
-from harness.targets.engines import promises
 from harness.targets.engines.engine import CutVerdict, Evidence
 from harness.targets.engines.table import ENGINES
 
@@ -88,9 +87,3 @@ def test_coverage_says_when_it_cannot_judge(program: str, covered: Judgement, sp
     verdict = ENGINES[Engine.COVERAGE].judge(called.evidence())
     assert (verdict.speechless, verdict.images, verdict.judgement) == (speechless, 0, covered)
 
-
-def test_ops_of_lanes_leave_no_mark() -> None:
-    """What lanes sync is looked at after their join."""
-    text = "create f data\nmmap m f 0 4K\nfsync f\nlane a\nmsync m 0 4K\nlane b\nload m 0 4K\njoin\nfsync f\ncut_power"
-    program = parse(f"daxcheck program 1\n{text}\n")
-    assert promises.marked(program) == (2, 7, 8)

@@ -1,0 +1,29 @@
+"""When a run had promised something: the moments at which a cut is worth a look."""
+
+from collections.abc import Iterator, Sequence
+
+from harness.model.contract.state import State
+from harness.model.program.program import Program
+from harness.model.program.stages import stages
+
+
+def made(program: Program, states: Sequence[State]) -> tuple[int, ...]:
+    """The last op of each stage that has made something durable which was not certain before; `states` as oracle.run
+    gives them.
+
+    What an op promises follows from what became of it and of those before: an msync that failed has promised nothing,
+    nor has one of a private mapping, or a flush of a mapping without MAP_SYNC. Ops of lanes have promised when their
+    join has returned, and only what no other lane may have changed.
+    """
+    return tuple(stage.last for stage in stages(program.ops)
+                 if any(stage.first <= index <= stage.last for index in _promised(states[stage.last])))  # fmt: skip
+
+
+def _promised(state: State) -> Iterator[int]:
+    """The ops that promised what the state has of promises: contents, sizes, blocks and names."""
+    found = [name.promised_by for name in state.names.values()]
+    for file in state.files.values():
+        found.append(file.size_by)
+        found += [byte.promised_by for *_, byte in file.contents.runs()]
+        found += [room.durable_by for *_, room in file.room.runs()]
+    return (index for index in found if index is not None)
