@@ -9,7 +9,7 @@ from harness.fs.filesystem import FileSystem
 from harness.link.caller import AgentError
 from harness.link.session import Ran
 from harness.model.contract import oracle
-from harness.model.contract.state import NOTHING, State
+from harness.model.contract.state import State
 from harness.model.contract.worth import NO_CUT
 from harness.model.judge.naming import Naming
 from harness.model.judge.refusal import Refusals, judge_death, judge_refusals
@@ -73,8 +73,7 @@ def judge_cell(target: Target, scenario: str, program: Program, system: FileSyst
 def _run(target: Target, job: Job, blank: CellResult) -> Judged:
     program, system = job.program, job.system
     domain = hardware.TRAITS[target.device].domain
-    foreseen = oracle.run(program, domain=domain) or (NOTHING,)
-    spared = target.spared(program) or hardware.spared(program, foreseen[-1], target.device)
+    spared = target.spared(program) or hardware.why_not_run(program, target.device)
     if Plant.NO_FENCE in faults(program) and not ENGINES[target.engine].sees_fences:
         spared = spared or NO_FENCES
     if spared:
@@ -92,7 +91,7 @@ def _run(target: Target, job: Job, blank: CellResult) -> Judged:
             # What the kernel said and answered stands; data proves nothing where an op did not do its part.
             outcome, error = (Outcome.FAIL, "") if known else spoilt or (Outcome.ERROR, NO_CUT)
             return Judged(replace(blank, outcome=outcome, violations=known, error=error), execution.console)
-        final = oracle.at_cut(program, results, domain, system.journal, ran.files)
+        final = oracle.at_cut(program, states, ran.files)
         case = CellJudge(target, job, states, final)
         live = case.judge_live(ran) + Judgement(violations=known)
         try:

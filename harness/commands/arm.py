@@ -166,9 +166,7 @@ def _refuse(recorded: Recorded, device: PmemDevice) -> None:
             f"--target {device.path}: the firmware does not say what survives a power failure (persistence_domain is "
             f"{device.persistence_domain or 'empty'}), so a loss would prove nothing"
         )
-    if spared := devices.spared(program, oracle.run(program, domain=TRAITS[kind].domain)[-1], kind):
-        raise UsageError(f"{name}: {spared}")
-    if reason := nothing_judged(program):
+    if reason := devices.why_not_run(program, kind) or nothing_judged(program):
         raise UsageError(f"{name}: {reason}")
     if failed := dimms.failure({}, dimms.below(device.region)):
         raise UsageError(f"--target {device.path}: {failed}")

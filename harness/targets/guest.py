@@ -18,7 +18,7 @@ from harness.model.program.ops import Plant
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.model.setting.environment import Environment, KernelBuild
-from harness.model.setting.hardware import PmemKind, claimed, unlike
+from harness.model.setting.hardware import PmemKind, claimed, why_not_as_declared
 from harness.targets import steps
 from harness.targets.engines.cut import Cut
 from harness.targets.target import Execution, Job, Recovery, Say
@@ -75,7 +75,7 @@ class GuestTarget:
         return self.plan.hardware.device
 
     def unlike(self, planted: Collection[Plant], attached: Attached) -> str:
-        return unlike(self.device, planted, attached.write_cache, attached.persistence_domain)
+        return why_not_as_declared(self.device, planted, attached.write_cache, attached.persistence_domain)
 
     def claimed(self, planted: Collection[Plant], attached: Attached) -> tuple[str, str]:
         return claimed(self.device, planted, attached.write_cache, attached.persistence_domain)

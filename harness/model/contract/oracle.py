@@ -4,7 +4,7 @@ This knows nothing of any file system or of caches. A rule that is stricter than
 test; one that is laxer than the documents is a hole in it. Every rule names its document; they stand in model.rules.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -47,16 +47,9 @@ def run(
     return tuple(states)
 
 
-def at_cut(
-    program: Program,
-    results: Iterable[OpResult] = (),
-    domain: PersistenceDomain = PersistenceDomain.MEMORY_CONTROLLER,
-    journal: bool = True,
-    live: Iterable[FileView] = (),
-) -> State:
+def at_cut(program: Program, states: Sequence[State], live: Iterable[FileView] = ()) -> State:
     """What the final image is judged against, when the files were seen to be `live` right before the cut: for a Program
-    that expects a loss, as though all had been synced."""
-    states = run(program, results, domain, journal)
+    that expects a loss, as though all had been synced. `states` are those of its run."""
     state = seen(states[-1] if states else NOTHING, live)
     if program.expect is not Expect.LOSS:
         return state

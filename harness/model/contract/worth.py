@@ -28,7 +28,8 @@ def nothing_judged(program: Program) -> str:
 
 def _synced(domain: PersistenceDomain, program: Program) -> bool:
     """Whether some file that has contents was synced at some time: it may be judged although its name was not."""
-    states = (*oracle.run(program, domain=domain), oracle.at_cut(program, domain=domain))
+    ran = oracle.run(program, domain=domain)
+    states = (*ran, oracle.at_cut(program, ran))
     large = {file.id for state in states for file in state.files.values() if file.longest}
     return any(_promised(file) for state in states for file in state.files.values() if file.id in large)
 

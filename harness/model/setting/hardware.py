@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.errors import UsageError
+from harness.model.contract import oracle
 from harness.model.contract.allowed import ZEROES
 from harness.model.contract.domain import PersistenceDomain
-from harness.model.contract.state import State
+from harness.model.contract.state import NOTHING, State
 from harness.model.program.ops import Plant, Planted
 from harness.model.program.program import Expect, Program
 
@@ -71,22 +72,25 @@ def find(name: str) -> PmemKind:
     return PmemKind(name)
 
 
-def spared(program: Program, last: State, device: PmemKind) -> str:
-    """Why a run on this device proves nothing about the Program; empty if it does.
+def why_not_run(program: Program, device: PmemKind) -> str:
+    """Why a run on this device proves nothing about the Program; empty if it proves something.
 
-    A fault that makes no difference is one reason. Another: a control that must lose data loses only what was in the
-    CPU caches, since all names, sizes and holes are durable in `last`, the state that it ends in.
+    A fault that makes no difference is one reason. Another: a control that must lose data, all of whose names, sizes
+    and holes are durable at its end, loses only what was in the CPU caches; on an eADR device nothing. Such a control
+    is the only Program whose contract is worked out before the run.
     """
     traits = TRAITS[device]
     for op in program.ops:
         if isinstance(op, Planted) and op.plant not in traits.faults:
             return f"{op.plant} makes no difference on {device}"
-    if program.expect is Expect.LOSS and traits.keeps_caches and not metadata_at_stake(last):
-        return f"nothing of it can be lost on {device}: its caches survive the cut"
+    if program.expect is Expect.LOSS and traits.keeps_caches:
+        states = oracle.run(program, domain=traits.domain) or (NOTHING,)
+        if not metadata_at_stake(states[-1]):
+            return f"nothing of it can be lost on {device}: its caches survive the cut"
     return ""
 
 
-def unlike(device: PmemKind, planted: Collection[Plant], write_cache: int, domain: str) -> str:
+def why_not_as_declared(device: PmemKind, planted: Collection[Plant], write_cache: int, domain: str) -> str:
     """Why what the kernel says in sysfs is not what it must say of the device; empty if it is.
 
     A kernel that flushes where it need not, or the other way round, makes every verdict worthless.
@@ -108,7 +112,7 @@ def claimed(device: PmemKind, planted: Collection[Plant], write_cache: int, doma
     ACPI 6.5, 5.2.25.9: only bit 0 of the platform capabilities says that the CPU caches are flushed on power loss, and
     bit 1 that the memory controller is. What the device was built without, the kernel makes up: by write_cache 0 it
     leaves out its own flushes (dax_flush, fs/dax.c), by persistence_domain it tells programs to (sysfs-bus-nvdimm). A
-    kernel that says less than there is breaks no promise; what it does then is not known (see unlike).
+    kernel that says less than there is breaks no promise; what it does then is not known (see why_not_as_declared).
     """
     traits = TRAITS[device]
     truth = f"{device}, whose firmware tells {_DOMAINS[traits.persistence_domain]}"

@@ -78,7 +78,7 @@ def view(path: str, id: int | None, seq: int = 0) -> FileView:
 
 def judged(text: str, *views: FileView) -> Judgement:
     program = parse(text + "cut_power\n")
-    return judge(program, at_cut(program), views, "x")
+    return judge(program, at_cut(program, run(program)), views, "x")
 
 
 def wrong(text: str, *views: FileView) -> list[str]:
@@ -117,9 +117,9 @@ def test_without_a_journal_a_rename_is_not_atomic() -> None:
     """e2fsck may find neither."""
     program = parse(TWO + "rename a b\ncut_power\n")
     lost = [FileView("a", None), FileView("b", None)]
-    assert judge(program, at_cut(program, journal=False), lost, "x").violations == ()
+    assert judge(program, at_cut(program, run(program, journal=False)), lost, "x").violations == ()
     synced = parse(TWO + "rename a b\nfsyncdir\ncut_power\n")
-    assert judge(synced, at_cut(synced, journal=False), lost, "x").violations
+    assert judge(synced, at_cut(synced, run(synced, journal=False)), lost, "x").violations
 
 
 def test_what_is_gone_stays_gone() -> None:

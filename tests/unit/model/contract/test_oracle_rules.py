@@ -275,7 +275,8 @@ def test_a_read_shows_how_a_race_ended() -> None:
 def test_what_was_seen_before_the_cut_was_synced_before() -> None:
     """A read right before the cut tells what an earlier sync wrote, unless there was a change between them."""
     for tail, left in (("fsync f\n", {A}), ("", {OLD, A, B}), ("fsync f\n" + RACE, {A, B, Stamp(4, 1), Stamp(5, 1)})):
-        final = at_cut(parse(START + RACE + tail), live=[view_of(A)])
+        program = parse(START + RACE + tail)
+        final = at_cut(program, run(program), [view_of(A)])
         assert durable(final, 0) == left
 
 
@@ -285,5 +286,6 @@ def test_a_size_is_told_too() -> None:
     view = FileView("data", 2 * PAGE, (Segment(0, 2 * PAGE, OLD),))
     assert data(after(race)).now == {Span(2 * PAGE, 2 * PAGE), Span(9 * PAGE, 9 * PAGE)}
     for tail, durable_sizes in (("fsync f\n", {Span(2 * PAGE, 2 * PAGE)}), ("", data(after(race)).sizes)):
-        final = data(at_cut(parse(START + race + tail), live=[view]))
+        program = parse(START + race + tail)
+        final = data(at_cut(program, run(program), [view]))
         assert final.now == {Span(2 * PAGE, 2 * PAGE)} and final.sizes == durable_sizes

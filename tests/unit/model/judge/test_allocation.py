@@ -31,7 +31,7 @@ def found(
 ) -> list[tuple[tuple[tuple[int, int], ...], str]]:
     program = parse(text)
     view = FileView("data", segments[-1].end, tuple(segments), allocation=allocation)
-    state = at_cut(program) if which == "durable" else run(program)[-1]
+    state = at_cut(program, run(program)) if which == "durable" else run(program)[-1]
     violations = judge(program, state, [view], LIVE if which == "current" else "x", which).violations
     assert all(violation.kind is Kind.ALLOCATION for violation in violations)
     return [(violation.ranges, sentence([violation])) for violation in violations]
@@ -86,7 +86,7 @@ def test_too_few_blocks_are_found() -> None:
 def test_only_what_is_surely_not_zero_counts(source: Source, wrong: bool) -> None:
     """Bytes of no store contradict a hole if they are not zero."""
     program = parse(TEXT)
-    state = at_cut(program)
+    state = at_cut(program, run(program))
     view = FileView("data", PAGE, (Segment(0, PAGE, source),), allocation=Allocation(0))
     assert bool(judge_allocation(Naming(program, "data", 1), state.files[1], view, "x", False)) is wrong
 

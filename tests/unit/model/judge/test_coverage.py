@@ -46,7 +46,7 @@ def judged(
         flushed=tuple(Flushed(index, tuple(ranges)) for index, ranges in flushed.items()),
         placed=tuple(Placed(index, file, blocks) for index in where), lost=lost,
     )  # fmt: skip
-    return coverage.judge(program, states, oracle.at_cut(program, results), traced, domain)
+    return coverage.judge(program, states, oracle.at_cut(program, states), traced, domain)
 
 
 def told(judgement: Judgement) -> list[tuple[str, tuple[Range, ...]]]:
@@ -309,7 +309,7 @@ def test_what_a_live_read_told_is_judged_at_the_end() -> None:
     )
     program = parse(text)
     live = [FileView("data", PAGE, (Segment(0, PAGE, Stamp(3, 1)),))]
-    final = oracle.at_cut(program, live=live)
+    final = oracle.at_cut(program, oracle.run(program), live)
     places = (Placed(8, 1, (FileBlock(0, AT, PAGE),)),)
     for flushed, red in ((Flushed(8, ((AT, AT + PAGE),)), False), (Flushed(1, ((AT, AT + PAGE),)), True)):
         judgement = coverage.judge(program, oracle.run(program), final, Traced((flushed,), places))

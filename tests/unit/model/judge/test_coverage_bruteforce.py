@@ -167,7 +167,8 @@ class Experiment:
 
     @property
     def found(self) -> Judgement:
-        return coverage.judge(self.program, oracle.run(self.program), oracle.at_cut(self.program), self.traced)
+        states = oracle.run(self.program)
+        return coverage.judge(self.program, states, oracle.at_cut(self.program, states), self.traced)
 
 
 def experiment(tail: Sequence[Op], ignored: Iterable[int] = (), noise: Sequence[Range] = ()) -> Experiment:

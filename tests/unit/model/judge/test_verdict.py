@@ -61,7 +61,7 @@ def bytes_of(source: Known, start: int, end: int) -> bytes:
 
 def judged(ops: Sequence[Op], data: bytes, expect: Expect = Expect.KEPT) -> Judgement:
     program = Program(tuple(ops), expect)
-    return judge(program, at_cut(program), [view(data)], "pessimistic")
+    return judge(program, at_cut(program, run(program)), [view(data)], "pessimistic")
 
 
 def summary(judgement: Judgement) -> list[tuple[str, str, tuple[tuple[int, int], ...], str, str]]:
@@ -87,7 +87,7 @@ programs = st.lists(any_op, max_size=8).map(lambda ops: Program((*START, *ops, C
 @given(programs, st.data())
 def test_no_false_alarm(program: Program, data: st.DataObject) -> None:
     """A file of any allowed size, whose every byte comes from any source allowed there, violates nothing."""
-    state = at_cut(program)
+    state = at_cut(program, run(program))
     file = state.file("data")
     assert file is not None
     sizes = data.draw(st.sampled_from(sorted(file.sizes)))
@@ -107,7 +107,7 @@ def test_no_false_alarm(program: Program, data: st.DataObject) -> None:
 @given(programs, st.data())
 def test_no_byte_missed(program: Program, data: st.DataObject) -> None:
     """One byte changed to what no source allowed there has is found, and its word is all that is blamed."""
-    state = at_cut(program)
+    state = at_cut(program, run(program))
     file = state.file("data")
     assert file is not None
     contents = bytearray()
@@ -226,7 +226,7 @@ def test_garbage_is_foreign() -> None:
     for source in (Raw(b"\1" * 128), Opaque(b"\1" * 16)):
         program = Program(STORED)
         seen = FileView("data", PAGE, (Segment(0, 128, source), Segment(128, PAGE, Stamp(1, 1))))
-        result = judge(program, at_cut(program), [seen], "x")
+        result = judge(program, at_cut(program, run(program)), [seen], "x")
         assert summary(result) == [("foreign", "op 5: fsync f", ((0, 128),), "store 1 (op 4)", "no store")]
 
 
@@ -257,7 +257,7 @@ def test_an_impossible_stamp_is_foreign() -> None:
     """A stamp moved up from before the start of the file has no bytes that could be right."""
     program = Program((CREATE, Fsyncdir(), Ftruncate("f", 8), Fsync("f")))
     seen = FileView("data", 8, (Segment(0, 8, Stamp(1, 1, PAGE)),))
-    assert [v.kind for v in judge(program, at_cut(program), [seen], "x").violations] == [Kind.FOREIGN]
+    assert [v.kind for v in judge(program, at_cut(program, run(program)), [seen], "x").violations] == [Kind.FOREIGN]
 
 
 def test_older_stores_mixed_in_a_word_are_stale() -> None:
@@ -277,11 +277,11 @@ def test_sizes() -> None:
     long = judged(STORED, built((PAGE, OLD), (PAGE + 8, ZERO)))
     assert summary(long) == [("size", "op 5: fsync f", ((PAGE, PAGE + 8),), "4K long", "4104 long")]
     program = Program(STORED)
-    gone = judge(program, at_cut(program), [FileView("data", None)], "x")
+    gone = judge(program, at_cut(program, run(program)), [FileView("data", None)], "x")
     assert summary(gone) == [("size", "op 2: fsyncdir", ((0, PAGE),), "4K long", "missing")]
     nameless = Program((Create("f", "data"), Pwrite("f", 0, 8), Fsync("f")))
-    assert judge(nameless, at_cut(nameless), [FileView("data", None)], "x") == Judgement()
-    assert judge(nameless, at_cut(nameless), [FileView("data", None)], "live", "current").violations
+    assert judge(nameless, at_cut(nameless, run(nameless)), [FileView("data", None)], "x") == Judgement()
+    assert judge(nameless, at_cut(nameless, run(nameless)), [FileView("data", None)], "live", "current").violations
 
 
 def test_views_must_agree() -> None:
@@ -290,7 +290,7 @@ def test_views_must_agree() -> None:
     seen = view(built((PAGE, OLD)))
     differences = tuple(Difference("read", start, start + LINE, ZERO) for start in (0, LINE))
     differing = replace(seen, differences=differences)
-    result = judge(program, at_cut(program), [differing], "live", "current")
+    result = judge(program, at_cut(program, run(program)), [differing], "live", "current")
     assert summary(result) == [("incoherent", "", ((0, 128),), "mmap: store 1 (op 4)", "read: zero")]
     assert sentence(result.violations) == "128 of 128 bytes of data[0..128) read differently by another view"
 
@@ -298,7 +298,7 @@ def test_views_must_agree() -> None:
 def test_with_the_power_on_only_the_current_contents_count() -> None:
     """What may be on the media after a cut may not be read before it."""
     program = Program((*STORED, Store("m", 0, PAGE)))
-    state = at_cut(program)
+    state = at_cut(program, run(program))
     old = [view(built((PAGE, OLD)))]
     assert judge(program, state, old, "x").violations == ()
     assert summary(judge(program, state, old, "live", "current")) == [
@@ -310,7 +310,7 @@ def test_with_the_power_on_only_the_current_contents_count() -> None:
 def test_what_was_not_read_is_not_judged() -> None:
     """A truncated view is judged as far as it goes; the rest, a view that lacks, and one too many are told."""
     program = Program(STORED)
-    state = at_cut(program)
+    state = at_cut(program, run(program))
     cut = FileView("data", PAGE, (Segment(0, 8, OLD),), truncated=True, error="SIGBUS")
     assert judge(program, state, [cut], "x") == Judgement(8, (), ("data: 8 of 4096 bytes read: SIGBUS",))
     assert judge(program, state, [], "x") == Judgement(0, (), ("data: not read back",))
@@ -324,7 +324,7 @@ def test_a_file_that_the_kernel_does_not_let_be_read_is_wrong(answer: str) -> No
     """A file that is there can be read, after a cut and before; a lack of memory, or an agent that failed, is an error,
     and so is all where memory fails or the hardware lies."""
     program = Program(STORED)
-    state = at_cut(program)
+    state = at_cut(program, run(program))
     cut = FileView("data", PAGE, (Segment(0, 8, OLD),), truncated=True, error="reading: no", answer=answer)
     (wrong,) = judge(program, state, [cut], "x").violations
     assert (wrong.kind, sentence([wrong])) == (Kind.RECOVERY, "data: reading: no")
@@ -333,7 +333,7 @@ def test_a_file_that_the_kernel_does_not_let_be_read_is_wrong(answer: str) -> No
     for other in (replace(cut, answer=""), replace(cut, answer="ENOMEM")):
         assert judge(program, state, [other], "x").violations == () != judge(program, state, [other], "x").unjudged
     lying = Program((Planted(Plant.IGNORE_FLUSH, 0, PMD), *STORED))
-    assert judge(lying, at_cut(lying), [cut], "x").unjudged
+    assert judge(lying, at_cut(lying, run(lying)), [cut], "x").unjudged
 
 
 def test_unknown_contents_excuse_no_failure_to_read() -> None:
@@ -343,7 +343,7 @@ def test_unknown_contents_excuse_no_failure_to_read() -> None:
         "daxcheck program 1\ncreate f data\npwrite f 0 16K\nfsync f\nfsyncdir\n"
         "fallocate f punch_hole 4K 4K\ncut_power\n"
     )
-    state = at_cut(program, journal=False)
+    state = at_cut(program, run(program, journal=False))
     whole = view(built((4 * PAGE, Stamp(1, 1))))
     strange = replace(whole, segments=(Segment(0, PAGE, Stamp(1, 1)), Segment(PAGE, 2 * PAGE, Stamp(9, 9)),
                                        Segment(2 * PAGE, 4 * PAGE, Stamp(1, 1))))  # fmt: skip

@@ -3,11 +3,10 @@
 import pytest
 
 from harness.errors import UsageError
-from harness.model.contract import oracle
 from harness.model.contract.domain import PersistenceDomain
 from harness.model.program.ops import Plant
 from harness.model.program.recorder import Recorder
-from harness.model.setting.hardware import EMULATED, TRAITS, PmemKind, claimed, find, spared, unlike
+from harness.model.setting.hardware import EMULATED, TRAITS, PmemKind, claimed, find, why_not_as_declared, why_not_run
 from harness.model.units import PMD
 
 WHOLE = 1 << 40
@@ -16,7 +15,7 @@ WHOLE = 1 << 40
 def reason(dax: Recorder, device: PmemKind) -> str:
     dax.cut_power()
     program = dax.program()
-    return spared(program, oracle.run(program, domain=TRAITS[device].domain)[-1], device)
+    return why_not_run(program, device)
 
 
 def unsynced_store(dax: Recorder) -> None:
@@ -91,14 +90,14 @@ SAYS = {PmemKind.NVDIMM: (1, "memory_controller"), PmemKind.EADR: (0, "cpu_cache
 @pytest.mark.parametrize("said", SAYS.values())
 def test_a_kernel_must_say_what_the_device_is(device: PmemKind, said: tuple[int, str]) -> None:
     """Any other device's words in sysfs are a reason not to judge."""
-    assert (unlike(device, (), *said) == "") == (SAYS[device] == said)
+    assert (why_not_as_declared(device, (), *said) == "") == (SAYS[device] == said)
 
 
 def test_the_cache_is_off_only_where_that_is_planted() -> None:
     """write_cache 0 on an NVDIMM is fit exactly with the planted fault; then 1 is not."""
     for planted in ((), (Plant.WRITE_CACHE_OFF,)):
         for value in (0, 1):
-            said = unlike(PmemKind.NVDIMM, planted, value, "memory_controller")
+            said = why_not_as_declared(PmemKind.NVDIMM, planted, value, "memory_controller")
             assert (said == "") == (value != bool(planted))
 
 
@@ -117,7 +116,7 @@ def test_a_kernel_must_not_promise_more(device: PmemKind, write_cache: int, doma
     elif (device, domain) == (PmemKind.VIRTIO_PMEM, "memory_controller"):
         wrong = "persistence_domain says memory_controller"
     assert wrong in said and bool(wrong) == bool(said) == bool(truth)
-    assert unlike(device, (), write_cache, domain) or not said
+    assert why_not_as_declared(device, (), write_cache, domain) or not said
 
 
 def test_a_planted_claim_is_ours() -> None:
