@@ -1,0 +1,367 @@
+"""A machine in a few lines for verdicts to be made of: a toy file system on real media, behind a real channel.
+
+Its agent takes real frames over a socket pair, so that sessions, steps, wire checks, logs, cuts and images are those of
+production. What a kernel would do wrong is planted: flushes that a sync forgets, complaints, errnos, deaths.
+"""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.cells.cell import judge_cell
+from harness.errors import ChannelError
+from harness.fs import filesystem
+from harness.link import kernellog
+from harness.link.caller import Caller
+from harness.link.kernellog import Complaint
+from harness.link.session import AgentSession, Attached
+from harness.linux.channel import AgentChannel
+from harness.media.flushes import LiveFile
+from harness.media.image import CrashImage
+from harness.media.log import HEADER, HEADER_SIZE, NO_FENCE, RECORD, PersistLog, RecordKind, log_bytes
+from harness.memfile import MemFile
+from harness.model.judge.result import CellResult
+from harness.model.program import ops
+from harness.model.program.ops import Plant
+from harness.model.program.program import Program, parse
+from harness.model.setting.engine import Engine
+from harness.model.setting.environment import Environment, KernelBuild
+from harness.model.setting.hardware import PmemKind
+from harness.model.units import LINE, PAGE
+from harness.model.wire import stamps, wire
+from harness.model.wire.frame import Message
+from harness.model.wire.moment import Moment
+from harness.model.wire.observation import FileView, OpResult, Zero
+from harness.model.wire.traced import Range
+from harness.targets import steps
+from harness.targets.engines import trace
+from harness.targets.engines.cut import Cut, LoggedCut
+from harness.targets.engines.table import ENGINES
+from harness.targets.target import Execution, Job, Recovery
+
+SLOT = 16 * PAGE
+"""Bytes of a file; file n, by its stamps, lies at n * SLOT, and its size at n * LINE of the first page."""
+SIZE = 8 * SLOT
+RECORDS = 1 << 14
+
+
+@dataclass(frozen=True)
+class ToyFaults:
+    """What goes wrong. `forgets`: by op, the ranges of the file that its flush leaves out. `unfenced`: ops whose
+    flushes no fence completes. `errnos` and `unmet`: by op, what it answers. `misreads`: preads that return zeroes.
+    `hides`: files that are not read back. `run` and `recovery`: lines of the kernel's log. `dies`: the command at which
+    the agent ends, in a run or `recovering`. `drops`: entries that lost their dirty tag. `unsound`: what fsck says
+    after a recovery. `alters`: what becomes of the media before a recovery.
+    """
+
+    forgets: dict[int, tuple[Range, ...]] = field(default_factory=dict)
+    unfenced: frozenset[int] = frozenset()
+    errnos: dict[int, int] = field(default_factory=dict)
+    unmet: dict[int, str] = field(default_factory=dict)
+    misreads: frozenset[int] = frozenset()
+    hides: frozenset[str] = frozenset()
+    run: tuple[str, ...] = ()
+    recovery: tuple[str, ...] = ()
+    dies: str = ""
+    dies_recovering: str = ""
+    drops: tuple[Message, ...] = ()
+    unsound: str = ""
+    write_cache: int = 1
+    alters: Callable[[CrashImage], None] = lambda crash: None
+
+
+class ToyDisk:
+    """Files on one medium: `live`, what programs see, and `log`, what of it became durable, in order."""
+
+    def __init__(self, live: MemFile, names: tuple[str, ...], log: MemFile | None = None) -> None:
+        self.live = live
+        self.names = names
+        self.log = log
+        self.flushed: list[Range] = []
+        self._count = 0
+
+    def size(self, file: int) -> int | None:
+        word = int.from_bytes(self.live.array[file * LINE : file * LINE + 8].tobytes(), "little")
+        return word - 1 if word else None
+
+    def resize(self, file: int, size: int) -> None:
+        self.live.array[file * LINE : file * LINE + 8] = np.frombuffer((size + 1).to_bytes(8, "little"), np.uint8)
+
+    def store(self, file: int, offset: int, length: int, seq: int) -> None:
+        data = stamps.pattern(seq, file, 0, offset, offset + length)
+        at = file * SLOT + offset
+        self.live.array[at : at + length] = np.frombuffer(data, np.uint8)
+
+    def read(self, file: int, start: int, end: int) -> tuple[Any, bool]:
+        data = self.live.array[file * SLOT + start : file * SLOT + end].tobytes()
+        return stamps.decode(stamps.Buffer(data, start), start, end)
+
+    def view(self, path: str) -> FileView:
+        file = self.names.index(path) + 1
+        size = self.size(file)
+        return FileView(path, size, self.read(file, 0, size)[0] if size else ())
+
+    def flush(self, start: int, end: int, *, fenced: bool) -> None:
+        """Make the lines of these bytes durable."""
+        self.flushed.append((start // LINE * LINE, -(-end // LINE) * LINE))
+        for line in range(start // LINE, -(-end // LINE)):
+            data = self.live.array[line * LINE : (line + 1) * LINE].tobytes()
+            self._record(RecordKind.LINE, line * LINE, data, 0 if fenced else NO_FENCE)
+
+    def mark(self, value: int) -> None:
+        self._record(RecordKind.MARK, value)
+
+    def _record(self, kind: RecordKind, address: int, data: bytes = b"", flags: int = 0) -> None:
+        if self.log is None:
+            return
+        made = np.zeros((), RECORD)
+        made["kind"], made["length"], made["address"], made["flags"] = kind, len(data), address, flags
+        made["sequence"] = self._count
+        made["data"][: len(data)] = np.frombuffer(data, np.uint8)
+        at = HEADER_SIZE + self._count * RECORD.itemsize
+        self.log.array[at : at + RECORD.itemsize] = np.frombuffer(made.tobytes(), np.uint8)
+        self._count += 1
+        assert HEADER.fields is not None
+        place = HEADER.fields["count"][1]
+        self.log.array[place : place + 8] = np.frombuffer(self._count.to_bytes(8, "little"), np.uint8)
+
+
+class ToyAgent:
+    """Answers commands in a thread of its own, until its end of the channel is closed."""
+
+    def __init__(self, disk: ToyDisk, planted: ToyFaults, sock: socket.socket) -> None:
+        self.disk = disk
+        self.planted = planted
+        self._sock = sock
+        self._channel = AgentChannel(sock.fileno(), sock.fileno())
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def _serve(self) -> None:
+        with self._sock, contextlib.suppress(ChannelError, OSError):
+            while True:
+                message = self._channel.receive()
+                if message["do"] == self.planted.dies:
+                    return
+                self._channel.send({"done": self._answer(message)})
+
+    def _answer(self, message: Message) -> Message:
+        match message["do"]:
+            case "attach":
+                return {"write_cache": self.planted.write_cache, "persistence_domain": "memory_controller",
+                        "pieces": [[0, SIZE]]}  # fmt: skip
+            case "run":
+                return self._run(parse(message["program"]), message["flushes"])
+            case "observe":
+                return {"files": self._files(message["paths"])}
+            case _:
+                return {}
+
+    def _files(self, paths: Iterable[str]) -> list[Any]:
+        return [wire.to_wire(self.disk.view(path)) for path in paths if path not in self.planted.hides]
+
+    def _run(self, program: Program, flushes: bool) -> Message:
+        results, placed, machine = [], [], ToyRun(self.disk, program, self.planted)
+        if flushes:
+            self._ask({"event": "begin"})
+        self.disk.mark(0)
+        for index, op in enumerate(program.ops):
+            self._channel.send({"event": "op", "index": index})
+            result = machine.do(index, op)
+            results.append(wire.to_wire(result))
+            self.disk.mark(index + 1)
+            if flushes and self.disk.flushed:
+                self._ask({"event": "flushed", "index": index, "ranges": merged(self.disk.flushed)})
+                placed += [{"index": index, "file": file, "blocks": [[0, file * SLOT, SLOT]]}
+                           for file in range(1, len(self.disk.names) + 1)]  # fmt: skip
+            self.disk.flushed.clear()
+            if isinstance(op, ops.CutPower):
+                self._ask({"event": "cut", "results": results})
+        return {"results": results, "files": self._files(program.names()), "signal": None, "placed": placed,
+                "dropped": list(self.planted.drops), "inodes": [[1, 11]]}  # fmt: skip
+
+    def _ask(self, event: Message) -> None:
+        self._channel.send(event)
+        assert self._channel.receive() == {"do": "go"}
+
+
+class ToyRun:
+    """One Program being run: its descriptors, mappings and stores."""
+
+    def __init__(self, disk: ToyDisk, program: Program, planted: ToyFaults) -> None:
+        self._disk = disk
+        self._planted = planted
+        self._seqs = program.seqs()
+        self._files: dict[str, int] = {}
+        self._maps: dict[str, tuple[int, int]] = {}
+
+    def do(self, index: int, op: ops.Op) -> OpResult:
+        if index in self._planted.errnos:
+            return OpResult(index, self._planted.errnos[index])
+        disk, result = self._disk, OpResult(index, unmet=self._planted.unmet.get(index, ""))
+        match op:
+            case ops.Create(fd, path):
+                self._files[fd] = disk.names.index(path) + 1
+                disk.resize(self._files[fd], 0)
+            case ops.Pwrite(fd, offset, length):
+                file = self._files[fd]
+                disk.store(file, offset, length, self._seqs[index])
+                disk.resize(file, max(disk.size(file) or 0, offset + length))
+                return replace(result, done=length)
+            case ops.Pread(fd, offset, length):
+                segments, _ = disk.read(self._files[fd], offset, offset + length)
+                wrong = [replace(one, source=Zero()) for one in segments]
+                return replace(result, segments=tuple(wrong if index in self._planted.misreads else segments))
+            case ops.Mmap(name, fd, offset):
+                self._maps[name] = self._files[fd], offset
+            case ops.Store(name, offset, length):
+                file, start = self._maps[name]
+                disk.store(file, start + offset, length, self._seqs[index])
+            case ops.Msync(name, offset, length):
+                file, start = self._maps[name]
+                self._flush(index, file, start + offset, start + offset + length)
+            case ops.Fsync(fd):
+                file = self._files[fd]
+                self._flush(index, file, 0, disk.size(file) or 0)
+                disk.flush(file * LINE, (file + 1) * LINE, fenced=index not in self._planted.unfenced)
+            case ops.Fsyncdir():
+                disk.flush(0, PAGE, fenced=index not in self._planted.unfenced)
+            case _:
+                pass
+        return result
+
+    def _flush(self, index: int, file: int, start: int, end: int) -> None:
+        forgotten = self._planted.forgets.get(index, ())
+        for line in range(start, end, LINE):
+            if not any(low <= line < high for low, high in forgotten):
+                at = file * SLOT + line
+                self._disk.flush(at, at + LINE, fenced=index not in self._planted.unfenced)
+
+
+def merged(ranges: Iterable[Range]) -> list[list[int]]:
+    """Ascending, without overlap."""
+    found: list[list[int]] = []
+    for low, high in sorted(ranges):
+        if found and low <= found[-1][1]:
+            found[-1][1] = max(found[-1][1], high)
+        else:
+            found.append([low, high])
+    return found
+
+
+class ToyPeer(Caller):
+    """The harness's end; the agent's kernel says the planted `lines`."""
+
+    def __init__(self, disk: ToyDisk, planted: ToyFaults, lines: tuple[str, ...]) -> None:
+        ours, its = socket.socketpair()
+        super().__init__(ours)
+        self._sock = ours
+        self._lines = lines
+        self._agent = ToyAgent(disk, planted, its)
+        self.medium_size = SIZE
+
+    def close(self) -> None:
+        self._sock.close()
+        self._agent.thread.join()
+
+    def running(self) -> bool:
+        return self._agent.thread.is_alive()
+
+    def epitaph(self, when: str) -> str:
+        return f"the toy died {when}"
+
+    def last_line(self) -> str:
+        return self.said()
+
+    def noted(self, moment: Moment) -> bool:
+        return False
+
+    def said(self) -> str:
+        return "\n".join(self._lines)
+
+    def complaints(self) -> list[Complaint]:
+        return kernellog.blamed(kernellog.complaints(self._lines))
+
+
+class ToyTarget:
+    """A target of production's parts around the toy. It counts the images that it recovered, by name."""
+
+    def __init__(self, engine: Engine = Engine.PLUGIN, planted: ToyFaults | None = None) -> None:
+        self.engine = engine
+        self.planted = planted or ToyFaults()
+        self.device = PmemKind.NVDIMM
+        self.environment = Environment("toy", KernelBuild("6.0-toy", "digest"), "", "")
+        self.recovered: list[str] = []
+
+    def unlike(self, planted: Collection[Plant], attached: Attached) -> str:
+        return ""
+
+    def claimed(self, planted: Collection[Plant], attached: Attached) -> tuple[str, str]:
+        return ("", "") if attached.write_cache else ("write_cache says 0", "the toy loses its caches")
+
+    def spared(self, program: Program) -> str:
+        return "the toy has no locks" if any(isinstance(op, ops.Freeze) for op in program.ops) else ""
+
+    @contextlib.contextmanager
+    def execute(self, job: Job) -> Iterator[Execution]:
+        with contextlib.ExitStack() as stack:
+            base = stack.enter_context(MemFile("base", SIZE))
+            live = stack.enter_context(base.copy("live"))
+            file = stack.enter_context(MemFile("log", log_bytes(RECORDS)))
+            log = stack.enter_context(PersistLog.create(file.fd, RECORDS))
+            watch = stack.enter_context(trace.watching(
+                ENGINES[self.engine], LiveFile(live), lambda: live.copy("live"), keeps_caches=False
+            ))  # fmt: skip
+            logged = ENGINES[self.engine].sees_fences
+
+            def take_cut() -> Cut:
+                if not logged:
+                    return stack.enter_context(contextlib.closing(watch.cut()))
+                cut = LoggedCut(base, live.copy("cut"), log, 0, keeps_caches=False)
+                return stack.enter_context(contextlib.closing(cut))
+
+            disk = ToyDisk(live, job.program.paths(), file)
+            peer = ToyPeer(disk, self.planted, self.planted.run)
+            with contextlib.closing(peer):
+                session = AgentSession(peer, job.system, None if logged else watch.flushes)
+                execution = steps.run(session, job, take_cut, lambda attached: "")
+            yield execution
+
+    def recover(self, crashes: Iterable[CrashImage], job: Job) -> Iterator[Recovery]:
+        for crash in crashes:
+            with crash.media:
+                self.recovered.append(crash.name)
+                self.planted.alters(crash)
+                planted = replace(self.planted, dies=self.planted.dies_recovering)
+                peer = ToyPeer(ToyDisk(crash.media, job.program.paths()), planted, self.planted.recovery)
+                with contextlib.closing(peer):
+                    session = AgentSession(peer, job.system)
+                    recovery = steps.recover(session, crash.name, job.program.names(), lambda _: self.planted.unsound)
+            yield recovery
+
+
+@pytest.fixture
+def toy() -> Callable[..., ToyTarget]:
+    """Makes a target: toy(forgets={3: ((0, 4096),)}, engine=Engine.TRACE)."""
+
+    def make(engine: Engine = Engine.PLUGIN, **planted: Any) -> ToyTarget:
+        return ToyTarget(engine, ToyFaults(**planted))
+
+    return make
+
+
+@pytest.fixture
+def judged() -> Callable[..., CellResult]:
+    """Judges a Program's text on a target: judged(toy(forgets=...), "create f data ...")."""
+
+    def judge(target: ToyTarget, text: str, fs: str = "ext4") -> CellResult:
+        program = parse(f"daxcheck program 1\n{text}\n")
+        return judge_cell(target, "toy", program, filesystem.find(fs), 1).result
+
+    return judge
