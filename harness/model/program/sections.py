@@ -1,5 +1,6 @@
 """The stretches of a Program in which not every op may stand: lanes, and a file system frozen, unmounted or cut."""
 
+from copy import copy
 from dataclasses import dataclass
 
 from harness.model.program import ops
@@ -30,6 +31,18 @@ class Sections:
         self._frozen = False
         self._mounted = True
         self._cut = False
+
+    @property
+    def lanes(self) -> tuple[str, ...]:
+        """The lanes of the group that the next op may stand in."""
+        return tuple(self._group.barriers) if self._group else ()
+
+    def copied(self) -> "Sections":
+        """The same, to go on elsewhere."""
+        other = copy(self)
+        if self._group:
+            other._group = _Group(self._group.outside, {**self._group.barriers}, {**self._group.times})
+        return other
 
     def enter(self, op: Op, scope: Scope, refused: bool = False) -> Scope:
         """The names that the op sees; one that is to be `refused` begins nothing. Raises ProgramError when it must not

@@ -83,6 +83,10 @@ class Traits:
     """Blocks may be shared, exchanged, or no longer shared, after it."""
     frees: bool = False
     """It can take blocks from where they are, in a file that shares none."""
+    past_end: bool = False
+    """Its range may end past the end of its file."""
+    whole_blocks: bool = False
+    """A kernel takes its ranges in whole blocks only."""
     unmaps: Unmaps = Unmaps.NOTHING
     poisons: bool = False
     """It poisons memory."""
@@ -114,10 +118,10 @@ _MAP = Traits(needs_mapped="map")
 _LOOK = Traits(refusable=False, while_frozen=True)
 _LANE = Traits(refusable=False)
 
-# fallocate(2) does not say that a call which fails has done nothing.
+# fallocate(2) and ftruncate(2) do not say that a call which fails has done nothing.
 _ALLOCATE = replace(_FD, unmaps=Unmaps.FILE, on_errno=Failure.ANYTHING, in_lanes=True)
 # In a lane they would move what other lanes store: nobody could say what must be there.
-_SHIFT = replace(_ALLOCATE, moves=True, frees=True, in_lanes=False)
+_SHIFT = replace(_ALLOCATE, moves=True, frees=True, whole_blocks=True, in_lanes=False)
 _ADVISE = replace(
     _MAP, page_aligned=True, accesses="offset", on_errno=Failure.ANYTHING, may_signal=True, in_lanes=True
 )  # fmt: skip
@@ -127,7 +131,7 @@ _FSYNC = replace(_FD, in_lanes=True)
 # read(2) leaves open what the buffer holds after an errno.
 _READ_INTO = replace(_STORE, needs_open=("fd",), copies=True, on_errno=Failure.ANYTHING)
 # POSIX write(): the room there is gets written and counted; it is the next write that fails.
-_WRITE = replace(_FD, unmaps=Unmaps.FILE, on_errno=Failure.COUNTED)
+_WRITE = replace(_FD, past_end=True, unmaps=Unmaps.FILE, on_errno=Failure.COUNTED)
 _REMAP = Traits(needs_open=("fd", "source"), shares=True, unmaps=Unmaps.FILE, on_errno=Failure.ANYTHING)
 _EXCHANGE = replace(_REMAP, needs_open=("fd", "other"), moves=True)
 
@@ -148,32 +152,32 @@ TABLE: Mapping[type[Op], Traits | ByForm] = {
     ops.Link: Traits(),
     ops.Unlink: Traits(),
     ops.Fallocate: ByForm("mode", {
-        Mode.ALLOCATE: _ALLOCATE,
-        Mode.KEEP_SIZE: _ALLOCATE,
+        Mode.ALLOCATE: replace(_ALLOCATE, past_end=True),
+        Mode.KEEP_SIZE: replace(_ALLOCATE, past_end=True),
         Mode.PUNCH_HOLE: replace(_ALLOCATE, frees=True),
-        Mode.ZERO_RANGE: replace(_ALLOCATE, frees=True),
+        Mode.ZERO_RANGE: replace(_ALLOCATE, frees=True, past_end=True),
         Mode.ZERO_RANGE_KEEP_SIZE: replace(_ALLOCATE, frees=True),
         Mode.COLLAPSE_RANGE: _SHIFT,
         Mode.INSERT_RANGE: _SHIFT,
         Mode.UNSHARE_RANGE: replace(_ALLOCATE, frees=True, shares=True),
     }),
-    ops.Ftruncate: replace(_FD, frees=True, unmaps=Unmaps.FILE, on_errno=Failure.ANYTHING, in_lanes=True),
+    ops.Ftruncate: replace(_ALLOCATE, frees=True, past_end=True),
     ops.Pwrite: _by_how(replace(_WRITE, stamps=True, in_lanes=True)),
     ops.Pread: replace(_FD, looks=True, in_lanes=True, while_frozen=True),
     ops.SetDax: _FD,
 
-    ops.CloneFile: replace(_REMAP, moves=True),
-    ops.Clone: replace(_REMAP, moves=True),
-    ops.Dedupe: _REMAP,
-    ops.CopyFileRange: replace(_REMAP, moves=True),  # it may share blocks instead of copying
-    ops.ExchangeRange: _EXCHANGE,
+    ops.CloneFile: replace(_REMAP, moves=True, past_end=True),
+    ops.Clone: replace(_REMAP, moves=True, past_end=True, whole_blocks=True),
+    ops.Dedupe: replace(_REMAP, whole_blocks=True),
+    ops.CopyFileRange: replace(_REMAP, moves=True, past_end=True),  # it may share blocks instead of copying
+    ops.ExchangeRange: replace(_EXCHANGE, whole_blocks=True),
     ops.Swapext: _EXCHANGE,
     ops.ReadInto: _READ_INTO,
     ops.WriteFrom: _by_how(replace(_WRITE, needs_mapped="map", accesses="source_offset", copies=True)),
     ops.DirectStore: replace(_STORE, stamps=True, ramdisk=True, on_errno=Failure.ANYTHING, in_lanes=True),
     ops.DirectLoad: replace(_MAP, accesses="offset", looks=True, ramdisk=True, in_lanes=True),
 
-    ops.Mmap: replace(_FD, defines="map", page_aligned=True, unmaps=Unmaps.RANGE, in_lanes=True),
+    ops.Mmap: replace(_FD, defines="map", page_aligned=True, past_end=True, unmaps=Unmaps.RANGE, in_lanes=True),
     ops.Munmap: replace(_MAP, unmaps=Unmaps.RANGE, in_lanes=True),
     ops.Mremap: replace(_MAP, defines="new", page_aligned=True, unmaps=Unmaps.RANGE),
     ops.Mprotect: replace(_MAP, page_aligned=True, bars=True, unmaps=Unmaps.EDGES, in_lanes=True),

@@ -7,6 +7,7 @@ collapse, a mode the file system lacks) is a legal op: its errno is an observati
 import errno
 import re
 from collections.abc import Iterable, Sequence
+from copy import copy
 
 from harness.model.program import ops
 from harness.model.program.ops import Op
@@ -16,7 +17,7 @@ from harness.model.program.traits import defined, descriptors, traits
 from harness.model.units import PAGE, size_text
 from harness.model.wire.stamps import SHIFT_UNIT
 
-__all__ = ["SIZE_LIMIT", "STAMP_LIMIT", "ProgramError", "check"]
+__all__ = ["DEVICE_LIMIT", "SIZE_LIMIT", "STAMP_LIMIT", "Position", "ProgramError", "check"]
 
 OP_LIMIT = 10_000
 STAMP_LIMIT = 255
@@ -31,19 +32,19 @@ _COUNTED = "a pwrite, pread, copy_file_range, dedupe, read_into, write_from, dir
 
 def check(program: Iterable[Op]) -> None:
     """Raise ProgramError, with the index of the first op at fault, unless the ops can be run."""
-    checker = _ProgramChecker()
+    position = Position()
     index = -1
     seen: list[Op] = []
     for index, op in enumerate(program):
         try:
-            checker.op(index, op)
+            position.add(op)
         except NameTaken as error:
             raise ProgramError(str(error), index, _definer(seen, op, error.name)) from None
         except ProgramError as error:
             raise ProgramError(str(error), index) from None
         seen.append(op)
-    if checker.sections.lane is not None:
-        raise ProgramError(f"lane {checker.sections.lane} is never joined: end the group with join", index)
+    if position.sections.lane is not None:
+        raise ProgramError(f"lane {position.sections.lane} is never joined: end the group with join", index)
 
 
 def _definer(seen: Sequence[Op], op: Op, name: str) -> int | None:
@@ -54,23 +55,38 @@ def _definer(seen: Sequence[Op], op: Op, name: str) -> int | None:
     return max(same, default=None)
 
 
-class _ProgramChecker:
-    """What the ops seen so far allow."""
+class Position:
+    """Where the next op of a Program stands: behind those added so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: Iterable[Op] = ()) -> None:
         self.scope = Scope()
         self.sections = Sections()
+        self.length = 0
         self.stamps = 0
         self.files = 0
-        self._expected: Op | None = None
+        self.expected: Op | None = None
+        """The op before, which may say what is to become of the next."""
+        for op in before:
+            self.add(op)
 
-    def op(self, index: int, op: Op) -> None:
-        if index >= OP_LIMIT:
+    def allows(self, op: Op) -> bool:
+        """Whether the op may stand here."""
+        trial = copy(self)
+        trial.sections = self.sections.copied()
+        try:
+            trial.add(op)
+        except ProgramError:
+            return False
+        return True
+
+    def add(self, op: Op) -> None:
+        """Go on behind the op. Raises ProgramError, and is of no use any longer, if it may not stand here."""
+        if self.length >= OP_LIMIT:
             raise ProgramError(f"more than {OP_LIMIT} ops: split the program")
-        if isinstance(op, ops.Planted) and index:
+        if isinstance(op, ops.Planted) and self.length:
             raise ProgramError("a planted fault comes before all other ops: move it to the start")
         self._foreseen(op)
-        refused = isinstance(self._expected, ops.ExpectErrno | ops.ExpectSignal)
+        refused = isinstance(self.expected, ops.ExpectErrno | ops.ExpectSignal)
         before = self.scope
         self.scope = self.sections.enter(op, before, refused)
         if not (refused and isinstance(op, ops.Umount)):  # it may well be refused because of what is open
@@ -79,12 +95,13 @@ class _ProgramChecker:
             self.scope = before  # what is refused defines nothing and ends nothing
         else:
             _tellable(op)
-        self._expected = op
+        self.expected = op
+        self.length += 1
         self._count(op)
 
     def _foreseen(self, op: Op) -> None:
         """Raise ProgramError when the op cannot do what the expectation before it says."""
-        match self._expected:
+        match self.expected:
             case ops.ExpectErrno() if not traits(op).refusable:
                 raise ProgramError("no kernel can refuse this op: expect_errno stands right before the op it is about")
             case ops.ExpectShort() if not isinstance(op, ops.CountedOp):
