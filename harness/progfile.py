@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.model.contract.worth import nothing_judged
+from harness.model.contract.worth import why_not_judged
 from harness.model.program import program as programs
 from harness.model.program.program import TEXT_LIMIT, Program
 
@@ -17,7 +17,7 @@ LIMIT = 4 * TEXT_LIMIT
 def judgeable(path: Path) -> Program:
     """The Program in a file, whose run can end in a verdict. Raises UsageError, which names the file and the reason."""
     program = read(path)
-    if reason := nothing_judged(program):
+    if reason := why_not_judged(program):
         raise UsageError(f"{path}: {reason}")
     return program
 

@@ -17,7 +17,7 @@ SIZES = {Entry.PTE: PAGE, Entry.PMD: PMD}
 class Levels(Protocol):
     """Answers why [start, end) of this process is not wholly mapped at a level."""
 
-    def unmet(self, entry: Entry, start: int, end: int, base: int) -> str:
+    def why_not_mapped(self, entry: Entry, start: int, end: int, base: int) -> str:
         """Empty when every `entry`-sized piece is mapped by such an entry, else one piece (from `base`) that is not."""
         ...
 
@@ -45,7 +45,7 @@ class Levels(Protocol):
 class Unwatched:
     """Of a process or thread in which nothing asks what maps an address."""
 
-    def unmet(self, entry: Entry, start: int, end: int, base: int) -> str:
+    def why_not_mapped(self, entry: Entry, start: int, end: int, base: int) -> str:
         return "nothing is known of what maps addresses in a lane"
 
     def note(self, faults: list[Fault], lost: bool) -> None: ...
@@ -74,7 +74,7 @@ class ScannedLevels(Unwatched):
         """Let go of the page tables; no method may be called afterwards."""
         os.close(self._fd)
 
-    def unmet(self, entry: Entry, start: int, end: int, base: int) -> str:
+    def why_not_mapped(self, entry: Entry, start: int, end: int, base: int) -> str:
         size = SIZES[entry]
         place, stop = start // size * size, -(-end // size) * size
         for low, high, flags in ioctls.pagemap_scan(self._fd, place, stop):
@@ -98,7 +98,7 @@ class TracedLevels:
         self._cleared = 0
         self._lost = ""
 
-    def unmet(self, entry: Entry, start: int, end: int, base: int) -> str:
+    def why_not_mapped(self, entry: Entry, start: int, end: int, base: int) -> str:
         size = SIZES[entry]
         for place in range(start // size * size, end, size):
             region = place // PMD * PMD

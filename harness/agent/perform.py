@@ -31,7 +31,7 @@ def _perform(handles: Handles, index: int, op: Op) -> OpResult:
     elif isinstance(op, ops.SystemOp):
         system.do(handles, op)
     elif isinstance(op, ops.CheckOp):
-        return OpResult(index, unmet=checks.unmet(handles, op))
+        return OpResult(index, unmet=checks.why_not_met(handles, op))
     elif isinstance(op, ops.LaneOp):
         raise AssertionError(f"{op} is nothing that a single thread can do")
     else:

@@ -92,7 +92,7 @@ def run(
             lane = blame.lane()
             answer["signal"] = {"signal": error.signal, "index": index if lane is None else board.index(lane)}
         if traces.flushes is not None:
-            answer["lost"] = answer["lost"] or traces.flushes.missed()
+            answer["lost"] = answer["lost"] or traces.flushes.why_not_watched()
     del answer["faults"][FAULT_LIMIT:]
     return answer
 

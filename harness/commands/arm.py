@@ -47,7 +47,7 @@ from harness.kernel.kernel import Kernel
 from harness.link.kernellog import Complaint
 from harness.link.session import Attached, Ran
 from harness.model.contract import oracle
-from harness.model.contract.worth import NO_CUT, nothing_judged
+from harness.model.contract.worth import NO_CUT, why_not_judged
 from harness.model.judge.refusal import judge_refusals
 from harness.model.judge.result import Outcome
 from harness.model.program import ops
@@ -166,7 +166,7 @@ def _refuse(recorded: Recorded, device: PmemDevice) -> None:
             f"--target {device.path}: the firmware does not say what survives a power failure (persistence_domain is "
             f"{device.persistence_domain or 'empty'}), so a loss would prove nothing"
         )
-    if reason := devices.why_not_run(program, kind) or nothing_judged(program):
+    if reason := devices.why_not_run(program, kind) or why_not_judged(program):
         raise UsageError(f"{name}: {reason}")
     if failed := dimms.failure({}, dimms.below(device.region)):
         raise UsageError(f"--target {device.path}: {failed}")

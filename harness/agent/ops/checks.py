@@ -8,12 +8,12 @@ from harness.model.program import ops
 from harness.model.program.ops import CheckOp, Switch
 
 
-def unmet(handles: Handles, op: CheckOp) -> str:
+def why_not_met(handles: Handles, op: CheckOp) -> str:
     """Why a precondition does not hold; empty when it does, or the op is none. Raises OSError."""
     match op:
         case ops.ExpectMapped(name, entry, offset, length):
             base = handles.map(name).address
-            return handles.levels.unmet(entry, base + offset, base + offset + length, base)
+            return handles.levels.why_not_mapped(entry, base + offset, base + offset + length, base)
         case ops.ExpectDax(fd, dax):
             on = syscalls.is_dax(handles.file(fd).fd)
             return "" if on is (dax is Switch.ON) else f"the file is {'mapped' if on else 'not mapped'} by DAX"

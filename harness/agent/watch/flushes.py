@@ -190,11 +190,11 @@ class FlushTrace:
             return ranges[:RANGE_LIMIT], lost or f"more than {RANGE_LIMIT} ranges were flushed in one op"
         return ranges, lost
 
-    def missed(self) -> str:
+    def why_not_watched(self) -> str:
         """In words, why the run since on() was not watched; empty when it was. To be asked once. Raises OSError."""
         before, now = Profile(self._hits, self._missed), self._profile()
         self._hits = now.hits
-        return unwatched(before, now)
+        return why_not_recorded(before, now)
 
     def _profile(self) -> Profile:
         return probes.profile(probe.name for probe in self._probes)
@@ -212,7 +212,7 @@ class FlushTrace:
         self.close()
 
 
-def unwatched(before: Profile, now: Profile) -> str:
+def why_not_recorded(before: Profile, now: Profile) -> str:
     """In words, what makes a run's trace worthless that the trace does not tell itself; empty when nothing does.
 
     `before` are the hits when the run before it ended, and the misses when it began.

@@ -31,24 +31,31 @@ class Allocated:
     now: bool = False
     durable_by: int | None = None
 
-    def settled(self, index: int) -> "Allocated":
+    def promised(self, index: int) -> "Allocated":
         """Op `index` made it durable; an earlier promise of it stands."""
         return Allocated(True, index) if self.now and self.durable_by is None else self
 
 
 UNALLOCATED = Allocated()
 NEVER_WRITTEN = Extents.of(Allowed())
-_NO_ROOM = Extents.of(UNALLOCATED)
+_NOT_ALLOCATED = Extents.of(UNALLOCATED)
 _EMPTY = frozenset({Span(0, 0)})
 
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """One file (an inode). Contents are kept past its end too, where `current` is zero, for a longer file after a cut.
+    """One file (an inode): its size, each of its bytes, and what else a cut may show of it.
 
-    `now` are the sizes it may have (one, unless ops raced), `sizes` those that it may have after a cut, `tied` as for a
-    byte. `blocks`: where its bytes lie. `tail`: what its last page may show past its end because it was stored there,
-    which is no part of `contents`: a file that grows shows zeroes.
+    `now` are the sizes that it may have: one, unless ops raced. `sizes` are those that it may have after a cut, and
+    `size_by` is the op that last made them certain. `settled` says that its size on the media is the one it has now,
+    whichever that is (see Allowed). `contents` are its bytes, past its end too, where `current` is zero: after a cut
+    the file may be longer. `tail` is what its last page may show past its end, since it was stored there; that is no
+    part of the contents. `blocks` says where its bytes may lie, `allocation` which fallocate(2) has given blocks.
+
+        pwrite f 0 8K     now {8K}  sizes {0..8K}         a cut may come before, or amid, the growth
+        fsync f           now {8K}  sizes {8K}            size_by: the fsync
+        ftruncate f 4K    now {4K}  sizes {8K, 4K}        contents [4K..8K) read as zero now; on the media they may be
+                                                          the stamp of the pwrite, in a file that is still 8K long
     """
 
     id: int
@@ -57,9 +64,9 @@ class FileState:
     sizes: frozenset[Span] = _EMPTY
     contents: Extents[Allowed] = NEVER_WRITTEN
     size_by: int | None = None
-    room: Extents[Allocated] = _NO_ROOM
+    allocation: Extents[Allocated] = _NOT_ALLOCATED
     tail: Extents[Allowed] = NEVER_WRITTEN
-    tied: bool = True
+    settled: bool = True
 
     @property
     def shortest(self) -> int:
@@ -102,9 +109,10 @@ class FileState:
         sure, all_ = min(end, self.shortest), min(end, self.longest)
         contents = self.contents.merge(start, sure, source, lambda byte, values: byte.changed(values))
         contents = contents.merge(max(start, sure), all_, source, lambda byte, values: byte.maybe(values))
-        return replace(self, contents=contents).strayed(max(start, all_), end, source).past_end(start, end, source)
+        file = replace(self, contents=contents).stored_past_eof(max(start, all_), end, source)
+        return file.past_end(start, end, source)
 
-    def strayed(self, start: int, end: int, source: Extents[Values]) -> "FileState":
+    def stored_past_eof(self, start: int, end: int, source: Extents[Values]) -> "FileState":
         """The media may hold this in [start, end), though it is no part of the file now."""
         inside = min(end, self.longest_durable)
         contents = self.contents.merge(start, inside, source, Allowed.may_hold)
@@ -122,7 +130,7 @@ class FileState:
         sizes = self.sizes | also | ({passed} if passed else set())
         # What was past the end and is not any longer reads as zero, also when it will be past the end again.
         tail = self.tail.map(0, min(span.low for span in now), lambda byte: byte.changed(ZEROES))
-        return replace(self, now=now, sizes=sizes, tail=tail, tied=sizes == now and not _choice(sizes))
+        return replace(self, now=now, sizes=sizes, tail=tail, settled=sizes == now and not _choice(sizes))
 
     def grown(self, size: int) -> "FileState":
         """At least `size` bytes long, extended in steps."""
@@ -134,7 +142,7 @@ class FileState:
     def truncated(self, size: int) -> "FileState":
         """ftruncate(2): cut or extended to `size`; what is past it, and what was past the end before, reads as zero."""
         begin = min(size, self.shortest)
-        file = self.replaced(size, END, ZEROES).maybe(begin, size, ZEROES).roomless(page_floor(begin), END)
+        file = self.replaced(size, END, ZEROES).maybe(begin, size, ZEROES).allocation_unknown(page_floor(begin), END)
         return file.resized({Span(size, size)})
 
     def collapsed(self, start: int, length: int) -> "FileState":
@@ -174,7 +182,7 @@ class FileState:
         places = places.merge(start, END, self.blocks, BlockHistory.joined)
         spans = (Span(size(span.low), size(span.high)) for span in self.now)
         file = replace(self, contents=contents, tail=tail, blocks=places)
-        return file.roomless(page_floor(start), END).resized(spans).bounded(start, END)
+        return file.allocation_unknown(page_floor(start), END).resized(spans).bounded(start, END)
 
     def freed(self, start: int, end: int, index: int, journal: bool = True) -> "FileState":
         """Op `index` took the blocks of the whole pages in [start, end) away: what is stored there gets others.
@@ -209,14 +217,14 @@ class FileState:
 
         return replace(file, blocks=file.blocks.merge(start, end, file.contents, forgotten))
 
-    def roomy(self, start: int, end: int) -> "FileState":
+    def allocated(self, start: int, end: int) -> "FileState":
         """Blocks were allocated for [start, end), as far as the file reaches."""
-        room = self.room.map(start, min(end, self.shortest), lambda room: replace(room, now=True))
-        return replace(self, room=room)
+        given = self.allocation.map(start, min(end, self.shortest), lambda byte: replace(byte, now=True))
+        return replace(self, allocation=given)
 
-    def roomless(self, start: int, end: int) -> "FileState":
+    def allocation_unknown(self, start: int, end: int) -> "FileState":
         """Nobody knows any longer whether [start, end) has blocks."""
-        return replace(self, room=self.room.set(start, end, UNALLOCATED))
+        return replace(self, allocation=self.allocation.set(start, end, UNALLOCATED))
 
     def promised(self, index: int) -> "FileState":
         """Op `index` made all contents and the size durable."""
@@ -228,12 +236,12 @@ class FileState:
             tail=self.tail.set(0, self.shortest, Allowed()),
             sizes=self.now,
             size_by=index,
-            tied=True,
+            settled=True,
         )
 
-    def settled(self, index: int) -> "FileState":
+    def blocks_promised(self, index: int) -> "FileState":
         """Op `index` made the blocks durable that the file was given."""
-        return replace(self, room=self.room.map(0, END, lambda room: room.settled(index)))
+        return replace(self, allocation=self.allocation.map(0, END, lambda byte: byte.promised(index)))
 
     def promised_range(self, start: int, end: int, index: int) -> "FileState":
         """Op `index` made the contents [start, end) durable, and a size that lets them be read back."""
@@ -255,13 +263,15 @@ class FileState:
         """This file or the other: nobody knows whether, or how far, an op took place."""
         passed = Span(min(self.shortest, other.shortest), max(self.longest, other.longest))
         now = self.now if self.now == other.now else frozenset({passed})
-        room = self.room.merge(0, END, other.room, lambda one, two: one if one == two else UNALLOCATED)
+        given = self.allocation.merge(0, END, other.allocation, lambda one, two: one if one == two else UNALLOCATED)
         contents = self.contents.merge(0, END, other.contents, Allowed.either)
         sizes = self.sizes | other.sizes | now
         places = self.blocks.merge(0, END, other.blocks, BlockHistory.either)
         tail = self.tail.merge(0, END, other.tail, Allowed.either)
-        tied = self.tied and other.tied and sizes == now == self.now
-        return replace(self, now=now, sizes=sizes, contents=contents, blocks=places, room=room, tail=tail, tied=tied)
+        settled = self.settled and other.settled and sizes == now == self.now
+        return replace(
+            self, now=now, sizes=sizes, contents=contents, blocks=places, allocation=given, tail=tail, settled=settled
+        )
 
     def told(self, segments: Sequence[Segment], size: int | None = None) -> "FileState":
         """A read of the whole file (`size`), or of a part, has shown which of its contents and sizes it has.
@@ -275,7 +285,7 @@ class FileState:
             file = replace(file, contents=self.contents.merge(0, END, Extents.laid(runs, nothing), Allowed.told))
         if size is not None and _choice(self.now) and any(span.low <= size <= span.high for span in self.now):
             now = frozenset({Span(size, size)})
-            file = replace(file, now=now, sizes=now if self.tied else self.sizes)
+            file = replace(file, now=now, sizes=now if self.settled else self.sizes)
         return file
 
 

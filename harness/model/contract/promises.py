@@ -25,5 +25,5 @@ def _promised(state: State) -> Iterator[int]:
     for file in state.files.values():
         found.append(file.size_by)
         found += [byte.promised_by for *_, byte in file.contents.runs()]
-        found += [room.durable_by for *_, room in file.room.runs()]
+        found += [allocation.durable_by for *_, allocation in file.allocation.runs()]
     return (index for index in found if index is not None)

@@ -27,9 +27,21 @@ _NOT_FAULTED = Extents.of(False)
 
 @dataclass(frozen=True, slots=True)
 class MapState:
-    """A mapping of [offset, offset+length) of file `file`. `seen` (private mappings) counts from the start of the file,
-    and so does what is for MAP_SYNC: `faulted`, pages stored to since their blocks last changed; `late`, bytes that
-    came to such a page when the file grew."""
+    """A mapping of [offset, offset+length) of file `file`. All offsets in its fields count from the start of the file.
+
+    `seen` is for private mappings alone: what a load may return of each byte, and which bytes are copied.
+    `faulted` and `late` are for MAP_SYNC alone, where a store is durable by a mere flush of the CPU caches if the page
+    was mapped writably, since that fault has made the blocks of the page durable (mmap(2)):
+    - a page is `faulted` from the first store through this mapping until its blocks may have changed;
+    - a byte is `late` if it came to a page that was faulted already, when the file grew: no fault made the new size
+      durable, so a flush promises nothing of it while the size may be shorter on the media.
+
+        ftruncate f 6K, store m 4K 2K     page [4K..8K) is faulted
+        flush m 4K 2K                     promises [4K..6K)
+        ftruncate f 8K, store m 6K 2K     bytes [6K..8K) are late
+        flush m 6K 2K                     promises nothing; after fsync f it would
+        fallocate f punch_hole 4K 4K      the page is no longer faulted, and no byte of it is late
+    """
 
     file: int
     offset: int

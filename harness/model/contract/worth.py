@@ -13,7 +13,7 @@ NO_CUT = "the power was not cut, so nothing was put to the test: end the Program
 NO_FILE = "nothing would be judged: no file with contents is synced, and none is read: fsync the file, then fsyncdir"
 
 
-def nothing_judged(program: Program) -> str:
+def why_not_judged(program: Program) -> str:
     """Why no run of the Program could end in a PASS; empty if one may.
 
     Bytes are judged that a read returns while the power is on, and those that must be there after the cut: what no op

@@ -63,10 +63,10 @@ def _room(naming: Naming, file: FileState, view: FileView, durable: bool, op: st
     if view.allocation is None:
         return
     gaps = list(_gaps([(extent.start, extent.end) for extent in view.allocation.extents], view.size or 0))
-    for low, high, room in file.room.runs(0, view.size or 0):
-        if room.durable_by is None if durable else not room.now:
+    for low, high, given in file.allocation.runs(0, view.size or 0):
+        if given.durable_by is None if durable else not given.now:
             continue
-        promise = naming.op(room.durable_by) if durable else op
+        promise = naming.op(given.durable_by) if durable else op
         for a, b in gaps:
             if a < high and low < b:
                 key = Kind.ALLOCATION, promise, "blocks by fallocate", "have lost the blocks they were given"

@@ -38,8 +38,8 @@ def pte(place: int, write: bool = True) -> Fault:
     return Fault(BASE + place, PAGE, write, "NOPAGE")
 
 
-def unmet(known: TracedLevels, entry: Entry, start: int, end: int) -> str:
-    return known.unmet(entry, BASE + start, BASE + end, BASE)
+def why_not(known: TracedLevels, entry: Entry, start: int, end: int) -> str:
+    return known.why_not_mapped(entry, BASE + start, BASE + end, BASE)
 
 
 def test_parse_reads_what_kernels_print() -> None:
@@ -65,21 +65,21 @@ def test_lost_events_are_noticed() -> None:
     known = TracedLevels()
     known.note([pmd(0)], False)
     known.note([pmd(PMD)], True)
-    assert "lost" in unmet(known, Entry.PMD, 0, PAGE)
-    assert "lost" in unmet(known, Entry.PMD, PMD, PMD + PAGE)
+    assert "lost" in why_not(known, Entry.PMD, 0, PAGE)
+    assert "lost" in why_not(known, Entry.PMD, PMD, PMD + PAGE)
     known.note([pmd(PMD)], False)
-    assert unmet(known, Entry.PMD, PMD, PMD + PAGE) == ""
+    assert why_not(known, Entry.PMD, PMD, PMD + PAGE) == ""
 
 
 def test_every_piece_must_be_mapped() -> None:
     """A range is met when each piece of it was faulted in at that level, and by no other."""
     known = TracedLevels()
     known.note([pmd(0), pte(PMD), pte(PMD + PAGE)], False)
-    assert unmet(known, Entry.PMD, 0, PMD) == ""
-    assert unmet(known, Entry.PTE, PMD, PMD + 2 * PAGE) == ""
-    assert "mapped by a pte" in unmet(known, Entry.PMD, 0, 2 * PMD)
-    assert "mapped by a pmd" in unmet(known, Entry.PTE, PAGE, 2 * PAGE)
-    assert "[2105344, 2109440)" in unmet(known, Entry.PTE, PMD, PMD + 3 * PAGE)
+    assert why_not(known, Entry.PMD, 0, PMD) == ""
+    assert why_not(known, Entry.PTE, PMD, PMD + 2 * PAGE) == ""
+    assert "mapped by a pte" in why_not(known, Entry.PMD, 0, 2 * PMD)
+    assert "mapped by a pmd" in why_not(known, Entry.PTE, PAGE, 2 * PAGE)
+    assert "[2105344, 2109440)" in why_not(known, Entry.PTE, PMD, PMD + 3 * PAGE)
 
 
 def test_an_op_that_may_unmap_ends_the_claim() -> None:
@@ -87,8 +87,8 @@ def test_an_op_that_may_unmap_ends_the_claim() -> None:
     known = TracedLevels()
     known.note([pmd(0), pmd(PMD)], False)
     known.forget(BASE + 16 * PAGE, BASE + 17 * PAGE, 7)
-    assert "since op 7" in unmet(known, Entry.PMD, 0, PMD)
-    assert unmet(known, Entry.PMD, PMD, 2 * PMD) == ""
+    assert "since op 7" in why_not(known, Entry.PMD, 0, PMD)
+    assert why_not(known, Entry.PMD, PMD, 2 * PMD) == ""
 
 
 def test_replaced_zero_pages_are_forgotten() -> None:
@@ -96,18 +96,18 @@ def test_replaced_zero_pages_are_forgotten() -> None:
     known = TracedLevels()
     known.note([pmd(0), pmd(PMD, write=False), pte(2 * PMD), pte(2 * PMD + PAGE, write=False)], False)
     known.forget(BASE, BASE + 3 * PMD, 3, zeroes=True)
-    assert unmet(known, Entry.PMD, 0, PMD) == ""
-    assert unmet(known, Entry.PMD, PMD, 2 * PMD) != ""
-    assert unmet(known, Entry.PTE, 2 * PMD, 2 * PMD + PAGE) == ""
-    assert unmet(known, Entry.PTE, 2 * PMD + PAGE, 2 * PMD + 2 * PAGE) != ""
+    assert why_not(known, Entry.PMD, 0, PMD) == ""
+    assert why_not(known, Entry.PMD, PMD, 2 * PMD) != ""
+    assert why_not(known, Entry.PTE, 2 * PMD, 2 * PMD + PAGE) == ""
+    assert why_not(known, Entry.PTE, 2 * PMD + PAGE, 2 * PMD + 2 * PAGE) != ""
 
 
 def test_fallback_drops_the_entry() -> None:
     """A PMD fault that fell back found no page table, so whatever was known there is gone."""
     known = TracedLevels()
     known.note([pmd(0), pmd(0, mapped=False), pte(PAGE)], False)
-    assert unmet(known, Entry.PTE, PAGE, 2 * PAGE) == ""
-    assert unmet(known, Entry.PTE, 0, PAGE) != ""
+    assert why_not(known, Entry.PTE, PAGE, 2 * PAGE) == ""
+    assert why_not(known, Entry.PTE, 0, PAGE) != ""
 
 
 def test_a_change_of_protection_splits_only_what_it_cuts() -> None:
@@ -115,10 +115,10 @@ def test_a_change_of_protection_splits_only_what_it_cuts() -> None:
     known = TracedLevels()
     known.note([pmd(0), pmd(PMD), pmd(2 * PMD), pte(3 * PMD)], False)
     known.split(BASE + 16 * PAGE, BASE + 2 * PMD, 5)
-    assert "since op 5" in unmet(known, Entry.PMD, 0, PMD)
-    assert unmet(known, Entry.PMD, PMD, 3 * PMD) == ""
+    assert "since op 5" in why_not(known, Entry.PMD, 0, PMD)
+    assert why_not(known, Entry.PMD, PMD, 3 * PMD) == ""
     known.split(BASE + 3 * PMD, BASE + 3 * PMD + PAGE, 6)
-    assert unmet(known, Entry.PTE, 3 * PMD, 3 * PMD + PAGE) == ""
+    assert why_not(known, Entry.PTE, 3 * PMD, 3 * PMD + PAGE) == ""
 
 
 def test_moved_entries_are_known_at_their_new_place() -> None:
@@ -126,11 +126,11 @@ def test_moved_entries_are_known_at_their_new_place() -> None:
     known = TracedLevels()
     known.note([pmd(0), pmd(PMD), pte(2 * PMD + PAGE), pmd(9 * PMD)], False)
     known.move(BASE + PMD, BASE + 9 * PMD, 2 * PMD, 4)
-    assert unmet(known, Entry.PMD, 0, PMD) == ""
-    assert unmet(known, Entry.PMD, PMD, 2 * PMD) != ""
-    assert unmet(known, Entry.PTE, 2 * PMD + PAGE, 2 * PMD + 2 * PAGE) != ""
-    assert unmet(known, Entry.PMD, 9 * PMD, 10 * PMD) == ""
-    assert unmet(known, Entry.PTE, 10 * PMD + PAGE, 10 * PMD + 2 * PAGE) == ""
+    assert why_not(known, Entry.PMD, 0, PMD) == ""
+    assert why_not(known, Entry.PMD, PMD, 2 * PMD) != ""
+    assert why_not(known, Entry.PTE, 2 * PMD + PAGE, 2 * PMD + 2 * PAGE) != ""
+    assert why_not(known, Entry.PMD, 9 * PMD, 10 * PMD) == ""
+    assert why_not(known, Entry.PTE, 10 * PMD + PAGE, 10 * PMD + 2 * PAGE) == ""
 
 
 def test_a_huge_entry_that_is_cut_does_not_move() -> None:
@@ -138,9 +138,9 @@ def test_a_huge_entry_that_is_cut_does_not_move() -> None:
     known = TracedLevels()
     known.note([pmd(0), pmd(PMD)], False)
     known.move(BASE + PAGE, BASE + 8 * PMD + PAGE, 2 * PMD - PAGE, 4)
-    assert unmet(known, Entry.PMD, 0, PMD) != ""
-    assert unmet(known, Entry.PMD, 8 * PMD, 9 * PMD) != ""
-    assert unmet(known, Entry.PMD, 9 * PMD, 10 * PMD) == ""
+    assert why_not(known, Entry.PMD, 0, PMD) != ""
+    assert why_not(known, Entry.PMD, 8 * PMD, 9 * PMD) != ""
+    assert why_not(known, Entry.PMD, 9 * PMD, 10 * PMD) == ""
 
 
 def test_clear_forgets_all() -> None:
@@ -148,10 +148,10 @@ def test_clear_forgets_all() -> None:
     known = TracedLevels()
     known.note([pmd(0), pmd(PMD, write=False)], False)
     known.clear(3, zeroes=True)
-    assert unmet(known, Entry.PMD, 0, PMD) == ""
-    assert unmet(known, Entry.PMD, PMD, 2 * PMD) != ""
+    assert why_not(known, Entry.PMD, 0, PMD) == ""
+    assert why_not(known, Entry.PMD, PMD, 2 * PMD) != ""
     known.clear(8)
-    assert "since op 8" in unmet(known, Entry.PMD, 0, PMD)
+    assert "since op 8" in why_not(known, Entry.PMD, 0, PMD)
 
 
 @pytest.mark.skipif(not levels.can_scan(), reason="this kernel has no PAGEMAP_SCAN (Linux 6.7)")
@@ -160,9 +160,9 @@ def test_scan_demands_every_page() -> None:
     scanned = ScannedLevels()
     with Scratch(4 * PAGE) as scratch:
         place = scratch.address
-        assert "not mapped" in scanned.unmet(Entry.PTE, place, place + PAGE, place)
+        assert "not mapped" in scanned.why_not_mapped(Entry.PTE, place, place + PAGE, place)
         ctypes.memset(place, 1, 2 * PAGE)
-        assert scanned.unmet(Entry.PTE, place, place + 2 * PAGE, place) == ""
-        assert "[8192, 12288)" in scanned.unmet(Entry.PTE, place, place + 3 * PAGE, place)
-        assert scanned.unmet(Entry.PMD, place, place + PAGE, place) != ""
+        assert scanned.why_not_mapped(Entry.PTE, place, place + 2 * PAGE, place) == ""
+        assert "[8192, 12288)" in scanned.why_not_mapped(Entry.PTE, place, place + 3 * PAGE, place)
+        assert scanned.why_not_mapped(Entry.PMD, place, place + PAGE, place) != ""
     scanned.close()

@@ -8,7 +8,7 @@ import pytest
 from harness.cli import main
 from harness.commands import recording
 from harness.commands.suite import SCENARIOS
-from harness.model.contract.worth import nothing_judged
+from harness.model.contract.worth import why_not_judged
 from harness.model.program.program import HEADER, VERBS, Program, ProgramError, parse, usage
 from harness.model.program.recorder import Recorder
 
@@ -104,4 +104,4 @@ def test_every_scenario_can_be_replayed() -> None:
     replays = Replays()
     pytest.main([*recording._ARGUMENTS, str(SCENARIOS)], plugins=[replays])
     assert len(replays.programs) > 100
-    assert {name: why for name, program in replays.programs.items() if (why := nothing_judged(program))} == {}
+    assert {name: why for name, program in replays.programs.items() if (why := why_not_judged(program))} == {}

@@ -44,15 +44,15 @@ def merged(file: FileState, lanes: Sequence[FileState], doing: Sequence[LaneEffe
         bytes_ = bytes_.merge(0, END, lane.contents, lambda some, one: (*some, one))
     nowhere: tuple[BlockHistory, ...] = ()
     places = Extents.of(nowhere)
-    room, tail = lanes[0].room, lanes[0].tail
+    allocation, tail = lanes[0].allocation, lanes[0].tail
     for lane in lanes:
-        room = room.merge(0, END, lane.room, lambda one, two: one if one == two else UNALLOCATED)
+        allocation = allocation.merge(0, END, lane.allocation, lambda one, two: one if one == two else UNALLOCATED)
         tail = tail.merge(0, END, lane.tail, lambda one, two: one if one == two else one.either(two))
         places = places.merge(0, END, lane.blocks, lambda some, one: (*some, one))
     file = replace(
         file,
         contents=file.contents.merge(0, END, bytes_, _merged_byte),
-        room=room,
+        allocation=allocation,
         blocks=file.blocks.merge(0, END, places, _merged_place),
         tail=tail,
     )
@@ -62,11 +62,11 @@ def merged(file: FileState, lanes: Sequence[FileState], doing: Sequence[LaneEffe
         by = (lane for lane, done in zip(lanes, doing, strict=True) if not resized or file.id in done.sizes)
         best = min(by, key=lambda lane: sum(span.high - span.low + 1 for span in lane.sizes))
         now = best.now if resized else file.now
-        return replace(file, now=now, sizes=best.sizes, size_by=best.size_by, tied=best.tied)
+        return replace(file, now=now, sizes=best.sizes, size_by=best.size_by, settled=best.settled)
     last: frozenset[Span] = frozenset().union(*(done.final[file.id] for done in resized))
     passed = frozenset().union(*(done.sizes[file.id] for done in resized)) | file.now
     whole = Span(min(span.low for span in passed), max(span.high for span in passed))
-    return replace(file, now=last, sizes=file.sizes | passed | {whole}, tied=False)
+    return replace(file, now=last, sizes=file.sizes | passed | {whole}, settled=False)
 
 
 def _merged_place(before: BlockHistory, lanes: tuple[BlockHistory, ...]) -> BlockHistory:
@@ -90,4 +90,4 @@ def _merged_byte(before: Allowed, lanes: tuple[Allowed, ...]) -> Allowed:
         return replace(best, past=past)
     current = _NONE.union(*(lane.current for lane in writers))
     durable = before.durable.union(current, *(lane.past for lane in writers))
-    return Allowed(current, durable, past, before.promised_by, tied=False)
+    return Allowed(current, durable, past, before.promised_by, settled=False)

@@ -69,7 +69,7 @@ def _placed(to: FileState, start: int, end: int, source: FileState, begin: int, 
     places = to.blocks.merge(start, stop, blocks.slid(source.blocks, distance), _taken if surely else _maybe_taken)
     contents = to.contents.merge(start, end, arriving, Allowed.placed)
     file = replace(to, contents=contents, tail=tail, blocks=places)
-    return file.roomless(start, end).bounded(start, stop)
+    return file.allocation_unknown(start, end).bounded(start, stop)
 
 
 def _taken(here: BlockHistory, there: BlockHistory) -> BlockHistory:
@@ -93,7 +93,8 @@ def _copied(
         start, begin, length = op.offset, op.source_offset, op.length
     # Shared blocks are written elsewhere: the next store faults again.
     state = state.unfaulted(source.id, begin, begin + length).unfaulted(to.id, start, start + length)
-    state = state.with_files(lambda file: file.roomless(begin, begin + length) if file.id == source.id else file)
+    stop = begin + length
+    state = state.with_files(lambda file: file.allocation_unknown(begin, stop) if file.id == source.id else file)
     if isinstance(op, Dedupe):
         return state.with_file(_deduped(state.files[to.id], start, length, state.files[source.id], begin))
     sure, possible = (max(0, min(length, size - begin)) for size in (source.shortest, source.longest))
@@ -123,7 +124,7 @@ def _deduped(to: FileState, start: int, length: int, source: FileState, begin: i
 
     arriving = _slid(source.contents, start - begin).to(lambda byte: byte.moved(start - begin))
     contents = to.contents.merge(start, start + length, arriving, unpromised)
-    return replace(to, blocks=shared, contents=contents).roomless(start, start + length)
+    return replace(to, blocks=shared, contents=contents).allocation_unknown(start, start + length)
 
 
 def _exchanged(state: State, mine: FileState, other: FileState, op: ExchangeRange | Swapext) -> State:

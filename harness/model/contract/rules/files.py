@@ -53,7 +53,7 @@ def punched(state: State, step: Step, file: FileState, start: int, end: int) -> 
     state = layout.zeroed(state, file.id, start, whole, step.index)
     state = layout.zeroed(state, file.id, max(whole, page_floor(end)), end, step.index)
     file = state.files[file.id].freed(start, end, step.index, step.journal)
-    file = file.replaced(start, end, ZEROES).roomless(start, end)
+    file = file.replaced(start, end, ZEROES).allocation_unknown(start, end)
     return state.unfaulted(file.id, start, end).with_file(file)
 
 
@@ -84,7 +84,7 @@ def _fallocated(state: State, step: Step, file: FileState, op: Fallocate) -> Sta
         file = state.files[file.id]
     match op.mode:
         case Mode.ALLOCATE:
-            file = file.grown(end).roomy(start, end)
+            file = file.grown(end).allocated(start, end)
         case Mode.UNSHARE_RANGE:
             # "unshare shared file extents so that writes to them are guaranteed not to fail": in blocks of their own.
             new = provided(file.id, step.index)
@@ -92,7 +92,7 @@ def _fallocated(state: State, step: Step, file: FileState, op: Fallocate) -> Sta
                 page_floor(start), page_ceil(end), lambda place: place.carried(place.now | new)
             )
         case Mode.KEEP_SIZE:
-            file = file.roomy(start, end)
+            file = file.allocated(start, end)
         case Mode.PUNCH_HOLE:
             return punched(state, step, file, start, end)
         case Mode.ZERO_RANGE | Mode.ZERO_RANGE_KEEP_SIZE:
@@ -103,7 +103,7 @@ def _fallocated(state: State, step: Step, file: FileState, op: Fallocate) -> Sta
                 file = file.grown(end)
             also = provided(file.id, step.index)
             file = file.relaid(page_floor(start), page_ceil(end), lambda place: place.maybe(also))
-            file = file.replaced(start, end, ZEROES).roomy(start, end)
+            file = file.replaced(start, end, ZEROES).allocated(start, end)
         case Mode.COLLAPSE_RANGE | Mode.INSERT_RANGE:
             collapse = op.mode is Mode.COLLAPSE_RANGE
             state = _reshaped(state, file, start)

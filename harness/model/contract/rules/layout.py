@@ -132,7 +132,7 @@ def _shown(state: State, aliases: list[_Alias], start: int, end: int, source: Ex
             for a, b, values in source.runs(low, high):
                 for x, y in _unpromised(state.files[alias.file], a + alias.distance, b + alias.distance, alias.old):
                     shown = Extents.of(moved(values, alias.distance))
-                    state = _with(state, state.files[alias.file].strayed(x, y, shown))
+                    state = _with(state, state.files[alias.file].stored_past_eof(x, y, shown))
     return state
 
 

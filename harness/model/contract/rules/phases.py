@@ -1,4 +1,18 @@
-"""One phase of a race after the other: what each lane does by itself, disturbed by all others (see lanes)."""
+"""One phase of a race after the other: what each lane does by itself, disturbed by all others (see lanes).
+
+A lane is worked through as if it were alone, but before each of its ops the others may have done all that they ever do
+in this phase, or nothing of it. What a lane does to others (LaneEffects) depends in turn on what they do to it: where a
+store goes past the end of the file depends on who has made the file longer by then. So the lanes are worked through
+again and again until no lane does more than it was known to do. That ends, since what is known only grows: values,
+sizes and private views are unions, `blocks` is a minimum, and all are made of the finitely many stamps and sizes of the
+Program. Only `final` is replaced each time, and `_joint` leaves it out of what disturbs others, so that it cannot keep
+the loop going.
+
+    f is 4K long.        a: ftruncate f 8K        b: store m 4K 100 (B)
+    round 1: a makes the size 8K; b, which nobody disturbs yet, stores past the end, which is no part of the file
+    round 2: b sees a file of 4K or of 8K, so that it may have stored B to the file
+    round 3: nothing is new. After the join bytes [4K..4K+100) are B or zero, and so they may be on the media
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +39,8 @@ class ProgramRun(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PhasePart:
-    """What a lane does in one phase: these ops, in this order, so many times."""
+    """What a lane does in one phase: its ops, in their order, `times` times. `again`: they run in other phases as well,
+    so that an op's result may be that of another of its runs."""
 
     worker: Worker
     ops: tuple[int, ...]
@@ -126,21 +141,22 @@ class Phases:
 
 
 def _both(old: LaneEffects, new: LaneEffects) -> LaneEffects:
-    """All that was ever found; but the last sizes are those of the last look."""
+    """Joins what two rounds found of one lane. It only grows, but for `final`, which the later round replaces."""
     sizes = {id: old.sizes.get(id, frozenset()) | spans for id, spans in new.sizes.items()}
     shown = _joined([old.shown, new.shown])
     return LaneEffects(_joined([old.values, new.values]), sizes, new.final, _earliest([old.blocks, new.blocks]), shown)
 
 
 def _others(parts: Sequence[PhasePart], doing: Sequence[LaneEffects], number: int) -> LaneEffects:
-    """What all lanes but one do to it."""
+    """Joins what all lanes but lane `number` do to it. Threads also do it to the mappings that they share."""
     rest = [n for n in range(len(doing)) if n != number]
     sharing = [n for n in (*rest, number) if parts[n].worker is Worker.THREAD]
     return _joint([doing[n] for n in rest], [doing[n] for n in rest if number in sharing and n in sharing])
 
 
 def _joint(doing: Sequence[LaneEffects], threads: Sequence[LaneEffects]) -> LaneEffects:
-    """What several lanes do, those of `threads` also to the mappings that they share with the one it is done to."""
+    """Joins what several lanes do to another one. Of private mappings only `threads` can show it anything: a forked
+    process has its own. `final` is left out: the last size of a lane is for the end of the phase alone."""
     sizes: dict[int, frozenset[Span]] = {}
     for done in doing:
         for id, spans in done.sizes.items():
@@ -166,7 +182,7 @@ def _joined(maps: Iterable[Mapping[K, Extents[Values]]]) -> dict[K, Extents[Valu
 
 
 def _forgetful(file: FileState) -> FileState:
-    """The file with no past: what is in its past later was stored since."""
+    """Clears `past`, so that whatever is in `past` afterwards was stored in this phase, by the lane itself."""
     contents = file.contents.map(0, END, lambda byte: replace(byte, past=_NONE))
     return replace(file, contents=contents)
 
@@ -180,7 +196,8 @@ def _stored(file: FileState) -> Extents[Values]:
 
 
 def _disturbed(state: State, others: LaneEffects) -> State:
-    """The lane's state when others may have done what they do."""
+    """Adds to the lane's state what others may have done: other sizes, blocks and private views. Contents are added
+    only where they are looked at (`_shown`) and where lanes come together (confluence)."""
     files = dict(state.files)
     for id, spans in others.sizes.items():
         files[id] = replace(files[id], now=files[id].now | spans)
@@ -215,7 +232,11 @@ def _also_shown(byte: Seen, values: Values) -> Seen:
 
 
 def _noted(doing: LaneEffects, op: Op, before: State, after: State) -> LaneEffects:
-    """What the lane does, with what one op of it did to sizes and blocks."""
+    """Adds to what the lane does to others the sizes, blocks and private views that its op `op` has changed.
+
+    Any fallocate and any madvise may change blocks here, also those that `traits` says free none: a store through
+    MAP_SYNC has to fault again even where blocks were only added or converted (rules.files).
+    """
     sizes, final = dict(doing.sizes), dict(doing.final)
     for id, file in after.files.items():
         if file.now != before.files[id].now:

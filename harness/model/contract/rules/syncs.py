@@ -37,7 +37,7 @@ def apply(
             # fsync(2): all modified data, and metadata. fdatasync(2): metadata needed to retrieve the data, such as
             # st_size; whether zeroes have blocks is not needed for that.
             file = state.files[id].promised(index)
-            return _kept_current(state, file.settled(index) if isinstance(op, Fsync) else file)
+            return _kept_current(state, file.blocks_promised(index) if isinstance(op, Fsync) else file)
         case Fsyncdir():
             # fsync(2): a file's own fsync need not make its directory entry durable; fsync of the directory does.
             return names.promised(state, index)
@@ -59,7 +59,7 @@ def everything(state: State, index: int, blocks: bool = True) -> State:
     """
 
     def promised(file: FileState) -> FileState:
-        return file.promised(index).settled(index) if blocks else file.promised(index)
+        return file.promised(index).blocks_promised(index) if blocks else file.promised(index)
 
     return names.promised(state.with_files(promised), index)
 

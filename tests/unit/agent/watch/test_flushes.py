@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.agent.watch.flushes import COPY, HOST, PENDING_LIMIT, STORE, WRITE_BACK, Account, reach, unwatched
+from harness.agent.watch.flushes import COPY, HOST, PENDING_LIMIT, STORE, WRITE_BACK, Account, reach, why_not_recorded
 from harness.agent.watch.pmemrange import PmemRange, lines, merged
 from harness.linux import kcore, probes
 from harness.linux.probes import Profile
@@ -82,8 +82,8 @@ def test_an_end_without_a_beginning_is_not_ours() -> None:
 )
 def test_a_run_that_no_probe_watched_is_told(before: Profile, now: Profile, words: str) -> None:
     """With kernel.ftrace_enabled at 0 probes can be defined and never hit: all that is flushed would seem lost."""
-    assert unwatched(before, now).startswith(words)
-    assert bool(unwatched(before, now)) == bool(words)
+    assert why_not_recorded(before, now).startswith(words)
+    assert bool(why_not_recorded(before, now)) == bool(words)
 
 
 def test_the_profile_adds_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

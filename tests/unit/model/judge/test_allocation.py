@@ -118,7 +118,7 @@ def test_space_may_be_taken_again(text: str) -> None:
     """Whatever gives a range other blocks, or none, ends the promise, whether it is durable itself or not."""
     program = parse(ROOM.format(mode="allocate") + "fsync f\n" + text)
     (file,) = run(program)[-1].files.values()
-    assert not any(room.now and low < 3 * PAGE and high > 2 * PAGE for low, high, room in file.room.runs())
+    assert not any(room.now and low < 3 * PAGE and high > 2 * PAGE for low, high, room in file.allocation.runs())
 
 
 def test_space_past_the_end_is_not_looked_for() -> None:
