@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from harness.link.kernellog import Complaint
 from harness.link.session import Ran
-from harness.media.image import CrashImage
+from harness.media.image import CrashImage, CrashPoint
 from harness.model.contract import promises
 from harness.model.contract.state import State
 from harness.model.judge import coverage, culprit, verdict
@@ -97,7 +97,7 @@ class CellJudge:
         """
         latest = max((_index(violation.op) for violation in violations), default=-1)
         points = [index for index in promises.made(self.program, self.states) if index < latest] if cut.dated else []
-        crashes = (cut.after(index, strict=strict) for index in points)
+        crashes = (cut.at(CrashPoint(index), strict=strict) for index in points)
         for index, recovery in zip(points, self._recover(crashes), strict=False):
             first = self._judge(recovery, self.states[index]).violations
             violations = tuple(part for violation in violations for part in earlier(violation, first))

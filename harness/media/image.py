@@ -14,20 +14,67 @@ from harness.media.log import PersistLog
 from harness.memfile import MemFile
 from harness.model.units import LINE
 
-PESSIMISTIC = "pessimistic"
-EVICTED = "evicted"
-STRICT = "strict"
-"""Nothing was evicted, and only explicit fences complete flushes."""
 RUN = 16
 """Lines of an average run that a random image keeps or loses together."""
 
 
 @dataclass(frozen=True, slots=True)
-class CrashImage:
-    """The bytes on the media for one choice of evictions."""
+class CrashPoint:
+    """A moment of a run at which the power may fail: right after op `op`, or the end of the run, where it is None.
 
-    name: str
+    Given `record` it is inside the op: when the log held that many records, which fences in the op made durable.
+    """
+
+    op: int | None = None
+    record: int | None = None
+
+    @property
+    def is_end(self) -> bool:
+        """Whether it is the cut that the Program asks for; all others date a loss, or look inside an op."""
+        return self.op is None
+
+
+END = CrashPoint()
+
+
+@dataclass(frozen=True, slots=True)
+class Eviction:
+    """A choice of the dirty lines that the cache had written back by itself; a random one is drawn from `seed`."""
+
+    choice: str
+    seed: int | None = None
+
+    def __str__(self) -> str:
+        return self.choice if self.seed is None else f"{self.choice}:{self.seed}"
+
+
+PESSIMISTIC = Eviction("pessimistic")
+"""None of them."""
+EVICTED = Eviction("evicted")
+"""All of them."""
+STRICT = Eviction("strict")
+"""None of them, and only explicit fences complete flushes."""
+UNKNOWN = Eviction("power cut")
+"""Those that a real power cut left, which nobody counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class CrashImage:
+    """The bytes on the media at one point, for one choice of evictions."""
+
+    point: CrashPoint
+    eviction: Eviction
     media: MemFile
+
+    @property
+    def name(self) -> str:
+        """How results and reports call it: "random:1", "after op 5", "inside op 5 at record 1200"."""
+        if self.point.is_end:
+            return str(self.eviction)
+        place = f"after op {self.point.op}"
+        if self.point.record is not None:
+            place = f"inside op {self.point.op} at record {self.point.record}"
+        return place if self.eviction in (PESSIMISTIC, STRICT) else f"{place}, {self.eviction}"
 
 
 def persisted(base: MemFile, log: PersistLog, origin: int, count: int, *, strict: bool = False) -> MemFile:
@@ -56,15 +103,15 @@ def images(media: MemFile, live: MemFile, dirty: npt.NDArray[np.int64], seed: in
     The pessimistic image loses every dirty line, the evicted one none, the random one about half of them,
     in runs drawn from `seed`.
     """
-    yield CrashImage(PESSIMISTIC, media.copy(PESSIMISTIC))
+    yield CrashImage(END, PESSIMISTIC, media.copy("pessimistic"))
     if dirty.size == 0:
         return
-    yield CrashImage(EVICTED, live.copy(EVICTED))
+    yield CrashImage(END, EVICTED, live.copy("evicted"))
     chosen = dirty[_evictions(dirty.size, seed)]
     if 0 < chosen.size < dirty.size:
         sample = media.copy("random")
         sample.array.reshape(-1, LINE)[chosen] = live.array.reshape(-1, LINE)[chosen]
-        yield CrashImage(f"random:{seed}", sample)
+        yield CrashImage(END, Eviction("random", seed), sample)
 
 
 def _evictions(count: int, seed: int) -> npt.NDArray[np.bool_]:

@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterable, Iterator
 
 from harness.box.armedrun import ArmedRun
 from harness.box.target import LocalTarget
-from harness.errors import SetupError
+from harness.errors import InfraError, SetupError
 from harness.fs.filesystem import FileSystem
 from harness.link.session import Attached, Ran
-from harness.media.image import CrashImage
+from harness.media.image import END, UNKNOWN, CrashImage, CrashPoint
 from harness.memfile import MemFile
 from harness.model.program import ops
 from harness.model.program.ops import Plant
@@ -19,7 +19,6 @@ from harness.model.setting.environment import Environment, KernelBuild
 from harness.model.setting.hardware import PmemKind
 from harness.targets.target import Execution, Job, Recovery
 
-IMAGE = "power cut"
 _SUPERBLOCK = 1024
 """Where ext4 has it; offsets in it are of struct ext4_super_block (Documentation/filesystems/ext4/super.rst)."""
 _EXT4_MAGIC, _EXT4_VALID, _EXT4_HAS_JOURNAL, _EXT4_RECOVER = 0xEF53, 0x1, 0x4, 0x4
@@ -39,12 +38,15 @@ class RealCut:
 
     def images(self, seed: int) -> Iterator[CrashImage]:
         """The one image."""
-        yield CrashImage(IMAGE, self._media.copy(IMAGE))
+        yield self.at(END)
 
-    def after(self, index: int, *, strict: bool = False) -> CrashImage:
-        raise NotImplementedError("a real cut is of one moment")
+    def at(self, point: CrashPoint, *, strict: bool = False) -> CrashImage:
+        """The one image. Raises InfraError for another moment."""
+        if strict or not point.is_end:
+            raise InfraError("a real cut is of one moment")
+        return CrashImage(END, UNKNOWN, self._media.copy("power cut"))
 
-    def strict(self, index: int) -> None:
+    def strict(self, last: int) -> None:
         return None
 
     def close(self) -> None:
@@ -109,7 +111,7 @@ class PowerTarget:
             self._local.golden(job.system)
         finally:
             # In any case the device holds again by which it is known, for another judging.
-            crash = CrashImage(IMAGE, self._media.copy(IMAGE))
+            crash = RealCut(self._media).at(END)
             (recovery,) = self._local.recover([crash], job)
         return recovery
 

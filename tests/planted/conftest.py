@@ -28,7 +28,7 @@ class AlteredTarget(GuestTarget):
         def altered() -> Iterator[CrashImage]:
             for crash in crashes:
                 # Images of earlier moments, which only date a loss, stay as they are.
-                if not crash.name.startswith("after op"):
+                if crash.point.is_end:
                     self._alter(crash.media)
                 yield crash
 

@@ -7,6 +7,7 @@ import pytest
 from harness.cells.cell import judge_cell
 from harness.fs import filesystem
 from harness.kernel.kernel import Kernel
+from harness.media.image import CrashPoint
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import Kind
 from harness.model.program.ops import Plant, Sharing
@@ -125,7 +126,7 @@ def test_the_media_of_virtio_pmem_are_those_of_the_last_flush(on: On) -> None:
         start = bytes(cut._live.array).index(second)
         assert bytes(cut._media.array[start : start + len(first)]) == first
         assert cut.unpersisted_lines == 3 * PAGE // LINE
-        with cut.after(stores[0]).media as before, cut.after(stores[0] + 1).media as after:
+        with cut.at(CrashPoint(stores[0])).media as before, cut.at(CrashPoint(stores[0] + 1)).media as after:
             assert not before.array[start : start + len(first)].any()
             assert bytes(after.array[start : start + len(first)]) == first
         assert cut.strict(len(program.ops) - 1) is None

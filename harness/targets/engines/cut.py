@@ -6,7 +6,7 @@ from typing import Protocol
 
 from harness.errors import InfraError
 from harness.media.flushes import FlushLog
-from harness.media.image import STRICT, CrashImage, dirty_lines, images, persisted
+from harness.media.image import END, PESSIMISTIC, STRICT, CrashImage, CrashPoint, dirty_lines, images, persisted
 from harness.media.log import PersistLog, PersistLogError
 from harness.memfile import MemFile
 
@@ -26,12 +26,15 @@ class Cut(Protocol):
     def images(self, seed: int) -> Iterator[CrashImage]:
         """The crash images of this cut; none if the engine makes none."""
 
-    def after(self, index: int, *, strict: bool = False) -> CrashImage:
-        """The pessimistic image of a dated cut right after op `index`."""
+    def at(self, point: CrashPoint, *, strict: bool = False) -> CrashImage:
+        """The image of a cut at this point, in which nothing was evicted; if `strict`, only explicit fences complete
+        flushes. Raises InfraError where the engine knows nothing of that moment: all but the end if not `dated`."""
 
-    def strict(self, index: int) -> CrashImage | None:
-        """The pessimistic image of a cut right after op `index` when only explicit fences complete flushes; None when
-        that is the same, or cannot be told."""
+    def strict(self, last: int) -> CrashImage | None:
+        """The strict image of this cut, right after `last`, the op that cuts: what the agent tells then fences too.
+
+        None when it is the same as the pessimistic one, or cannot be told.
+        """
 
     def close(self) -> None:
         """Give the media up."""
@@ -62,30 +65,35 @@ class LoggedCut:
         """The crash images of this cut."""
         return images(self._media, self._live, self._dirty, seed)
 
-    def after(self, index: int, *, strict: bool = False) -> CrashImage:
-        """The pessimistic image of a dated cut right after op `index`. Raises PersistLogError when it left no mark."""
-        media = persisted(self._base, self._log, self._origin, self._count_after(index), strict=strict)
-        return CrashImage(f"after op {index}", media)
+    def at(self, point: CrashPoint, *, strict: bool = False) -> CrashImage:
+        """The image without evictions. Raises PersistLogError for an op that left no mark, or a record beyond the cut,
+        InfraError where caches survive a cut."""
+        if not self.dated:
+            raise InfraError("caches survive a cut here, so nothing is known of what lay on the media before")
+        media = persisted(self._base, self._log, self._origin, self._records(point), strict=strict)
+        return CrashImage(point, STRICT if strict else PESSIMISTIC, media)
 
-    def strict(self, index: int) -> CrashImage | None:
-        """The pessimistic image of a cut right after op `index` when only explicit fences complete flushes.
-
-        None when that is the same. Raises PersistLogError when the op left no mark.
-        """
-        if not self.dated or self._log.fenced(self._count_after(index)):
+    def strict(self, last: int) -> CrashImage | None:
+        point = CrashPoint(last)
+        if not self.dated or self._log.fenced(self._records(point)):
             return None
         with contextlib.ExitStack() as stack:
-            media = stack.enter_context(self.after(index, strict=True).media)
-            with self.after(index).media as ordinary:
+            media = stack.enter_context(self.at(point, strict=True).media)
+            with self.at(point).media as ordinary:
                 if not dirty_lines(media, ordinary).size:
                     return None
             stack.pop_all()
-        return CrashImage(STRICT, media)
+        return CrashImage(END, STRICT, media)
 
-    def _count_after(self, index: int) -> int:
-        count = self._log.upto(index + 1)
+    def _records(self, point: CrashPoint) -> int:
+        """How many records of the log are durable at the point."""
+        if point.op is None:
+            return self._count
+        count = self._log.upto(point.op + 1) if point.record is None else point.record
         if count is None:
-            raise PersistLogError(f"the persist log has no mark for op {index}: rerun")
+            raise PersistLogError(f"the persist log has no mark for op {point.op}: rerun")
+        if not 0 <= count <= self._log.count:
+            raise PersistLogError(f"record {count} is not among the {self._log.count} of the persist log")
         return count
 
     def close(self) -> None:
@@ -110,10 +118,13 @@ class FlushedCut:
     def images(self, seed: int) -> Iterator[CrashImage]:
         return images(self._media, self._live, self._dirty, seed)
 
-    def after(self, index: int, *, strict: bool = False) -> CrashImage:
-        return CrashImage(f"after op {index}", self._log.persisted(index))
+    def at(self, point: CrashPoint, *, strict: bool = False) -> CrashImage:
+        """The image right after an op. Raises InfraError inside one: nobody knows the order of flushes there."""
+        if strict or point.record is not None or not self.dated:
+            raise InfraError(f"the kernel's tracing tells of no {'strict image' if strict else point}")
+        return CrashImage(point, PESSIMISTIC, self._log.persisted(point.op))
 
-    def strict(self, index: int) -> CrashImage | None:
+    def strict(self, last: int) -> CrashImage | None:
         return None
 
     def close(self) -> None:
@@ -130,10 +141,10 @@ class Uncut:
     def images(self, seed: int) -> Iterator[CrashImage]:
         return iter(())
 
-    def after(self, index: int, *, strict: bool = False) -> CrashImage:
-        raise InfraError(f"no image after op {index}: the media were not kept")
+    def at(self, point: CrashPoint, *, strict: bool = False) -> CrashImage:
+        raise InfraError(f"no image of {point}: the media were not kept")
 
-    def strict(self, index: int) -> CrashImage | None:
+    def strict(self, last: int) -> CrashImage | None:
         return None
 
     def close(self) -> None:

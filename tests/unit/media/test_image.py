@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from harness.media.image import EVICTED, PESSIMISTIC, dirty_lines, images, persisted
+from harness.media.image import END, PESSIMISTIC, dirty_lines, images, persisted
 from harness.media.log import HEADER_SIZE, RECORD, PersistLog, RecordKind
 from harness.memfile import MemFile
 from harness.model.units import LINE, PAGE
@@ -41,7 +41,7 @@ def test_a_clean_device_has_one_image(media: MemFile, live: MemFile) -> None:
     media.array[5] = live.array[5] = 1
     (crash,) = images(media, live, dirty_lines(media, live), 1)
     with crash.media as only:
-        assert crash.name == PESSIMISTIC and bytes(only.array) == bytes(media.array)
+        assert (crash.point, crash.eviction) == (END, PESSIMISTIC) and bytes(only.array) == bytes(media.array)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -54,9 +54,9 @@ def test_the_images_span_what_is_possible(media: MemFile, live: MemFile, seed: i
     dirty = dirty_lines(media, live)
     found = {crash.name: crash.media for crash in images(media, live, dirty, seed)}
     again = {crash.name: crash.media for crash in images(media, live, dirty, seed)}
-    assert list(found) == [PESSIMISTIC, EVICTED, f"random:{seed}"]
-    assert bytes(found[PESSIMISTIC].array) == bytes(media.array)
-    assert bytes(found[EVICTED].array) == bytes(live.array)
+    assert list(found) == ["pessimistic", "evicted", f"random:{seed}"]
+    assert bytes(found["pessimistic"].array) == bytes(media.array)
+    assert bytes(found["evicted"].array) == bytes(live.array)
     sample = found[f"random:{seed}"].array.reshape(-1, LINE)
     assert (sample.min(axis=1) == sample.max(axis=1)).all()
     evicted = np.flatnonzero(sample[:, 0] == 2)
