@@ -3,6 +3,16 @@
 The law: when an op outside of lanes has promised a byte that can then be one stamp only, the bytes of the medium where
 the file keeps it were flushed in an op that is not before the one that stored the stamp, and not after the promise.
 
+    3 fsync f                      The file has two pages, the second of them at M on the medium.
+    4 store m 0 8K (A)
+    5 fallocate f punch_hole 0 4K
+    6 msync m 0 8K                 promises A in the second page, and zeroes in the first, which are not judged
+
+    [M..M+4K) was flushed          the promise of op 6 is
+    in op 6                        kept
+    in op 5                        kept: the op may flush what it takes out of the page cache
+    in op 3, or never              broken: nothing has left the caches since op 4
+
 A violation here never is a false alarm, which rests on these:
 - The ranges that are told as flushed are taken as they are: whole lines where clwb wrote back, and of non-temporal
   stores their own bytes, as agent.flushes makes them. What stood beside such a store in its line is not believed to
@@ -87,7 +97,8 @@ def judge(
 
 
 class LastFlushes:
-    """When each byte of the medium was last flushed; asked about ever later ops."""
+    """Tells when each byte of the medium was last flushed. Each question must be about a later op than the one before.
+    """
 
     def __init__(self, flushed: Iterable[Flushed]) -> None:
         self._left = sorted(flushed, key=lambda event: -event.index)
@@ -135,7 +146,7 @@ class FileLayout:
 
 
 def gaps(flushed: Extents[int], start: int, end: int, medium: int, since: int) -> Iterator[Range]:
-    """Where in [start, end), which lies at `medium`, nothing was flushed since op `since`."""
+    """Yields where in [start, end) of a file nothing was flushed since op `since`. The range lies at `medium`."""
     moved = start - medium
     return ((a + moved, b + moved) for a, b, last in flushed.runs(medium, medium + end - start) if last < since)
 
@@ -198,7 +209,7 @@ class _Coverage:
             yield from ((a, b, stamp, by) for a, b, before in judged.runs(low, high) if before != stamp)
 
     def _judged(self, state: State, file: FileState, runs: Sequence[_Run], last: int) -> Judgement:
-        """Judge runs of promised stamps, in a moment that ends with op `last`."""
+        """Judge runs of promised stamps, in a stage that ends with op `last`."""
         if not runs or not _named(state, file):
             return Judgement()
         while self._copies and self._copies[0] <= last:
@@ -223,7 +234,8 @@ class _Coverage:
         return Judgement(sum(high - low for low, high, _ in judged), gathered(naming.path, IMAGE, found))
 
     def _unflushed(self, file: int, start: int, end: int, medium: int, stamp: Stamp, last: int) -> Iterator[Range]:
-        """What of [start, end) of the file, which lies at `medium`, was not flushed since it holds the stamp."""
+        """Yields the sub-ranges of [start, end) of the file, which lies at `medium`, that were not flushed since the
+        stamp is there: since its store, or since the copy that brought it."""
         stored, flushed = self._stored[stamp.seq], self._flushes.upto(last)
         for low, high, arrived in self._arrived.get(file, _NO_ARRIVAL).runs(start, end):
             yield from gaps(flushed, low, high, medium + low - start, max(stored, arrived))
@@ -241,7 +253,11 @@ class _Coverage:
                 self._arrived[id] = self._arrived.get(id, _NO_ARRIVAL).merge(0, END, Extents.laid(new, 0), max)
 
     def _layout(self, file: int, promise: int) -> FileLayout | None:
-        """Where the file lay when the op had returned; None if nobody knows."""
+        """Finds where the file lay when op `promise` had returned, or its join. None if no lookup tells.
+
+        Op 6 promised and nobody looked after it, but after op 4 and op 9. If op 8 is a truncate, blocks may have moved
+        between 6 and 9: the lookup of op 4 counts, up to the end that the file had then.
+        """
         last = self._stages[promise].last
         if self._stages[promise].races and self._shares:
             return None

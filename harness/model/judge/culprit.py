@@ -4,6 +4,14 @@ The trace tells drops of dirty entries alone (agent.drops). The first that cover
 that time, after their store and not after the promise, is the one that forgot them. Unless an earlier promise of the
 same bytes had been kept by a flush that the trace did not see, such as one of a kernel thread: then they were lost in
 another way, such as a copy for copy-on-write that is never flushed.
+
+    4 store m 0 2M                    one dirty entry, [0..2M)
+    5 fallocate f punch_hole 0 4K     traced: entry [0..2M) dropped by dax_delete_mapping_entry
+    6 msync m 0 2M                    flushes nothing; after a cut [4K..2M) is stale, which breaks the promise of op 6
+
+The drop in op 5 covers [4K..2M), came after the store of op 4 and not after op 6: it is the culprit. One in op 3 would
+not be, since the bytes were not there yet; nor would one of op 5 if an msync between 4 and 5 had kept its promise. Had
+the bytes been moved by a collapse in op 5 and dropped in op 6, the entry would be looked for where they lay by then.
 """
 
 import re
@@ -144,7 +152,8 @@ class _Blame:
                 yield from ((a, b, stamp) for a, b in self._unflushed(file.id, low, high, stamp, last))
 
     def _unflushed(self, file: int, start: int, end: int, stamp: Stamp, last: int) -> Iterator[Range]:
-        """What of the bytes was not flushed by then; all of them where that is not known."""
+        """Yields the sub-ranges that were not flushed by op `last`. Without a lookup of where the file lay then, yields
+        the whole range."""
         blocks = [placed.blocks for placed in self._traced.placed if (placed.file, placed.index) == (file, last)]
         if not self._traced.flushed or not blocks:
             yield start, end
