@@ -16,7 +16,7 @@ def verdict(result: CellResult) -> str:
     if result.outcome is not Outcome.FAIL:
         return f"{result.outcome}: {result.error}".rstrip(": ")
     lost = max(result.violations, key=lambda one: (one.image in ("pessimistic", "flush coverage"), one.bytes))
-    return f"{result.outcome}: {lost.path} {list(lost.ranges)} {lost.op}" if lost.ranges else f"FAIL: {lost.kind}"
+    return f"{result.outcome}: {lost.path} {list(lost.ranges)} op {lost.op}" if lost.ranges else f"FAIL: {lost.kind}"
 
 
 def main() -> int:

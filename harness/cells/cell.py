@@ -11,9 +11,10 @@ from harness.link.session import Ran
 from harness.model.contract import oracle
 from harness.model.contract.state import State
 from harness.model.contract.worth import NO_CUT
-from harness.model.judge.naming import Naming
+from harness.model.judge.naming import NO_PROMISE, promise
 from harness.model.judge.refusal import Refusals, judge_death, judge_refusals
 from harness.model.judge.result import CellResult, Outcome, decide
+from harness.model.judge.values import Said
 from harness.model.judge.verdict import LIVE, Judgement
 from harness.model.judge.violation import Kind, Violation
 from harness.model.program.ops import Entry, ExpectDax, ExpectMapped, Plant, Switch
@@ -28,6 +29,7 @@ TRIES = 2
 """Runs of a cell whose infrastructure fails: one in a hundred TCG guests hangs, whatever its kernel."""
 NEEDS_CUT = "needs a power cut: flush coverage judges what was stored, and no store here was promised to last"
 NO_FENCES = "no_fence makes no difference here: only the plugin engine sees fences"
+_DAX_ALWAYS = Said("so by -o dax=always")
 NO_FILE = "nothing was judged: the Program makes no file that must survive"
 
 
@@ -128,7 +130,7 @@ def _claims(target: Target, program: Program, execution: Execution) -> tuple[Vio
     if execution.attached is None:
         return ()
     found, truth = target.claimed(faults(program), execution.attached)
-    return (Violation(Kind.DEVICE, "", "", LIVE, (), 0, truth, found),) if found else ()
+    return (Violation(Kind.DEVICE, "", *NO_PROMISE, LIVE, (), 0, Said(truth), Said(found)),) if found else ()
 
 
 def _promised(program: Program, execution: Execution, system: FileSystem) -> tuple[Violation, ...]:
@@ -137,7 +139,7 @@ def _promised(program: Program, execution: Execution, system: FileSystem) -> tup
     if not {"dax", "dax=always"} & set(system.mount.split(",")):
         return ()
     return tuple(
-        Violation(Kind.ERRNO, "", Naming(program, "", 0).op(one.index), LIVE, (), 0, "so by -o dax=always", one.unmet)
+        Violation(Kind.ERRNO, "", *promise(program, one.index), LIVE, (), 0, _DAX_ALWAYS, Said(one.unmet))
         for one in (execution.ran.results if execution.ran else ())
         if one.unmet and isinstance(op := program.ops[one.index], ExpectDax) and op.dax is Switch.ON
     )

@@ -9,7 +9,8 @@ from harness.media.image import CrashImage, CrashPoint
 from harness.model.contract import promises
 from harness.model.contract.state import State
 from harness.model.judge import coverage, culprit, verdict
-from harness.model.judge.naming import Naming
+from harness.model.judge.naming import NO_PROMISE, promise
+from harness.model.judge.values import Condition, Said
 from harness.model.judge.verdict import LIVE, Judgement
 from harness.model.judge.violation import Kind, Violation
 from harness.model.program.program import Expect, Program
@@ -95,13 +96,13 @@ class CellJudge:
 
         That is found by cutting the power after every op that promises durability, in order.
         """
-        latest = max((_index(violation.op) for violation in violations), default=-1)
+        latest = max((violation.promised_at for violation in violations), default=-1)
         points = [index for index in promises.made(self.program, self.states) if index < latest] if cut.dated else []
         crashes = (cut.at(CrashPoint(index), strict=strict) for index in points)
         for index, recovery in zip(points, self._recover(crashes), strict=False):
             first = self._judge(recovery, self.states[index]).violations
             violations = tuple(part for violation in violations for part in earlier(violation, first))
-            if all(_index(violation.op) <= index for violation in violations):
+            if all(violation.promised_at <= index for violation in violations):
                 break
         return violations
 
@@ -111,7 +112,8 @@ class CellJudge:
     def _judge(self, recovery: Recovery, state: State) -> Judgement:
         broken = kernel_violations(self.program, recovery.image, recovery.complaints, recovery.unsound)
         if recovery.failure:
-            broken += (Violation(Kind.RECOVERY, "", "", recovery.image, (), 0, "mounts and reads", recovery.failure),)
+            works, failed = Condition.WORKS, Said(recovery.failure)
+            broken += (Violation(Kind.RECOVERY, "", *NO_PROMISE, recovery.image, (), 0, works, failed),)
             return Judgement(violations=broken)
         return verdict.judge(self.program, state, recovery.files, recovery.image) + Judgement(violations=broken)
 
@@ -123,11 +125,11 @@ def kernel_violations(
     found = []
     for complaint in complaints:
         moment = _believed(complaint.moment, program, image)
-        op = Naming(program, "", 0).op(moment.op if moment else None)
-        text = f"{complaint.trouble}: {complaint.line}"
-        found.append(Violation(Kind.KERNEL, "", op, image, (), 0, "silence", text, moment=moment))
+        by = promise(program, moment.op if moment else None)
+        said = Said(f"{complaint.trouble}: {complaint.line}")
+        found.append(Violation(Kind.KERNEL, "", *by, image, (), 0, Condition.SILENCE, said, moment=moment))
     if unsound:
-        found.append(Violation(Kind.FSCK, "", "", image, (), 0, "silence", unsound))
+        found.append(Violation(Kind.FSCK, "", *NO_PROMISE, image, (), 0, Condition.SILENCE, Said(unsound)))
     return tuple(found)
 
 
@@ -154,16 +156,16 @@ def earlier(violation: Violation, first: Iterable[Violation]) -> tuple[Violation
     parts: list[Violation] = []
     for other in first:
         same = (other.path, other.expected) == (violation.path, violation.expected)
-        if not same or _index(other.op) >= _index(violation.op):
+        if not same or other.promised_at >= violation.promised_at:
             continue
         shared = _common(violation.ranges, other.ranges)
         left = _common(violation.ranges, _gaps(other.ranges))
         if shared and not left:
-            return (*parts, replace(violation, op=other.op))
+            return (*parts, replace(violation, op=other.op, verb=other.verb))
         if shared:
             # Ranges may be fewer than what was counted (judgement.RANGE_LIMIT): the rest has what is left over.
             size = min(sum(high - low for low, high in shared), violation.bytes)
-            parts.append(replace(violation, op=other.op, ranges=shared, bytes=size))
+            parts.append(replace(violation, op=other.op, verb=other.verb, ranges=shared, bytes=size))
             violation = replace(violation, ranges=left, bytes=violation.bytes - size)
     return (*parts, violation)
 
@@ -179,8 +181,3 @@ def _gaps(ranges: Iterable[Range]) -> list[Range]:
     edges = [0, *(edge for span in ranges for edge in span), OFFSET_LIMIT]
     return list(zip(edges[::2], edges[1::2], strict=True))
 
-
-def _index(op: str) -> int:
-    """The index that an op's name begins with; -1 for a violation of no promise."""
-    number = op.removeprefix("op ").partition(":")[0]
-    return int(number) if number.isdigit() else -1

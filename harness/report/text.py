@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from harness.model.judge.result import CellResult, Outcome
-from harness.model.judge.violation import LOSSES, Kind, Violation, culprits, without_stack
+from harness.model.judge.violation import LOSSES, Kind, Violation
 from harness.model.setting.hardware import PmemKind
 from harness.plain import plain
+from harness.report.words import Words, culprits, why
 
 _SIGN = {
     Outcome.PASS: "ok", Outcome.FAIL: "LOSS", Outcome.XFAIL: "lost", Outcome.XPASS: "KEPT",
@@ -40,11 +41,12 @@ def line(result: CellResult) -> str:
     cut, why, who forgot it, and what a warning says."""
     took = f"{result.seconds:.1f} s, {_basis(result)}".removesuffix(", ")
     head = f"{_sign(result):5} {result.kernel} {_medium(result):4} {short(result.scenario)} ({took})"
-    said = [result.why, *_blamed(map(without_stack, culprits(_lost(result))))]
-    said += [f"without a fence: {result.warning}"] if result.warnings else []
-    said += [f"stored past the end, and moved: {result.remark}"] if result.remarks else []
-    why = "; ".join(filter(None, said))
-    return plain(f"{head}: {why}" if why else head)
+    words = Words.of(result)
+    said = [why(result), *_blamed(map(words.culprit, culprits(_lost(result))))]
+    said += [f"without a fence: {words.sentence(result.warnings)}"] if result.warnings else []
+    said += [f"stored past the end, and moved: {words.sentence(result.remarks)}"] if result.remarks else []
+    told = "; ".join(filter(None, said))
+    return plain(f"{head}: {told}" if told else head)
 
 
 def matrix(results: Sequence[CellResult]) -> list[str]:
@@ -70,8 +72,9 @@ def losses(results: Sequence[CellResult]) -> list[str]:
     lines = []
     for result in results:
         if result.outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.XPASS):
-            lines.append(f"{_place(result)}: {result.why}{_since(_lost(result))}")
-            lines += (f"    {one}" for one in _blamed(culprits(_lost(result))))
+            words = Words.of(result)
+            lines.append(f"{_place(result)}: {why(result)}{_since(words, _lost(result))}")
+            lines += (f"    {one}" for one in _blamed(map(words.with_stack, culprits(_lost(result)))))
     return list(map(plain, lines))
 
 
@@ -81,7 +84,8 @@ def warnings(results: Sequence[CellResult]) -> list[str]:
     if not warned:
         return []
     head = f"{_WARNED} {len(warned)} of {len(results)} cells: promised by no explicit fence (not a loss, see README)"
-    return [head, *(plain(f"{_place(r)}: {r.warning}{_since(r.warnings)}") for r in warned)]
+    told = ((r, Words.of(r)) for r in warned)
+    return [head, *(plain(f"{_place(r)}: {w.sentence(r.warnings)}{_since(w, r.warnings)}") for r, w in told)]
 
 
 def remarks(results: Sequence[CellResult]) -> list[str]:
@@ -90,7 +94,7 @@ def remarks(results: Sequence[CellResult]) -> list[str]:
     if not remarked:
         return []
     head = f"{_REMARKED} {len(remarked)} of {len(results)} cells: bytes stored past the end have moved (see README)"
-    return [head, *(f"{_place(r)}: {r.remark}" for r in remarked)]
+    return [head, *(f"{_place(r)}: {Words.of(r).sentence(r.remarks)}" for r in remarked)]
 
 
 def clock(results: Sequence[CellResult]) -> list[str]:
@@ -148,11 +152,12 @@ def _lost(result: CellResult) -> Sequence[Violation]:
     return result.violations if result.outcome is Outcome.FAIL else ()
 
 
-def _since(violations: Sequence[Violation]) -> str:
+def _since(words: Words, violations: Sequence[Violation]) -> str:
     """The op after which a cut first showed the largest loss."""
     broken = (violation for violation in violations if violation.kind is not Kind.KERNEL)
     largest = max(broken, key=lambda violation: violation.bytes, default=None)
-    return f" (wrong after {largest.op})" if largest and largest.op else ""
+    promise = words.promise(largest) if largest else ""
+    return f" (wrong after {promise})" if promise else ""
 
 
 def _cell(results: list[CellResult]) -> str:

@@ -14,6 +14,7 @@ from harness.model.judge.result import Outcome
 from harness.model.judge.violation import Kind
 from harness.model.program.program import Program
 from harness.model.units import PAGE
+from harness.report.words import why
 from harness.targets.guest import GuestTarget, Parts
 from harness.targets.target import Job, Recovery
 
@@ -82,6 +83,6 @@ def test_damage_to_free_space_is_told(
 def test_an_unsound_file_system_fails_the_cell(target_6_1: GuestTarget, overwritten: Program) -> None:
     """A cell whose data is all there fails by `fsck` alone when the checker complains, in the checker's words."""
     result = judge_cell(damaging(target_6_1, free_a_block), "planted", overwritten, filesystem.find("ext4"), 1).result
-    assert result.outcome is Outcome.FAIL, result.why
+    assert result.outcome is Outcome.FAIL, why(result)
     assert {violation.kind for violation in result.violations} == {Kind.FSCK}
-    assert "bitmap" in result.why
+    assert "bitmap" in why(result)

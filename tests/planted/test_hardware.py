@@ -15,6 +15,7 @@ from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire import stamps
+from harness.report.words import why
 from harness.targets.engines.cut import LoggedCut
 from harness.targets.guest import GuestTarget
 from harness.targets.target import Job
@@ -40,11 +41,11 @@ def program(start: int, end: int, stores: int) -> Program:
 def test_a_device_that_ignores_every_flush(target_6_1: GuestTarget, fs: str) -> None:
     """When no flush counts, the stored file is zero after the cut, and msync is blamed."""
     result = judge_cell(target_6_1, "deaf", program(0, WHOLE, 1), filesystem.find(fs), 1).result
-    assert result.outcome is Outcome.FAIL, result.why
+    assert result.outcome is Outcome.FAIL, why(result)
     lost = [violation for violation in result.violations if violation.image == "pessimistic"]
     assert {violation.kind for violation in lost} == {Kind.ZERO}
     assert sum(violation.bytes for violation in lost) == PMD
-    assert all("msync" in violation.op for violation in lost)
+    assert all(violation.verb == "msync" for violation in lost)
     assert result.unpersisted_lines >= PMD // LINE
 
 
@@ -59,7 +60,7 @@ def test_a_device_that_ignores_some_flushes(
         assert isinstance(execution.cut, LoggedCut)
         start = place(execution.cut._live, 2, 1, first)
     result = judge_cell(target_6_1, "hard of hearing", program(start, start + last - first, 2), system, 1).result
-    assert result.outcome is Outcome.FAIL, result.why
+    assert result.outcome is Outcome.FAIL, why(result)
     (lost,) = [violation for violation in result.violations if violation.image == "pessimistic"]
     assert (lost.kind, lost.ranges) == (Kind.ZERO, ((first, last),))
     assert result.unpersisted_lines == (last - first) // LINE
@@ -75,7 +76,7 @@ def test_the_older_store_is_stale(target_6_1: GuestTarget) -> None:
     mapping.store()
     dax.cut_power()
     result = judge_cell(target_6_1, "unsynced", dax.program(), filesystem.find("ext4"), 1).result
-    assert result.outcome is Outcome.XFAIL, result.why
+    assert result.outcome is Outcome.XFAIL, why(result)
     (lost,) = [violation for violation in result.violations if violation.image == "pessimistic"]
     assert (lost.kind, lost.bytes) == (Kind.STALE, PMD)
 

@@ -16,6 +16,7 @@ from harness.model.program.ops import Entry, Mode
 from harness.model.program.program import Expect, Program, parse
 from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
+from harness.report.words import why
 from harness.targets import plugintracker
 from harness.targets.guest import GuestTarget
 from harness.targets.plugintracker import PluginTracker
@@ -33,7 +34,7 @@ def like(target: GuestTarget, kind: type[GuestTarget]) -> GuestTarget:
 
 
 def an_error(result: CellResult, *words: str) -> None:
-    assert result.outcome is Outcome.ERROR, result.why
+    assert result.outcome is Outcome.ERROR, why(result)
     assert result.violations == () and "\n" not in result.error
     assert all(word in result.error for word in words), result.error
 
@@ -162,5 +163,5 @@ def test_a_kernel_told_not_to_flush(
 
     monkeypatch.setattr(AgentSession, "attach", without_cache)
     result = judged(target_6_1, overwritten)
-    assert (result.outcome, {one.kind for one in result.violations}) == (Outcome.FAIL, {Kind.DEVICE}), result.why
-    assert "/sys/block/pmem*/dax/write_cache" in result.why
+    assert (result.outcome, {one.kind for one in result.violations}) == (Outcome.FAIL, {Kind.DEVICE}), why(result)
+    assert "/sys/block/pmem*/dax/write_cache" in why(result)

@@ -10,12 +10,15 @@ from harness.cells.cell import judge_cell
 from harness.fs import filesystem
 from harness.memfile import MemFile
 from harness.model.judge.result import CellResult, Outcome
+from harness.model.judge.values import Condition
 from harness.model.judge.violation import Kind, Violation
 from harness.model.program.ops import Msync
 from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire import stamps
+from harness.report import words
+from harness.report.words import why
 from harness.targets.guest import GuestTarget
 
 Alter = Callable[[MemFile], None]
@@ -34,9 +37,9 @@ def judged(target: GuestTarget, program: Program, fs: str = "ext4") -> CellResul
 
 def only(result: CellResult, kind: Kind, *beside: Kind) -> Violation:
     """The one violation of a kind, of a cell that has no others but of all the kinds `beside`."""
-    assert result.outcome is Outcome.FAIL, result.why
+    assert result.outcome is Outcome.FAIL, why(result)
     assert result.error == ""
-    assert {violation.kind for violation in result.violations} == {kind, *beside}, result.why
+    assert {violation.kind for violation in result.violations} == {kind, *beside}, why(result)
     (violation,) = [violation for violation in result.violations if violation.kind is kind]
     return violation
 
@@ -49,7 +52,7 @@ def write(media: MemFile, at: int, data: bytes) -> None:
 def test_nothing_planted(altered: Altered, overwritten: Program, fs: str) -> None:
     """The Program that the other tests spoil passes when nothing is altered."""
     result = judged(altered(lambda media: None), overwritten, fs)
-    assert result.outcome is Outcome.PASS, result.why
+    assert result.outcome is Outcome.PASS, why(result)
 
 
 @pytest.mark.parametrize("fs", ["ext4", "xfs"])
@@ -61,7 +64,7 @@ def test_a_zeroed_page(altered: Altered, overwritten: Program, place: Place, fs:
 
     violation = only(judged(altered(zero), overwritten, fs), Kind.ZERO)
     assert violation.ranges == ((5 * PAGE, 6 * PAGE),) and violation.bytes == PAGE
-    assert violation.path == "data" and "msync" in violation.op
+    assert violation.path == "data" and violation.verb == "msync"
 
 
 @pytest.mark.parametrize("fs", ["ext4", "xfs"])
@@ -73,7 +76,8 @@ def test_an_older_line(altered: Altered, overwritten: Program, place: Place, fs:
 
     violation = only(judged(altered(stale), overwritten, fs), Kind.STALE)
     assert violation.ranges == ((AT, AT + LINE),)
-    op = int(violation.op.removeprefix("op ").partition(":")[0])
+    op = violation.op
+    assert op is not None
     msyncs = [index for index, op in enumerate(overwritten.ops) if isinstance(op, Msync) and op.map == "m1"]
     assert op == msyncs[-1]
 
@@ -149,7 +153,7 @@ def test_a_removed_file(altered: Altered, overwritten: Program, tmp_path: Path) 
     """A file whose name was made durable and is gone is `size`: missing."""
     result = judged(altered(lambda media: debugfs(media, tmp_path, "unlink /other")), overwritten)
     violation = only(result, Kind.SIZE, Kind.FSCK)
-    assert (violation.path, violation.found) == ("other", "missing")
+    assert (violation.path, violation.found) == ("other", Condition.MISSING)
 
 
 def test_a_name_that_comes_back(altered: Altered, tmp_path: Path) -> None:
@@ -161,7 +165,7 @@ def test_a_name_that_comes_back(altered: Altered, tmp_path: Path) -> None:
     dax.cut_power()
     result = judged(altered(lambda media: debugfs(media, tmp_path, "link /moved /data")), dax.program())
     violation = only(result, Kind.NAME, Kind.FSCK)
-    assert violation.path == "data" and "sync" in violation.op
+    assert violation.path == "data" and "sync" in violation.verb
 
 
 def test_a_damaged_inode(altered: Altered, overwritten: Program, tmp_path: Path) -> None:
@@ -169,7 +173,7 @@ def test_a_damaged_inode(altered: Altered, overwritten: Program, tmp_path: Path)
     result = judged(altered(lambda media: debugfs(media, tmp_path, "set_inode_field /data checksum 7")), overwritten)
     assert result.outcome is Outcome.FAIL
     complaints = [violation for violation in result.violations if violation.kind is Kind.KERNEL]
-    assert any("EXT4-fs error" in violation.found for violation in complaints)
+    assert any("EXT4-fs error" in words.value(violation.found) for violation in complaints)
 
 
 @pytest.mark.parametrize("fs", ["ext4", "xfs"])
@@ -182,4 +186,4 @@ def test_a_damaged_superblock(altered: Altered, overwritten: Program, fs: str) -
     result = judged(altered(wipe), overwritten, fs)
     assert result.outcome is Outcome.FAIL
     assert Kind.RECOVERY in {violation.kind for violation in result.violations}
-    assert fs in result.why
+    assert fs in why(result)

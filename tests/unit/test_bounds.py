@@ -26,7 +26,8 @@ from harness.media import log
 from harness.model.contract import oracle
 from harness.model.judge import allocation, verdict
 from harness.model.judge.compare import Expected, compare
-from harness.model.judge.judgement import WAYS, gathered
+from harness.model.judge.judgement import WAYS, Finding, gathered
+from harness.model.judge.values import Condition, Stored
 from harness.model.judge.violation import Kind
 from harness.model.program import ops
 from harness.model.program.program import HEADER, parse
@@ -97,7 +98,9 @@ def test_differing_views_cost_as_many_steps_each(work: Work) -> None:
 
 def test_a_guest_cannot_invent_ways_without_end() -> None:
     """What is wrong in ten thousand ways is told in a few hundred, with all its bytes."""
-    ways = [((Kind.FOREIGN, "op 1", "zero", f"store {n}"), (n * 8, n * 8 + 8)) for n in range(10_000)]
+    ways: list[Finding] = [
+        ((Kind.FOREIGN, (1, "fsync"), Condition.ZERO, Stored(n, 0)), (n * 8, n * 8 + 8)) for n in range(10_000)
+    ]
     found = gathered("data", "live", ways)
     assert len(found) == WAYS + 1
     assert sum(one.bytes for one in found) == 80_000

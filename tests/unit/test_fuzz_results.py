@@ -8,10 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.model.judge.result import CellResult, Outcome
-from harness.model.judge.violation import Kind, Violation
+from harness.model.judge.values import Condition, Either, Shows, Stored
+from harness.model.judge.violation import Culprit, Kind, Violation
+from harness.model.wire.moment import Moment, Phase
 from harness.report.journal import Journal
 
-LOSS = Violation(Kind.STALE, "data", "op 1: msync m [0..4M)", "pessimistic", ((0, 4096),), 4096, "zero", "store 1")
+LOSS = Violation(
+    Kind.STALE, "data", 1, "msync", "pessimistic", ((0, 4096),), 4096,
+    Either((Condition.ZERO, Stored(2, 5, "other", -4096))), Shows("mmap", (Stored(1, 3),)),
+    Culprit(6, "dax_delete_mapping_entry", ("ext4_punch_hole", "vfs_fallocate"), 0, 1 << 21, 1), Moment(Phase.VIEWS, 1),
+)  # fmt: skip
 CELL = CellResult("x.py::test_y", "qemu", "6.12", "ext4", Outcome.FAIL, 1.5, violations=(LOSS,), timings={"ops": 1.0})
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=10),
@@ -20,7 +26,7 @@ VALUES = st.recursive(
 )
 RIGHT = CELL.to_json()
 SPOILT = st.dictionaries(st.sampled_from([*RIGHT, "extra"]), VALUES, max_size=2).map(lambda other: {**RIGHT, **other})
-HURT = st.dictionaries(st.sampled_from(["kind", "op", "ranges", "bytes", "extra"]), VALUES, max_size=2).map(
+HURT = st.dictionaries(st.sampled_from([*RIGHT["violations"][0], "extra"]), VALUES, max_size=2).map(
     lambda other: {**RIGHT, "violations": [{**RIGHT["violations"][0], **other}]}
 )
 LINE = (VALUES | SPOILT | HURT).map(lambda value: json.dumps(value).encode()) | st.binary(max_size=60)

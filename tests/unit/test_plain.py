@@ -12,7 +12,8 @@ from harness.errors import InfraError
 from harness.model.contract import oracle
 from harness.model.judge import verdict
 from harness.model.judge.result import CellResult, Outcome
-from harness.model.judge.violation import Kind, Violation
+from harness.model.judge.values import Said
+from harness.model.judge.violation import Culprit, Kind, Violation
 from harness.model.program.recorder import Recorder
 from harness.model.wire import wire
 from harness.plain import plain, plain_lines
@@ -48,14 +49,15 @@ def test_lines_stay_lines(found: str) -> None:
 
 def test_no_report_passes_it_on() -> None:
     """A name, a kernel, a scenario and a complaint of a guest reach the matrix, the lines and the losses plain."""
-    wrong = Violation(Kind.FOREIGN, HOSTILE, HOSTILE, HOSTILE, ((0, 4096),), 4096, HOSTILE, HOSTILE, HOSTILE)
+    said, dropped = Said(HOSTILE), Culprit(3, HOSTILE, (HOSTILE, HOSTILE), 0, 4096, 1)
+    wrong = Violation(Kind.FOREIGN, HOSTILE, 1, HOSTILE, HOSTILE, ((0, 4096),), 4096, said, said, dropped)
     result = CellResult(
         HOSTILE, "qemu", HOSTILE, HOSTILE, Outcome.FAIL, 1.0, judged_bytes=1, violations=(wrong,), warnings=(wrong,),
     )  # fmt: skip
-    said = [text.line(result), *text.matrix([result]), *text.losses([result]), *text.warnings([result]),
+    told = [text.line(result), *text.matrix([result]), *text.losses([result]), *text.warnings([result]),
             *text.clock([result])]
-    assert r"\x1b[2K" in said[0]
-    assert all(line.isprintable() for line in said)
+    assert r"\x1b[2K" in told[0]
+    assert all(line.isprintable() for line in told)
 
 
 def test_a_name_of_a_guest_passes_from_the_wire_to_the_report() -> None:

@@ -16,6 +16,7 @@ from harness.link.session import AgentSession
 from harness.model.judge.result import Outcome
 from harness.model.judge.violation import Kind
 from harness.model.program.program import Program
+from harness.report.words import why
 from harness.targets.guest import GuestTarget
 from harness.vm import snapshot
 from harness.vm.guest import Guest
@@ -133,7 +134,7 @@ def test_a_panic_during_the_ops_fails_the_cell(
     judged = judge_cell(target_6_1, "panic", kept, EXT4, 1)
     assert judged.result.outcome is Outcome.FAIL
     assert Kind.KERNEL in {violation.kind for violation in judged.result.violations}
-    assert "sysrq triggered crash" in judged.result.why and one_line(judged.result.why)
+    assert "sysrq triggered crash" in why(judged.result) and one_line(why(judged.result))
     assert "sysrq triggered crash" in judged.console
 
 
@@ -181,5 +182,5 @@ def test_one_hang_is_forgiven(target_6_1: GuestTarget, kept: Program, meddled: M
 
     target = meddled(target_6_1, stop_once, SHORT)
     result = judge_cell(target, "hung once", kept, EXT4, 1).result
-    assert result.outcome is Outcome.PASS, result.why
+    assert result.outcome is Outcome.PASS, why(result)
     assert target.pids[0] == hung[0] and len(target.pids) == 2

@@ -16,6 +16,7 @@ from harness.model.program.recorder import Recorder
 from harness.model.setting.hardware import PmemKind
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire import stamps
+from harness.report.words import why
 from harness.targets import provision
 from harness.targets.engines.cut import LoggedCut
 from harness.targets.guest import GuestTarget
@@ -72,7 +73,7 @@ def stored(
 def test_what_was_synced_is_kept(on: On, kept: Program, device: PmemKind, fs: str) -> None:
     """A sound kernel keeps its promise on every device, and no fence is missed."""
     result = judged(on(device), kept, fs)
-    assert (result.outcome, result.device, result.warnings) == (Outcome.PASS, device, ()), result.why
+    assert (result.outcome, result.device, result.warnings) == (Outcome.PASS, device, ()), why(result)
 
 
 LOSES = {
@@ -91,7 +92,7 @@ LOSES = {
 def test_what_each_device_loses(on: On, device: PmemKind, program: Program, outcome: Outcome) -> None:
     """Controls lose what their device does not keep, and are left out where nothing can be lost."""
     result = judged(on(device), program)
-    assert result.outcome is outcome, result.why
+    assert result.outcome is outcome, why(result)
     if outcome in (Outcome.XFAIL, Outcome.FAIL):
         # A device that flushes nothing loses the file system's own blocks, too.
         assert {violation.kind for violation in result.violations} <= {Kind.ZERO, Kind.SIZE}
@@ -106,7 +107,7 @@ def test_a_sync_mapping_is_refused_on_virtio_pmem(on: On) -> None:
 def test_a_store_alone_survives_where_caches_do(on: On) -> None:
     """Through MAP_SYNC on eADR each store is durable by itself, and the oracle asks for it."""
     result = judged(on(PmemKind.EADR), stored(msync=False, sharing=Sharing.SYNC))
-    assert (result.outcome, result.unpersisted_lines) == (Outcome.PASS, 0), result.why
+    assert (result.outcome, result.unpersisted_lines) == (Outcome.PASS, 0), why(result)
 
 
 def test_the_media_of_virtio_pmem_are_those_of_the_last_flush(on: On) -> None:
@@ -135,7 +136,7 @@ def test_the_media_of_virtio_pmem_are_those_of_the_last_flush(on: On) -> None:
 def test_a_promise_without_a_fence_is_a_warning(on: On) -> None:
     """When fences do no more than locked instructions, everything is kept, and the strict verdict says by what."""
     result = judged(on(PmemKind.NVDIMM), stored(msync=True, plant=Plant.NO_FENCE))
-    assert (result.outcome, result.violations) == (Outcome.PASS, ()), result.why
+    assert (result.outcome, result.violations) == (Outcome.PASS, ()), why(result)
     assert result.warnings and {warning.image for warning in result.warnings} == {"strict"}
-    assert all(warning.op for warning in result.warnings)
+    assert all(warning.op is not None for warning in result.warnings)
     assert judged(on(PmemKind.NVDIMM), stored(msync=True)).warnings == ()

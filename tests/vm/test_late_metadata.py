@@ -6,6 +6,7 @@ from harness.cells.cell import judge_cell
 from harness.fs import filesystem
 from harness.model.judge.result import Outcome
 from harness.model.program.program import parse
+from harness.report.words import why
 from harness.targets.guest import GuestTarget
 
 PMDS = """\
@@ -55,5 +56,5 @@ def test_what_no_sync_promised_is_no_violation(target_6_12: GuestTarget, name: s
     """Whether the change is on the media or not, and where a later store shows then, no document says."""
     program = parse(f"daxcheck program 1\n{PROGRAMS[name]}cut_power\n")
     result = judge_cell(target_6_12, name, program, filesystem.find(fs), 1).result
-    assert result.outcome is Outcome.PASS, result.why
+    assert result.outcome is Outcome.PASS, why(result)
     assert result.judged_bytes > 0

@@ -10,6 +10,7 @@ from harness.model.judge.result import Outcome
 from harness.model.judge.violation import Kind
 from harness.model.program.program import Program
 from harness.model.units import PAGE, PMD
+from harness.report.words import why
 from harness.targets.guest import GuestTarget
 
 Scenario = Callable[[str, str], Program]
@@ -25,7 +26,7 @@ def program(scenario: Scenario) -> Program:
 def test_6_1_keeps_the_promise(target_6_1: GuestTarget, program: Program, fs: str) -> None:
     """6.1 flushes the whole PMD before it punches: every byte is right, and no line is left in the caches."""
     result = judge_cell(target_6_1, "plain", program, filesystem.find(fs), 1).result
-    assert result.outcome is Outcome.PASS, result.why
+    assert result.outcome is Outcome.PASS, why(result)
     assert result.unpersisted_lines == 0
     assert result.images == 1
     # The live files and the pessimistic image, 8 MiB each.
@@ -42,13 +43,13 @@ def test_6_12_ext4_loses_511_pages(target_6_12: GuestTarget, program: Program) -
     assert (loss.kind, loss.path) == (Kind.STALE, "data")
     assert loss.ranges == ((0, HOLE[0]), (HOLE[1], PMD))
     assert loss.bytes == 511 * PAGE
-    assert loss.op == "op 10: msync m1 [0..8M)"
+    assert (loss.op, loss.verb) == (10, "msync")
     assert {violation.kind for violation in result.violations} == {Kind.STALE}
     assert not [violation for violation in result.violations if violation.image in ("live", "evicted")]
-    assert result.why == "msync returned 0, 511 of 512 pages of data[0..2M) hold the older store"
+    assert why(result) == "msync returned 0, 511 of 512 pages of data[0..2M) hold the older store"
 
 
 def test_6_12_xfs_keeps_the_promise(target_6_12: GuestTarget, program: Program) -> None:
     """6.12.95 on xfs writes the range back before it punches: every byte is right."""
     result = judge_cell(target_6_12, "plain", program, filesystem.find("xfs"), 1).result
-    assert result.outcome is Outcome.PASS, result.why
+    assert result.outcome is Outcome.PASS, why(result)

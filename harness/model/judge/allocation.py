@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from harness.model.contract.filestate import FileState
 from harness.model.judge.judgement import Finding, gathered
-from harness.model.judge.naming import Naming
+from harness.model.judge.naming import NO_PROMISE, Naming, Promise
+from harness.model.judge.values import BlockBytes, Condition, Value
 from harness.model.judge.violation import Kind, Violation
 from harness.model.units import LINE
 from harness.model.wire.observation import Allocation, FileView, Opaque, Raw, Segment, Zero
@@ -17,47 +18,48 @@ Range = tuple[int, int]
 
 
 def judge(
-    naming: Naming, file: FileState, view: FileView, image: str, durable: bool, op: str = ""
+    naming: Naming, file: FileState, view: FileView, image: str, durable: bool, by: Promise = NO_PROMISE
 ) -> tuple[Violation, ...]:
-    """What is wrong with the allocation of a view, if it was told. `durable`: of a recovered file system."""
+    """What is wrong with the allocation of a view, if it was told. `durable`: of a recovered file system;
+    otherwise the view was taken by op `by`."""
     if view.allocation is None or view.size is None:
         return ()
     found = [*_holes(view.allocation, view), *_blocks(view.allocation)]
     if durable:
         # While there is a page cache it may hold data over an unwritten extent; after a recovery nothing is in it.
         found += _unwritten(view.allocation, view)
-    findings: list[Finding] = [((Kind.ALLOCATION, op, expected, said), where) for where, expected, said in found]
-    return gathered(naming.path, image, findings) + gathered(naming.path, image, _room(naming, file, view, durable, op))
+    findings: list[Finding] = [((Kind.ALLOCATION, by, expected, said), where) for where, expected, said in found]
+    return gathered(naming.path, image, findings) + gathered(naming.path, image, _room(naming, file, view, durable, by))
 
 
-def _holes(allocation: Allocation, view: FileView) -> Iterator[tuple[Range, str, str]]:
+def _holes(allocation: Allocation, view: FileView) -> Iterator[tuple[Range, Value, Value]]:
     """lseek(2): SEEK_HOLE finds "a sequence of zeros", and "there is an implicit hole at the end of the file"."""
     size = view.size or 0
     for low, high in _clash(view.segments, _gaps(allocation.data, size)):
-        yield (low, high), "zeroes in a hole", "hold data where SEEK_HOLE finds a hole"
+        yield (low, high), Condition.HOLE_ZERO, Condition.HOLE_DATA
     for low, high in allocation.data:
         if high > size:
-            yield (max(low, size), high), "a hole from the end on", "are past the end, but data to SEEK_DATA"
+            yield (max(low, size), high), Condition.HOLE_FROM_END, Condition.DATA_PAST_END
 
 
-def _unwritten(allocation: Allocation, view: FileView) -> Iterator[tuple[Range, str, str]]:
+def _unwritten(allocation: Allocation, view: FileView) -> Iterator[tuple[Range, Value, Value]]:
     """fiemap.rst: FIEMAP_EXTENT_UNWRITTEN "indicates the extent's data will be all zero if read through the
     filesystem", and what is in no extent has no blocks to hold anything else."""
     written = [(extent.start, extent.end) for extent in allocation.extents if "unwritten" not in extent.flags]
     for low, high in _clash(view.segments, _gaps(written, view.size or 0)):
-        yield (low, high), "zeroes where nothing was written", "hold data where FIEMAP finds no written extent"
+        yield (low, high), Condition.UNWRITTEN_ZERO, Condition.UNWRITTEN_DATA
 
 
-def _blocks(allocation: Allocation) -> Iterator[tuple[Range, str, str]]:
+def _blocks(allocation: Allocation) -> Iterator[tuple[Range, Value, Value]]:
     """stat(2): st_blocks is the "number of blocks allocated to the file": no fewer than FIEMAP says it has."""
     extents = [extent for extent in allocation.extents if not _NOT_BLOCKS & set(extent.flags)]
     total = sum(extent.end - extent.start for extent in extents)
     if total > allocation.bytes:
         where = extents[0].start, extents[-1].end
-        yield where, f"at most {allocation.bytes} bytes by st_blocks", f"are {total} bytes of extents to FIEMAP"
+        yield where, BlockBytes(allocation.bytes), BlockBytes(total)
 
 
-def _room(naming: Naming, file: FileState, view: FileView, durable: bool, op: str) -> Iterator[Finding]:
+def _room(naming: Naming, file: FileState, view: FileView, durable: bool, by: Promise) -> Iterator[Finding]:
     """fallocate(2): "subsequent writes into the range specified by offset and len are guaranteed not to fail because of
     lack of disk space", so there must be blocks; after a cut if fsync(2), which writes metadata too, came after it."""
     if view.allocation is None:
@@ -66,10 +68,10 @@ def _room(naming: Naming, file: FileState, view: FileView, durable: bool, op: st
     for low, high, given in file.allocation.runs(0, view.size or 0):
         if given.durable_by is None if durable else not given.now:
             continue
-        promise = naming.op(given.durable_by) if durable else op
+        promise = naming.promise(given.durable_by) if durable else by
         for a, b in gaps:
             if a < high and low < b:
-                key = Kind.ALLOCATION, promise, "blocks by fallocate", "have lost the blocks they were given"
+                key = Kind.ALLOCATION, promise, Condition.BLOCKS_GIVEN, Condition.BLOCKS_LOST
                 yield key, (max(a, low), min(b, high))
 
 

@@ -54,16 +54,13 @@ from harness.model.contract.filestate import FileState
 from harness.model.contract.state import State
 from harness.model.judge.judgement import Finding, Judgement, gathered
 from harness.model.judge.naming import Naming
-from harness.model.judge.violation import Kind
+from harness.model.judge.values import Condition
+from harness.model.judge.violation import COVERAGE, Kind
 from harness.model.program.program import Expect, Program
 from harness.model.program.stages import by_op, stages
 from harness.model.program.traits import traits
 from harness.model.wire.observation import Stamp
 from harness.model.wire.traced import FileBlock, Flushed, Range, Traced
-
-IMAGE = "flush coverage"
-"""The name, in place of an image's, of what the tracing alone has shown."""
-UNFLUSHED = "not flushed"
 
 _Run = tuple[int, int, Stamp, int]
 """Bytes [start, end) can be that stamp only, which the op of that index promised."""
@@ -222,7 +219,7 @@ class _Coverage:
         found: list[Finding] = []
         for start, end, stamp, by in runs:
             layout = layouts[by]
-            key = Kind.UNFLUSHED, naming.op(by), naming.source(stamp), UNFLUSHED
+            key = Kind.UNFLUSHED, naming.promise(by), naming.source(stamp), Condition.NOT_FLUSHED
             for low, high, medium in layout.pieces(start, end) if layout else ():
                 if medium is None:
                     continue
@@ -231,7 +228,7 @@ class _Coverage:
                     wrong.append((a, b, stamp))
                     found += ((key, (x, y)) for x, y, told in seen.told.runs(a, b) if told != stamp)
         seen.judged, seen.told = _noted(seen.judged, judged), _noted(seen.told, wrong)
-        return Judgement(sum(high - low for low, high, _ in judged), gathered(naming.path, IMAGE, found))
+        return Judgement(sum(high - low for low, high, _ in judged), gathered(naming.path, COVERAGE, found))
 
     def _unflushed(self, file: int, start: int, end: int, medium: int, stamp: Stamp, last: int) -> Iterator[Range]:
         """Yields the sub-ranges of [start, end) of the file, which lies at `medium`, that were not flushed since the

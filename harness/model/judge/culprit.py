@@ -14,7 +14,6 @@ not be, since the bytes were not there yet; nor would one of op 5 if an msync be
 the bytes been moved by a collapse in op 5 and dropped in op 6, the entry would be looked for where they lay by then.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,26 +21,18 @@ from harness.model.contract import oracle
 from harness.model.contract.extents import Extents
 from harness.model.contract.filestate import FileState
 from harness.model.contract.state import State
-from harness.model.judge.coverage import IMAGE, FileLayout, LastFlushes, gaps
+from harness.model.judge.coverage import FileLayout, LastFlushes, gaps
 from harness.model.judge.judgement import RANGE_LIMIT
 from harness.model.judge.naming import Naming
-from harness.model.judge.violation import Kind, Violation
+from harness.model.judge.violation import COVERAGE, Culprit, Kind, Violation, trimmed
 from harness.model.program.program import Expect, Program
 from harness.model.program.stages import by_op
 from harness.model.program.traits import descriptors, mapping, traits
-from harness.model.units import size_text
 from harness.model.wire.observation import Stamp
 from harness.model.wire.traced import Dropped, Range, Traced
 
 KINDS = frozenset({Kind.STALE, Kind.ZERO, Kind.TORN, Kind.UNFLUSHED})
 """What becomes of bytes that were never flushed."""
-FILE_SYSTEMS = ("ext2_", "ext4_", "xfs_", "fuse_", "virtio_fs_", "erofs_")
-"""How the functions of the file systems begin that can do DAX (those that select FS_DAX in fs/*/Kconfig)."""
-_ENTRY = re.compile(
-    r"__(x64|ia32|se|do)_(compat_)?sys_|ksys_|x64_sys_call|do_syscall_|entry_|asm_|exc_|ret_from_fork|kthread$"
-)
-"""Where the kernel is entered, which is the same for all."""
-_OP = re.compile(r"op ([0-9]+):")
 
 
 def name(
@@ -52,7 +43,7 @@ def name(
     `states` as oracle.run gives them for the run; without them every op is taken to have succeeded. Where the trace
     tells what was flushed too, only bytes that were not flushed before the promise have a culprit.
     """
-    if traced.lost or not traced.dropped or not any(_promise(one) is not None for one in violations):
+    if traced.lost or not traced.dropped or not any(_breaks_promise(one) for one in violations):
         return tuple(violations)
     if program.expect is Expect.LOSS:
         return tuple(violations)  # nobody was to keep what a control loses
@@ -60,27 +51,9 @@ def name(
     return tuple(replace(one, culprit=blame.culprit(one)) for one in violations)
 
 
-def short(function: str, stack: Sequence[str]) -> str:
-    """Who called `function`, in one or two names: the function of a file system that is nearest to it, and what
-    called into the file system; without one the outermost of all, but for the entry to the kernel."""
-    frames = trimmed(stack)
-    own = [index for index, frame in enumerate(frames) if frame.lstrip("_").startswith(FILE_SYSTEMS)]
-    told = [frames[own[0]], *frames[own[-1] + 1 : own[-1] + 2]] if own else frames[-1:]
-    return " <- ".join(told) or function
-
-
-def trimmed(stack: Sequence[str]) -> list[str]:
-    """The callers without those outermost ones that only enter the kernel."""
-    frames = list(stack)
-    while frames and _ENTRY.match(frames[-1]):
-        frames.pop()
-    return frames
-
-
-def _promise(violation: Violation) -> int | None:
-    """The index of the op whose promise lost bytes of a file break."""
-    found = _OP.match(violation.op) if violation.kind in KINDS else None
-    return int(found[1]) if found else None
+def _breaks_promise(violation: Violation) -> bool:
+    """Whether bytes of a file were lost that an op had promised."""
+    return violation.kind in KINDS and violation.op is not None
 
 
 Home = tuple[int, int]
@@ -120,23 +93,22 @@ class _Blame:
         self._stores = {seq: index for index, seq in program.seqs().items()}
         self._flushed: dict[int, Extents[int]] = {}
 
-    def culprit(self, violation: Violation) -> str:
-        """Who forgot what the violation says was lost; empty if that is not known."""
-        promise = _promise(violation)
-        if promise is None or promise >= len(self._stages):
-            return ""
-        last = self._stages[promise].last
+    def culprit(self, violation: Violation) -> Culprit | None:
+        """Who forgot what the violation says was lost; None if that is not known."""
+        if violation.op is None or violation.op >= len(self._stages) or not _breaks_promise(violation):
+            return None
+        last = self._stages[violation.op].last
         file = self._file(violation, last)
         if file is None:
-            return ""
+            return None
         lost = [self._traced_back(file.id, low, high, stamp, last)
                 for low, high, stamp in self._lost(violation, file, last)]  # fmt: skip
         guilty = next((drop for drop in self._drops if self._hit(drop, lost) is not None), None)
-        return self._told(guilty, lost, violation.path) if guilty else ""
+        return self._told(guilty, lost) if guilty else None
 
     def _file(self, violation: Violation, last: int) -> FileState | None:
         """The file that is meant: coverage names it as at the promise, a cut by what was found after it."""
-        when = last if violation.image == IMAGE else -1
+        when = last if violation.image == COVERAGE else -1
         id = self._states[when].name(violation.path).current
         return None if id is None else self._states[last].files.get(id)
 
@@ -240,17 +212,13 @@ class _Blame:
         files += [behind.file] if (behind := state.maps.get(mapping(op))) else []
         return file in files or not any(files)
 
-    def _told(self, guilty: Dropped, lost: Sequence[_Lost], path: str) -> str:
+    def _told(self, guilty: Dropped, lost: Sequence[_Lost]) -> Culprit:
+        """All that was dropped in the same way as the guilty drop, of the same file."""
         file = self._hit(guilty, lost)
         alike = [drop for drop in self._drops if _cause(drop) == _cause(guilty) and self._hit(drop, lost) == file]
         start, end = min(drop.start for drop in alike), max(drop.end for drop in alike)
-        what = "dirty entry" if sum(drop.entries for drop in alike) == 1 else "dirty entries"
-        naming = Naming(self._program, path, file or 0)
-        return (
-            f"{what} [{size_text(start)}..{size_text(end)}) dropped unflushed in {naming.op(guilty.index)} "
-            f"by {short(guilty.function, guilty.stack)} "
-            f"({' <- '.join([guilty.function, *trimmed(guilty.stack)])})"
-        )
+        entries = sum(drop.entries for drop in alike)
+        return Culprit(guilty.index, guilty.function, trimmed(guilty.stack), start, end, entries)
 
 
 def _cause(drop: Dropped) -> tuple[int, str, int, tuple[str, ...]]:

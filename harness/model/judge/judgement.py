@@ -3,17 +3,19 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from harness.model.judge.naming import Promise
+from harness.model.judge.values import Condition, Value
 from harness.model.judge.violation import Kind, Violation
 
 RANGE_LIMIT = 64
 """Ranges that one violation names; its `bytes` count them all."""
 WAYS = 256
 """Ways of one file and image that are told apart by what was found; a guest can invent tens of thousands."""
-MANY = "one of many sources"
-"""Expected and found, where the ways are too many."""
 
-Finding = tuple[tuple[Kind, str, str, str], tuple[int, int]]
-"""Kind, op, expected and found; and the range where that is so."""
+Way = tuple[Kind, Promise, Value, Value]
+"""Kind, promise, expected and found: what violations of one way have in common."""
+Finding = tuple[Way, tuple[int, int]]
+"""What is wrong, and the range where it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +36,26 @@ class Judgement:
 
 
 def gathered(path: str, image: str, found: Iterable[Finding]) -> tuple[Violation, ...]:
-    """One violation for all ranges that are wrong in the same way, or, past WAYS, for the same kind and op.
+    """One violation for all ranges that are wrong in the same way, or, past WAYS, for the same kind and promise.
 
     Ranges of one way must ascend.
     """
-    groups: dict[tuple[Kind, str, str, str], list[tuple[int, int]]] = {}
+    groups: dict[Way, list[tuple[int, int]]] = {}
     for key, (start, end) in found:
         if key not in groups and len(groups) >= WAYS:
-            key = (*key[:2], MANY, MANY)
+            key = (*key[:2], Condition.MANY, Condition.MANY)
         ranges = groups.setdefault(key, [])
         if ranges and ranges[-1][1] == start:
             start = ranges.pop()[0]
         ranges.append((start, end))
     return tuple(
-        Violation(kind, path, op, image, _bounded(ranges), sum(high - low for low, high in ranges), expected, shown)
-        for (kind, op, expected, shown), ranges in groups.items()
+        Violation(kind, path, *promise, image, _bounded(ranges), _size(ranges), expected, shown)
+        for (kind, promise, expected, shown), ranges in groups.items()
     )
+
+
+def _size(ranges: list[tuple[int, int]]) -> int:
+    return sum(high - low for low, high in ranges)
 
 
 def _bounded(ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

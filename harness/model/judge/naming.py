@@ -1,19 +1,27 @@
-"""Names of ops, stores and sizes in reports about one file of a Program."""
+"""Names of ops, and values of stores, in what is said about one file of a Program."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from harness.model.contract.allowed import Anything, Known
-from harness.model.contract.filestate import Span
+from harness.model.judge.values import Condition, Content, Either, Stored
 from harness.model.program.ops import Advice, Madvise, Planted
-from harness.model.program.program import Program, describe
-from harness.model.units import size_text
+from harness.model.program.program import Program, describe, verb
 from harness.model.wire.observation import Source, Stamp, Zero
 
 _POISON = (Advice.HWPOISON, Advice.SOFT_OFFLINE)
 
+Promise = tuple[int | None, str]
+"""The index and the verb of an op that promised something: (9, "msync"); (None, "") of none."""
+NO_PROMISE: Promise = (None, "")
+
+
+def promise(program: Program, index: int | None) -> Promise:
+    """The promise of op `index`."""
+    return NO_PROMISE if index is None else (index, verb(program.ops[index]))
+
 
 class Naming:
-    """Says things about file `file` by its name `path`, in the words of `program`."""
+    """Says things about file `file` by its name `path`, in the terms of `program`."""
 
     def __init__(self, program: Program, path: str, file: int) -> None:
         self.path = path
@@ -40,32 +48,26 @@ class Naming:
         """op 9: msync m [0..4M); empty for no op."""
         return "" if index is None else f"op {index}: {describe(self._program.ops[index])}"
 
-    def source(self, source: Source | Known) -> str:
-        """zero; store 3 (op 9); store 3 (op 9) of other moved by -4K; no store; anything."""
+    def promise(self, index: int | None) -> Promise:
+        """The promise of op `index`."""
+        return promise(self._program, index)
+
+    def source(self, source: Source | Known) -> Content:
+        """What bytes of this source are in this file. Raw bytes, and stamps that no op of the Program makes, are of no
+        store: a guest can invent as many as it likes."""
         if isinstance(source, Zero | Anything):
-            return "zero" if isinstance(source, Zero) else "anything"
+            return Condition.ZERO if isinstance(source, Zero) else Condition.ANYTHING
         if not isinstance(source, Stamp) or source.seq not in self._stores or source.file not in self._paths:
-            return "no store"
-        text = f"store {source.seq} (op {self._stores[source.seq]})"
-        if source.file != self._id:
-            text += f" of {self._paths[source.file]}"
-        if source.shift:
-            text += f" moved by {'-' if source.shift < 0 else '+'}{size_text(abs(source.shift))}"
-        return text
+            return Condition.NO_STORE
+        of = "" if source.file == self._id else self._paths[source.file]
+        return Stored(source.seq, self._stores[source.seq], of, source.shift)
 
-    def sources(self, sources: Iterable[Source | Known]) -> str:
-        """What any of the sources says, joined by "or": zero first, then by store."""
+    def sources(self, sources: Iterable[Source | Known]) -> Content | Either:
+        """What bytes of any of these sources are."""
+        found = self.contents(sources)
+        return found[0] if len(found) == 1 else Either(found)
+
+    def contents(self, sources: Iterable[Source | Known]) -> tuple[Content, ...]:
+        """What bytes of these sources are, each once: zero first, then by store."""
         ordered = sorted(sources, key=lambda one: (one.seq, one.shift) if isinstance(one, Stamp) else (0, 0))
-        return " or ".join(dict.fromkeys(map(self.source, ordered)))
-
-    def sizes(self, spans: Sequence[Span]) -> str:
-        """2M long; 0 to 2M or 4M long."""
-        texts = (
-            size_text(span.low) if span.low == span.high else f"{size_text(span.low)} to {size_text(span.high)}"
-            for span in spans
-        )
-        return " or ".join(dict.fromkeys(texts)) + " long"
-
-    def size(self, size: int) -> str:
-        """4K long."""
-        return self.sizes((Span(size, size),))
+        return tuple(dict.fromkeys(map(self.source, ordered)))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from harness.model.contract.allowed import ANYTHING
 from harness.model.contract.filestate import page_ceil
 from harness.model.contract.state import NOTHING, State
-from harness.model.judge.naming import Naming
+from harness.model.judge.naming import Naming, promise
+from harness.model.judge.values import Answers, Condition, Portion, Value
 from harness.model.judge.verdict import LIVE
 from harness.model.judge.violation import Kind, Violation
 from harness.model.program import ops
@@ -15,7 +16,6 @@ from harness.model.program.ops import Op, Signal
 from harness.model.program.program import Program
 from harness.model.program.stages import by_op
 from harness.model.program.traits import descriptors, mapping, touched, traits
-from harness.model.units import size_text
 from harness.model.wire.observation import OpResult
 
 _UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY})
@@ -68,7 +68,8 @@ def judge_death(program: Program, states: Sequence[State], index: int, signal: i
     name = Naming(program, "", 0).op(index)
     before = states[index - 1] if index else NOTHING
     if signal in _NUMBERS.values() and _must_work(program, before, op):
-        return Refusals((_violation(program, index, before, Kind.SIGNAL, "success", _signal(signal)),))
+        found = Answers((_signal(signal),))
+        return Refusals((_violation(program, index, before, Kind.SIGNAL, Condition.SUCCESS, found),))
     return Refusals(faults=(f"signal {_signal(signal)} at {name}",))
 
 
@@ -79,34 +80,34 @@ def _judge(program: Program, states: Sequence[State], result: OpResult) -> Refus
     found = _found(program.ops[index], result)
     match foreseen:
         case ops.ExpectErrno(names) if not result.errno:
-            return Refusals((_violation(program, index, before, Kind.ERRNO, names.replace("|", " or "), found),))
+            return Refusals((_violation(program, index, before, Kind.ERRNO, Answers(tuple(names.split("|"))), found),))
         case ops.ExpectShort(count):
             return _counted(program, index, before, result, count)
         case ops.ExpectErrno(names) if result.errno in (getattr(errno, name) for name in names.split("|")):
             return Refusals()
         case ops.ExpectErrno(names):
-            return _failed(program, index, before, result.errno, names.replace("|", " or "), found)
+            return _failed(program, index, before, result.errno, Answers(tuple(names.split("|"))), found)
         case ops.ExpectSignal(signal) if not result.errno and result.signal != _NUMBERS[signal]:
-            shown = _signal(result.signal) if result.signal else "success"
-            return Refusals((_violation(program, index, before, Kind.SIGNAL, signal, shown),))
+            shown = Answers((_signal(result.signal),)) if result.signal else Condition.SUCCESS
+            return Refusals((_violation(program, index, before, Kind.SIGNAL, Answers((signal,)), shown),))
         case _ if result.errno:
-            return _failed(program, index, before, result.errno, "success", found)
+            return _failed(program, index, before, result.errno, Condition.SUCCESS, found)
         case _ if result.done is not None and result.done < _least(before, program.ops[index]):
-            return Refusals((_violation(program, index, before, Kind.ERRNO, "success", found),))
+            return Refusals((_violation(program, index, before, Kind.ERRNO, Condition.SUCCESS, found),))
         case _:
             return Refusals()
 
 
-def _found(op: Op, result: OpResult) -> str:
+def _found(op: Op, result: OpResult) -> Value:
     """What became of the op: EINVAL; success; 4K of 64K."""
     if result.errno:
-        return errno.errorcode.get(result.errno, str(result.errno))
-    return "success" if result.done is None else _part(op, result.done)
+        return Answers((_errno(result.errno),))
+    return Condition.SUCCESS if result.done is None else _part(op, result.done)
 
 
-def _part(op: Op, count: int) -> str:
+def _part(op: Op, count: int) -> Value:
     length = getattr(op, "length", count)
-    return "success" if count == length else f"{size_text(count)} of {size_text(length)}"
+    return Condition.SUCCESS if count == length else Portion(count, length)
 
 
 def _counted(program: Program, index: int, before: State, result: OpResult, count: int) -> Refusals:
@@ -139,10 +140,10 @@ def _least(before: State, op: Op) -> int:
     return 0 if source is None or _poisoned(before) else min(length, before.files[source].shortest - start)
 
 
-def _failed(program: Program, index: int, before: State, number: int, expected: str, found: str) -> Refusals:
+def _failed(program: Program, index: int, before: State, number: int, expected: Value, found: Value) -> Refusals:
     """An errno that was not foreseen, or not that one."""
     op = program.ops[index]
-    name = f"{Naming(program, '', 0).op(index)} failed: {found}"
+    name = f"{Naming(program, '', 0).op(index)} failed: {_errno(number)}"
     if number in _UNSUPPORTED or (number == errno.ENODEV and traits(op).ramdisk):
         return Refusals(unsupported=(name,))
     if number == errno.EINVAL and isinstance(op, ops.Madvise):
@@ -180,12 +181,12 @@ def _contradicts(before: State, op: Op, number: int) -> bool:
             return False
 
 
-def _violation(program: Program, index: int, before: State, kind: Kind, expected: str, found: str) -> Violation:
+def _violation(program: Program, index: int, before: State, kind: Kind, expected: Value, found: Value) -> Violation:
     op = program.ops[index]
     file = _file(before, op)
     names = [path for path, name in before.names.items() if file is not None and name.current == file]
     path = names[0] if names else getattr(op, "path", "")
-    return Violation(kind, path, Naming(program, path, file or 0).op(index), LIVE, (), 0, expected, found)
+    return Violation(kind, path, *promise(program, index), LIVE, (), 0, expected, found)
 
 
 def _file(state: State, op: Op) -> int | None:
@@ -212,6 +213,10 @@ def _must_work(program: Program, before: State, op: Op) -> bool:
     end = behind.offset + offset + length
     total = sum(file.longest for file in before.files.values())
     return total <= _AMPLE and end <= page_ceil(before.files[behind.file].shortest)
+
+
+def _errno(number: int) -> str:
+    return errno.errorcode.get(number, str(number))
 
 
 def _signal(number: int) -> str:

@@ -1,20 +1,21 @@
 """What a run says: its outcome, and the line of results.jsonl for one cell of the matrix."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-from harness.model.judge.violation import LOSSES, Kind, Violation, sentence
+from harness.model.judge import schema1
+from harness.model.judge.record import COUNT, MANY, count, from_violation, text, to_violation
+from harness.model.judge.violation import LOSSES, Violation
 from harness.model.program.program import Expect
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import PmemKind
 from harness.model.wire import checked
-from harness.model.wire.moment import Moment, Phase
 
 __all__ = ["SCHEMA", "CellResult", "Outcome", "Violation", "decide"]
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class Outcome(StrEnum):
@@ -60,52 +61,38 @@ class CellResult:
     error: str = ""
     timings: Mapping[str, float] = field(default_factory=dict)
     kernel_digest: str = ""
-
-    @property
-    def why(self) -> str:
-        """What went wrong, in one line; empty if nothing did."""
-        return self.error or sentence(self.violations)
-
-    @property
-    def warning(self) -> str:
-        """What only the strict verdict holds against it, in one line; empty without any."""
-        return sentence(self.warnings)
-
-    @property
-    def remark(self) -> str:
-        """What is told and held against nobody, in one line; empty without any."""
-        return sentence(self.remarks)
+    id: str = ""
 
     @classmethod
     def from_json(cls, value: object) -> "CellResult":
         """The result that `to_json` gave this object for. Raises ValueError for anything else: a user may edit it."""
+        if isinstance(value, dict) and value.get("schema") == 1:
+            value = schema1.upgraded(value)
         if isinstance(value, dict) and value.get("schema") != SCHEMA:
             raise ValueError(f"schema {checked.shown(value.get('schema'))} is not {SCHEMA}")
         found = _complete(value)
-        texts: dict[str, Any] = {name: _text(name, found[name]) for name in _TEXTS}
-        counts: dict[str, Any] = {name: checked.integer(name, found[name], 0, _COUNT) for name in _COUNTS}
+        texts: dict[str, Any] = {name: text(name, found[name]) for name in _TEXTS}
+        counts: dict[str, Any] = {name: count(name, found[name]) for name in _COUNTS}
+        lists: dict[str, Any] = {name: checked.array(name, found[name], MANY, to_violation) for name in _LISTS}
         return cls(
-            **texts, **counts, outcome=Outcome(_text("outcome", found["outcome"])),
-            device=PmemKind(_text("device", found["device"])), engine=Engine(_text("engine", found["engine"])),
+            **texts, **counts, **lists, outcome=Outcome(text("outcome", found["outcome"])),
+            device=PmemKind(text("device", found["device"])), engine=Engine(text("engine", found["engine"])),
             seconds=_seconds("seconds", found["seconds"]), timings=_timings(found["timings"]),
-            violations=checked.array("violations", found["violations"], _MANY, _violation),
-            warnings=checked.array("warnings", found["warnings"], _MANY, _violation),
-            remarks=checked.array("remarks", found["remarks"], _MANY, _violation),
-            seed=checked.integer("seed", found["seed"], -_COUNT, _COUNT),
+            seed=checked.integer("seed", found["seed"], -COUNT, COUNT),
         )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
         """The object that stands on this cell's line."""
-        return {"schema": SCHEMA, **asdict(self)}
+        plain = {one.name: getattr(self, one.name) for one in fields(self)}
+        lists = {name: [from_violation(one) for one in plain[name]] for name in _LISTS}
+        return {"schema": SCHEMA, **plain, **lists, "timings": dict(self.timings)}
 
 
-_COUNT = 1 << 62
-_MANY = 1 << 16
 _TEXTS = (
-    "scenario", "target", "kernel", "fs", "program", "qemu", "plugin", "recovered_by", "error", "kernel_digest",
+    "scenario", "target", "kernel", "fs", "program", "qemu", "plugin", "recovered_by", "error", "kernel_digest", "id",
 )  # fmt: skip
 _COUNTS = ("judged_bytes", "images", "unpersisted_lines")
-_SAID = ("path", "op", "image", "expected", "found", "culprit")
+_LISTS = ("violations", "warnings", "remarks")
 
 
 def _complete(value: object) -> dict[str, object]:
@@ -117,14 +104,8 @@ def _complete(value: object) -> dict[str, object]:
     return checked.fields_of(found, ("schema", *(one.name for one in fields(CellResult))))
 
 
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{name}: {checked.shown(value)} is no text")
-    return value
-
-
 def _seconds(name: str, value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _COUNT:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= COUNT:
         raise ValueError(f"{name}: {checked.shown(value)} is no number of seconds")
     return float(value)
 
@@ -133,32 +114,6 @@ def _timings(value: object) -> dict[str, float]:
     if not isinstance(value, dict):
         raise ValueError(f"timings: {checked.shown(value)} is no object of seconds")
     return {name: _seconds(name, one) for name, one in value.items()}
-
-
-def _violation(value: object) -> Violation:
-    if not isinstance(value, dict):
-        raise ValueError(f"{checked.shown(value)} is no violation")
-    found = checked.fields_of({"moment": None, **value}, tuple(one.name for one in fields(Violation)))
-    texts: dict[str, Any] = {name: _text(name, found[name]) for name in _SAID}
-    return Violation(
-        Kind(_text("kind", found["kind"])), **texts, bytes=checked.integer("bytes", found["bytes"], 0, _COUNT),
-        ranges=checked.array("ranges", found["ranges"], _MANY, _range), moment=_moment(found["moment"]),
-    )  # fmt: skip
-
-
-def _moment(value: object) -> Moment | None:
-    if value is None:
-        return None
-    found = checked.fields_of(value, tuple(one.name for one in fields(Moment)))
-    op = None if found["op"] is None else checked.integer("op", found["op"], 0, _MANY)
-    return Moment(Phase(_text("phase", found["phase"])), op)
-
-
-def _range(value: object) -> tuple[int, int]:
-    ends = checked.array("range", value, 2, lambda one: checked.integer("range", one, 0, _COUNT))
-    if len(ends) != 2:
-        raise ValueError(f"range: {checked.shown(value)} is not [start, end]")
-    return ends[0], ends[1]
 
 
 def decide(

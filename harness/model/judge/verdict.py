@@ -4,14 +4,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from harness.model.contract.effect import came
-from harness.model.contract.filestate import FileState
+from harness.model.contract.filestate import FileState, Span
 from harness.model.contract.state import NOTHING, NameState, State
 from harness.model.judge.compare import compare
 from harness.model.judge.judgement import Judgement
-from harness.model.judge.naming import Naming
+from harness.model.judge.naming import Naming, Promise, promise
 from harness.model.judge.reads import Read, expected_read
-from harness.model.judge.views import Judge, Which
-from harness.model.judge.violation import GONE, LIVE, NO_FILE, Kind, Violation
+from harness.model.judge.values import Condition, Names, Value
+from harness.model.judge.views import Judge, Which, sizes
+from harness.model.judge.violation import LIVE, Kind, Violation
 from harness.model.program.ops import DirectLoad, Load, Observe, Pread
 from harness.model.program.program import Program
 from harness.model.wire.observation import FileView, OpResult
@@ -20,15 +21,20 @@ __all__ = ["LIVE", "Judgement", "Which", "judge", "judge_reads"]
 
 
 def judge(
-    program: Program, state: State, files: Sequence[FileView], image: str, which: Which = "durable", op: str = ""
+    program: Program,
+    state: State,
+    files: Sequence[FileView],
+    image: str,
+    which: Which = "durable",
+    by: int | None = None,
 ) -> Judgement:
-    """Judge every name of the Program as read back from `image` (its name in the report), with the power on by op `op`.
+    """Judge every name of the Program as read back from `image` (its name in the report), with the power on by op `by`.
 
     A name is held against each file that it may stand for, and any of them explains it. Only bytes that were read count
     as judged. A name that may be absent and is has nothing to judge. What no op made is a violation.
     """
     views = {view.path: view for view in files}
-    return _Judging(program, state, image, which, op).all(views)
+    return _Judging(program, state, image, which, promise(program, by)).all(views)
 
 
 def judge_reads(program: Program, states: Sequence[State], results: Iterable[OpResult]) -> Judgement:
@@ -45,8 +51,7 @@ def judge_reads(program: Program, states: Sequence[State], results: Iterable[OpR
             if isinstance(read, Load | Pread | DirectLoad):
                 total += _judge_read(program, before, index, read, result)
         elif isinstance(op, Observe):
-            name = Naming(program, "", 0).op(index)
-            total += judge(program, before, result.files if result else (), LIVE, "current", name)
+            total += judge(program, before, result.files if result else (), LIVE, "current", index)
     return total
 
 
@@ -58,7 +63,7 @@ def _judge_read(program: Program, before: State, index: int, op: Read, result: O
     judged, wrong = compare(reading.expected, result.segments if result else ())
     missing = reading.needed - judged
     unjudged = (f"{naming.op(index)}: {missing} bytes not seen",) if missing > 0 else ()
-    judging = Judge(naming, before.files[reading.file], LIVE, "current", naming.op(index))
+    judging = Judge(naming, before.files[reading.file], LIVE, "current", naming.promise(index))
     return Judgement(judged, judging.violations(wrong), unjudged)
 
 
@@ -70,12 +75,12 @@ def _path_of(program: Program, state: State, file: int) -> str:
 class _Judging:
     """Judges all names of one image."""
 
-    def __init__(self, program: Program, state: State, image: str, which: Which, op: str) -> None:
+    def __init__(self, program: Program, state: State, image: str, which: Which, by: Promise) -> None:
         self._program = program
         self._state = state
         self._image = image
         self._which: Which = which
-        self._op = op
+        self._by = by
         self._standing: dict[str, frozenset[int]] = {}
         """Every name that was read -> the files that it may stand for, by what was read."""
 
@@ -90,7 +95,7 @@ class _Judging:
             elif self._candidates(path) != {None}:
                 total += Judgement(unjudged=(f"{path}: not read back",))
         strangers = [view for path, view in views.items() if path not in names and view.size is not None]
-        found = [self._there(view, Kind.FOREIGN, NO_FILE, self._op) for view in strangers]
+        found = [self._there(view, Kind.FOREIGN, Condition.NO_FILE, self._by) for view in strangers]
         return total + Judgement(violations=(*found, *(self._lost() if self._which == "durable" else ())))
 
     def _candidates(self, path: str) -> frozenset[int | None]:
@@ -106,25 +111,26 @@ class _Judging:
             return Judgement() if None in candidates else Judgement(violations=(self._missing(path, name, ids[0]),))
         if not ids:
             # unlink(2), rename(2): the name is gone, after a cut once the directory was synced.
-            return Judgement(violations=(self._there(view, Kind.NAME, GONE, self._promise(name)),))
+            return Judgement(violations=(self._there(view, Kind.NAME, Condition.GONE, self._promise(name)),))
         judgements = {id: self._judge(path, self._state.files[id]).view(view) for id in ids}
         right = [id for id, judgement in judgements.items() if not judgement.violations]
         self._standing[path] = frozenset(right or ids)
         return judgements[(right or ids)[0]]
 
     def _judge(self, path: str, file: FileState) -> Judge:
-        return Judge(Naming(self._program, path, file.id), file, self._image, self._which, self._op)
+        return Judge(Naming(self._program, path, file.id), file, self._image, self._which, self._by)
 
-    def _promise(self, name: NameState) -> str:
-        return Naming(self._program, "", 0).op(name.promised_by) if self._which == "durable" else self._op
+    def _promise(self, name: NameState) -> Promise:
+        return promise(self._program, name.promised_by) if self._which == "durable" else self._by
 
     def _missing(self, path: str, name: NameState, id: int) -> Violation:
-        return replace(self._judge(path, self._state.files[id]).missing(), op=self._promise(name))
+        op, verb = self._promise(name)
+        return replace(self._judge(path, self._state.files[id]).missing(), op=op, verb=verb)
 
-    def _there(self, view: FileView, kind: Kind, expected: str, op: str) -> Violation:
+    def _there(self, view: FileView, kind: Kind, expected: Value, by: Promise) -> Violation:
         size = view.size or 0
-        found = Naming(self._program, view.path, 0).size(size)
-        return Violation(kind, view.path, op, self._image, ((0, size),) if size else (), size, expected, found)
+        where = ((0, size),) if size else ()
+        return Violation(kind, view.path, *by, self._image, where, size, expected, sizes([Span(size, size)]))
 
     def _lost(self) -> Iterator[Violation]:
         """Files that were renamed and have neither an old nor a new name (State.kept)."""
@@ -133,7 +139,7 @@ class _Judging:
                 continue
             promises = [index for path in names if (index := self._state.name(path).promised_by) is not None]
             path = _path_of(self._program, self._state, id)
-            op = Naming(self._program, path, id).op(max(promises, default=None))
+            by = promise(self._program, max(promises, default=None))
             size = self._state.files[id].longest
-            where, expected = ((0, size),) if size else (), " or ".join(sorted(names))
-            yield Violation(Kind.NAME, path, op, self._image, where, size, expected, "missing")
+            where, expected = ((0, size),) if size else (), Names(tuple(sorted(names)))
+            yield Violation(Kind.NAME, path, *by, self._image, where, size, expected, Condition.MISSING)

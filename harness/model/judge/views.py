@@ -1,7 +1,7 @@
 """One file as it was read back, held against what the contract allows of it."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,8 +11,10 @@ from harness.model.contract.filestate import FileState, Span
 from harness.model.judge import allocation
 from harness.model.judge.compare import Expected, Mismatch, compare, made_of
 from harness.model.judge.judgement import Finding, Judgement, gathered
-from harness.model.judge.naming import Naming
-from harness.model.judge.violation import ZERO_PAST_END, Kind, Violation
+from harness.model.judge.naming import NO_PROMISE, Naming, Promise
+from harness.model.judge.values import Answers, Condition, Content, Said, Shows, Sizes
+from harness.model.judge.violation import Kind, Violation
+from harness.model.wire.moment import Moment, Phase
 from harness.model.wire.observation import END, Difference, FileView, Raw, Segment, Source, Stamp, Zero
 
 _UNSOUND = frozenset({"SIGBUS", "EIO", "EUCLEAN", "EBADMSG", END})
@@ -25,13 +27,13 @@ Which = Literal["durable", "current"]
 @dataclass(frozen=True, slots=True)
 class Judge:
     """Judges views of `file` by the name that `naming` has for it: `which` contents count; read from `image` (its name
-    in the report) or, with the power on, by op `op`."""
+    in the report) or, with the power on, by op `by`."""
 
     naming: Naming
     file: FileState
     image: str
     which: Which
-    op: str = ""
+    by: Promise = NO_PROMISE
 
     def view(self, view: FileView) -> Judgement:
         """Judge a view of the file, which is there. Only bytes that were read count as judged."""
@@ -44,15 +46,15 @@ class Judge:
             seen = sum(segment.end - segment.start for segment in view.segments)
             unjudged = (f"{view.path}: {seen} of {view.size} bytes read: {reason}",)
         violations = self._size(view) + unreadable + self.violations(wrong) + self._incoherent(view)
-        violations += allocation.judge(self.naming, self.file, view, self.image, self.which == "durable", self.op)
+        violations += allocation.judge(self.naming, self.file, view, self.image, self.which == "durable", self.by)
         return Judgement(judged, violations, unjudged, self._moved(view))
 
     def missing(self) -> Violation:
         """The violation that the file, which must be there, is not; for the caller to say which promise that breaks."""
         spans, size = self._spans(), self.file.longest
         ranges = ((0, size),) if size else ()
-        expected = self.naming.sizes(spans)
-        return Violation(Kind.SIZE, self.naming.path, self.op, self.image, ranges, size, expected, "missing")
+        missing = Condition.MISSING
+        return Violation(Kind.SIZE, self.naming.path, *self.by, self.image, ranges, size, sizes(spans), missing)
 
     def violations(self, wrong: Iterable[Mismatch]) -> tuple[Violation, ...]:
         """One violation for all places where the same promise is broken in the same way."""
@@ -61,7 +63,7 @@ class Judge:
             (
                 (
                     _kind(naming, mismatch, self.which),
-                    self.op or naming.op(mismatch.expected.promised_by),
+                    naming.promise(mismatch.expected.promised_by) if self.by == NO_PROMISE else self.by,
                     naming.sources(mismatch.expected.sources),
                     _found(naming, mismatch),
                 ),
@@ -86,10 +88,12 @@ class Judge:
         path, size = self.naming.path, view.size or 0
         ranges = ((0, size),) if size else ()
         if self.which == "durable":
-            return (Violation(Kind.RECOVERY, path, "", self.image, ranges, size, "mounts and reads", view.error),)
+            works, failed = Condition.WORKS, Said(view.error)
+            return (Violation(Kind.RECOVERY, path, *NO_PROMISE, self.image, ranges, size, works, failed),)
         kind = Kind.SIGNAL if view.answer.startswith("SIG") else Kind.ERRNO
-        op = f"{self.op.partition(':')[0] or self.image}: reading {path}"
-        return (Violation(kind, path, op, self.image, ranges, size, "success", view.answer),)
+        found, moment = Answers((view.answer,)), Moment(Phase.VIEWS, self.by[0])
+        success = Condition.SUCCESS
+        return (Violation(kind, path, *self.by, self.image, ranges, size, success, found, moment=moment),)
 
     def _poisoned(self) -> bool:
         """Whether some page of the file is poisoned. The media alone may hold anything for other reasons too, such as
@@ -104,15 +108,15 @@ class Judge:
         spans = self._spans()
         if any(span.low <= size <= span.high for span in spans):
             return ()
-        op = self.naming.op(self.file.size_by) if self.which == "durable" else self.op
+        by = self.naming.promise(self.file.size_by) if self.which == "durable" else self.by
         nearest = min((bound for span in spans for bound in (span.low, span.high)), key=lambda b: abs(b - size))
         low, high = sorted((nearest, size))
-        expected, found = self.naming.sizes(spans), self.naming.size(size)
-        return (Violation(Kind.SIZE, view.path, op, self.image, ((low, high),), high - low, expected, found),)
+        expected, found = sizes(spans), sizes([Span(size, size)])
+        return (Violation(Kind.SIZE, view.path, *by, self.image, ((low, high),), high - low, expected, found),)
 
     def _incoherent(self, view: FileView) -> tuple[Violation, ...]:
         found = (
-            ((Kind.INCOHERENT, self.op, self._shown(view, one), self._told(one)), (one.start, one.end))
+            ((Kind.INCOHERENT, self.by, self._shown(view, one), self._told(one)), (one.start, one.end))
             for one in view.differences
             if one.view != "eof" and not self._excused(one)
         )
@@ -121,8 +125,8 @@ class Judge:
     def _past_end(self, view: FileView) -> Iterator[Finding]:
         """What the last page shows past the end of the file and may not."""
         for one in self._strange(view):
-            said = f"eof: {self.naming.source(one.found)}"
-            yield (Kind.INCOHERENT, self.op, self._shown(view, one), said), (one.start, one.end)
+            said = Shows("eof", (self.naming.source(one.found),))
+            yield (Kind.INCOHERENT, self.by, self._shown(view, one), said), (one.start, one.end)
 
     def _strange(self, view: FileView) -> list[Mismatch]:
         """Where the last page shows what it may not past the end of the file, which is not zero.
@@ -168,21 +172,27 @@ class Judge:
         """
         if self.which != "current" or self._strange(view):
             return ()
+        zero = Condition.ZERO_PAST_END
         found = (
-            ((Kind.INCOHERENT, "", ZERO_PAST_END, self.naming.source(one.source)), (one.start, one.end))
+            ((Kind.INCOHERENT, NO_PROMISE, zero, self.naming.source(one.source)), (one.start, one.end))
             for one in view.differences
             if one.view == "eof" and isinstance(one.source, Stamp) and not self.naming.own(one.source)
         )
         return gathered(self.naming.path, self.image, found)
 
-    def _shown(self, view: FileView, difference: Difference | Mismatch) -> str:
+    def _shown(self, view: FileView, difference: Difference | Mismatch) -> Shows:
         first = bisect_right(view.segments, difference.start, key=lambda segment: segment.end)
         after = bisect_left(view.segments, difference.end, key=lambda segment: segment.start)
         shown: set[Source] = {segment.source for segment in view.segments[first:after]}
-        return "mmap: " + (self.naming.sources(shown) or "zero")
+        return Shows("mmap", self.naming.contents(shown) or (Condition.ZERO,))
 
-    def _told(self, difference: Difference) -> str:
-        return f"{difference.view}: {self.naming.source(difference.source)}"
+    def _told(self, difference: Difference) -> Shows:
+        return Shows(difference.view, (self.naming.source(difference.source),))
+
+
+def sizes(spans: Sequence[Span]) -> Sizes:
+    """The sizes of these spans."""
+    return Sizes(tuple((span.low, span.high) for span in spans))
 
 
 def _kind(naming: Naming, mismatch: Mismatch, which: Which) -> Kind:
@@ -199,8 +209,8 @@ def _kind(naming: Naming, mismatch: Mismatch, which: Which) -> Kind:
     return Kind.FOREIGN
 
 
-def _found(naming: Naming, mismatch: Mismatch) -> str:
-    return "older stores mixed" if _mixed(mismatch) else naming.source(mismatch.found)
+def _found(naming: Naming, mismatch: Mismatch) -> Content:
+    return Condition.MIXED if _mixed(mismatch) else naming.source(mismatch.found)
 
 
 def _mixed(mismatch: Mismatch) -> bool:

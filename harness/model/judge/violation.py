@@ -1,11 +1,12 @@
-"""A Violation: an observation that the contract does not allow, and how to say it in a sentence."""
+"""A Violation: an observation that the contract does not allow, as values. report/words.py says it in words."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.model.units import PAGE, size_text
-from harness.model.wire.moment import Moment, Phase
+from harness.model.judge.values import Answers, Condition, Either, Said, Shows, Stored, Value
+from harness.model.wire.moment import Moment
 
 
 class Kind(StrEnum):
@@ -34,38 +35,75 @@ class Kind(StrEnum):
 
 LOSSES = frozenset({Kind.STALE, Kind.ZERO, Kind.TORN, Kind.UNFLUSHED, Kind.SIZE, Kind.NAME})
 """What a cut that nothing protects from is expected to do. The other kinds are wrong even then."""
-
-
-_OF_ALL = frozenset({Kind.RECOVERY, Kind.FSCK, Kind.KERNEL, Kind.DEVICE})
-"""What is wrong with the system as a whole."""
 LIVE = "live"
 """The name, in place of an image's, of what was read, or said by the kernel, while the power was on."""
-GONE = "gone"
-"""Expected of a name that must not be there."""
-ZERO_PAST_END = "zero past the end"
-"""Expected of what a mapping shows behind the end of its file."""
-NO_FILE = "no file of the program"
-"""Expected of a name that no op made."""
+COVERAGE = "flush coverage"
+"""The name, in place of an image's, of what the tracing alone has shown."""
+FILE_SYSTEMS = ("ext2_", "ext4_", "xfs_", "fuse_", "virtio_fs_", "erofs_")
+"""How the functions of the file systems begin that can do DAX (those that select FS_DAX in fs/*/Kconfig)."""
+_ENTRY = re.compile(
+    r"__(x64|ia32|se|do)_(compat_)?sys_|ksys_|x64_sys_call|do_syscall_|entry_|asm_|exc_|ret_from_fork|kthread$"
+)
+"""Where the kernel is entered, which is the same for all."""
+_CLONE = re.compile(r"\.(isra|constprop|part|cold)(\.[0-9]+)?")
+"""What a compiler puts behind the name of a function that it made from another: another build has other ones."""
+_TIME = re.compile(r"\[ *[0-9]+\.[0-9]+\]")
+"""What the kernel puts before each line of its log."""
+_NOISE = re.compile(r"\+0x[0-9a-f]+(/0x[0-9a-f]+)?|\b(0x)?[0-9a-f]{8,}\b|0x[0-9a-f]+|#?[0-9]+")
+"""Offsets, addresses, process ids, CPUs, lines and inodes in the words of a kernel or a tool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Culprit:
+    """`function` took dirty entries out of the page tree in op `op`, though nobody had flushed them.
+
+    There were `entries` of them, within bytes [start, end) of the file. `stack` are the callers, the nearest first,
+    without those that only enter the kernel (see trimmed).
+    """
+
+    op: int
+    function: str
+    stack: tuple[str, ...]
+    start: int
+    end: int
+    entries: int
+
+    @property
+    def caller(self) -> tuple[str, ...]:
+        """Who called `function`, in one or two names: the function of a file system that is nearest to it, and what
+        called into the file system; without one the outermost of all."""
+        own = [index for index, frame in enumerate(self.stack) if frame.lstrip("_").startswith(FILE_SYSTEMS)]
+        told = (self.stack[own[0]], *self.stack[own[-1] + 1 : own[-1] + 2]) if own else self.stack[-1:]
+        return told or (self.function,)
+
+
+def trimmed(stack: Sequence[str]) -> tuple[str, ...]:
+    """The callers without those outermost ones that only enter the kernel."""
+    frames = list(stack)
+    while frames and _ENTRY.match(frames[-1]):
+        frames.pop()
+    return tuple(frames)
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
     """An observation outside the oracle: `bytes` wrong bytes in `ranges` of `path`, in `image`.
 
-    `op` is the op whose promise is broken ("op 9: msync m [0..4M)"), or empty when none was given. `culprit` says what
-    forgot the bytes, with a call stack in brackets at its end, or is empty when nothing is known (see culprit.name).
-    `moment` says what was done when the kernel complained; its op is then `op`.
+    `op` is the index of the op whose promise is broken, and `verb` its verb (9 and "msync"); None and empty when none
+    was given. `culprit` says what forgot the bytes; None when that is not known (see culprit.name). `moment` says what
+    was done when the kernel complained, or gave a wrong answer to a read of daxcheck's own; its op is then `op`.
     """
 
     kind: Kind
     path: str
-    op: str
+    op: int | None
+    verb: str
     image: str
     ranges: tuple[tuple[int, int], ...]
     bytes: int
-    expected: str
-    found: str
-    culprit: str = ""
+    expected: Value
+    found: Value
+    culprit: Culprit | None = None
     moment: Moment | None = None
 
     @property
@@ -73,123 +111,45 @@ class Violation:
         """Whether a cut took something: what reads wrong with the power on is wrong, but not lost."""
         return self.kind in LOSSES and self.image != LIVE
 
+    @property
+    def promised_at(self) -> int:
+        """The index of the op whose promise is broken, for the order of promises; -1 for none."""
+        return -1 if self.op is None else self.op
 
-_TOLD = 3  # losses that a sentence tells; it counts the others
+    @property
+    def signature(self) -> str:
+        """What is the same whenever the same fault shows, in whatever Program, on whatever build of a kernel.
 
-
-def sentence(violations: Sequence[Violation]) -> str:
-    """The violations in words, each once however many images show it; empty without any.
-
-    What is wrong with the system as a whole comes first, then the largest.
-    """
-    seen: dict[tuple[str, ...], str] = {}
-    for violation in sorted(violations, key=lambda one: (one.kind not in _OF_ALL, -one.bytes)):
-        key = (violation.kind, violation.path, violation.op, violation.expected, violation.found)
-        seen.setdefault(key, _told(violation))
-    told = list(dict.fromkeys(seen.values()))
-    rest = [f"and {len(told) - _TOLD} more"] if len(told) > _TOLD else []
-    return "; ".join(told[:_TOLD] + rest)
-
-
-def culprits(violations: Sequence[Violation]) -> list[str]:
-    """Who forgot what was lost, each once, the one of the largest loss first."""
-    ordered = sorted(violations, key=lambda one: -one.bytes)
-    return list(dict.fromkeys(one.culprit for one in ordered if one.culprit))
+        For example "stale; msync; cut; store not store; dax_delete_mapping_entry <- ext4_punch_hole <- vfs_fallocate".
+        There are no indices, seeds, offsets, sizes, image names, paths or addresses in it; nor whether whole pages or
+        cache lines are wrong, for the images of one cut show both.
+        """
+        during = self.moment.phase if self.moment else ""
+        where = self.image if self.image in (LIVE, COVERAGE) else "cut"
+        blamed = (self.culprit.function, *self.culprit.caller) if self.culprit else ()
+        functions = " <- ".join(dict.fromkeys(_CLONE.sub("", name) for name in blamed))
+        what = f"{_class(self.found)} not {_class(self.expected)}"
+        return "; ".join(filter(None, (self.kind, self.verb, during, where, what, functions)))
 
 
-def without_stack(culprit: str) -> str:
-    """A culprit in short, without its call stack."""
-    return culprit.partition(" (")[0]
-
-
-def _told(violation: Violation) -> str:
-    op = violation.op.partition(": ")[2]
-    if violation.kind in (Kind.ERRNO, Kind.SIGNAL):
-        return f"{op}: {violation.found}, not {violation.expected}"
-    if violation.kind is Kind.KERNEL:
-        return violation.found + _during(violation)
-    return _promise(op.partition(" ")[0]) + _broken(violation)
-
-
-def _promise(verb: str) -> str:
-    match verb:
-        case "":
-            return ""
-        case "msync" | "fsync" | "fdatasync" | "fsyncdir" | "syncfs" | "freeze" | "umount":
-            return f"{verb} returned 0, "
-        case "sync":
-            return "sync returned, "  # sync(2) is void
-        case "pwrite" | "write_from":
-            return f"{verb} with O_DSYNC returned, "
-        case "store" | "direct_store" | "read_into":
-            return "stored through MAP_SYNC, "  # with eADR
-        case "flush":
-            return "flushed through MAP_SYNC, "
-        case "cut_power":
-            return "not synced, "
+def _class(value: Value) -> str:
+    """What a value has in common with those that the same fault makes on another run."""
+    match value:
+        case Condition():
+            return value.value
+        case Stored(of="", shift=0):
+            return "store"
+        case Stored(of=""):
+            return "moved store"
+        case Stored():
+            return "store of another file"
+        case Either(contents):
+            return " or ".join(sorted({_class(one) for one in contents}))
+        case Shows(view, contents):
+            return f"{view}: {' or '.join(sorted({_class(one) for one in contents}))}"
+        case Said(words):
+            return " ".join(_NOISE.sub("#", _CLONE.sub("", _TIME.sub("", words))).split())
+        case Answers(names):
+            return " or ".join(names)
         case _:
-            return f"{verb}: "
-
-
-def _during(violation: Violation) -> str:
-    """At what the kernel complained, if that is known."""
-    if violation.moment is None:
-        return ""
-    after = "" if violation.image == LIVE else " after recovery"
-    match violation.moment.phase:
-        case Phase.OP if violation.op.endswith(": join"):
-            return f", while the lanes ran that end in {violation.op}"
-        case Phase.OP:
-            return f", during {violation.op}"
-        case Phase.VIEWS if violation.op:
-            return f", during daxcheck's own views in {violation.op}"
-        case Phase.VIEWS:
-            return f", during daxcheck's own views{after or ' after the cut'}"
-        case phase:
-            return f", during {phase}{after if phase is not Phase.RECOVERY else ''}"
-
-
-def _broken(violation: Violation) -> str:
-    match violation.kind:
-        case Kind.SIZE:
-            return f"{violation.path} is {violation.found}, not {violation.expected}"
-        case Kind.NAME if violation.expected == GONE:
-            return f"{violation.path} is still there"
-        case Kind.NAME:
-            return f"{violation.path} has lost its name: {violation.expected} is not there"
-        case Kind.FOREIGN if violation.expected == NO_FILE:
-            return f"{violation.path} is there, which no op made"
-        case Kind.DEVICE:
-            return f"{violation.found}, and the device is {violation.expected}"
-        case Kind.RECOVERY | Kind.FSCK | Kind.KERNEL | Kind.ERRNO | Kind.SIGNAL:
-            return f"{violation.path}: {violation.found}" if violation.path else violation.found
-        case Kind.STALE if violation.expected == "zero":
-            what = "hold old data where zeroes belong"
-        case Kind.STALE:
-            what = "hold the older store"
-        case Kind.ZERO:
-            what = "are zero"
-        case Kind.TORN:
-            what = "are parts of torn cache lines"
-        case Kind.UNFLUSHED:
-            what = "were not flushed"
-        case Kind.FOREIGN:
-            what = "hold foreign data"
-        case Kind.INCOHERENT if violation.expected == ZERO_PAST_END:
-            what = f"past the end show {violation.found}"
-        case Kind.INCOHERENT:
-            what = "read differently by another view"
-        case Kind.ALLOCATION:
-            what = violation.found
-    return f"{_where(violation)} {what}"
-
-
-def _where(violation: Violation) -> str:
-    """511 of 512 pages of data[0..2M)."""
-    start = min((low for low, _ in violation.ranges), default=0)
-    end = max((high for _, high in violation.ranges), default=0)
-    paged = all(low % PAGE == high % PAGE == 0 for low, high in violation.ranges)
-    wrong, whole, unit = violation.bytes, end - start, "bytes"
-    if paged:
-        wrong, whole, unit = wrong // PAGE, whole // PAGE, "pages"
-    return f"{wrong} of {whole} {unit} of {violation.path}[{size_text(start)}..{size_text(end)})"
+            return type(value).__name__.lower()

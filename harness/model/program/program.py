@@ -29,7 +29,7 @@ from harness.model.program.traits import traits
 from harness.model.program.validity import ProgramError, check
 from harness.model.units import parse_size, size_text
 
-__all__ = ["HEADER", "VERBS", "Expect", "Program", "ProgramError", "describe", "format", "parse", "usage"]
+__all__ = ["HEADER", "VERBS", "Expect", "Program", "ProgramError", "describe", "format", "parse", "usage", "verb"]
 
 HEADER = "daxcheck program 1"
 TEXT_LIMIT = 1 << 20
@@ -191,6 +191,11 @@ def _located(error: ProgramError, found: Sequence[Op], place: Callable[[int], st
     earlier = error.earlier
     first = "" if earlier is None else f"; {place(earlier)} ({_line(found[earlier])}) defined it"
     return ProgramError(f"{place(index)} ({_line(found[index])}): {error}{first}", error.index, earlier)
+
+
+def verb(op: Op) -> str:
+    """The word that the op's line begins with: msync."""
+    return _VERB_OF[type(op)]
 
 
 def describe(op: Op) -> str:

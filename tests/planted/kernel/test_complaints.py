@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from harness.model.judge.result import CellResult, Outcome
+from harness.model.judge.values import Answers, Condition
 from harness.model.judge.violation import Kind
 from harness.model.program.program import Program
+from harness.report import words
+from harness.report.words import why
 from harness.vm.guest import ANSWER, Guest
 
 Judged = Callable[..., CellResult]
@@ -36,12 +39,12 @@ PATIENCE = 8.0
 
 def complained(result: CellResult, moment: str) -> str:
     """The first complaint, of a verdict that is a FAIL for what the kernel said."""
-    assert result.outcome is Outcome.FAIL, result.why
+    assert result.outcome is Outcome.FAIL, why(result)
     kernel = [violation for violation in result.violations if violation.kind is Kind.KERNEL]
     others = {violation.kind for violation in result.violations} - {Kind.KERNEL}
     assert kernel and others <= ({Kind.RECOVERY} if moment == "recovery" else set())
     assert {violation.image for violation in kernel} == {"pessimistic" if moment == "recovery" else "live"}
-    return kernel[0].found
+    return words.value(kernel[0].found)
 
 
 @pytest.mark.parametrize(("moment", "function", "fs"), MOMENTS)
@@ -91,19 +94,19 @@ def test_a_system_call_that_spins(judged: Judged, scenes: Scenes) -> None:
 def test_an_errno_that_no_one_expected(judged: Judged, scenes: Scenes) -> None:
     """An fsync that fails on a sound device fails the cell by `errno` alone: the op and the errno are told."""
     result = judged(scenes("grown"), {"ext4_sync_file": "48c7c0fbffffff c3"})  # -EIO
-    assert result.outcome is Outcome.FAIL, result.why
+    assert result.outcome is Outcome.FAIL, why(result)
     (refusal,) = result.violations
     assert (refusal.kind, refusal.path, refusal.image) == (Kind.ERRNO, "grown", "live")
-    assert (refusal.found, refusal.expected) == ("EIO", "success") and ": fsync f" in refusal.op
+    assert (refusal.found, refusal.expected, refusal.verb) == (Answers(("EIO",)), Condition.SUCCESS, "fsync")
 
 
 def test_a_signal_that_no_one_expected(judged: Judged, scenes: Scenes) -> None:
     """A store that ends in SIGBUS inside the file fails the cell by `signal` alone: the op and the signal are told."""
     result = judged(scenes("mapped"), {"dax_iomap_fault": "b802000000 c3"})  # VM_FAULT_SIGBUS
-    assert result.outcome is Outcome.FAIL, result.why
+    assert result.outcome is Outcome.FAIL, why(result)
     (death,) = result.violations
     assert (death.kind, death.path, death.image) == (Kind.SIGNAL, "mapped", "live")
-    assert (death.found, death.expected) == ("SIGBUS", "success") and ": store m" in death.op
+    assert (death.found, death.expected, death.verb) == (Answers(("SIGBUS",)), Condition.SUCCESS, "store")
 
 
 @pytest.mark.nightly

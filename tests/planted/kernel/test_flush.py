@@ -10,11 +10,13 @@ from harness.commands import recording
 from harness.fs import filesystem
 from harness.kernel.kernel import Kernel
 from harness.model.judge.result import CellResult, Outcome
+from harness.model.judge.values import Condition
 from harness.model.judge.violation import Kind, Violation
 from harness.model.program.ops import Msync, Store
 from harness.model.program.program import Program
 from harness.model.setting.hardware import PmemKind
 from harness.model.units import PAGE, PMD
+from harness.report.words import why
 from harness.targets import provision
 from harness.targets.guest import GuestTarget
 from harness.vm.machine import Qemu
@@ -44,7 +46,7 @@ SCENARIOS = Path(__file__).resolve().parents[3] / "scenarios"
 
 def lost(result: CellResult) -> list[Violation]:
     """What the pessimistic image shows, once nothing else was found wrong."""
-    assert result.outcome is Outcome.FAIL, result.why
+    assert result.outcome is Outcome.FAIL, why(result)
     assert {violation.image for violation in result.violations} <= {"pessimistic", "evicted", "random:1"}
     return [violation for violation in result.violations if violation.image == "pessimistic"]
 
@@ -53,7 +55,7 @@ def lost(result: CellResult) -> list[Violation]:
 def test_nothing_planted(target_6_1: GuestTarget, scenes: Scenes, fs: str) -> None:
     """All Programs that the tests of this directory spoil, as one, pass on the kernel as it is."""
     result = judge_cell(target_6_1, "sound", scenes(), filesystem.find(fs), 1).result
-    assert result.outcome is Outcome.PASS, result.why
+    assert result.outcome is Outcome.PASS, why(result)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ def test_a_sync_that_flushes_nothing(judged: Judged, scenes: Scenes, function: s
     """A sync without its flush leaves the older store on the media, and the msync is named."""
     (loss,) = lost(judged(scenes("mapped"), {function: code}, fs))
     assert (loss.kind, loss.ranges) == (Kind.STALE, ((0, 64 * PAGE),))
-    assert "msync" in loss.op
+    assert loss.verb == "msync"
 
 
 def test_a_sync_that_flushes_one_page_of_a_pmd(judged: Judged, scenes: Scenes) -> None:
@@ -85,7 +87,7 @@ def test_a_sync_of_one_page_that_cleans_all_of_a_pmd(judged: Judged) -> None:
     program = recording.record("sync_calls::msync_of_one_page_in_pmd", SCENARIOS).program
     (loss,) = lost(judged(program, ONE_PAGE))
     assert (loss.kind, loss.ranges) == (Kind.STALE, ((0, 100 * PAGE), (101 * PAGE, PMD)))
-    assert "fsync" in loss.op
+    assert loss.verb == "fsync"
     (at,) = [index for index, op in enumerate(program.ops) if isinstance(op, Msync)]
     hiding = Program((*program.ops[: at + 1], Store("m1", 100 * PAGE, 2 * PAGE), *program.ops[at + 1 :]))
     assert judged(hiding, ONE_PAGE).outcome is Outcome.PASS
@@ -112,7 +114,7 @@ def test_a_write_whose_edges_stay_in_the_cache(judged: Judged, scenes: Scenes, f
     edges = lost(judged(scenes("unaligned"), {"clean_cache_range": RETURN}, fs))
     ranges = sorted(piece for loss in edges for piece in loss.ranges)
     assert ranges == [(PAGE + 3, PAGE + 8), (PAGE + 96, PAGE + 103), (3 * PAGE + 61, 3 * PAGE + 65)]
-    assert {loss.kind for loss in edges} == {Kind.STALE} and all("fsync" in loss.op for loss in edges)
+    assert {loss.kind for loss in edges} == {Kind.STALE} and all(loss.verb == "fsync" for loss in edges)
 
 
 def test_a_write_that_stays_in_the_cache(judged: Judged, scenes: Scenes) -> None:
@@ -126,14 +128,14 @@ def test_a_map_sync_fault_that_does_not_sync(judged: Judged, scenes: Scenes) -> 
     """A MAP_SYNC fault that does not commit its blocks: what was flushed by the user lies nowhere in the file."""
     (loss,) = lost(judged(scenes("user"), {"vfs_fsync_range": RETURN_0}))
     assert (loss.kind, loss.path, loss.ranges) == (Kind.ZERO, "user", ((0, 16 * PAGE),))
-    assert "flush" in loss.op
+    assert loss.verb == "flush"
 
 
 def test_a_journal_without_a_barrier(judged: Judged, scenes: Scenes) -> None:
     """Without the fence of the flush request what was written is persistent by the next locked instruction: that is no
     loss, and a warning that the strict verdict gives."""
     result = judged(scenes("grown"), {"nvdimm_flush": RETURN_0})
-    assert result.outcome is Outcome.PASS, result.why
+    assert result.outcome is Outcome.PASS, why(result)
     assert {(warning.kind, warning.path) for warning in result.warnings} == {(Kind.SIZE, "grown")}
 
 
@@ -143,5 +145,5 @@ def test_a_flush_request_that_reaches_no_host(judged: Judged, scenes: Scenes, ke
     target = provision.target(kernel_6_1, qemu, print, PmemKind.VIRTIO_PMEM)
     losses = lost(judged(scenes("mapped", "grown"), {"virtio_pmem_flush": RETURN_0}, target=target))
     assert {(loss.kind, loss.path, loss.found) for loss in losses} == {
-        (Kind.SIZE, "mapped", "missing"), (Kind.SIZE, "grown", "missing"),
+        (Kind.SIZE, "mapped", Condition.MISSING), (Kind.SIZE, "grown", Condition.MISSING),
     }  # fmt: skip

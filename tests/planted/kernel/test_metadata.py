@@ -5,9 +5,12 @@ from collections.abc import Callable
 import pytest
 
 from harness.model.judge.result import CellResult, Outcome
+from harness.model.judge.values import Condition, Sizes
 from harness.model.judge.violation import Kind, Violation
 from harness.model.program.program import Program
 from harness.model.units import PAGE
+from harness.report import words
+from harness.report.words import why
 
 Judged = Callable[..., CellResult]
 Scenes = Callable[..., Program]
@@ -15,15 +18,15 @@ RETURN, RETURN_0 = "c3", "31c0 c3"
 
 
 def pessimistic(result: CellResult) -> list[Violation]:
-    assert result.outcome is Outcome.FAIL, result.why
+    assert result.outcome is Outcome.FAIL, why(result)
     return [violation for violation in result.violations if violation.image == "pessimistic"]
 
 
 def test_an_fsync_without_a_commit(judged: Judged, scenes: Scenes) -> None:
     """An fsync that does not wait for the journal loses the size that it promised."""
     (loss,) = pessimistic(judged(scenes("grown"), {"ext4_fc_commit": RETURN_0}))
-    assert (loss.kind, loss.found, loss.ranges) == (Kind.SIZE, "0 long", ((0, 16 * PAGE + 100),))
-    assert "fsync " in loss.op
+    assert (loss.kind, loss.found, loss.ranges) == (Kind.SIZE, Sizes(((0, 0),)), ((0, 16 * PAGE + 100),))
+    assert loss.verb == "fsync"
 
 
 @pytest.mark.parametrize(
@@ -40,19 +43,19 @@ def test_an_fsync_without_a_commit(judged: Judged, scenes: Scenes) -> None:
 def test_a_name_that_is_not_committed(judged: Judged, scenes: Scenes, fs: str, faults: dict[str, str]) -> None:
     """When nothing is committed the file is missing, and the fsync of the directory is named."""
     (loss,) = pessimistic(judged(scenes("grown"), faults, fs))
-    assert (loss.kind, loss.path, loss.found) == (Kind.SIZE, "grown", "missing")
-    assert "fsyncdir" in loss.op
+    assert (loss.kind, loss.path, loss.found) == (Kind.SIZE, "grown", Condition.MISSING)
+    assert loss.verb == "fsyncdir"
 
 
 def test_a_journal_that_is_not_replayed(judged: Judged, scenes: Scenes) -> None:
     """A recovery that takes no account of the journal loses what is in it."""
     (loss,) = pessimistic(judged(scenes("grown"), {"jbd2_journal_recover": RETURN_0}, recovery=True))
-    assert (loss.kind, loss.found) == (Kind.SIZE, "missing")
+    assert (loss.kind, loss.found) == (Kind.SIZE, Condition.MISSING)
 
 
 def test_a_recovery_that_fails(judged: Judged, scenes: Scenes) -> None:
     """A mount that is refused after the cut is `recovery`, with its errno, beside what the kernel says of it."""
     refused = pessimistic(judged(scenes("grown"), {"jbd2_journal_recover": "b8fbffffff c3"}, recovery=True))  # -EIO
     (failure,) = [violation for violation in refused if violation.kind is Kind.RECOVERY]
-    assert "Input/output error" in failure.found
+    assert "Input/output error" in words.value(failure.found)
     assert {violation.kind for violation in refused} == {Kind.RECOVERY, Kind.KERNEL}

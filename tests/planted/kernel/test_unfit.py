@@ -11,6 +11,7 @@ from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import Kind
 from harness.model.program.program import Program
 from harness.model.wire.observation import FileView
+from harness.report.words import why
 
 Judged = Callable[..., CellResult]
 Scenes = Callable[..., Program]
@@ -26,7 +27,7 @@ def test_a_refused_op_and_a_warning(judged: Judged, scenes: Scenes) -> None:
     """An op that fails for lack of memory, with a warning of the kernel: the warning alone fails the cell, and data is
     not judged."""
     result = judged(scenes("mapped"), {ROOM: f"{WARN} c3", "ext4_sync_file": f"e8 @{ROOM} {ENOMEM}", **LOSING})
-    assert result.outcome is Outcome.FAIL, result.why
+    assert result.outcome is Outcome.FAIL, why(result)
     assert {violation.kind for violation in result.violations} == {Kind.KERNEL}
     assert result.judged_bytes == 0
 
@@ -35,7 +36,7 @@ def test_a_broken_sync_and_a_warning(judged: Judged, scenes: Scenes) -> None:
     """A sync that fails by EIO, with a warning: both fail the cell, and data that only it would have promised, and that
     is lost, is not held against the kernel."""
     result = judged(scenes("mapped"), {ROOM: f"{WARN} c3", "ext4_sync_file": f"e8 @{ROOM} {EIO}", **LOSING})
-    assert result.outcome is Outcome.FAIL, result.why
+    assert result.outcome is Outcome.FAIL, why(result)
     assert {violation.kind for violation in result.violations} == {Kind.KERNEL, Kind.ERRNO}
     assert result.judged_bytes > 0
 
@@ -54,10 +55,10 @@ def test_a_kernel_that_flushes_nothing(
     monkeypatch.setattr(AgentSession, "attach", without_cache)
     faults = {ROOM: f"{WARN} c3", "ext4_sync_file": f"e8 @{ROOM}"} if warn else {}
     result = judged(scenes("mapped"), {**faults, **LOSING})
-    assert result.outcome is Outcome.FAIL, result.why
+    assert result.outcome is Outcome.FAIL, why(result)
     wrong = {Kind.DEVICE, Kind.KERNEL} if warn else {Kind.DEVICE}
     assert {violation.kind for violation in result.violations} == wrong
-    assert "dax/write_cache says 0" in result.why and result.judged_bytes == 0
+    assert "dax/write_cache says 0" in why(result) and result.judged_bytes == 0
 
 
 def test_an_agent_that_fails_in_a_recovery(judged: Judged, scenes: Scenes, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from harness.cells.judging import earlier, kernel_violations
 from harness.link.kernellog import Complaint, Trouble
+from harness.model.judge.values import Said, Stored
 from harness.model.judge.violation import LIVE, Kind, Violation
 from harness.model.program.program import parse
 from harness.model.units import PAGE, PMD
@@ -16,29 +17,32 @@ PROGRAM = parse("daxcheck program 1\ncreate f data\nobserve\nfsync f\ncut_power\
 @pytest.mark.parametrize(
     ("image", "said", "believed", "op"),
     [
-        (LIVE, None, None, ""),
-        (LIVE, Moment(Phase.OP, 2), Moment(Phase.OP, 2), "op 2: fsync f"),
-        (LIVE, Moment(Phase.VIEWS, 1), Moment(Phase.VIEWS, 1), "op 1: observe"),
-        (LIVE, Moment(Phase.VIEWS), Moment(Phase.VIEWS), ""),
-        (LIVE, Moment(Phase.OP, 4), None, ""),
-        ("evicted", Moment(Phase.MOUNT), Moment(Phase.RECOVERY), ""),
-        ("evicted", Moment(Phase.VIEWS), Moment(Phase.VIEWS), ""),
-        ("evicted", Moment(Phase.OP, 2), None, ""),
+        (LIVE, None, None, None),
+        (LIVE, Moment(Phase.OP, 2), Moment(Phase.OP, 2), 2),
+        (LIVE, Moment(Phase.VIEWS, 1), Moment(Phase.VIEWS, 1), 1),
+        (LIVE, Moment(Phase.VIEWS), Moment(Phase.VIEWS), None),
+        (LIVE, Moment(Phase.OP, 4), None, None),
+        ("evicted", Moment(Phase.MOUNT), Moment(Phase.RECOVERY), None),
+        ("evicted", Moment(Phase.VIEWS), Moment(Phase.VIEWS), None),
+        ("evicted", Moment(Phase.OP, 2), None, None),
     ],
 )
 def test_a_moment_is_believed_if_it_can_be(
-    image: str, said: Moment | None, believed: Moment | None, op: str
+    image: str, said: Moment | None, believed: Moment | None, op: int | None
 ) -> None:
     """A hostile kernel writes what it likes: an op that is none, or an op in a recovery, is not told."""
     complaint = Complaint(Trouble.WARNING, "WARNING: x", said)
     (one, fsck) = kernel_violations(PROGRAM, image, [complaint], "bad")
     assert (one.kind, one.image, one.moment, one.op) == (Kind.KERNEL, image, believed, op)
-    assert (fsck.kind, fsck.moment, fsck.found) == (Kind.FSCK, None, "bad")
+    assert (fsck.kind, fsck.moment, fsck.found) == (Kind.FSCK, None, Said("bad"))
 
 
-def lost(op: int, *ranges: tuple[int, int], expected: str = "store 2 (op 5)", path: str = "data") -> Violation:
+STORED = Stored(2, 5)
+
+
+def lost(op: int, *ranges: tuple[int, int], expected: Stored = STORED, path: str = "data") -> Violation:
     size = sum(high - low for low, high in ranges)
-    return Violation(Kind.STALE, path, f"op {op}: fsync f", "pessimistic", ranges, size, expected, "store 1 (op 3)")
+    return Violation(Kind.STALE, path, op, "fsync", "pessimistic", ranges, size, expected, Stored(1, 3))
 
 
 def test_what_an_earlier_cut_lost_has_its_op() -> None:
@@ -61,6 +65,6 @@ def test_only_what_was_lost_by_then() -> None:
 
 def test_only_the_same_content() -> None:
     """A store after the earlier op is none of its promises, though the bytes before it were lost at the same place."""
-    older, elsewhere = lost(7, (0, PMD), expected="store 1 (op 3)"), lost(7, (0, PMD), path="other")
+    older, elsewhere = lost(7, (0, PMD), expected=Stored(1, 3)), lost(7, (0, PMD), path="other")
     for other in (older, elsewhere, lost(7, (PMD, 2 * PMD))):
         assert earlier(lost(9, (0, PMD)), [other]) == (lost(9, (0, PMD)),)

@@ -185,7 +185,7 @@ SOUND = CellResult("x.prog", "qemu", RELEASE, "ext4", Outcome.PASS, 1.0).to_json
 VIOLATION = {"kind": "stale", "path": "d", "op": "", "image": "", "ranges": [[0, 8]], "bytes": 8, "expected": "",
              "found": "", "culprit": ""}  # fmt: skip
 DAMAGED: dict[str, object] = {
-    "a list": [], "null": None, "a number": 7, "nothing in it": {}, "another schema": {**SOUND, "schema": 2},
+    "a list": [], "null": None, "a number": 7, "nothing in it": {}, "another schema": {**SOUND, "schema": 3},
     "no schema": {key: value for key, value in SOUND.items() if key != "schema"},
     "another field": {**SOUND, "mood": "good"}, "an unknown outcome": {**SOUND, "outcome": "MAYBE"},
     "a list of outcomes": {**SOUND, "outcome": ["PASS"]}, "an unknown device": {**SOUND, "device": "tape"},

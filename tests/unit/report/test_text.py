@@ -6,7 +6,8 @@ import json
 import pytest
 
 from harness.model.judge.result import CellResult, Outcome
-from harness.model.judge.violation import LIVE, Kind, Violation
+from harness.model.judge.values import Condition, Said, Stored
+from harness.model.judge.violation import LIVE, Culprit, Kind, Violation
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import PmemKind
 from harness.model.units import PAGE, PMD
@@ -14,16 +15,37 @@ from harness.model.wire.moment import Moment, Phase
 from harness.report import text
 
 LOSS = Violation(
-    Kind.STALE, "data", "op 10: msync m1 [0..8M)", "pessimistic", ((0, 16 * PAGE), (17 * PAGE, PMD)), 511 * PAGE,
-    "store 2 (op 7)", "store 1 (op 5)",
+    Kind.STALE, "data", 10, "msync", "pessimistic", ((0, 16 * PAGE), (17 * PAGE, PMD)), 511 * PAGE,
+    Stored(2, 7), Stored(1, 5),
 )  # fmt: skip
 WORDS = "msync returned 0, 511 of 512 pages of data[0..2M) hold the older store"
 
-
+DROPPED = Culprit(
+    8, "dax_delete_mapping_entry", ("truncate_pagecache_range", "ext4_punch_hole", "vfs_fallocate"), 0, PMD, 1
+)
 CULPRIT = (
     "dirty entry [0..2M) dropped unflushed in op 8: fallocate f punch_hole [64K..68K) "
     "by ext4_punch_hole <- vfs_fallocate"
 )
+PROGRAM = """daxcheck program 1
+create f data
+create b other
+fallocate f allocate 0 8M
+mmap m1 f 0 8M
+clone_file b f
+store m1 0 4K
+fsync f
+observe
+fallocate f punch_hole 64K 4K
+store m1 0 8M
+msync m1 0 8M
+lane a
+store m1 0 4K
+lane b
+store m1 4K 4K
+join
+cut_power
+"""
 STACK = " (dax_delete_mapping_entry <- truncate_pagecache_range <- ext4_punch_hole <- vfs_fallocate)"
 
 
@@ -32,7 +54,7 @@ def cell(
 ) -> CellResult:
     lost = (LOSS,) if outcome is Outcome.FAIL else ()
     error = "no guest" if outcome is Outcome.ERROR else ""
-    return CellResult(scenario, "qemu", kernel, fs, outcome, 1.25, violations=lost, error=error)
+    return CellResult(scenario, "qemu", kernel, fs, outcome, 1.25, violations=lost, program=PROGRAM, error=error)
 
 
 @pytest.mark.parametrize("outcome", Outcome)
@@ -99,7 +121,7 @@ def test_a_remark_is_told_and_counted() -> None:
 
 def test_a_culprit_is_told_in_short_and_in_full() -> None:
     """The line of a FAIL says who forgot what was lost; below its loss at the end the whole stack stands."""
-    blamed = dataclasses.replace(LOSS, culprit=CULPRIT + STACK)
+    blamed = dataclasses.replace(LOSS, culprit=DROPPED)
     result = dataclasses.replace(cell(Outcome.FAIL), violations=(LOSS, blamed, dataclasses.replace(blamed, bytes=1)))
     assert text.line(result).endswith(f": {WORDS}; {CULPRIT}")
     assert text.losses([result]) == [
@@ -112,17 +134,21 @@ def test_a_culprit_is_told_in_short_and_in_full() -> None:
 def test_many_culprits_are_counted() -> None:
     """The culprits of the largest losses are told, the others counted; one that differs by its stack only is one."""
     sizes = range(1, 6)
-    lost = [dataclasses.replace(LOSS, bytes=n, culprit=f"dropped by f{min(n, 4)} (g{n})") for n in sizes]
+    drops = {n: dataclasses.replace(DROPPED, stack=(f"g{n}", f"f{min(n, 4)}")) for n in sizes}
+    lost = [dataclasses.replace(LOSS, bytes=n, culprit=drops[n]) for n in sizes]
+    told = CULPRIT.replace("ext4_punch_hole <- vfs_fallocate", "f{}").format
+    function = "dax_delete_mapping_entry"
     result = dataclasses.replace(cell(Outcome.FAIL), violations=tuple(lost))
-    assert text.line(result).endswith("; dropped by f4; dropped by f3; dropped by f2; and 1 more")
+    assert text.line(result).endswith(f"; {told(4)}; {told(3)}; {told(2)}; and 1 more")
     assert [line.strip() for line in text.losses([result])[1:]] == [
-        "dropped by f4 (g5)", "dropped by f4 (g4)", "dropped by f3 (g3)", "and 2 more",
+        f"{told(4)} ({function} <- g5 <- f4)", f"{told(4)} ({function} <- g4 <- f4)",
+        f"{told(3)} ({function} <- g3 <- f3)", "and 2 more",
     ]  # fmt: skip
 
 
 def test_flush_coverage_alone_is_told() -> None:
     """A verdict without a power cut says so in its line, in the matrix and in the losses; no verdict says nothing."""
-    unflushed = dataclasses.replace(LOSS, kind=Kind.UNFLUSHED, found="not flushed")
+    unflushed = dataclasses.replace(LOSS, kind=Kind.UNFLUSHED, found=Condition.NOT_FLUSHED)
     results = {outcome: dataclasses.replace(cell(outcome), engine=Engine.COVERAGE) for outcome in Outcome}
     lost = results[Outcome.FAIL] = dataclasses.replace(results[Outcome.FAIL], violations=(unflushed,))
     words = "msync returned 0, 511 of 512 pages of data[0..2M) were not flushed"
@@ -140,30 +166,32 @@ def test_flush_coverage_alone_is_told() -> None:
 WARNED = "warning: [ 9.1] WARNING: CPU: 0 PID: 1 at fs/dax.c:380 dax_insert_entry"
 
 
-def complained(moment: Moment | None, op: str = "", image: str = LIVE) -> CellResult:
-    one = Violation(Kind.KERNEL, "", op, image, (), 0, "silence", WARNED, moment=moment)
+def complained(moment: Moment | None, image: str = LIVE) -> CellResult:
+    op = moment.op if moment else None
+    verb = "" if op is None else PROGRAM.splitlines()[op + 1].split()[0]
+    one = Violation(Kind.KERNEL, "", op, verb, image, (), 0, Condition.SILENCE, Said(WARNED), moment=moment)
     return dataclasses.replace(cell(Outcome.FAIL), violations=(one,))
 
 
 @pytest.mark.parametrize(
-    ("moment", "op", "image", "words"),
+    ("moment", "image", "words"),
     [
-        (None, "", LIVE, ""),
-        (Moment(Phase.OP, 4), "op 4: clone_file b a", LIVE, ", during op 4: clone_file b a"),
-        (Moment(Phase.OP, 9), "op 9: join", LIVE, ", while the lanes ran that end in op 9: join"),
-        (Moment(Phase.VIEWS, 7), "op 7: observe", LIVE, ", during daxcheck's own views in op 7: observe"),
-        (Moment(Phase.VIEWS), "", LIVE, ", during daxcheck's own views after the cut"),
-        (Moment(Phase.EVICTION), "", LIVE, ", during eviction"),
-        (Moment(Phase.UMOUNT), "", LIVE, ", during umount"),
-        (Moment(Phase.MOUNT), "", LIVE, ", during mount"),
-        (Moment(Phase.RECOVERY), "", "pessimistic", ", during recovery"),
-        (Moment(Phase.VIEWS), "", "pessimistic", ", during daxcheck's own views after recovery"),
-        (Moment(Phase.UMOUNT), "", "pessimistic", ", during umount after recovery"),
+        (None, LIVE, ""),
+        (Moment(Phase.OP, 4), LIVE, ", during op 4: clone_file b f"),
+        (Moment(Phase.OP, 15), LIVE, ", while the lanes ran that end in op 15: join"),
+        (Moment(Phase.VIEWS, 7), LIVE, ", during daxcheck's own views in op 7: observe"),
+        (Moment(Phase.VIEWS), LIVE, ", during daxcheck's own views after the cut"),
+        (Moment(Phase.EVICTION), LIVE, ", during eviction"),
+        (Moment(Phase.UMOUNT), LIVE, ", during umount"),
+        (Moment(Phase.MOUNT), LIVE, ", during mount"),
+        (Moment(Phase.RECOVERY), "pessimistic", ", during recovery"),
+        (Moment(Phase.VIEWS), "pessimistic", ", during daxcheck's own views after recovery"),
+        (Moment(Phase.UMOUNT), "pessimistic", ", during umount after recovery"),
     ],
 )
-def test_a_complaint_of_the_kernel_says_during_what(moment: Moment | None, op: str, image: str, words: str) -> None:
+def test_a_complaint_of_the_kernel_says_during_what(moment: Moment | None, image: str, words: str) -> None:
     """The op, or what daxcheck itself was at; nothing where that is not known. Below it stands no op a second time."""
-    result = CellResult.from_json(json.loads(json.dumps(complained(moment, op, image).to_json())))  # as from a worker
+    result = CellResult.from_json(json.loads(json.dumps(complained(moment, image).to_json())))  # as from a worker
     assert text.line(result).startswith("KERNEL ") and text.line(result).endswith(f": {WARNED}{words}")
     assert text.losses([result]) == [f"6.12.95 ext4 a::b: {WARNED}{words}"]
 
@@ -171,8 +199,8 @@ def test_a_complaint_of_the_kernel_says_during_what(moment: Moment | None, op: s
 def test_what_is_wrong_with_the_power_on_is_not_lost() -> None:
     """A loss is what a cut took: older data that a load, a pread or an observe shows before it is WRONG, whatever else
     the kernel said; with a real loss beside it the cell is a LOSS."""
-    live = dataclasses.replace(LOSS, image=LIVE, op="op 8: observe")
-    warned = complained(Moment(Phase.OP, 4), "op 4: x").violations
+    live = dataclasses.replace(LOSS, image=LIVE, op=7, verb="observe")
+    warned = complained(Moment(Phase.OP, 4)).violations
     for found, sign in (
         ((live,), "WRONG"), ((live, *warned), "WRONG"), ((live, LOSS), "LOSS"), ((LOSS, *warned), "LOSS"),
         (warned, "KERNEL"),
@@ -229,7 +257,7 @@ def test_an_empty_matrix() -> None:
 
 def test_a_result_survives_the_way_through_a_worker() -> None:
     """What a worker hands over as JSON is the same result."""
-    lost = (dataclasses.replace(LOSS, culprit=CULPRIT + STACK),)
+    lost = (dataclasses.replace(LOSS, culprit=DROPPED),)
     result = dataclasses.replace(cell(Outcome.FAIL), timings={"ops": 0.5}, violations=lost, engine=Engine.COVERAGE)
     again = CellResult.from_json(result.to_json())
     assert text.line(again) == text.line(result)

@@ -3,11 +3,12 @@
 from harness.model.contract.oracle import at_cut, run
 from harness.model.contract.state import State
 from harness.model.judge.verdict import LIVE, Judgement, judge, judge_reads
-from harness.model.judge.violation import sentence
+from harness.model.judge.violation import Kind
 from harness.model.program.ops import Observe
 from harness.model.program.program import Program, parse
 from harness.model.wire.observation import FileView, OpResult
 from harness.model.wire.stamps import Buffer, decode, pattern
+from harness.report.words import Words
 
 LONG = {1: 100, 2: 200, 3: 300}
 """The size of each file, by its id: tells them apart."""
@@ -82,7 +83,7 @@ def judged(text: str, *views: FileView) -> Judgement:
 
 
 def wrong(text: str, *views: FileView) -> list[str]:
-    return [sentence([one]) for one in judged(text, *views).violations]
+    return [Words(None).sentence([one]) for one in judged(text, *views).violations]
 
 
 def test_any_file_that_a_name_may_stand_for_explains_it() -> None:
@@ -129,7 +130,8 @@ def test_what_is_gone_stays_gone() -> None:
     assert wrong(text + "fsyncdir\n", view("a", 1), view("b", 2)) == ["fsyncdir returned 0, a is still there"]
     program = parse(text)
     there = [view("a", 1), view("b", 2)]
-    assert sentence(judge(program, run(program)[-1], there, LIVE, "current").violations) == "a is still there"
+    found = judge(program, run(program)[-1], there, LIVE, "current").violations
+    assert Words(program).sentence(found) == "a is still there"
 
 
 def test_names_of_one_file_are_judged_alike() -> None:
@@ -156,5 +158,7 @@ def test_observe_is_judged_where_it_stands() -> None:
     program = parse(TWO + "observe\npwrite f 0 100\nunlink b\n")
     assert observed(program, view("a", 1), view("b", 2)).judged_bytes == LONG[1] + LONG[2]
     later = observed(program, view("a", 1, seq=3), view("b", None))
-    assert [(one.kind, one.op) for one in later.violations] == [("stale", "op 7: observe"), ("size", "op 7: observe")]
+    assert [(one.kind, one.op, one.verb) for one in later.violations] == [
+        (Kind.STALE, 7, "observe"), (Kind.SIZE, 7, "observe"),
+    ]  # fmt: skip
     assert observed(program).unjudged == ("a: not read back", "b: not read back")

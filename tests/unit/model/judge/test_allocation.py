@@ -8,10 +8,11 @@ from harness.model.contract.oracle import at_cut, run
 from harness.model.judge.allocation import judge as judge_allocation
 from harness.model.judge.naming import Naming
 from harness.model.judge.verdict import LIVE, Which, judge
-from harness.model.judge.violation import Kind, sentence
+from harness.model.judge.violation import Kind
 from harness.model.program.program import parse
 from harness.model.units import PAGE
 from harness.model.wire.observation import Allocation, Extent, FileView, Opaque, Raw, Segment, Source, Stamp, Zero
+from harness.report.words import Words
 
 OLD = Stamp(1, 1)
 TEXT = """daxcheck program 1
@@ -34,7 +35,7 @@ def found(
     state = at_cut(program, run(program)) if which == "durable" else run(program)[-1]
     violations = judge(program, state, [view], LIVE if which == "current" else "x", which).violations
     assert all(violation.kind is Kind.ALLOCATION for violation in violations)
-    return [(violation.ranges, sentence([violation])) for violation in violations]
+    return [(violation.ranges, Words(program).sentence([violation])) for violation in violations]
 
 
 GENEROUS = Allocation(1 << 20, ((0, 4 * PAGE),), (Extent(0, 1 << 20, ("shared",)),))

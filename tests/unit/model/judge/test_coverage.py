@@ -8,11 +8,13 @@ from harness.model.contract import oracle
 from harness.model.contract.domain import PersistenceDomain
 from harness.model.judge import coverage
 from harness.model.judge.judgement import Judgement
-from harness.model.judge.violation import Kind, sentence
+from harness.model.judge.values import Condition, Stored
+from harness.model.judge.violation import COVERAGE, Kind
 from harness.model.program.program import parse
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire.observation import FileView, OpResult, Segment, Stamp
 from harness.model.wire.traced import FileBlock, Flushed, Placed, Range, Traced
+from harness.report.words import Words
 
 AT = 64 * PAGE
 """Where the first file lies on the medium in the examples, in one piece; the second lies PMD bytes further."""
@@ -50,7 +52,7 @@ def judged(
 
 
 def told(judgement: Judgement) -> list[tuple[str, tuple[Range, ...]]]:
-    return [(one.op.partition(":")[0], one.ranges) for one in judgement.violations]
+    return [(f"op {one.op}", one.ranges) for one in judgement.violations]
 
 
 def test_what_was_flushed_keeps_its_promise() -> None:
@@ -63,10 +65,10 @@ def test_a_page_that_was_not_flushed_is_told() -> None:
     """What no op flushed is told by the promise that it breaks, in the words of a report."""
     judgement = judged(FILE + "msync m 0 2M\ncut_power\n", {5: [(AT + 16 * PAGE, AT + 17 * PAGE)]})
     (one,) = judgement.violations
-    assert (one.kind, one.path, one.image) == (Kind.UNFLUSHED, "data", coverage.IMAGE)
-    assert (one.op, one.expected, one.found) == ("op 5: msync m [0..2M)", "store 1 (op 4)", "not flushed")
+    assert (one.kind, one.path, one.image) == (Kind.UNFLUSHED, "data", COVERAGE)
+    assert (one.op, one.verb, one.expected, one.found) == (5, "msync", Stored(1, 4), Condition.NOT_FLUSHED)
     assert (one.ranges, one.bytes) == (((0, 16 * PAGE), (17 * PAGE, PMD)), 511 * PAGE)
-    assert sentence([one]) == "msync returned 0, 511 of 512 pages of data[0..2M) were not flushed"
+    assert Words(None).sentence([one]) == "msync returned 0, 511 of 512 pages of data[0..2M) were not flushed"
 
 
 @pytest.mark.parametrize(("index", "red"), [(3, True), (4, False), (5, False), (6, False), (7, True)])
@@ -161,7 +163,7 @@ def test_content_that_moved_in_its_file_keeps_its_flushes() -> None:
     assert judged(text, flushes, placed=[5], blocks=pages) == Judgement(3 * PAGE)
     judgement = judged(text, {1: written}, placed=[5], blocks=pages)
     assert told(judgement) == [("op 5", ((PAGE, 2 * PAGE),))]
-    assert judgement.violations[0].expected == "store 2 (op 3) moved by -4K"
+    assert judgement.violations[0].expected == Stored(2, 3, shift=-PAGE)
 
 
 def test_copies_by_the_kernel_are_new_where_they_arrive() -> None:
@@ -173,7 +175,7 @@ def test_copies_by_the_kernel_are_new_where_they_arrive() -> None:
     flushes = {1: [(0, PAGE)], 3: [(AT, AT + 2 * PAGE)]}
     judgement = judged(text, flushes, file=2)
     assert told(judgement) == [("op 6", ((PAGE, 2 * PAGE),))]
-    assert judgement.violations[0].expected == "store 1 (op 1) of source moved by +4K"
+    assert judgement.violations[0].expected == Stored(1, 1, "source", PAGE)
     assert not judged(text, {**flushes, 6: [(AT + PAGE, AT + 2 * PAGE)]}, file=2).violations
 
 
@@ -225,7 +227,7 @@ def test_a_control_is_judged_at_its_end() -> None:
     text = FILE.replace("program 1\n", "program 1\nexpect loss\n")
     judgement = judged(text + "msync m 0 4K\ncut_power\n", {5: [(AT, AT + PAGE)]})
     assert told(judgement) == [("op 6", ((PAGE, PMD),))]
-    assert sentence(judgement.violations) == "not synced, 511 of 511 pages of data[4K..2M) were not flushed"
+    assert Words(None).sentence(judgement.violations) == "not synced, 511 of 511 pages of data[4K..2M) were not flushed"
     assert not judged(text + "cut_power\n", {5: [(AT, AT + PMD)]}).violations
 
 
@@ -313,7 +315,7 @@ def test_what_a_live_read_told_is_judged_at_the_end() -> None:
     places = (Placed(8, 1, (FileBlock(0, AT, PAGE),)),)
     for flushed, red in ((Flushed(8, ((AT, AT + PAGE),)), False), (Flushed(1, ((AT, AT + PAGE),)), True)):
         judgement = coverage.judge(program, oracle.run(program), final, Traced((flushed,), places))
-        assert [one.op for one in judgement.violations] == ["op 8: fsync f"] * red
+        assert [one.op for one in judgement.violations] == [8] * red
         assert judgement.judged_bytes == PAGE
 
 

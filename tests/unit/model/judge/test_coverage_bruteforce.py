@@ -217,7 +217,7 @@ def promised(contents: Extents[Allowed], index: int) -> Iterator[int]:
 
 def losses(judgement: Judgement) -> set[Loss]:
     return {
-        (one.op.partition(":")[0], one.path, unit)
+        (f"op {one.op}", one.path, unit)
         for one in judgement.violations for low, high in one.ranges for unit in units(low, high - low)
     }  # fmt: skip
 

@@ -8,11 +8,13 @@ import pytest
 from harness.model.contract import oracle
 from harness.model.judge import coverage, culprit, verdict
 from harness.model.judge.naming import Naming
-from harness.model.judge.violation import Kind, Violation
+from harness.model.judge.values import Condition, Stored
+from harness.model.judge.violation import Culprit, Kind, Violation, trimmed
 from harness.model.program.program import Expect, parse
 from harness.model.units import PAGE, PMD
 from harness.model.wire.observation import FileView, Segment, Source, Stamp, Zero
 from harness.model.wire.traced import Dropped, FileBlock, Flushed, Placed, Range, Traced
+from harness.report.words import Words
 
 FALLOCATE = ("vfs_fallocate", "ksys_fallocate", "__x64_sys_fallocate", "do_syscall_64",
              "entry_SYSCALL_64_after_hwframe")  # fmt: skip
@@ -43,7 +45,7 @@ def lost(text: str, ranges: Sequence[Range], op: int = 7, kind: Kind = Kind.STAL
     naming = Naming(program, "data", file.id)
     expected = naming.sources(file.contents.at(ranges[0][0]).current)
     size = sum(high - low for low, high in ranges)
-    return Violation(kind, "data", naming.op(op), "pessimistic", tuple(ranges), size, expected, "store 1 (op 3)")
+    return Violation(kind, "data", *naming.promise(op), "pessimistic", tuple(ranges), size, expected, Stored(1, 3))
 
 
 def dropped(
@@ -56,8 +58,8 @@ def named(text: str, violation: Violation, *drops: Dropped, flushed: Sequence[Fl
           placed: Sequence[Placed] = ()) -> str:  # fmt: skip
     traced = Traced(tuple(flushed), tuple(placed), drops, {1: INODE, 2: INODE + 1})
     (one,) = culprit.name(parse(text), [violation], traced)
-    assert replace(one, culprit="") == violation
-    return one.culprit
+    assert replace(one, culprit=None) == violation
+    return Words(parse(text)).with_stack(one.culprit) if one.culprit else ""
 
 
 AROUND = ((0, 16 * PAGE), (17 * PAGE, PMD))
@@ -139,11 +141,11 @@ def test_only_losses_have_culprits(kind: Kind) -> None:
 def test_what_nobody_promised_or_stored_has_no_culprit() -> None:
     """No promise, no known name, no store: nothing to look for."""
     violation = lost(TEXT, AROUND)
-    assert named(TEXT, replace(violation, op=""), dropped(6)) == ""
-    assert named(TEXT, replace(violation, op="op 99: fsync f"), dropped(6)) == ""
+    assert named(TEXT, replace(violation, op=None), dropped(6)) == ""
+    assert named(TEXT, replace(violation, op=99), dropped(6)) == ""
     assert named(TEXT, replace(violation, path="stranger"), dropped(6)) == ""
     assert named(TEXT, lost(TEXT, ((16 * PAGE, 17 * PAGE),)), dropped(6)) == ""  # zeroes were expected there
-    assert named(TEXT, replace(violation, expected="store 1 (op 3)"), dropped(6)) == ""  # it was not that file
+    assert named(TEXT, replace(violation, expected=Stored(1, 3)), dropped(6)) == ""  # it was not that file
 
 
 def test_a_lossy_trace_and_a_control_name_nobody() -> None:
@@ -174,7 +176,7 @@ def test_content_that_moved_was_dropped_where_it_was() -> None:
     )
     text = text.replace("mmap m f 0 4M", "mmap m f 0 4M align=4K")
     violation = lost(text, ((0, PAGE),))
-    assert violation.expected == "store 2 (op 5) moved by -64K"
+    assert violation.expected == Stored(2, 5, shift=-16 * PAGE)
     old = (16 * PAGE, 17 * PAGE)
     assert named(text, violation, dropped(6, *old)).startswith("dirty entry [64K..68K) dropped unflushed in op 6: ")
     assert named(text, violation, dropped(7, *old)) == ""
@@ -188,7 +190,7 @@ def test_a_copy_is_forgotten_where_it_is() -> None:
         "read_into m 0 4K g 8K\nfallocate f keep_size 0 64K\nfsync f\ncut_power\n"
     )
     violation = lost(text, ((0, PAGE),))
-    assert violation.expected == "store 2 (op 3) of other moved by -8K"
+    assert violation.expected == Stored(2, 3, "other", -2 * PAGE)
     assert named(text, violation, dropped(6, 2 * PAGE, 3 * PAGE, inode=INODE + 1)) == ""
     assert named(text, violation, dropped(6, 0, PAGE)).startswith("dirty entry [0..4K) ")
 
@@ -203,7 +205,8 @@ def test_what_an_earlier_promise_kept_was_not_forgotten() -> None:
 
     def blamed(program: str) -> str:
         source = naming.sources(frozenset({Stamp(1, 1, 0)}))
-        violation = Violation(Kind.ZERO, "clone", naming.op(11), "", ((61440, 65000),), 3560, source, "zero")
+        promise, lost = naming.promise(11), ((61440, 65000),)
+        violation = Violation(Kind.ZERO, "clone", *promise, "", lost, 3560, source, Condition.ZERO)
         return named(program, violation, dropped(8, 0, 2 * PMD, entries=2))
 
     assert blamed(text) == ""
@@ -217,7 +220,7 @@ def test_entries_at_the_old_offsets_are_dropped_before_contents_move() -> None:
     text = TEXT.replace("store m 0 2M", "store m 0 4M").replace("punch_hole 64K 4K", "collapse_range 0 64K")
     text = text.replace("msync m 0 4M\ncut", "fsync f\ncut")
     violation = lost(text, ((PMD - 16 * PAGE, 2 * PMD - 16 * PAGE),))
-    assert violation.expected == "store 2 (op 5) moved by -64K"
+    assert violation.expected == Stored(2, 5, shift=-16 * PAGE)
     assert named(text, violation, dropped(6)) == ""
     assert named(text, violation, dropped(6, PMD, 2 * PMD)).startswith("dirty entry [2M..4M) dropped unflushed in op 6")
     assert named(text, violation, dropped(7)).startswith("dirty entry [0..2M) dropped unflushed in op 7: ")
@@ -230,7 +233,7 @@ def test_contents_are_followed_through_every_move() -> None:
     )
     text = text.replace("msync m 0 4M\ncut", "fsync f\ncut")
     violation = lost(text, ((PMD // 4, PMD // 4 + PAGE),), 8)
-    assert violation.expected == "store 2 (op 5) moved by -1536K"
+    assert violation.expected == Stored(2, 5, shift=-(PMD // 4 * 3))
     for index, offset in ((6, PMD), (7, PMD // 2), (8, PMD // 4)):
         for place in (PMD, PMD // 2, PMD // 4):
             told = named(text, violation, dropped(index, place, place + PAGE))
@@ -272,7 +275,7 @@ def test_from_a_recovered_image_to_the_culprit() -> None:
     violations = verdict.judge(program, states[-1], [view], "pessimistic").violations
     assert [(one.kind, one.ranges) for one in violations] == [(Kind.STALE, AROUND)]
     (one,) = culprit.name(program, violations, Traced(dropped=(dropped(6),), inodes={1: INODE}), states)
-    assert one.culprit.startswith("dirty entry [0..2M) dropped unflushed in op 6: ")
+    assert one.culprit == Culprit(6, DELETE, trimmed(PUNCH), 0, PMD, 1)
 
 
 def test_from_flush_coverage_to_the_culprit() -> None:
@@ -285,7 +288,7 @@ def test_from_flush_coverage_to_the_culprit() -> None:
     traced = Traced(flushed, places, (dropped(6),), {1: INODE})
     (one,) = culprit.name(program, coverage.judge(program, states, states[-1], traced).violations, traced, states)
     assert (one.kind, one.path, one.ranges) == (Kind.UNFLUSHED, "data", AROUND)
-    assert one.culprit.startswith("dirty entry [0..2M) dropped unflushed in op 6: ")
+    assert one.culprit == Culprit(6, DELETE, trimmed(PUNCH), 0, PMD, 1)
 
 
 STACKS = {
@@ -308,4 +311,4 @@ STACKS = {
 @pytest.mark.parametrize(("stack", "said"), STACKS.values(), ids=STACKS.keys())
 def test_the_short_name(stack: tuple[str, ...], said: str) -> None:
     """The file system's function that is nearest to the drop, and what called the file system; else the outermost."""
-    assert culprit.short(DELETE, stack) == said
+    assert " <- ".join(Culprit(6, DELETE, trimmed(stack), 0, PMD, 1).caller) == said

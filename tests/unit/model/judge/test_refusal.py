@@ -7,9 +7,10 @@ import pytest
 
 from harness.model.contract.oracle import run
 from harness.model.judge.refusal import Refusals, judge_death, judge_refusals
-from harness.model.judge.violation import LOSSES, Kind, sentence
+from harness.model.judge.violation import LOSSES, Kind
 from harness.model.program.program import Program, parse
 from harness.model.wire.observation import OpResult
+from harness.report.words import Words
 
 TEXT = """daxcheck program 1
 create f data
@@ -29,10 +30,11 @@ def last(text: str, number: int = 0, signal: int = 0) -> Refusals:
     return judged(text, OpResult(len(parse(TEXT + text).ops) - 1, number, signal=signal))
 
 
-def told(refusals: Refusals) -> list[str]:
+def told(refusals: Refusals, text: str = "") -> list[str]:
+    """What is wrong in the words of a report, the op with its number."""
     assert not refusals.unsupported and not refusals.faults
     assert all(one.kind not in LOSSES for one in refusals.violations)
-    return [sentence([one]) for one in refusals.violations]
+    return [Words(parse(TEXT + text)).sentence([one]) for one in refusals.violations]
 
 
 def test_success_is_right() -> None:
@@ -46,12 +48,12 @@ def test_success_is_right() -> None:
 def test_what_was_foreseen_must_come() -> None:
     """Success, another errno, or another signal in its place is a violation."""
     text = "expect_errno EINVAL\nfallocate f collapse_range 0 1\n"
-    assert told(last(text)) == ["fallocate f collapse_range [0..1): success, not EINVAL"]
-    assert told(last(text, errno.EIO)) == ["fallocate f collapse_range [0..1): EIO, not EINVAL"]
+    assert told(last(text), text) == ["fallocate f collapse_range [0..1): success, not EINVAL"]
+    assert told(last(text, errno.EIO), text) == ["fallocate f collapse_range [0..1): EIO, not EINVAL"]
     text = "expect_signal SIGBUS\nstore m 0 8\n"
-    assert told(last(text)) == ["store m [0..8): success, not SIGBUS"]
-    assert told(last(text, signal=SIGSEGV)) == ["store m [0..8): SIGSEGV, not SIGBUS"]
-    assert told(last(text, signal=4)) == ["store m [0..8): signal 4, not SIGBUS"]
+    assert told(last(text), text) == ["store m [0..8): success, not SIGBUS"]
+    assert told(last(text, signal=SIGSEGV), text) == ["store m [0..8): SIGSEGV, not SIGBUS"]
+    assert told(last(text, signal=4), text) == ["store m [0..8): signal 4, not SIGBUS"]
 
 
 @pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY])
@@ -75,7 +77,7 @@ def test_other_errnos_prove_nothing(number: int) -> None:
 def test_a_sound_kernel_does_not_say_so(number: int) -> None:
     """On healthy hardware these are violations, by the name of the file."""
     result = last("fsync f\n", number)
-    assert told(result) == [f"fsync f: {errno.errorcode[number]}, not success"]
+    assert told(result, "fsync f\n") == [f"fsync f: {errno.errorcode[number]}, not success"]
     assert result.violations[0].path == "data"
 
 
@@ -87,7 +89,7 @@ def test_a_sound_kernel_does_not_say_so(number: int) -> None:
 )  # fmt: skip
 def test_what_is_there_cannot_be_missing(text: str, number: int) -> None:
     """ENOENT of a name that stands for a file, EEXIST of one that does not, EBADF of a descriptor that is open."""
-    assert told(last(text, number))[0].endswith(f": {errno.errorcode[number]}, not success")
+    assert told(last(text, number), text)[0].endswith(f": {errno.errorcode[number]}, not success")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,7 @@ def test_poison_excuses() -> None:
 def test_buffers_past_the_end() -> None:
     """EFAULT is right where the mapping reaches past the end of its file, and may be in a race that cuts it."""
     text = "create g other\npwrite g 0 16K\nread_into m 0 8K g 0\n"
-    assert told(last(text, errno.EFAULT)) == ["read_into m [0..8K) g 0: EFAULT, not success"]
+    assert told(last(text, errno.EFAULT), text) == ["read_into m [0..8K) g 0: EFAULT, not success"]
     assert last("ftruncate f 100\n" + text, errno.EFAULT).faults
     lanes = "lane a\ndirect_store m 8K 4K\nlane b\nftruncate f 4K\njoin\n"
     assert judged(lanes, OpResult(4, errno.EFAULT)) == Refusals()
@@ -137,8 +139,8 @@ def judge(text: str, signal: int) -> Refusals:
 
 def test_a_death_that_nothing_explains_is_a_violation() -> None:
     """An access inside the file must not be killed."""
-    assert told(judge("store m 0 8\n", SIGBUS)) == ["store m [0..8): SIGBUS, not success"]
-    assert told(judge("load m 12K 4K\n", SIGSEGV)) == ["load m [12K..16K): SIGSEGV, not success"]
+    assert told(judge("store m 0 8\n", SIGBUS), "store m 0 8\n") == ["store m [0..8): SIGBUS, not success"]
+    assert told(judge("load m 12K 4K\n", SIGSEGV), "load m 12K 4K\n") == ["load m [12K..16K): SIGSEGV, not success"]
 
 
 EXPLAINED: Iterable[str] = (

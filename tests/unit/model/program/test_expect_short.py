@@ -18,11 +18,12 @@ from harness.model.contract.allowed import Known
 from harness.model.contract.state import State
 from harness.model.judge.refusal import Refusals, judge_refusals
 from harness.model.judge.verdict import judge_reads
-from harness.model.judge.violation import sentence
+from harness.model.judge.violation import Violation
 from harness.model.program.program import Program, parse
 from harness.model.units import PAGE
 from harness.model.wire import wire
 from harness.model.wire.observation import OpResult, Segment, Stamp, Zero
+from harness.report.words import Words
 
 MAPPED = """daxcheck program 1
 create a src
@@ -104,11 +105,15 @@ def test_calls_are_repeated_until_one_does_nothing() -> None:
     assert (caught.value.done, caught.value.errno) == (4, errno.ENOSPC)
 
 
+def said(text: str, wrong: Violation) -> str:
+    return Words(program(text)).sentence([wrong])
+
+
 def test_a_part_is_no_refusal() -> None:
     """What must be refused, and returns that it did a part, is wrong, and what it did is in the file."""
     text = "expect_errno EFAULT\nwrite_from b 0 64K s 0\n"
     (wrong,) = judged(text, PAGE).violations
-    assert sentence([wrong]) == "write_from b [0..64K) s 0: 4K of 64K, not EFAULT"
+    assert said(text, wrong) == "write_from b [0..64K) s 0: 4K of 64K, not EFAULT"
     assert size(after(text, PAGE), "dst") == (PAGE, PAGE)
     assert judged(text, 0, errno.EFAULT) == Refusals()
     assert size(after(text, 0, errno.EFAULT), "dst") == (0, 0)
@@ -119,7 +124,7 @@ def test_the_count_must_be_the_one() -> None:
     assert judged(LAST, PAGE) == Refusals()
     for done, number, found in ((100, 0, "100 of 64K"), (64 << 10, 0, "success"), (0, errno.EFAULT, "EFAULT")):
         (wrong,) = judged(LAST, done, number).violations
-        assert sentence([wrong]) == f"write_from b [0..64K) s 0: {found}, not 4K of 64K"
+        assert said(LAST, wrong) == f"write_from b [0..64K) s 0: {found}, not 4K of 64K"
     assert judged(LAST, 0, errno.ENOSPC).faults and not judged(LAST, 0, errno.ENOSPC).violations
     assert judged(LAST, None).faults
 
@@ -183,7 +188,7 @@ def test_a_short_read_is_judged_as_far_as_it_came() -> None:
 def test_what_ends_early_without_an_errno_is_wrong(text: str) -> None:
     """A write goes on or fails (write(2), NOTES); a read or copy returns 0 at the end of the file, and not before."""
     (wrong,) = judged(text, 100).violations
-    assert "100 of" in sentence([wrong]) and sentence([wrong]).endswith(", not success")
+    assert "100 of" in said(text, wrong) and said(text, wrong).endswith(", not success")
 
 
 def test_what_ends_with_its_source_is_right() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from harness.model.contract import oracle
 from harness.model.judge.judgement import Judgement
+from harness.model.judge.values import Condition
 from harness.model.judge.violation import Kind, Violation
 from harness.model.program.program import parse
 from harness.model.setting.engine import Engine
@@ -39,7 +40,8 @@ class Called:
 
 
 def loss(*ranges: tuple[int, int], path: str = "f") -> Violation:
-    return Violation(Kind.STALE, path, "", "pessimistic", ranges, sum(b - a for a, b in ranges), "", "")
+    size, zero = sum(b - a for a, b in ranges), Condition.ZERO
+    return Violation(Kind.STALE, path, None, "", "pessimistic", ranges, size, zero, zero)
 
 
 def test_each_member_has_its_object() -> None:
