@@ -156,6 +156,7 @@ COMMANDS = (
     ("--target /dev/pmem1 --erase /dev/pmem1 --erase-signature ext4", "is mounted at /mnt/b: unmount it"),
     ("--target /dev/pmem0", "repeat its name, --erase /dev/pmem0"),
     ("--target /dev/mine --erase /dev/mine", "is a symbolic link to /dev/pmem0"),
+    ("--target /dev/pmem0 --erase /dev/pmem1", "must be the same name"),
 )
 """Arguments of `daxcheck run`, and words of the refusal, while the box is as SCENE makes it."""
 SCENE = """\
