@@ -99,6 +99,7 @@ def test_ctrl_c_says_one_line(
     assert list(run.scratch.iterdir()) == []
 
 
+@pytest.mark.nightly
 def test_ctrl_c_in_a_boot_leaves_no_half_snapshot(
     target_6_1: GuestTarget, arguments: list[str], daxcheck: Daxcheck, private_cache: MakeCache
 ) -> None:

@@ -24,17 +24,25 @@ DETOUR = f"e8 @{ROOM}"
 # Save what the caller may clobber; __warn(file=NULL, line=0, caller=return address, TAINT_WARN, regs=NULL, args=NULL).
 WARN = """50515256574150415141524153 31ff 31f6 488b542448 b909000000 4531c0 4531c9 e8 @__warn
 415b415a415941585f5e5a5958 c3"""
-MOMENTS = [
-    ("the run", "ext4_sync_file", "ext4"),
-    pytest.param("the run", "xfs_file_fsync", "xfs", marks=pytest.mark.nightly),
-    ("umount", "ext4_put_super", "ext4"),
-    pytest.param("umount", "xfs_fs_put_super", "xfs", marks=pytest.mark.nightly),
-    ("eviction", "ext4_evict_inode", "ext4"),
-    ("recovery", "jbd2_journal_recover", "ext4"),
-    pytest.param("recovery", "xlog_recover", "xfs", marks=pytest.mark.nightly),
-]
+MOMENTS = {
+    "ext4_sync_file": ("the run", "ext4"),
+    "xfs_file_fsync": ("the run", "xfs"),
+    "ext4_put_super": ("umount", "ext4"),
+    "xfs_fs_put_super": ("umount", "xfs"),
+    "ext4_evict_inode": ("eviction", "ext4"),
+    "jbd2_journal_recover": ("recovery", "ext4"),
+    "xlog_recover": ("recovery", "xfs"),
+}
+"""When a kernel calls the function, and with which file system."""
 PATIENCE = 8.0
 """Seconds of silence after which these tests let a guest count as hung."""
+
+
+def moments(*day: str) -> pytest.MarkDecorator:
+    """All moments, by function; those that are not of the `day` are for the night."""
+    marks = {name: () if name in day else (pytest.mark.nightly,) for name in MOMENTS}
+    rows = [pytest.param(when, name, fs, marks=marks[name]) for name, (when, fs) in MOMENTS.items()]
+    return pytest.mark.parametrize(("moment", "function", "fs"), rows)
 
 
 def complained(result: CellResult, moment: str) -> str:
@@ -47,14 +55,14 @@ def complained(result: CellResult, moment: str) -> str:
     return words.value(kernel[0].found)
 
 
-@pytest.mark.parametrize(("moment", "function", "fs"), MOMENTS)
+@moments("ext4_sync_file", "jbd2_journal_recover")
 def test_an_oops(judged: Judged, scenes: Scenes, moment: str, function: str, fs: str) -> None:
     """A kernel that dies on an invalid instruction fails the cell in its own words, whenever it does so."""
     result = judged(scenes("evicted", "grown"), {function: OOPS}, fs, recovery=moment == "recovery")
     assert "invalid opcode" in complained(result, moment)
 
 
-@pytest.mark.parametrize(("moment", "function", "fs"), MOMENTS)
+@moments("xfs_file_fsync", "ext4_put_super", "ext4_evict_inode")
 def test_a_warning(judged: Judged, scenes: Scenes, moment: str, function: str, fs: str) -> None:
     """A WARN fails the cell although every byte, size and name is right; it names where the kernel gave it."""
     result = judged(scenes("evicted", "grown"), {ROOM: WARN, function: DETOUR}, fs, recovery=moment == "recovery")
