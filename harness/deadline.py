@@ -26,6 +26,11 @@ def now() -> float:
     return time.monotonic()
 
 
+def pause(seconds: float) -> None:
+    """Do nothing for that long, where nothing else tells when to go on."""
+    time.sleep(seconds)
+
+
 class Deadline:
     """A moment `seconds` from now.
 

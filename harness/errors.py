@@ -61,5 +61,9 @@ class GuestHang(InfraError):
     """The guest did not answer before its deadline."""
 
 
+class SilentGuest(GuestHang):
+    """The guest gave no sign of life, though this machine let it: its kernel runs no more, or not on all processors."""
+
+
 class GuestDied(InfraError):
     """The guest's kernel stopped (panic, triple fault, power-off) while it was wanted."""

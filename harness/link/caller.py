@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.deadline import Deadline, DeadlineExpired, now
-from harness.errors import ChannelError, GuestDied, GuestHang, InfraError
+from harness.errors import ChannelError, GuestDied, GuestHang, InfraError, SilentGuest
 from harness.link.channel import Channel, ChannelClosed
 from harness.model.wire.frame import Message
 
@@ -53,6 +53,13 @@ class Caller:
         """The last that its kernel said."""
         raise NotImplementedError
 
+    def listen(self) -> None:
+        """A wait for a message begins."""
+
+    def why_not_alive(self) -> str:
+        """Why its kernel counts as dead though it is there, asked while a message is awaited; empty if it does not."""
+        return ""
+
     def hello(self, seconds: float = ANSWER) -> Message:
         """Ask the agent who it is; also the wait for one that starts. Raises GuestHang, GuestDied, ChannelError."""
         return self.call("hello", seconds)
@@ -63,7 +70,7 @@ class Caller:
         """Send command `do` and return what the agent answers.
 
         `seconds` bounds the silence between two messages, and CALL all the waiting. Raises AgentError when the agent
-        refuses, GuestHang, GuestDied, ChannelError.
+        refuses, GuestHang (SilentGuest where no longer wait would help), GuestDied, ChannelError.
         """
         whole = left = max(CALL, seconds)
         self.send({"do": do, **arguments})
@@ -96,6 +103,7 @@ class Caller:
             raise GuestHang(f"{error}; its console ends with: {self.last_line()}") from error
 
     def _next(self, do: str, deadline: Deadline) -> Message:
+        self.listen()
         while True:
             try:
                 message = self._channel.receive(min(0.5, max(deadline.remaining(), 0.01)))
@@ -107,3 +115,5 @@ class Caller:
                 raise GuestDied(self.epitaph(f"during {do}"))
             if deadline.expired:
                 raise GuestHang(f"the guest was silent during {do}; its console ends with: {self.last_line()}")
+            if why := self.why_not_alive():
+                raise SilentGuest(f"the guest was silent during {do}: {why}; its console ends with: {self.last_line()}")

@@ -110,10 +110,14 @@ class Console:
     def __init__(self, file: MemFile) -> None:
         self._fd = file.fd
 
+    @property
+    def size(self) -> int:
+        """Bytes that the guest has said so far."""
+        return os.fstat(self._fd).st_size
+
     def text(self) -> str:
         """All the guest has said so far."""
-        size = os.fstat(self._fd).st_size
-        return os.pread(self._fd, size, 0).decode(errors="replace").replace("\r", "")
+        return os.pread(self._fd, self.size, 0).decode(errors="replace").replace("\r", "")
 
     def complaints(self) -> list[Complaint]:
         """All trouble so far."""

@@ -59,6 +59,7 @@ def recover(session: AgentSession, image: str, paths: tuple[str, ...], check: Ch
         # A system call that failed is the kernel's answer; any other failure of the agent is its own.
         answered = isinstance(error, AgentError) and bool(error.errno)
         if not answered and not is_verdict(error, peer):
+            error.console = peer.said()
             raise
         failure = str(error)
     return Recovery(image, files, tuple(peer.complaints()), peer.said(), failure, unsound)

@@ -57,7 +57,7 @@ def boot_failure(error: InfraError, console: str) -> Exception:
     if isinstance(error, GuestDied) and raised:
         return GuestDied(f"{error}; before that: {raised[-1].strip()[:LIMIT]}")
     if isinstance(error, GuestHang):
-        return GuestHang(f"{error}; if it always ends there, compare its .config with qemu/kernel.config")
+        return type(error)(f"{error}; if it always ends there, compare its .config with qemu/kernel.config")
     return error
 
 

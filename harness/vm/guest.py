@@ -14,10 +14,14 @@ from typing import Self
 from harness.errors import InfraError, QemuError, StartError
 from harness.link.caller import ANSWER, AgentError, Caller, OnEvent
 from harness.link.kernellog import Complaint, Console, Trouble, blamed
+from harness.link.silence import SILENT
 from harness.memfile import MemFile
 from harness.model.wire.moment import Moment
+from harness.vm import autopsy
 from harness.vm.machine import Machine, Plan
 from harness.vm.monitor import Monitor
+from harness.vm.pulse import Pulse
+from harness.vm.threads import Threads
 
 __all__ = ["ANSWER", "BOOT", "AgentError", "Guest", "Nvdimm", "OnEvent"]
 
@@ -45,6 +49,8 @@ class Guest(Caller):
             except InfraError as error:
                 raise StartError(self.machine.last_words()) from error
             super().__init__(self.machine.channel)
+            self._pulse = Pulse(self.machine.pulse, self.console, Threads(self.machine.pid).look)
+            self._found = ""
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -84,9 +90,21 @@ class Guest(Caller):
         """Its agent writes marks itself, and waits for nobody."""
         return False
 
+    def listen(self) -> None:
+        """A wait for a message begins: it cannot have been silent before."""
+        self._pulse.begin()
+
+    def why_not_alive(self) -> str:
+        """How long it has given no sign of life, and what its vCPUs are at; empty where it is not known to be dead."""
+        seconds = self._pulse.silent()
+        if seconds < SILENT:
+            return ""
+        vcpus, self._found = autopsy.perform(self.monitor)
+        return f"no sign of life for {seconds:.0f} s in which it was free to run ({vcpus})"
+
     def said(self) -> str:
-        """The text of its console."""
-        return self.console.text()
+        """The text of its console, and what QEMU told of it once it was dead."""
+        return self.console.text() + self._found
 
     def complaints(self) -> list[Complaint]:
         """What the guest's kernel complained about; what a host that starves it brings about is left out."""

@@ -10,7 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +34,8 @@ ROM_QEMU = (8, 2)
 """The first QEMU of which memory that is written need not be backed by a file open for writing (property `rom`)."""
 PORT = "daxcheck"
 """The name of the virtio-serial port that the agent looks for."""
+PULSE = "daxcheck.pulse"
+"""The name of the one that the guest writes its pulse to."""
 SHARE = "daxcheck"
 """The mount tag of the shared directory (harness/agent/entry/replica.py)."""
 
@@ -110,6 +112,15 @@ def find_qemu(name: str = "qemu-system-x86_64", *, plugin: bool = True) -> Qemu:
 
 
 @dataclass(frozen=True, slots=True)
+class Sockets:
+    """Descriptors of the connected sockets that QEMU inherits."""
+
+    monitor: int
+    channel: int
+    pulse: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything a QEMU process is started with; where its RAM lies is filled in when it starts."""
 
@@ -129,8 +140,8 @@ class Plan:
     """A directory of this machine that the guest may read, and not write, as the 9p file system SHARE."""
 
 
-def command(plan: Plan, nvdimm: MemFile, console: MemFile, monitor: int, channel: int) -> list[str]:
-    """The argument vector, yet to be bound to us. `monitor` and `channel` are connected sockets that QEMU inherits.
+def command(plan: Plan, nvdimm: MemFile, console: MemFile, sockets: Sockets) -> list[str]:
+    """The argument vector, yet to be bound to us.
 
     Raises Refused when this QEMU cannot make such a machine.
     """
@@ -155,9 +166,10 @@ def command(plan: Plan, nvdimm: MemFile, console: MemFile, monitor: int, channel
         "-object", f"memory-backend-file,id=ram0,size={hardware.memory},mem-path={ram.path},{_sharing(plan.qemu, ram)}",
         *_nvdimms(plan, nvdimm),
         "-chardev", _console(plan, console), "-serial", "chardev:console",
-        "-chardev", f"socket,id=monitor,fd={monitor}", "-mon", "chardev=monitor,mode=control",
-        "-device", "virtio-serial-pci", "-chardev", f"socket,id=channel,fd={channel}",
+        "-chardev", f"socket,id=monitor,fd={sockets.monitor}", "-mon", "chardev=monitor,mode=control",
+        "-device", "virtio-serial-pci", "-chardev", f"socket,id=channel,fd={sockets.channel}",
         "-device", f"virtserialport,chardev=channel,name={PORT}",
+        "-chardev", f"socket,id=pulse,fd={sockets.pulse}", "-device", f"virtserialport,chardev=pulse,name={PULSE}",
         "-kernel", str(plan.kernel), "-initrd", str(plan.initramfs),
         # A panic reboots at once, and -no-reboot turns that into an exit the harness sees.
         "-append", f"console=ttyS0 panic=-1 {plan.append}".strip(),
@@ -212,8 +224,11 @@ class Machine:
             self.console = stack.enter_context(MemFile("console", 0))
             self.monitor, monitor = (stack.enter_context(end) for end in socket.socketpair())
             self.channel, channel = (stack.enter_context(end) for end in socket.socketpair())
-            fds = (nvdimm.fd, self.console.fd, monitor.fileno(), channel.fileno(), *plan.inherit)
-            argv = hosttool.bound(command(plan, nvdimm, self.console, monitor.fileno(), channel.fileno()))
+            self.pulse, pulse = (stack.enter_context(end) for end in socket.socketpair())
+            self.pulse.setblocking(False)
+            sockets = Sockets(monitor.fileno(), channel.fileno(), pulse.fileno())
+            fds = (nvdimm.fd, self.console.fd, *astuple(sockets), *plan.inherit)
+            argv = hosttool.bound(command(plan, nvdimm, self.console, sockets))
             try:
                 self._process = subprocess.Popen(
                     argv, pass_fds=fds, stderr=subprocess.PIPE,
@@ -224,8 +239,8 @@ class Machine:
                 )  # fmt: skip
             except OSError as error:
                 raise QemuError(f"{argv[0]}: {error.strerror}") from error
-            monitor.close()
-            channel.close()
+            for end in (monitor, channel, pulse):
+                end.close()
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:

@@ -63,6 +63,12 @@ class Monitor:
         """Run one command and return its answer."""
         return self._wait(name, self._client.execute(name, arguments or None))
 
+    def tell(self, line: str, seconds: float) -> str:
+        """What QEMU's monitor for people answers to `line`, within so many seconds."""
+        arguments = {"command-line": line}
+        answer = self._wait(line, self._client.execute("human-monitor-command", arguments), seconds)
+        return str(answer).replace("\r", "")
+
     def save(self, path: str) -> None:
         """Write the machine state to `path`, leaving out memory that is shared with a file (x-ignore-shared)."""
         self._migrate("migrate", path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
@@ -101,12 +107,12 @@ class Monitor:
             os.close(fd)
         self.execute("getfd", fdname=name)
 
-    def _wait(self, name: str, answer: Any) -> Any:
+    def _wait(self, name: str, answer: Any, seconds: float = ANSWER) -> Any:
         try:
-            return self._loop.run_until_complete(asyncio.wait_for(answer, ANSWER))
+            return self._loop.run_until_complete(asyncio.wait_for(answer, seconds))
         except ExecuteError as error:
             raise QemuError(f"QEMU refused {name}: {error}") from error
         except TimeoutError as error:
-            raise QemuError(f"QEMU did not answer {name} within {ANSWER:.0f} s") from error
+            raise QemuError(f"QEMU did not answer {name} within {seconds:.0f} s") from error
         except (QMPError, OSError, EOFError) as error:
             raise QemuError(f"QEMU closed its monitor at {name}") from error

@@ -166,11 +166,15 @@ def _with(plan: Plan, ram: Ram, tracking: Tracking | None) -> Plan:
 def _answering(plan: Plan, nvdimm: MemFile, state: Path | None) -> Guest:
     with contextlib.ExitStack() as stack:
         guest = stack.enter_context(Guest(plan, nvdimm))
-        if state is None:
-            _await_boot(guest)
-        else:
-            guest.monitor.restore(str(state))
-            guest.monitor.execute("cont")
-            guest.hello(RESTORE)
+        try:
+            if state is None:
+                _await_boot(guest)
+            else:
+                guest.monitor.restore(str(state))
+                guest.monitor.execute("cont")
+                guest.hello(RESTORE)
+        except InfraError as error:
+            error.console = guest.said()
+            raise
         stack.pop_all()
     return guest

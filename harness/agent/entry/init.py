@@ -4,7 +4,7 @@ import os
 import sys
 from typing import NoReturn
 
-from harness.agent import device, levels, serve
+from harness.agent import device, levels, pulse, serve
 from harness.agent.watch import drops, faults
 from harness.agent.watch.flushes import BUFFER_KB, FlushTrace
 from harness.agent.watch.marks import Marks
@@ -26,8 +26,10 @@ TRACEFS = ("tracefs", "/sys/kernel/tracing")
 MODULES = "/modules.list"
 """Paths of module files, one per line, in the order in which they load."""
 PORT = "daxcheck"
+PULSE = "daxcheck.pulse"
 PORTS = "/sys/class/virtio-ports"
-APPEAR = 60.0
+APPEAR = 25.0
+"""Seconds for a port to appear: fewer than the host waits for a guest that says nothing (harness/link/silence.py)."""
 HUNG_TASK = "/proc/sys/kernel/hung_task_timeout_secs"
 HUNG_SECONDS = 60
 TRACE = "daxcheck.trace"
@@ -45,7 +47,8 @@ def main() -> NoReturn:
     if lacking:
         sys.exit(f"{LAST_WORDS}{'; '.join([*lacking, *problems])}")
     cpu = Cpu()
-    port = Port(os.open(poll(find_port, Deadline(APPEAR), f"no virtio-serial port {PORT}"), os.O_RDWR))
+    pulse.start(await_port(PULSE))
+    port = Port(await_port(PORT))
     problems += [*features.missing(features.PMEM), *features.mute()]  # before a virtio-pmem device leaves its bus
     device.unbind()
     events = faults.available()
@@ -118,11 +121,18 @@ def reap() -> None:
         pass
 
 
-def find_port() -> str | None:
-    """The device node of the port named PORT, once it is there."""
+def await_port(wanted: str) -> int:
+    """The port of that name, open, once it is there. Raises DeadlineExpired."""
+    return os.open(
+        poll(lambda: find_port(wanted), Deadline(APPEAR), f"no virtio-serial port {wanted}"), os.O_RDWR | os.O_CLOEXEC
+    )
+
+
+def find_port(wanted: str) -> str | None:
+    """The device node of the port of that name, once it is there."""
     for name in os.listdir(PORTS) if os.path.isdir(PORTS) else ():
         with open(f"{PORTS}/{name}/name") as file:
-            if file.read().strip() == PORT:
+            if file.read().strip() == wanted:
                 return f"/dev/{name}"
     return None
 

@@ -9,6 +9,7 @@ import signal
 from functools import partial
 from typing import NoReturn
 
+from harness.agent import pulse
 from harness.agent.entry import init
 from harness.deadline import Deadline, DeadlineExpired, poll
 from harness.errors import DaxcheckError
@@ -47,7 +48,8 @@ def main() -> NoReturn:
     for target, name in LINKS:
         os.symlink(target, f"/dev/{name}")
     init.shorten_patience()
-    port = Port(os.open(poll(init.find_port, Deadline(init.APPEAR), f"no port {init.PORT}"), os.O_RDWR | os.O_CLOEXEC))
+    pulse.start(init.await_port(init.PULSE))
+    port = Port(init.await_port(init.PORT))
     while True:
         port.send(answer(port.receive(), problems))
         init.reap()

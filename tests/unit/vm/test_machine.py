@@ -9,7 +9,21 @@ import pytest
 from harness.errors import QemuError, Refused, SetupError
 from harness.memfile import MemFile
 from harness.model.setting.hardware import PmemKind
-from harness.vm.machine import CONSOLE_LIMIT, PORT, Accel, Hardware, Machine, Plan, Qemu, Ram, command, find_qemu
+from harness.vm.machine import (
+    CONSOLE_LIMIT,
+    PORT,
+    Accel,
+    Hardware,
+    Machine,
+    Plan,
+    Qemu,
+    Ram,
+    Sockets,
+    command,
+    find_qemu,
+)
+
+SOCKETS = Sockets(monitor=5, channel=6, pulse=7)
 
 
 def program(path: Path, script: str) -> str:
@@ -76,7 +90,7 @@ def plan(path: Path, **settings: object) -> Plan:
 def argv() -> list[str]:
     with MemFile("nvdimm", 1 << 20) as nvdimm, MemFile("console", 0) as console:
         tracked = plan(Path("/qemu"), ram=Ram(Path("/ram"), template=True), plugin="file=/p")
-        return command(tracked, nvdimm, console, 5, 6)
+        return command(tracked, nvdimm, console, SOCKETS)
 
 
 def test_the_command_line_keeps_the_host_out(argv: list[str]) -> None:
@@ -100,8 +114,8 @@ def test_the_command_line_suits_the_plugin(argv: list[str]) -> None:
 def test_kvm_runs_the_processor_of_the_host() -> None:
     """-accel kvm with -cpu host, four-level page tables as ever; nothing else on the command line differs."""
     with MemFile("nvdimm", 1 << 20) as nvdimm, MemFile("console", 0) as console:
-        tcg = command(plan(Path("/qemu")), nvdimm, console, 5, 6)
-        kvm = command(plan(Path("/qemu"), accel=Accel.KVM), nvdimm, console, 5, 6)
+        tcg = command(plan(Path("/qemu")), nvdimm, console, SOCKETS)
+        kvm = command(plan(Path("/qemu"), accel=Accel.KVM), nvdimm, console, SOCKETS)
     differ = [(a, b) for a, b in zip(tcg, kvm, strict=True) if a != b]
     assert differ == [("max,la57=off", "host,la57=off"), ("tcg,thread=multi", "kvm")]
 
@@ -109,7 +123,7 @@ def test_kvm_runs_the_processor_of_the_host() -> None:
 def test_the_plugin_needs_tcg() -> None:
     """A plugin under KVM would see nothing and so find everything lost; it is refused before anything starts."""
     with MemFile("nvdimm", 1 << 20) as nvdimm, MemFile("console", 0) as console, pytest.raises(QemuError, match="kvm"):
-        command(plan(Path("/qemu"), accel=Accel.KVM, plugin="file=/p"), nvdimm, console, 5, 6)
+        command(plan(Path("/qemu"), accel=Accel.KVM, plugin="file=/p"), nvdimm, console, SOCKETS)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +134,7 @@ def test_a_template_is_never_written(version: str, sharing: str) -> None:
     """What many guests start from is mapped privately, and its file opened read-only where QEMU can do that."""
     template = plan(Path("/qemu"), qemu=Qemu(Path("/qemu"), version), ram=Ram(Path("/ram"), template=True))
     with MemFile("nvdimm", 1 << 20) as nvdimm, MemFile("console", 0) as console:
-        words = command(template, nvdimm, console, 5, 6)
+        words = command(template, nvdimm, console, SOCKETS)
     (ram,) = [word for word in words if word.startswith("memory-backend-file,id=ram0")]
     assert ram.endswith(f"mem-path=/ram,{sharing}")
 
@@ -129,13 +143,13 @@ def test_an_old_qemu_has_no_two_nvdimms() -> None:
     """Before 8.1 a backend cannot begin inside a file: the layout is refused, as a kernel may refuse a format."""
     old = plan(Path("/qemu"), qemu=Qemu(Path("/qemu"), "7.2.22"), hardware=Hardware(nvdimm=1 << 20, nvdimms=2))
     with MemFile("nvdimm", 1 << 20) as nvdimm, MemFile("console", 0) as console, pytest.raises(Refused, match=r"8\.1"):
-        command(old, nvdimm, console, 5, 6)
+        command(old, nvdimm, console, SOCKETS)
 
 
 def test_two_nvdimms_share_one_file() -> None:
     """Each NVDIMM is backed by its own half of the file, so that together they are all of it."""
     with MemFile("nvdimm", 1 << 20) as nvdimm, MemFile("console", 0) as console:
-        both = command(plan(Path("/qemu"), hardware=Hardware(nvdimm=1 << 20, nvdimms=2)), nvdimm, console, 5, 6)
+        both = command(plan(Path("/qemu"), hardware=Hardware(nvdimm=1 << 20, nvdimms=2)), nvdimm, console, SOCKETS)
     backends = [dict(item.split("=") for item in word.split(",")[1:]) for word in both if word.startswith("memory-b")]
     halves = [backend for backend in backends if backend["id"].startswith("nv")]
     assert {backend["mem-path"] for backend in halves} == {str(nvdimm.path)}
@@ -158,7 +172,7 @@ def test_two_nvdimms_share_one_file() -> None:
 def test_the_device_is_what_was_asked_for(device: PmemKind, driver: str, persistence: str) -> None:
     """The memory is given to the guest by the device's driver, and the firmware says what survives."""
     with MemFile("nvdimm", 1 << 20) as nvdimm, MemFile("console", 0) as console:
-        words = command(plan(Path("/qemu"), hardware=Hardware(nvdimm=1 << 20, device=device)), nvdimm, console, 5, 6)
+        words = command(plan(Path("/qemu"), hardware=Hardware(nvdimm=1 << 20, device=device)), nvdimm, console, SOCKETS)
     (given,) = [word for word in words if word.endswith("memdev=nv0")]
     assert given.startswith(driver)
     assert f"nvdimm-persistence={persistence}" in words[words.index("-machine") + 1]
@@ -167,8 +181,8 @@ def test_the_device_is_what_was_asked_for(device: PmemKind, driver: str, persist
 def test_a_preloaded_library_is_qemus_alone() -> None:
     """What stands before QEMU on the command line does not load it."""
     with MemFile("nvdimm", 1 << 20) as nvdimm, MemFile("console", 0) as console:
-        words = command(plan(Path("/qemu"), preload="/p.so"), nvdimm, console, 5, 6)
-        plain = command(plan(Path("/qemu")), nvdimm, console, 5, 6)
+        words = command(plan(Path("/qemu"), preload="/p.so"), nvdimm, console, SOCKETS)
+        plain = command(plan(Path("/qemu")), nvdimm, console, SOCKETS)
     at = words.index("/qemu")
     assert words[at - 2 : at] == ["env", "LD_PRELOAD=/p.so"] and "env" not in plain
 
