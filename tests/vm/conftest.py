@@ -134,7 +134,7 @@ class Rig:
         `other` runs on a second CPU at the same time; `tell N` and `await N` are their turns. The NVDIMM's file may be
         that of several, in equal `parts`.
         """
-        self._assemble(body, other, la57)
+        image = self.assemble(body, other, la57)
         for name, size in (("ram", 64 * MIB), ("nvdimm", 16 * MIB)):
             with (self.path / name).open("wb") as file:
                 file.truncate(size)
@@ -158,21 +158,24 @@ class Rig:
             "-machine", "q35,nvdimm=on,memory-backend=ram0", "-m", f"64M,slots={parts},maxmem=4G",
             "-object", f"memory-backend-file,id=ram0,size=64M,mem-path={self.path / 'ram'},share={share}",
             *nvdimms, "-device", "isa-debug-exit,iobase=0xf4",
-            "-kernel", str(self.path / "guest.bin"), "-plugin", argument,
+            "-kernel", str(image), "-plugin", argument,
         ]  # fmt: skip
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 1, done.stderr  # isa-debug-exit: 2 * value + 1
         with (self.path / "log").open("r+b") as file:
             return PersistLog.open(file.fileno())
 
-    def _assemble(self, body: str, other: str, la57: bool) -> None:
+    def assemble(self, body: str, other: str = "", la57: bool = False) -> Path:
+        """An image that QEMU takes for a kernel."""
         for name, code in (("body.s", body), ("other.s", other)):
             (self.path / name).write_text("\n".join(code.strip().splitlines()) + "\n")
         define = ["-DLA57"] * la57 + ["-DOTHER"] * bool(other)
         subprocess.run(["gcc", "-c", *define, f"-I{self.path}", f"-Wa,-I{self.path}", "-o", self.path / "guest.o",
                         NATIVE / "guest.S"], check=True)  # fmt: skip
-        subprocess.run(["ld", "-Ttext=0x100000", "--oformat=binary", "-e", "start", "-o", self.path / "guest.bin",
+        image = self.path / "guest.bin"
+        subprocess.run(["ld", "-Ttext=0x100000", "--oformat=binary", "-e", "start", "-o", image,
                         self.path / "guest.o"], check=True)  # fmt: skip
+        return image
 
 
 @pytest.fixture

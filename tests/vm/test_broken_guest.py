@@ -9,17 +9,19 @@ from typing import Any
 import pytest
 
 from harness.cells.cell import judge_cell
-from harness.errors import GuestDied, GuestHang
+from harness.deadline import now
+from harness.errors import GuestDied, GuestHang, SilentGuest
 from harness.fs import filesystem
 from harness.link.kernellog import Trouble
 from harness.link.session import AgentSession
+from harness.link.silence import SILENT
 from harness.model.judge.result import Outcome
 from harness.model.judge.violation import Kind
 from harness.model.program.program import Program
 from harness.report.words import why
 from harness.targets.guest import GuestTarget
 from harness.vm import snapshot
-from harness.vm.guest import Guest
+from harness.vm.guest import ANSWER, Guest
 
 SHORT = 5.0
 """Seconds of silence after which these tests let a guest count as hung; a healthy one answers in milliseconds."""
@@ -49,6 +51,16 @@ def session(target_6_1: GuestTarget) -> Iterator[AgentSession]:
 def its_guest(session: AgentSession) -> Guest:
     assert isinstance(session.guest, Guest)
     return session.guest
+
+
+def sigstop(guest: Guest) -> None:
+    """Stop the process: the monitor is silent too."""
+    os.kill(guest.machine.pid, signal.SIGSTOP)
+
+
+def qmp_stop(guest: Guest) -> None:
+    """Stop its vCPUs alone."""
+    guest.monitor.execute("stop")
 
 
 def one_line(text: str) -> bool:
@@ -98,6 +110,15 @@ def test_a_stopped_guest_is_a_hang(session: AgentSession) -> None:
     with pytest.raises(GuestHang) as caught:
         session.guest.call("hello", SHORT)
     assert "silent during hello" in str(caught.value) and one_line(str(caught.value))
+
+
+def test_an_agent_that_never_answers_is_not_silent(session: AgentSession, in_guest: InGuest) -> None:
+    """A guest whose agent waits for ever, in its kernel or not, has a pulse all the same: the deadline is what ends it,
+    so that the kernel has the time to tell of a hung task."""
+    with pytest.raises(GuestHang) as caught:
+        in_guest(session, "import os; os.read(os.pipe()[0], 1)", 1.5 * SILENT)
+    assert not isinstance(caught.value, SilentGuest)
+    assert session.guest.said().count("monitor says") == 0
 
 
 def test_an_agent_that_never_answers_is_a_hang(session: AgentSession, in_guest: InGuest) -> None:
@@ -169,6 +190,37 @@ def test_a_hang_during_the_ops_is_an_error(
     assert result.outcome is Outcome.ERROR
     assert "silent during run" in result.error and one_line(result.error)
     assert all(map(gone, target.pids))
+
+
+@pytest.mark.parametrize("still", [sigstop, qmp_stop])
+def test_a_guest_that_falls_silent_is_run_again(
+    target_6_1: GuestTarget, kept: Program, meddled: Meddled, still: Callable[[Guest], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A QEMU that stands still in the middle of a run is told from one that works long before its deadline, its console
+    and what its monitor says are kept, and the second run gives the verdict."""
+    stopped: list[float] = []
+    told: list[tuple[float, str]] = []
+    ask = Guest.why_not_alive
+
+    def stop_once(guest: Guest, message: dict[str, Any]) -> None:
+        if not stopped:
+            still(guest)
+            stopped.append(now())
+
+    def noting(guest: Guest) -> str:
+        if reason := ask(guest):
+            told.append((now(), reason))
+        return reason
+
+    monkeypatch.setattr(Guest, "why_not_alive", noting)
+    target = meddled(target_6_1, stop_once, ANSWER)
+    result = judge_cell(target, "fell silent", kept, EXT4, 1).result
+    assert result.outcome is Outcome.PASS, why(result)
+    assert len(target.pids) == 2 and gone(target.pids[0])
+    ((when, reason),) = told
+    assert reason.startswith("no sign of life for 30 s")
+    assert when - stopped[0] < ANSWER / 2
 
 
 def test_one_hang_is_forgiven(target_6_1: GuestTarget, kept: Program, meddled: Meddled) -> None:
