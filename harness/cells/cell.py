@@ -14,11 +14,12 @@ from harness.model.contract.worth import NO_CUT
 from harness.model.judge.naming import NO_PROMISE, promise
 from harness.model.judge.refusal import Refusals, judge_death, judge_refusals
 from harness.model.judge.result import CellResult, Outcome, decide
+from harness.model.judge.schema1 import KEPT
 from harness.model.judge.values import Said
 from harness.model.judge.verdict import LIVE, Judgement
 from harness.model.judge.violation import Kind, Violation
 from harness.model.program.ops import Entry, ExpectDax, ExpectMapped, Plant, Switch
-from harness.model.program.program import Program, describe
+from harness.model.program.program import Expect, Program, describe
 from harness.model.program.program import format as format_program
 from harness.model.setting import hardware
 from harness.targets.engines.engine import faults
@@ -109,10 +110,12 @@ def _run(target: Target, job: Job, blank: CellResult) -> Judged:
     total = live + lost.judgement
     outcome = decide(program.expect, total.judged_bytes, lost.judgement.violations, total.unjudged)
     outcome = Outcome.FAIL if live.violations else outcome
+    control = program.expect is Expect.LOSS and total.judged_bytes > 0
+    kept = outcome is Outcome.ERROR and control and not total.unjudged
     result = replace(
         blank, outcome=outcome, judged_bytes=total.judged_bytes, images=lost.images, unpersisted_lines=unpersisted,
-        violations=total.violations, warnings=lost.warnings, remarks=total.remarks,
-        error="; ".join(total.unjudged) or NO_FILE if outcome is Outcome.ERROR else "",
+        violations=total.violations, warnings=lost.warnings, remarks=total.remarks, kept=kept,
+        error="; ".join(total.unjudged) or (KEPT if kept else NO_FILE) if outcome is Outcome.ERROR else "",
     )  # fmt: skip
     return Judged(result, execution.console + lost.consoles)
 

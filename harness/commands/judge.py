@@ -34,7 +34,7 @@ KEPT = (
 )
 """With a guest that is a fault of the harness. Here eviction is real and nobody's fault, but it was not put to the test
 whether a loss would have shown, so it is no verdict either."""
-_CODES = {Outcome.FAIL: EXIT_VIOLATION, Outcome.ERROR: EXIT_INFRA, Outcome.XPASS: EXIT_INFRA}
+_CODES = {Outcome.FAIL: EXIT_VIOLATION, Outcome.ERROR: EXIT_INFRA}
 
 
 def main(options: argparse.Namespace) -> int:
@@ -62,7 +62,7 @@ def main(options: argparse.Namespace) -> int:
         print(text.line(result), *text.losses([result])[1:], sep="\n", flush=True)
         if journal is not None:
             journal.add(result, judged.console)
-        if result.outcome is not Outcome.ERROR:
+        if result.outcome is not Outcome.ERROR or result.kept:
             armedrun.write(folder, replace(told, phase=ArmedPhase.JUDGED, outcome=result.outcome, judged_by=release))
     return _CODES.get(result.outcome, EXIT_CLEAN)
 
@@ -112,7 +112,7 @@ def _judge(folder: Path, told: ArmedRun, allowed: Permit, stack: contextlib.Exit
 
 
 def _explained(result: CellResult) -> CellResult:
-    return replace(result, error=KEPT) if result.outcome is Outcome.XPASS else result
+    return replace(result, error=KEPT) if result.kept else result
 
 
 def _medium(folder: Path, local: LocalTarget) -> MemFile:

@@ -11,9 +11,11 @@ from harness.plain import plain
 from harness.report.words import Words, culprits, why
 
 _SIGN = {
-    Outcome.PASS: "ok", Outcome.FAIL: "LOSS", Outcome.XFAIL: "lost", Outcome.XPASS: "KEPT",
+    Outcome.PASS: "ok", Outcome.FAIL: "LOSS", Outcome.XFAIL: "known", Outcome.XPASS: "fixed?",
     Outcome.SKIP: "skip", Outcome.ERROR: "ERROR",
 }  # fmt: skip
+_LOST, _KEPT = "lost", "KEPT"
+"""The signs of a control that lost data, and of one that kept it."""
 LEGEND = (
     "ok: all promised data survived   LOSS: promised data did not   KERNEL: it warned or oopsed   "
     "WRONG: any other broken promise   lost: a control lost data, as it must   "
@@ -71,7 +73,7 @@ def losses(results: Sequence[CellResult]) -> list[str]:
     """Every loss and every cell that was not judged, in words; below a loss who forgot it, with the whole stack."""
     lines = []
     for result in results:
-        if result.outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.XPASS):
+        if result.outcome in (Outcome.FAIL, Outcome.ERROR):
             words = Words.of(result)
             lines.append(f"{_place(result)}: {why(result)}{_since(words, _lost(result))}")
             lines += (f"    {one}" for one in _blamed(map(words.with_stack, culprits(_lost(result)))))
@@ -120,7 +122,9 @@ def _split(results: Sequence[CellResult]) -> str:
 
 def _sign(result: CellResult) -> str:
     kinds = {violation.kind for violation in result.violations}
-    sign = _SIGN[result.outcome]
+    sign = _KEPT if result.kept else _SIGN[result.outcome]
+    if result.outcome is Outcome.PASS and Words.of(result).control:
+        sign = _LOST
     if result.outcome is Outcome.FAIL and not any(violation.lost for violation in result.violations):
         sign = "KERNEL" if Kind.KERNEL in kinds and not kinds & LOSSES else "WRONG"
     return sign + _WARNED * bool(result.warnings) + _REMARKED * bool(result.remarks) + _COVERED * bool(_basis(result))
@@ -128,7 +132,7 @@ def _sign(result: CellResult) -> str:
 
 def _basis(result: CellResult) -> str:
     """What the verdict rests on, if there is one and it was not a power cut."""
-    judged = result.outcome not in (Outcome.SKIP, Outcome.ERROR)
+    judged = result.outcome not in (Outcome.SKIP, Outcome.ERROR) or result.kept
     return result.engine.instead_of_cut if judged else ""
 
 

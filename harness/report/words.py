@@ -19,7 +19,7 @@ from harness.model.judge.values import (
     Value,
 )
 from harness.model.judge.violation import LIVE, Culprit, Kind, Violation
-from harness.model.program.program import Program, ProgramError, describe, parse
+from harness.model.program.program import Expect, Program, ProgramError, describe, parse
 from harness.model.units import PAGE, size_text
 from harness.model.wire.moment import Phase
 
@@ -65,6 +65,11 @@ class Words:
             return cls(parse(result.program))
         except ProgramError:
             return cls(None)
+
+    @property
+    def control(self) -> bool:
+        """Whether the Program is a control, which must lose data."""
+        return self.program is not None and self.program.expect is Expect.LOSS
 
     def sentence(self, violations: Sequence[Violation]) -> str:
         """The violations in words, each once however many images show it; empty without any.

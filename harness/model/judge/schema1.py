@@ -1,6 +1,7 @@
 """The reading of results of schema 1, in which violations were sentences: --resume and reports still take them.
 
-What a sentence tells is made a value again where its form is known; anything else is kept as it was said.
+What a sentence tells is made a value again where its form is known; anything else is kept as it was said. An
+outcome of XFAIL or XPASS was that of a control: one that lost data, or one that kept it.
 """
 
 import re
@@ -12,6 +13,8 @@ from harness.model.units import parse_size
 from harness.model.wire import checked
 from harness.model.wire.moment import Phase
 
+KEPT = "the control kept its data: the harness cannot be believed"
+"""Why a control that lost nothing is no verdict."""
 _CONDITIONS = {
     "zero": Condition.ZERO,
     "anything": Condition.ANYTHING,
@@ -44,7 +47,12 @@ _SOME = 2
 
 def upgraded(line: Mapping[str, Any]) -> dict[str, Any]:
     """The line as schema 2 has it. What is wrong with it stays wrong, for the reader of schema 2 to refuse."""
-    new = {**line, "schema": 2}
+    outcome = line.get("outcome")
+    new = {**line, "schema": 2, "kept": outcome == "XPASS"}
+    if outcome in ("XFAIL", "XPASS"):
+        new["outcome"] = "PASS" if outcome == "XFAIL" else "ERROR"
+    if outcome == "XPASS":
+        new["error"] = line.get("error") or KEPT
     for name in ("violations", "warnings", "remarks"):
         if isinstance(line.get(name), list):
             new[name] = [_violation(one) for one in line[name]]

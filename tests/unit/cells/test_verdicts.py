@@ -215,13 +215,15 @@ def test_a_control_that_lost_is_no_failure(toy: Toy, judged: Judged) -> None:
     """Its store was promised by a planted fault alone; nothing is dated, nothing is warned of."""
     target = toy(forgets={6: ((0, 4 * PAGE),), 7: ((0, 4 * PAGE),)}, unfenced=frozenset({6, 7}))
     result = judged(target, SECOND_TRY)
-    assert result.outcome not in (Outcome.FAIL, Outcome.ERROR, Outcome.SKIP) and result.violations
+    assert (result.outcome, result.kept, result.error) == (Outcome.PASS, False, "") and result.violations
     assert target.recovered == ["pessimistic", "evicted", "random:1"] and result.warnings == ()
 
 
 def test_a_control_that_kept_its_data_is_no_pass(toy: Toy, judged: Judged) -> None:
     """A harness that shows no loss where there must be one is not believed."""
-    assert judged(toy(), SECOND_TRY).outcome not in (Outcome.PASS, Outcome.XFAIL)
+    result = judged(toy(), SECOND_TRY)
+    assert (result.outcome, result.kept) == (Outcome.ERROR, True)
+    assert result.error == "the control kept its data: the harness cannot be believed"
 
 
 def test_an_errno_that_no_document_allows_fails(toy: Toy, judged: Judged) -> None:

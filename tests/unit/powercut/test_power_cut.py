@@ -102,12 +102,12 @@ def test_the_device_is_known_by_its_file_system() -> None:
 
 def test_a_control_that_kept_all_is_no_verdict() -> None:
     """By luck of eviction it may keep its data: nobody's fault, but no proof that a loss would have shown."""
-    blank = CellResult("x", "local", "6.12", "ext4", Outcome.XPASS, 0.0, engine=Engine.POWER)
+    blank = CellResult("x", "local", "6.12", "ext4", Outcome.ERROR, 0.0, engine=Engine.POWER, kept=True)
     result = judge._explained(blank)
-    assert result.outcome is Outcome.XPASS
+    assert result.outcome is Outcome.ERROR
     assert "no cut" not in result.error and "proves nothing" in result.error
-    assert judge._CODES[Outcome.XPASS] == 3
-    assert judge._explained(replace(blank, outcome=Outcome.XFAIL)).error == ""
+    assert judge._CODES[Outcome.ERROR] == 3
+    assert judge._explained(replace(blank, outcome=Outcome.PASS, kept=False)).error == ""
 
 
 def test_no_run_has_the_engine_of_a_real_cut() -> None:
@@ -359,9 +359,10 @@ def test_a_medium_that_does_not_mount_is_held_against_a_fresh_one() -> None:
 
 
 def test_a_control_is_told_by_what_it_lost() -> None:
-    """XFAIL shows that the cut is one; XPASS is no verdict."""
+    """A control that lost shows that the cut is one; one that kept is no verdict."""
     control = replace(QUIET.program, ops=(*QUIET.program.ops[:2], *QUIET.program.ops[3:]), expect=Expect.LOSS)
     results = (*QUIET.results[:2], replace(QUIET.results[3], index=2), OpResult(3))
     told = replace(QUIET, program=control, results=results)
-    assert judged(told, Left(Stamp(1, 1))).outcome is Outcome.XPASS
-    assert judged(told, Left(None)).outcome is Outcome.XFAIL
+    kept = judged(told, Left(Stamp(1, 1)))
+    assert (kept.outcome, kept.kept) == (Outcome.ERROR, True)
+    assert judged(told, Left(None)).outcome is Outcome.PASS

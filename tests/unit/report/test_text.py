@@ -70,6 +70,21 @@ def test_outcomes_look_different() -> None:
     assert len({text.line(cell(outcome)).split()[0] for outcome in Outcome}) == len(Outcome)
 
 
+def test_a_control_has_its_own_signs() -> None:
+    """One that lost is a pass, one that kept an error; the signs tell these from other passes and errors."""
+    program = PROGRAM.replace("program 1\n", "program 1\nexpect loss\n")
+    lost = dataclasses.replace(cell(Outcome.PASS), program=program, violations=(LOSS,))
+    kept = dataclasses.replace(cell(Outcome.ERROR), program=program, kept=True, error="the control kept its data")
+    assert text.line(lost).startswith("lost ") and text.line(kept).startswith("KEPT ")
+    assert text.matrix([lost, kept])[-1].split(maxsplit=1)[1] == "lost 1, KEPT 1"
+    assert text.losses([lost]) == []
+    assert text.losses([kept]) == ["6.12.95 ext4 a::b: the control kept its data"]
+    assert text.line(dataclasses.replace(kept, kept=False)).startswith("ERROR ")
+    assert text.line(dataclasses.replace(lost, program=PROGRAM)).startswith("ok ")
+    covered = dataclasses.replace(kept, engine=Engine.COVERAGE)
+    assert text.line(covered).startswith("KEPT~ ")
+
+
 def test_the_matrix_has_a_place_for_each_cell() -> None:
     """Rows are scenarios, columns kernels by file system in order of appearance; a cell that did not run is a dash."""
     results = [
@@ -79,7 +94,7 @@ def test_the_matrix_has_a_place_for_each_cell() -> None:
     kernels, systems, *rows = text.matrix(results)
     assert kernels.split() == ["6.1", "6.12.95", "6.12.95"]
     assert systems.split() == ["scenario", "ext4", "ext4", "xfs"]
-    assert [row.split() for row in rows] == [["a::b", "ok", "LOSS", "ok"], ["a::c", "lost", "-", "-"]]
+    assert [row.split() for row in rows] == [["a::b", "ok", "LOSS", "ok"], ["a::c", "known", "-", "-"]]
     starts = [kernels.index("6.1"), systems.index("ext4"), rows[0].index("ok")]
     assert len(set(starts)) == 1
 
@@ -127,7 +142,7 @@ def test_a_culprit_is_told_in_short_and_in_full() -> None:
     assert text.losses([result]) == [
         f"6.12.95 ext4 a::b: {WORDS} (wrong after op 10: msync m1 [0..8M))", f"    {CULPRIT}{STACK}",
     ]  # fmt: skip
-    control = dataclasses.replace(result, outcome=Outcome.XFAIL)
+    control = dataclasses.replace(result, outcome=Outcome.PASS)
     assert "dropped" not in text.line(control) and text.losses([control]) == []
 
 
@@ -242,9 +257,9 @@ def test_repeats_are_counted() -> None:
 
 
 def test_losses_are_told_in_words() -> None:
-    """Every loss and every cell without a verdict is told; passes and controls are not."""
+    """Every loss and every cell without a verdict is told; passes and known issues are not."""
     told = text.losses([cell(outcome) for outcome in Outcome])
-    assert len(told) == 3
+    assert len(told) == 2
     assert any(line.startswith(f"6.12.95 ext4 a::b: {WORDS}") for line in told)
     assert any("no guest" in line for line in told)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.model.judge.result import SCHEMA, CellResult
+from harness.model.judge.result import SCHEMA, CellResult, Outcome
 from harness.model.judge.values import Answers, Condition, Said, Sizes, Stored, Value
 from harness.model.judge.violation import Culprit
 from harness.model.wire.moment import Moment, Phase
@@ -72,6 +72,17 @@ def test_a_failed_read_of_our_own() -> None:
     assert (live.op, live.moment, live.expected) == (None, Moment(Phase.VIEWS), Condition.SUCCESS)
     assert words.why(result) == "reading data: EIO, not success" and live.found != Answers(("EIO",))
     assert "(wrong after live: reading data)" in text.losses([result])[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kept"),
+    [("XFAIL", Outcome.PASS, False), ("XPASS", Outcome.ERROR, True), ("FAIL", Outcome.FAIL, False)],
+)
+def test_a_control_of_schema_1(old: str, new: Outcome, kept: bool) -> None:
+    """One that lost was XFAIL, one that kept XPASS; the latter says why it is an error, unless it said so before."""
+    result = CellResult.from_json({**OLD, "outcome": old})
+    assert (result.outcome, result.kept, bool(result.error)) == (new, kept, kept)
+    assert CellResult.from_json({**OLD, "outcome": "XPASS", "error": "none of the power"}).error == "none of the power"
 
 
 def test_a_strange_culprit_is_left_out() -> None:
