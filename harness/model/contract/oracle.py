@@ -34,15 +34,15 @@ def run(
     after the join is the next to cut at. Where a race, or an op that failed half-way, leaves several contents, a later
     read shows which of them it is.
     """
-    machine = _Machine(program, {result.index: result for result in results}, Step(0, domain=domain, journal=journal))
+    one_run = _OracleRun(program, {result.index: result for result in results}, Step(0, domain=domain, journal=journal))
     states: list[State] = []
     state = NOTHING
     for stage in stages(program.ops):
         if stage.races:
-            state, during = lanes.run(state, stage, program.ops, machine.step)
+            state, during = lanes.run(state, stage, program.ops, one_run.step)
             states.extend(during)
         else:
-            state = machine.told(machine.step(state, stage.first), stage.first)
+            state = one_run.told(one_run.step(state, stage.first), stage.first)
             states.append(state)
     return tuple(states)
 
@@ -57,7 +57,7 @@ def at_cut(program: Program, states: Sequence[State], live: Iterable[FileView] =
     return syncs.everything(state, len(program.ops) - 1, blocks=False)
 
 
-class _Machine:
+class _OracleRun:
     """Knows a Program's numbers and what became of each op."""
 
     def __init__(self, program: Program, results: dict[int, OpResult], setting: Step) -> None:

@@ -4,11 +4,10 @@ from collections.abc import Iterable
 
 from harness.model.contract.allowed import Anything, Known
 from harness.model.judge.values import Condition, Content, Either, Stored
-from harness.model.program.ops import Advice, Madvise, Planted
+from harness.model.program.ops import Planted
 from harness.model.program.program import Program, describe, verb
+from harness.model.program.traits import traits
 from harness.model.wire.observation import Source, Stamp, Zero
-
-_POISON = (Advice.HWPOISON, Advice.SOFT_OFFLINE)
 
 Promise = tuple[int | None, str]
 """The index and the verb of an op that promised something: (9, "msync"); (None, "") of none."""
@@ -33,7 +32,7 @@ class Naming:
     @property
     def unhealthy(self) -> bool:
         """Whether the Program makes memory fail, or has a fault planted in the hardware: that may show in any file."""
-        poison = (isinstance(op, Madvise) and op.advice in _POISON for op in self._program.ops)
+        poison = (traits(op).poisons for op in self._program.ops)
         return any(poison) or any(isinstance(op, Planted) for op in self._program.ops)
 
     def own(self, source: Source) -> bool:

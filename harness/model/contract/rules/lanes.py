@@ -16,11 +16,11 @@ from harness.model.program.ops import Lane, Op
 from harness.model.program.stages import LaneOps, Stage
 
 
-def run(state: State, stage: Stage, program: Sequence[Op], machine: ProgramRun) -> tuple[State, list[State]]:
+def run(state: State, stage: Stage, program: Sequence[Op], do_op: ProgramRun) -> tuple[State, list[State]]:
     """The state after the join, and one for each op of the stage, the join included: the state of the index before that
     of a lane's op says what the lane may see then, in its last run."""
     lanes = [one.lane for one in stage.lanes]
-    phases = Phases(state, len(lanes), program, machine)
+    phases = Phases(state, len(lanes), program, do_op)
     first, *rest = zip(*(_segments(one, program) for one in stage.lanes), strict=True)
     times = max(lane.times for lane in lanes)
     if not rest:

@@ -59,12 +59,12 @@ class _Own:
 class Phases:
     """The phases of a group of `lanes` lanes, one after the other."""
 
-    def __init__(self, state: State, lanes: int, program: Sequence[Op], machine: ProgramRun) -> None:
+    def __init__(self, state: State, lanes: int, program: Sequence[Op], do_op: ProgramRun) -> None:
         self.state = state
         self.seen: dict[int, State] = {}
         self.own = [_Own(state.fds, state.maps) for _ in range(lanes)]
         self._program = program
-        self._machine = machine
+        self._do_op = do_op
         self._outside = _Own(state.fds, state.maps)
 
     def run(self, parts: Sequence[PhasePart]) -> None:
@@ -108,7 +108,7 @@ class Phases:
                 state = _disturbed(state, others)
                 if look:
                     self.seen[index - 1] = self._shown(state, others)
-                after = self._machine(state, index, part.again)
+                after = self._do_op(state, index, part.again)
                 doing = _noted(doing, self._program[index], state, after)
                 state = after
             if (state, doing) == before:
