@@ -1,6 +1,7 @@
 """The reader of the persist log: what it applies, and that it believes nothing of a damaged file."""
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.deadline import now
 from harness.media.log import (
     HEADER,
     HEADER_SIZE,
@@ -188,17 +188,17 @@ def test_applying_is_replaying_in_sequence(pieces: list[Records]) -> None:
 
 
 def test_many_records_are_quick() -> None:
-    """200 000 mixed records over a 64 MiB image take well under a second."""
+    """200 000 mixed records over a 64 MiB image take well under a second of a processor, on a busy machine too."""
     rng = np.random.default_rng(1)
     records = np.zeros(200_000, RECORD)
     records["kind"] = rng.choice([RecordKind.LINE, RecordKind.BYTES], records.size)
     records["length"] = np.where(records["kind"] == RecordKind.LINE, LINE, 8)
     records["address"] = BASE + rng.integers(0, 1 << 20, records.size) * LINE
     records["sequence"] = rng.permutation(records.size)
-    start = now()
+    start = time.process_time()
     check_records(records)
     apply_records(records, np.zeros(64 << 20, np.uint8), BASE)
-    assert now() - start < 2.0  # 0.1 s on an idle machine
+    assert time.process_time() - start < 2.0  # 0.1 s on an idle machine
 
 
 DAMAGE = {
