@@ -8,8 +8,8 @@ from pathlib import Path
 from harness.box.permit import Permit
 from harness.box.target import LocalTarget
 from harness.cells.cell import Judged, judge_cell, unjudged
-from harness.cells.config import Config, Wanted, columns
 from harness.cells.guests import ANYTHING
+from harness.cells.matrix import Config, Wanted, columns
 from harness.errors import Refused
 from harness.fs.filesystem import FileSystem
 from harness.kernel.kernel import Kernel

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.cells.cell import Judged, judge_cell, unjudged
-from harness.cells.config import Config, Wanted, columns
+from harness.cells.matrix import Config, Wanted, columns
 from harness.errors import DaxcheckError, Refused
 from harness.fs.filesystem import FileSystem
 from harness.kernel import cache, config, source

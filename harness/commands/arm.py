@@ -35,10 +35,7 @@ from harness.box.armedrun import ArmedPhase, ArmedRun
 from harness.box.discover import MemoryKind, PmemDevice
 from harness.box.target import LocalTarget, kind_of
 from harness.cells.cell import unfit
-from harness.cells.config import columns
-from harness.commands import recording
-from harness.commands.recording import Recorded
-from harness.commands.suite import SCENARIOS
+from harness.cells.matrix import columns
 from harness.deadline import Deadline, DeadlineExpired, poll
 from harness.errors import InfraError, Refused, UsageError
 from harness.fs import filesystem
@@ -55,6 +52,9 @@ from harness.model.setting import hardware as devices
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import TRAITS
 from harness.powercut import outlives
+from harness.pytestplugin import recording
+from harness.pytestplugin.arguments import SCENARIOS
+from harness.pytestplugin.recording import Recorded
 from harness.targets.target import Execution
 
 COMMAND = 300.0

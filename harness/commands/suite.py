@@ -1,20 +1,17 @@
 """`daxcheck run` and `daxcheck list`: the scenarios through pytest; exit codes tell a verdict from a failure."""
 
 import argparse
-import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from harness import ending, progfile, shipped
+from harness import ending, progfile
 from harness.errors import EXIT_CLEAN, EXIT_INFRA, EXIT_USAGE, EXIT_VIOLATION, UsageError
 from harness.model.judge.result import Outcome
 from harness.pytestplugin import report
+from harness.pytestplugin.arguments import SCENARIOS, settings
 from harness.pytestplugin.options import RUN
 
-SCENARIOS = shipped.place("scenarios")
-"""The directory of the scenarios that daxcheck brings."""
 # no:tmpdir, or worker processes leave a pytest-of-USER in the temporary directory.
 _PLUGINS = ("-p", "harness.pytestplugin.hooks", "-p", "no:cacheprovider", "-p", "no:warnings", "-p", "no:tmpdir")
 _QUIET = (*_PLUGINS, "-q", "-rN", "--no-header", "--tb=no", "--capture=no")
@@ -52,21 +49,6 @@ def show(expression: str) -> int:
     for name, claim in catalogue.entries.items():
         print(f"{name}\n    {claim}")
     return EXIT_CLEAN if code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) else EXIT_USAGE
-
-
-def settings(files: Sequence[Path]) -> tuple[str, ...]:
-    """How pytest is set up for `files`: the same wherever it is started and daxcheck lies.
-
-    Without these pytest looks for settings above the files, and takes those of whatever project has the virtual
-    environment, or the recorded Program, in one of its directories.
-    """
-    folders = [path if path.is_dir() else path.parent for path in map(Path.resolve, files)]
-    home = SCENARIOS.parent
-    root = home if all(path.is_relative_to(home) for path in folders) else Path(os.path.commonpath(folders))
-    # A Program is data: to run one executes no conftest.py that somebody has put beside it.
-    data = ("--noconftest",) if files and all(path.suffix == ".prog" for path in files) else ()
-    return ("-c", os.devnull, f"--rootdir={root}", f"--confcutdir={root}", "--import-mode=importlib",
-            "--strict-markers", *data)  # fmt: skip
 
 
 def _files(named: list[Path]) -> list[Path]:

@@ -16,8 +16,8 @@ from harness import ending, progfile
 from harness.box import permit
 from harness.cells import guests
 from harness.cells.box import BoxRunner
-from harness.cells.config import Config, Wanted
 from harness.cells.guests import ANYTHING, CellRunner, GuestRunner
+from harness.cells.matrix import Config, Wanted
 from harness.errors import DaxcheckError, UsageError
 from harness.fs import filesystem
 from harness.kernel import cache

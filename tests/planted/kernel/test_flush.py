@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from harness.cells.cell import judge_cell
-from harness.commands import recording
 from harness.fs import filesystem
 from harness.kernel.kernel import Kernel
 from harness.model.judge.result import CellResult, Outcome
@@ -16,6 +15,7 @@ from harness.model.program.ops import Msync, Store
 from harness.model.program.program import Program
 from harness.model.setting.hardware import PmemKind
 from harness.model.units import PAGE, PMD
+from harness.pytestplugin import recording
 from harness.report.words import why
 from harness.targets import provision
 from harness.targets.guest import GuestTarget

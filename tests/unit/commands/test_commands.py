@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
-from harness.commands import recording
-from harness.commands.suite import SCENARIOS
 from harness.model.contract.worth import why_not_judged
 from harness.model.program.program import HEADER, VERBS, Program, ProgramError, parse, usage
 from harness.model.program.recorder import Recorder
+from harness.pytestplugin import recording
+from harness.pytestplugin.arguments import SCENARIOS
 
 
 def test_every_op_is_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,10 +16,8 @@ from harness.box.armedrun import ArmedPhase, ArmedRun
 from harness.box.discover import MemoryKind, NamespaceMode, PmemDevice
 from harness.box.signature import Signature
 from harness.cells.cell import judge_cell
-from harness.cells.config import Wanted
-from harness.commands import arm, judge, recording
-from harness.commands.recording import Recorded
-from harness.commands.suite import SCENARIOS
+from harness.cells.matrix import Wanted
+from harness.commands import arm, judge
 from harness.errors import InfraError, SetupError, UsageError
 from harness.fs import filesystem
 from harness.fs.filesystem import FileSystem
@@ -35,6 +33,9 @@ from harness.model.setting.hardware import PmemKind
 from harness.model.wire.observation import FileView, OpResult, Segment, Stamp, Zero
 from harness.model.wire.traced import Dropped, Traced
 from harness.powercut.postmortem import PowerTarget, clean
+from harness.pytestplugin import recording
+from harness.pytestplugin.arguments import SCENARIOS
+from harness.pytestplugin.recording import Recorded
 from harness.targets.target import Recovery
 
 MIB = 1 << 20

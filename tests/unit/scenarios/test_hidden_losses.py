@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands import recording
 from harness.model.contract.extents import END
 from harness.model.program import ops
 from harness.model.program.ops import Mode, MsyncFlag, Op, Sharing
 from harness.model.program.program import Program, describe, parse
 from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
+from harness.pytestplugin import recording
 
 SCENARIOS = Path(__file__).resolve().parents[3] / "scenarios"
 EXCEPTIONS = {

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from harness import progfile
-from harness.cells.config import Wanted
-from harness.commands.suite import settings
+from harness.cells.matrix import Wanted
 from harness.errors import UsageError
 from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
+from harness.pytestplugin.arguments import settings
 from harness.report import text
 
 _ARGUMENTS = (

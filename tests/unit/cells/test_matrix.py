@@ -1,10 +1,10 @@
-"""Laws of harness.cells.config: where a scenario runs, its marks considered. A mark never makes a scenario vanish."""
+"""Laws of harness.cells.matrix: where a scenario runs, its marks considered. A mark never makes a scenario vanish."""
 
 from pathlib import Path
 
 import pytest
 
-from harness.cells.config import Wanted, columns
+from harness.cells.matrix import Wanted, columns
 from harness.errors import UsageError
 from harness.fs import filesystem
 from harness.kernel.kernel import Kernel
