@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from harness.cells import guests
-from harness.cells.cell import judge_cell
+from harness.cells.cell import cell_on, judge_cell
 from harness.deadline import now
 from harness.fs import filesystem
 from harness.link.session import AgentSession
@@ -101,7 +101,8 @@ class Bench:
     def cell(self, name: str, count: int) -> None:
         """Print what a whole cell takes, and its parts."""
         system = filesystem.find(name)
-        results = [judge_cell(self.target, "bench", scenario(), system, 1).result for _ in range(count + 1)][1:]
+        cells = [cell_on(self.target, "bench", scenario(), system) for _ in range(count + 1)]
+        results = [judge_cell(self.target, cell).result for cell in cells][1:]
         seconds = [result.seconds for result in results]
         parts = {step: statistics.median(r.timings.get(step, 0.0) for r in results) for step in results[0].timings}
         split = ", ".join(f"{step} {value:.2f}" for step, value in parts.items())

@@ -21,6 +21,7 @@ from harness.errors import DaxcheckError
 from harness.fs import filesystem
 from harness.kernel import source
 from harness.kernel.kernel import Kernel
+from harness.pytestplugin import naming
 from harness.targets import provision
 from harness.targets.guest import GuestTarget
 from harness.targets.plugintracker import PluginTracker
@@ -44,7 +45,7 @@ def say(text: str) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Tests load scenario files, whose marks come from a plugin that is not loaded here."""
-    config.addinivalue_line("markers", "quick: a scenario's mark")
+    naming.register(config)
 
 
 def in_turn(cells: Sequence[tuple[str, str]]) -> list[bool]:

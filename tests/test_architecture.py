@@ -23,7 +23,7 @@ SHARED = frozenset({
 WIRE = frozenset({"model.units", "model.wire"})
 PROGRAM = WIRE | {"model.program"}
 SETTING = PROGRAM | {"model.contract", "model.setting"}
-MODEL = SETTING | {"model.judge"}
+MODEL = SETTING | {"model.cell", "model.judge"}
 """The storeys of the model, each with those below it."""
 
 TARGETS = SHARED | SETTING | {"linux", "kernel", "media", "fs", "link"}
@@ -47,7 +47,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "model.program": WIRE | {"errors", "plain"},
     "model.contract": PROGRAM | {"errors", "plain"},
     "model.setting": PROGRAM | {"errors", "plain", "model.contract"},
-    "model.judge": SETTING | {"errors", "plain"},
+    "model.cell": SETTING,
+    "model.judge": SETTING | {"errors", "plain", "model.cell"},
     "linux": WIRE | {"errors", "deadline"},
     "agent": PROGRAM | {"errors", "deadline", "linux"},
     "kernel": SHARED,
@@ -82,7 +83,7 @@ ONLY_IN = {
 
 KNOW_ENGINES = ("harness.targets.engines", "harness.model.setting.engine")
 """Where one engine may be told from another; the others ask its object (targets.engines.table)."""
-CHOOSE_ENGINES = ("harness.pytestplugin", "harness.targets.provision")
+CHOOSE_ENGINES = ("harness.cells.setup", "harness.targets.provision")
 """These read what the user asked for, and make what serves it."""
 
 INPUT_OUTPUT = {

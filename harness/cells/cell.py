@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 from harness.cells.judging import CellJudge, kernel_violations
 from harness.deadline import now
 from harness.errors import DaxcheckError, InfraError
+from harness.fs import filesystem
 from harness.fs.filesystem import FileSystem
 from harness.link.caller import AgentError
 from harness.link.session import Ran
+from harness.model.cell import Cell, Config
 from harness.model.contract import oracle
 from harness.model.contract.state import State
 from harness.model.contract.worth import NO_CUT
@@ -22,6 +24,7 @@ from harness.model.program.ops import Entry, ExpectDax, ExpectMapped, Plant, Swi
 from harness.model.program.program import Expect, Program, describe
 from harness.model.program.program import format as format_program
 from harness.model.setting import hardware
+from harness.model.setting.environment import Environment
 from harness.targets.engines.engine import faults
 from harness.targets.engines.table import ENGINES
 from harness.targets.target import Execution, Job, Target
@@ -42,20 +45,31 @@ class Judged:
     console: str = ""
 
 
-def unjudged(target: Target, scenario: str, program: Program, system: FileSystem, seed: int) -> CellResult:
+def cell_on(target: Target, scenario: str, program: Program, system: FileSystem, seed: int = 1) -> Cell:
+    """The cell of a Program on this target and file system."""
+    return Cell(scenario, program, Config(target.environment.kernel, system.label, target.device, target.engine), seed)
+
+
+def unjudged(environment: Environment, cell: Cell) -> CellResult:
     """The result of a cell of which nothing is known yet: an ERROR."""
-    tools = target.environment
+    config = cell.config
     return CellResult(
-        scenario, tools.target, tools.kernel.release, system.label, Outcome.ERROR, 0.0, device=target.device,
-        engine=target.engine, program=format_program(program), seed=seed, qemu=tools.qemu, plugin=tools.plugin,
-        kernel_digest=tools.kernel.digest,
+        cell.scenario, environment.target, config.kernel.release, config.fs, Outcome.ERROR, 0.0, device=config.device,
+        engine=config.engine, program=format_program(cell.program), seed=cell.seed, qemu=environment.qemu,
+        plugin=environment.plugin, kernel_digest=config.kernel.digest, id=cell.id,
     )  # fmt: skip
 
 
-def judge_cell(target: Target, scenario: str, program: Program, system: FileSystem, seed: int) -> Judged:
+def skipped(environment: Environment, cell: Cell, reason: str) -> Judged:
+    """A cell that is not to be run, for this reason."""
+    return Judged(replace(unjudged(environment, cell), outcome=Outcome.SKIP, error=reason))
+
+
+def judge_cell(target: Target, cell: Cell) -> Judged:
     """Run and judge one cell. Infrastructure failures are tried again, then become an ERROR: never a verdict."""
     start = now()
-    blank = unjudged(target, scenario, program, system, seed)
+    program, system = cell.program, filesystem.find(cell.config.fs)
+    blank = unjudged(target.environment, cell)
     for _ in range(TRIES):
         job = Job(program, system, blank.seed)
         try:

@@ -1,35 +1,32 @@
-"""The columns of the matrix: which kernels and file systems a scenario runs on, its marks considered."""
+"""The matrix: the kernels, file systems, devices and engines that a scenario runs on, its marks considered."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from harness.fs import filesystem
 from harness.fs.filesystem import FileSystem, NoFormat
-from harness.kernel.kernel import Kernel
 from harness.linux.layout import LAYOUTS
+from harness.model.cell import Config
 from harness.model.setting.engine import Engine
+from harness.model.setting.environment import KernelBuild
 from harness.model.setting.hardware import PmemKind
 from harness.model.units import PMD
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
-    """One column of the matrix: the kernel, the file system and the device that a Program runs on.
+class Slot:
+    """One place of a scenario in the matrix: the configuration that it runs on.
 
-    `skip` says why it cannot run there; `turn` counts the repetitions of a cell.
+    `skip` says why it cannot run there, and is empty if it can. `turn` counts the repetitions of one cell, from 1.
+    Neither is of the cell: `skip` is a reason to have none, and two turns are the same cell.
     """
 
-    kernel: Kernel
-    system: FileSystem
+    config: Config
     skip: str = ""
     turn: int = 1
-    device: PmemKind = PmemKind.NVDIMM
-    engine: Engine = Engine.PLUGIN
 
     def __str__(self) -> str:
-        device = f"-{self.device}" if self.device is not PmemKind.NVDIMM else ""
-        device += self.engine.suffix
-        return f"{self.kernel.release}-{self.system.label}{device}" + (f"~{self.turn}" if self.turn > 1 else "")
+        return str(self.config) + (f"~{self.turn}" if self.turn > 1 else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +46,12 @@ class Wanted:
             filesystem.check_words(words, layouts=True)
 
 
-def columns(
-    kernels: Sequence[Kernel], systems: Sequence[FileSystem], wanted: Wanted, repeat: int = 1,
-    devices: Sequence[PmemKind] = (PmemKind.NVDIMM,), engines: Sequence[Engine] = (Engine.PLUGIN,),
-) -> list[Config]:  # fmt: skip
-    """The columns of one scenario; a file system that has nothing of what is wanted gets one that says so."""
-    chosen: dict[FileSystem, str] = {}
-    for system in systems:
-        chosen |= _chosen(system, wanted)
-    return [
-        Config(kernel, system, skip or _unfit(system, device), turn, device, engine)
-        for kernel in kernels
-        for device in devices
-        for engine in engines
-        for system, skip in chosen.items()
-        for turn in range(1, repeat + 1)
-    ]
+ANYTHING = Wanted()
+WhyNot = Callable[[FileSystem, PmemKind], str]
+"""Why a file system cannot be had on a device; empty if it can."""
 
 
-def _unfit(system: FileSystem, device: PmemKind) -> str:
+def why_not_layout(system: FileSystem, device: PmemKind) -> str:
     """Why the file system's layout cannot be had on the device; empty if it can."""
     layout = LAYOUTS[system.layout]
     if device is PmemKind.VIRTIO_PMEM and (layout.legs > 1 or layout.align != PMD):
@@ -75,7 +59,32 @@ def _unfit(system: FileSystem, device: PmemKind) -> str:
     return ""
 
 
-def _chosen(system: FileSystem, wanted: Wanted) -> dict[FileSystem, str]:
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """What a session's scenarios run on: every one of `systems` on every device of every kernel, by every engine."""
+
+    kernels: tuple[KernelBuild, ...]
+    systems: tuple[FileSystem, ...]
+    devices: tuple[PmemKind, ...] = (PmemKind.NVDIMM,)
+    engines: tuple[Engine, ...] = (Engine.PLUGIN,)
+    why_not: WhyNot = why_not_layout
+
+    def slots(self, wanted: Wanted = ANYTHING, repeat: int = 1) -> list[Slot]:
+        """The slots of one scenario; a file system that has nothing of what is wanted gets one that says so."""
+        chosen: dict[FileSystem, str] = {}
+        for system in self.systems:
+            chosen |= choose(system, wanted)
+        return [
+            Slot(Config(kernel, system.label, device, engine), skip or self.why_not(system, device), turn)
+            for kernel in self.kernels
+            for device in self.devices
+            for engine in self.engines
+            for system, skip in chosen.items()
+            for turn in range(1, repeat + 1)
+        ]
+
+
+def choose(system: FileSystem, wanted: Wanted) -> dict[FileSystem, str]:
     """The file systems to run on instead of `system`, each with the reason why not, if there is one."""
     found = [system]
     for kind, words in (("format", wanted.formats), ("layout", wanted.layouts)):

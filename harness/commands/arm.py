@@ -18,7 +18,6 @@ then a kernel that forgot it gets away. Deep idle states write caches back too, 
 import argparse
 import contextlib
 import os
-import platform
 import shlex
 import shutil
 import signal
@@ -34,13 +33,12 @@ from harness.box import armed, armedrun, dimms, discover, permit
 from harness.box.armedrun import ArmedPhase, ArmedRun
 from harness.box.discover import MemoryKind, PmemDevice
 from harness.box.target import LocalTarget, kind_of
+from harness.cells import matrix
 from harness.cells.cell import unfit
-from harness.cells.matrix import columns
 from harness.deadline import Deadline, DeadlineExpired, poll
 from harness.errors import InfraError, Refused, UsageError
 from harness.fs import filesystem
 from harness.fs.filesystem import FileSystem
-from harness.kernel.kernel import Kernel
 from harness.link.kernellog import Complaint
 from harness.link.session import Attached, Ran
 from harness.model.contract import oracle
@@ -122,14 +120,11 @@ def main(options: argparse.Namespace) -> int:
 
 def _system(recorded: Recorded, label: str) -> FileSystem:
     """The one file system to run on. Raises UsageError where the scenario's marks leave none, or several."""
-    system = filesystem.find(label)
-    release = platform.release()
-    kernel = Kernel(release, Path("/"), None, "the running one", release)
-    found = columns((kernel,), (system,), recorded.wanted)
-    if found[0].skip:
-        raise UsageError(f"{recorded.scenario}: {found[0].skip}")
-    labels = {column.system.label: column.system for column in found}
-    chosen = labels.get(label) or (found[0].system if len(labels) == 1 else None)
+    found = matrix.choose(filesystem.find(label), recorded.wanted)
+    if reason := next(iter(found.values())):
+        raise UsageError(f"{recorded.scenario}: {reason}")
+    labels = {system.label: system for system in found}
+    chosen = labels.get(label) or (next(iter(found)) if len(labels) == 1 else None)
     if chosen is None:
         raise UsageError(f"{recorded.scenario} runs on several formats: name one, --fs {' or --fs '.join(labels)}")
     if chosen.layout:

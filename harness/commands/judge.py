@@ -18,7 +18,7 @@ from harness.box.discover import PmemDevice
 from harness.box.permit import Permit
 from harness.box.signature import ARMED
 from harness.box.target import OWNED, LocalTarget
-from harness.cells.cell import Judged, judge_cell, unjudged
+from harness.cells.cell import Judged, cell_on, judge_cell, unjudged
 from harness.errors import EXIT_CLEAN, EXIT_INFRA, EXIT_VIOLATION, UsageError
 from harness.fs import filesystem
 from harness.memfile import MemFile
@@ -103,11 +103,11 @@ def _judge(folder: Path, told: ArmedRun, allowed: Permit, stack: contextlib.Exit
     local = stack.enter_context(LocalTarget(allowed, Engine.POWER, _say))
     medium = stack.enter_context(_medium(folder, local))
     target = PowerTarget(told, medium, local)
-    system = filesystem.find(told.fs)
+    cell = cell_on(target, told.scenario, told.program, filesystem.find(told.fs), told.seed)
     if failed := dimms.failure(told.dirty, dimms.below(allowed.device.region)):
-        blank = unjudged(target, told.scenario, told.program, system, told.seed)
+        blank = unjudged(target.environment, cell)
         return Judged(replace(blank, error=f"{failed}: what is lost may be lost by the hardware"))
-    judged = judge_cell(target, told.scenario, told.program, system, told.seed)
+    judged = judge_cell(target, cell)
     return replace(judged, result=_explained(judged.result))
 
 

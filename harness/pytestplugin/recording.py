@@ -1,5 +1,6 @@
-"""The Program of one scenario, recorded without running it anywhere."""
+"""The Programs of scenarios, recorded without running them anywhere."""
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,16 +11,19 @@ from harness.cells.matrix import Wanted
 from harness.errors import UsageError
 from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
+from harness.pytestplugin import naming
 from harness.pytestplugin.arguments import settings
 from harness.report import text
 
 _ARGUMENTS = (
     "-p", "no:harness.pytestplugin.hooks", "-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:warnings",
-    "-p", "no:tmpdir", "--capture=no",
+    "-p", "no:tmpdir", "-p", "no:xdist", "--capture=no",
 )  # fmt: skip
 """Without the plugin that runs cells: the scenarios' conftest asks for it, and gets the fixture from here instead."""
 _TOLD = 5
 """Scenarios that a message names."""
+Select = Callable[[Collection[str]], Collection[str]]
+"""Of the names of all scenarios those that are to be recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,39 +43,56 @@ def record(name: str, scenarios: Path) -> Recorded:
     """
     if name.endswith(progfile.SUFFIX):
         return Recorded(Path(name).name, progfile.read(Path(name)), Wanted())
-    recording = _Recording(name)
-    code = pytest.main([*_ARGUMENTS, *settings([scenarios]), str(scenarios)], plugins=[recording])
-    if not recording.found:
+    found: list[str] = []
+
+    def select(names: Collection[str]) -> Collection[str]:
+        exact = [one for one in names if name in (one, text.short(one))]
+        found.extend(exact or [one for one in names if name in text.short(one)])
+        return found if len(found) == 1 else ()
+
+    recording = _record(scenarios, select)
+    if not found:
         raise UsageError(f"no scenario {name!r}: `daxcheck list` names them")
-    if len(recording.found) > 1:
-        more = f" and {len(recording.found) - _TOLD} more" if len(recording.found) > _TOLD else ""
-        raise UsageError(f"{name!r} is a part of {', '.join(recording.found[:_TOLD])}{more}: name one of them")
-    if recording.recorded is None:
-        raise UsageError(f"{recording.found[0]}: recorded no Program (pytest ended with {int(code)}): {recording.said}")
+    told = [text.short(one) for one in found]
+    if len(found) > 1:
+        more = f" and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
+        raise UsageError(f"{name!r} is a part of {', '.join(told[:_TOLD])}{more}: name one of them")
+    if not recording.recorded:
+        raise UsageError(f"{told[0]}: recorded no Program (pytest ended with {recording.code}): {recording.said}")
+    return recording.recorded[found[0]]
+
+
+def record_all(scenarios: Path) -> dict[str, Recorded]:
+    """The Programs of all scenarios below `scenarios`, by name. Raises UsageError when one records none."""
+    recording = _record(scenarios, lambda names: names)
+    if recording.code:
+        raise UsageError(f"{scenarios}: not all scenarios record a Program: {recording.said}")
     return recording.recorded
 
 
-class _Recording:
-    """A pytest plugin that runs the functions of one name and keeps the Program that they record."""
+def _record(scenarios: Path, select: Select) -> "_Recording":
+    recording = _Recording(select)
+    recording.code = int(pytest.main([*_ARGUMENTS, *settings([scenarios]), str(scenarios)], plugins=[recording]))
+    return recording
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self.found: list[str] = []
-        self.recorded: Recorded | None = None
+
+class _Recording:
+    """A pytest plugin that calls the selected scenarios and keeps the Programs that they record."""
+
+    def __init__(self, select: Select) -> None:
+        self._select = select
+        self.recorded: dict[str, Recorded] = {}
+        self.code = 0
+        """What pytest ended with."""
         self.said = ""
 
     def pytest_configure(self, config: pytest.Config) -> None:
-        for mark in ("quick", "formats(word, ...)", "layout(word, ...)"):
-            config.addinivalue_line("markers", f"{mark}: see harness/pytestplugin/hooks.py")
+        naming.register(config)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Leave the scenario alone in the session; nothing, unless there is just one."""
-        names = {_scenario(item): item for item in items if isinstance(item, pytest.Function)}
-        exact = [name for name in names if self._name in (name, text.short(name))]
-        found = exact or [name for name in names if self._name in text.short(name)]
-        self.found = [text.short(name) for name in found]
-        items[:] = [names[found[0]]] if len(found) == 1 else []
+        names = {naming.scenario(item): item for item in items if isinstance(item, pytest.Function)}
+        items[:] = [names[name] for name in self._select(names)]
 
     @pytest.fixture
     def dax(self) -> Recorder:
@@ -81,20 +102,16 @@ class _Recording:
     def pytest_runtest_call(self, item: pytest.Item) -> None:
         """The function has returned."""
         recorder = item.funcargs.get("dax") if isinstance(item, pytest.Function) else None
-        if isinstance(recorder, Recorder) and isinstance(item, pytest.Function):
-            wanted = [mark.args if (mark := item.get_closest_marker(name)) else () for name in ("formats", "layout")]
-            self.recorded = Recorded(_scenario(item), recorder.program(), Wanted(*wanted))
+        if isinstance(recorder, Recorder):
+            name = naming.scenario(item)
+            self.recorded[name] = Recorded(name, recorder.program(), naming.wanted(item))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed:
-            self.said = str(report.longrepr).strip().splitlines()[-1]
+        self._hear(report)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._hear(report)
+
+    def _hear(self, report: pytest.TestReport | pytest.CollectReport) -> None:
         if report.failed:
             self.said = str(report.longrepr).strip().splitlines()[-1]
-
-
-def _scenario(item: pytest.Function) -> str:
-    """Its name in every report: file, function and parameters."""
-    parameters = f"[{item.callspec.id}]" if hasattr(item, "callspec") else ""
-    return f"{item.path.name}::{item.originalname}{parameters}"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from harness import place
 from harness.errors import UsageError
+from harness.model.cell import identify
 from harness.model.judge.result import CellResult, Outcome
-from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import PmemKind
 from harness.plain import plain_lines
 
@@ -97,19 +97,14 @@ class Journal:
         return UsageError(f"--results {self.directory}: {error.strerror}; free some space or name another directory")
 
 
-def key(result: CellResult) -> str:
-    """The name of the cell that the result is of, by content. That of no cell where the kernel is not known."""
-    return identity(
-        result.scenario, result.program, result.kernel_digest, result.fs, result.device, result.engine, result.seed
+def cell_id(result: CellResult) -> str:
+    """The id of the cell that the result is of; empty for that of no cell, whose kernel is not known.
+
+    Lines of an older daxcheck have no id: it is made of what else stands there.
+    """
+    return result.id or identify(
+        result.program, result.kernel_digest, result.fs, result.device, result.engine, result.seed
     )
-
-
-def identity(
-    scenario: str, program: str, kernel_digest: str, fs: str, device: PmemKind, engine: Engine, seed: int
-) -> str:
-    """What tells one cell from another: the text of its Program and the digest of its kernel, so that neither an edited
-    scenario nor a kernel that was built again takes over a verdict; then the configuration and the seed."""
-    return _digest(json.dumps([scenario, program, kernel_digest, fs, device, engine, seed]))
 
 
 def _digest(text: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.cells.cell import judge_cell
+from harness.cells.cell import cell_on, judge_cell
 from harness.fs import filesystem, fsck
 from harness.fs.filesystem import FileSystem
 from harness.linux.layout import Piece
@@ -82,7 +82,8 @@ def test_damage_to_free_space_is_told(
 
 def test_an_unsound_file_system_fails_the_cell(target_6_1: GuestTarget, overwritten: Program) -> None:
     """A cell whose data is all there fails by `fsck` alone when the checker complains, in the checker's words."""
-    result = judge_cell(damaging(target_6_1, free_a_block), "planted", overwritten, filesystem.find("ext4"), 1).result
+    target = damaging(target_6_1, free_a_block)
+    result = judge_cell(target, cell_on(target, "planted", overwritten, filesystem.find("ext4"))).result
     assert result.outcome is Outcome.FAIL, why(result)
     assert {violation.kind for violation in result.violations} == {Kind.FSCK}
     assert "bitmap" in why(result)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from harness.cells.cell import judge_cell
+from harness.cells.cell import cell_on, judge_cell
 from harness.fs import filesystem
 from harness.memfile import MemFile
 from harness.model.judge.result import Outcome
@@ -40,7 +40,7 @@ def program(start: int, end: int, stores: int) -> Program:
 @pytest.mark.parametrize("fs", ["ext4", "xfs"])
 def test_a_device_that_ignores_every_flush(target_6_1: GuestTarget, fs: str) -> None:
     """When no flush counts, the stored file is zero after the cut, and msync is blamed."""
-    result = judge_cell(target_6_1, "deaf", program(0, WHOLE, 1), filesystem.find(fs), 1).result
+    result = judge_cell(target_6_1, cell_on(target_6_1, "deaf", program(0, WHOLE, 1), filesystem.find(fs))).result
     assert result.outcome is Outcome.FAIL, why(result)
     lost = [violation for violation in result.violations if violation.image == "pessimistic"]
     assert {violation.kind for violation in lost} == {Kind.ZERO}
@@ -59,7 +59,8 @@ def test_a_device_that_ignores_some_flushes(
     with target_6_1.execute(Job(program(0, 0, 2), system)) as execution:
         assert isinstance(execution.cut, LoggedCut)
         start = place(execution.cut._live, 2, 1, first)
-    result = judge_cell(target_6_1, "hard of hearing", program(start, start + last - first, 2), system, 1).result
+    cell = cell_on(target_6_1, "hard of hearing", program(start, start + last - first, 2), system)
+    result = judge_cell(target_6_1, cell).result
     assert result.outcome is Outcome.FAIL, why(result)
     (lost,) = [violation for violation in result.violations if violation.image == "pessimistic"]
     assert (lost.kind, lost.ranges) == (Kind.ZERO, ((first, last),))
@@ -75,7 +76,7 @@ def test_the_older_store_is_stale(target_6_1: GuestTarget) -> None:
     mapping.msync()
     mapping.store()
     dax.cut_power()
-    result = judge_cell(target_6_1, "unsynced", dax.program(), filesystem.find("ext4"), 1).result
+    result = judge_cell(target_6_1, cell_on(target_6_1, "unsynced", dax.program(), filesystem.find("ext4"))).result
     assert result.outcome is Outcome.PASS, why(result)
     (lost,) = [violation for violation in result.violations if violation.image == "pessimistic"]
     assert (lost.kind, lost.bytes) == (Kind.STALE, PMD)

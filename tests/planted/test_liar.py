@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.cells.cell import judge_cell
+from harness.cells.cell import cell_on, judge_cell
 from harness.fs import filesystem
 from harness.link.session import AgentSession, Attached
 from harness.media.image import CrashImage
@@ -26,7 +26,7 @@ EXT4 = filesystem.find("ext4")
 
 
 def judged(target: GuestTarget, program: Program) -> CellResult:
-    return judge_cell(target, "lie", program, EXT4, 1).result
+    return judge_cell(target, cell_on(target, "lie", program, EXT4)).result
 
 
 def like(target: GuestTarget, kind: type[GuestTarget]) -> GuestTarget:

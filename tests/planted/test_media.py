@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cells.cell import judge_cell
+from harness.cells.cell import cell_on, judge_cell
 from harness.fs import filesystem
 from harness.memfile import MemFile
 from harness.model.judge.result import CellResult, Outcome
@@ -32,7 +32,7 @@ AT = 5 * PAGE + 3 * LINE
 
 
 def judged(target: GuestTarget, program: Program, fs: str = "ext4") -> CellResult:
-    return judge_cell(target, "planted", program, filesystem.find(fs), 1).result
+    return judge_cell(target, cell_on(target, "planted", program, filesystem.find(fs))).result
 
 
 def only(result: CellResult, kind: Kind, *beside: Kind) -> Violation:

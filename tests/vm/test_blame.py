@@ -1,6 +1,6 @@
 """Whose doing it was: the entry that was forgotten, in which op, and during what the kernel complained."""
 
-from harness.cells.cell import judge_cell
+from harness.cells.cell import cell_on, judge_cell
 from harness.fs import filesystem
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import LIVE, Kind
@@ -51,7 +51,7 @@ cut_power
 
 
 def judged(target: GuestTarget, fs: str, text: str) -> CellResult:
-    result = judge_cell(target, "blame", parse(text), filesystem.find(fs), 1).result
+    result = judge_cell(target, cell_on(target, "blame", parse(text), filesystem.find(fs))).result
     assert result.outcome is Outcome.FAIL, why(result) or result.outcome
     return result
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.cells.cell import judge_cell
+from harness.cells.cell import cell_on, judge_cell
 from harness.deadline import now
 from harness.errors import GuestDied, GuestHang, SilentGuest
 from harness.fs import filesystem
@@ -152,7 +152,7 @@ def test_a_panic_during_the_ops_fails_the_cell(
         return attached
 
     monkeypatch.setattr(AgentSession, "attach", attach_and_plan_a_crash)
-    judged = judge_cell(target_6_1, "panic", kept, EXT4, 1)
+    judged = judge_cell(target_6_1, cell_on(target_6_1, "panic", kept, EXT4))
     assert judged.result.outcome is Outcome.FAIL
     assert Kind.KERNEL in {violation.kind for violation in judged.result.violations}
     assert "sysrq triggered crash" in why(judged.result) and one_line(why(judged.result))
@@ -168,7 +168,7 @@ def test_a_qemu_killed_during_the_ops_is_an_error(
         os.kill(guest.machine.pid, signal.SIGKILL)
 
     target = meddled(target_6_1, kill, SHORT)
-    result = judge_cell(target, "killed", kept, EXT4, 1).result
+    result = judge_cell(target, cell_on(target, "killed", kept, EXT4)).result
     assert result.outcome is Outcome.ERROR
     assert "SIGKILL" in result.error and "tried 2 times" in result.error and one_line(result.error)
     assert result.violations == ()
@@ -186,7 +186,7 @@ def test_a_hang_during_the_ops_is_an_error(
             guest.monitor.execute("stop")
 
     target = meddled(target_6_1, stop, SHORT)
-    result = judge_cell(target, "hung", kept, EXT4, 1).result
+    result = judge_cell(target, cell_on(target, "hung", kept, EXT4)).result
     assert result.outcome is Outcome.ERROR
     assert "silent during run" in result.error and one_line(result.error)
     assert all(map(gone, target.pids))
@@ -215,7 +215,7 @@ def test_a_guest_that_falls_silent_is_run_again(
 
     monkeypatch.setattr(Guest, "why_not_alive", noting)
     target = meddled(target_6_1, stop_once, ANSWER)
-    result = judge_cell(target, "fell silent", kept, EXT4, 1).result
+    result = judge_cell(target, cell_on(target, "fell silent", kept, EXT4)).result
     assert result.outcome is Outcome.PASS, why(result)
     assert len(target.pids) == 2 and gone(target.pids[0])
     ((when, reason),) = told
@@ -233,6 +233,6 @@ def test_one_hang_is_forgiven(target_6_1: GuestTarget, kept: Program, meddled: M
             guest.monitor.execute("stop")
 
     target = meddled(target_6_1, stop_once, SHORT)
-    result = judge_cell(target, "hung once", kept, EXT4, 1).result
+    result = judge_cell(target, cell_on(target, "hung once", kept, EXT4)).result
     assert result.outcome is Outcome.PASS, why(result)
     assert target.pids[0] == hung[0] and len(target.pids) == 2

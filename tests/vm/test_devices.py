@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.cells.cell import judge_cell
+from harness.cells.cell import cell_on, judge_cell
 from harness.fs import filesystem
 from harness.kernel.kernel import Kernel
 from harness.media.image import CrashPoint
@@ -41,7 +41,7 @@ def on(kernel_6_1: Kernel, qemu: Qemu) -> On:
 
 
 def judged(target: GuestTarget, program: Program, fs: str = "ext4") -> CellResult:
-    return judge_cell(target, "device", program, filesystem.find(fs), 1).result
+    return judge_cell(target, cell_on(target, "device", program, filesystem.find(fs))).result
 
 
 def stored(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.cells.cell import judge_cell
+from harness.cells.cell import cell_on, judge_cell
 from harness.fs import filesystem
 from harness.kernel.kernel import Kernel
 from harness.model.judge.result import CellResult, Outcome
@@ -31,7 +31,7 @@ def judged(qemu: Qemu) -> Callable[[Kernel, Engine, str, Program], CellResult]:
         key = (kernel.digest, engine)
         if key not in made:
             made[key] = provision.target(kernel, qemu, print, engine=engine)
-        result = judge_cell(made[key], "cell", program, filesystem.find(fs), 1).result
+        result = judge_cell(made[key], cell_on(made[key], "cell", program, filesystem.find(fs))).result
         assert result.engine is engine
         return result
 

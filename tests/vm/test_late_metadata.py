@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.cells.cell import judge_cell
+from harness.cells.cell import cell_on, judge_cell
 from harness.fs import filesystem
 from harness.model.judge.result import Outcome
 from harness.model.program.program import parse
@@ -55,6 +55,6 @@ PROGRAMS = {
 def test_what_no_sync_promised_is_no_violation(target_6_12: GuestTarget, name: str, fs: str) -> None:
     """Whether the change is on the media or not, and where a later store shows then, no document says."""
     program = parse(f"daxcheck program 1\n{PROGRAMS[name]}cut_power\n")
-    result = judge_cell(target_6_12, name, program, filesystem.find(fs), 1).result
+    result = judge_cell(target_6_12, cell_on(target_6_12, name, program, filesystem.find(fs))).result
     assert result.outcome is Outcome.PASS, why(result)
     assert result.judged_bytes > 0

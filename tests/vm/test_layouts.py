@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.cells.cell import judge_cell
+from harness.cells.cell import cell_on, judge_cell
 from harness.errors import Refused
 from harness.fs import filesystem
 from harness.model.judge.result import Outcome
@@ -34,7 +34,7 @@ Daxcheck = Any
 )
 def test_promises_hold_on_every_layout(target_6_1: GuestTarget, kept: Program, label: str) -> None:
     """A kernel that keeps its promises keeps them on every layout, and the cell says which it was."""
-    result = judge_cell(target_6_1, "kept", kept, filesystem.find(label), 1).result
+    result = judge_cell(target_6_1, cell_on(target_6_1, "kept", kept, filesystem.find(label))).result
     assert (result.outcome, why(result), result.fs) == (Outcome.PASS, "", label)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.cells.cell import judge_cell
+from harness.cells.cell import cell_on, judge_cell
 from harness.fs import filesystem
 from harness.model.judge.result import Outcome
 from harness.model.judge.violation import Kind
@@ -25,7 +25,7 @@ def program(scenario: Scenario) -> Program:
 @pytest.mark.parametrize("fs", ["ext4", "xfs"])
 def test_6_1_keeps_the_promise(target_6_1: GuestTarget, program: Program, fs: str) -> None:
     """6.1 flushes the whole PMD before it punches: every byte is right, and no line is left in the caches."""
-    result = judge_cell(target_6_1, "plain", program, filesystem.find(fs), 1).result
+    result = judge_cell(target_6_1, cell_on(target_6_1, "plain", program, filesystem.find(fs))).result
     assert result.outcome is Outcome.PASS, why(result)
     assert result.unpersisted_lines == 0
     assert result.images == 1
@@ -35,7 +35,7 @@ def test_6_1_keeps_the_promise(target_6_1: GuestTarget, program: Program, fs: st
 
 def test_6_12_ext4_loses_511_pages(target_6_12: GuestTarget, program: Program) -> None:
     """6.12.95 on ext4 drops the dirty PMD: the first msync after the punch flushes nothing of 511 pages."""
-    result = judge_cell(target_6_12, "plain", program, filesystem.find("ext4"), 1).result
+    result = judge_cell(target_6_12, cell_on(target_6_12, "plain", program, filesystem.find("ext4"))).result
     assert result.outcome is Outcome.FAIL
     assert result.unpersisted_lines == 32768
     assert result.images == 3
@@ -51,5 +51,5 @@ def test_6_12_ext4_loses_511_pages(target_6_12: GuestTarget, program: Program) -
 
 def test_6_12_xfs_keeps_the_promise(target_6_12: GuestTarget, program: Program) -> None:
     """6.12.95 on xfs writes the range back before it punches: every byte is right."""
-    result = judge_cell(target_6_12, "plain", program, filesystem.find("xfs"), 1).result
+    result = judge_cell(target_6_12, cell_on(target_6_12, "plain", program, filesystem.find("xfs"))).result
     assert result.outcome is Outcome.PASS, why(result)

@@ -36,7 +36,8 @@ class Outcome(StrEnum):
 class CellResult:
     """One scenario on one kernel, file system and device. The fields are those of results.jsonl, in its order.
 
-    `kernel_digest` is that of the kernel's contents: two builds of one release are two kernels.
+    `kernel_digest` is that of the kernel's contents: two builds of one release are two kernels. `id` is that of the
+    cell (model.cell), empty where the digest is not known.
     `timings` splits `seconds` by phase; `unpersisted_lines` counts the cache lines dirty at the cut. `warnings` are
     what is lost as well if only explicit fences complete flushes, `remarks` what no document allows and none forbids;
     they do not change the outcome. `recovered_by` is the kernel that booted after a real cut, empty for any other.

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import pytest
 
-from harness.cells.cell import judge_cell
+from harness.cells.cell import cell_on, judge_cell
 from harness.deadline import Deadline
 from harness.errors import InfraError
 from harness.fs import filesystem
@@ -203,7 +203,8 @@ def judged(patched: Callable[..., GuestTarget]) -> Callable[..., CellResult]:
     """Judges a Program on a 6.1 with faults: judged(program, {"dax_flush": "c3"}, "xfs")."""
 
     def judge(program: Program, faults: Faults, fs: str = "ext4", **settings: Any) -> CellResult:
-        return judge_cell(patched(faults, **settings), "planted", program, filesystem.find(fs), 1).result
+        target = patched(faults, **settings)
+        return judge_cell(target, cell_on(target, "planted", program, filesystem.find(fs))).result
 
     return judge
 

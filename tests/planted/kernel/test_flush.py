@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cells.cell import judge_cell
+from harness.cells.cell import cell_on, judge_cell
 from harness.fs import filesystem
 from harness.kernel.kernel import Kernel
 from harness.model.judge.result import CellResult, Outcome
@@ -54,7 +54,7 @@ def lost(result: CellResult) -> list[Violation]:
 @pytest.mark.parametrize("fs", ["ext4", "xfs"])
 def test_nothing_planted(target_6_1: GuestTarget, scenes: Scenes, fs: str) -> None:
     """All Programs that the tests of this directory spoil, as one, pass on the kernel as it is."""
-    result = judge_cell(target_6_1, "sound", scenes(), filesystem.find(fs), 1).result
+    result = judge_cell(target_6_1, cell_on(target_6_1, "sound", scenes(), filesystem.find(fs))).result
     assert result.outcome is Outcome.PASS, why(result)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.cells.cell import judge_cell
+from harness.cells.cell import cell_on, judge_cell
 from harness.errors import ChannelError
 from harness.fs import filesystem
 from harness.link import kernellog
@@ -362,6 +362,6 @@ def judged() -> Callable[..., CellResult]:
 
     def judge(target: ToyTarget, text: str, fs: str = "ext4") -> CellResult:
         program = parse(f"daxcheck program 1\n{text}\n")
-        return judge_cell(target, "toy", program, filesystem.find(fs), 1).result
+        return judge_cell(target, cell_on(target, "toy", program, filesystem.find(fs))).result
 
     return judge

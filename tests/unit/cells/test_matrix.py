@@ -1,30 +1,28 @@
 """Laws of harness.cells.matrix: where a scenario runs, its marks considered. A mark never makes a scenario vanish."""
 
-from pathlib import Path
-
 import pytest
 
-from harness.cells.matrix import Wanted, columns
+from harness.cells.matrix import Matrix, Wanted
 from harness.errors import UsageError
 from harness.fs import filesystem
-from harness.kernel.kernel import Kernel
+from harness.model.setting.environment import KernelBuild
 from harness.model.setting.hardware import EMULATED, PmemKind
 
-KERNELS = [Kernel(release, Path("vmlinuz"), None, "test", release) for release in ("6.1", "6.12")]
+KERNELS = tuple(KernelBuild(release, release) for release in ("6.1", "6.12"))
+EXT4 = filesystem.find("ext4")
 
 
 def labels(fs: str, *formats: str, layouts: tuple[str, ...] = ()) -> list[str]:
     """Where it runs on one kernel; in brackets where it is skipped."""
-    systems = [filesystem.find(label) for label in fs.split(",")]
-    found = columns(KERNELS[:1], systems, Wanted(formats, layouts))
-    return [f"({column.system.label})" if column.skip else column.system.label for column in found]
+    systems = tuple(filesystem.find(label) for label in fs.split(","))
+    found = Matrix(KERNELS[:1], systems).slots(Wanted(formats, layouts))
+    return [f"({slot.config.fs})" if slot.skip else slot.config.fs for slot in found]
 
 
-def test_without_marks_all_columns_count() -> None:
+def test_without_marks_all_slots_count() -> None:
     """Every kernel times every file system, repeated as often as asked for, each by a name of its own."""
-    systems = [filesystem.find("ext4"), filesystem.find("xfs:reflink")]
-    found = columns(KERNELS, systems, Wanted(), repeat=2)
-    names = [str(column) for column in found]
+    found = Matrix(KERNELS, (filesystem.find("ext4"), filesystem.find("xfs:reflink"))).slots(repeat=2)
+    names = [str(slot) for slot in found]
     assert names[:4] == ["6.1-ext4", "6.1-ext4~2", "6.1-xfs:reflink", "6.1-xfs:reflink~2"]
     assert len(names) == len(set(names)) == 8
 
@@ -53,8 +51,8 @@ def test_marks_choose_formats_and_layouts(found: list[str], expected: list[str])
 
 def test_a_skip_says_why() -> None:
     """The reason names the file system and what it has not."""
-    (column,) = columns(KERNELS[:1], [filesystem.find("ext4")], Wanted(("reflink", "rmapbt")))
-    assert column.skip == "ext4 has no format reflink or rmapbt"
+    (slot,) = Matrix(KERNELS[:1], (EXT4,)).slots(Wanted(("reflink", "rmapbt")))
+    assert slot.skip == "ext4 has no format reflink or rmapbt"
 
 
 @pytest.mark.parametrize(
@@ -70,20 +68,20 @@ def test_a_word_that_nobody_knows_is_bad_usage(formats: tuple[str, ...], layouts
         Wanted(formats, layouts)
 
 
-def test_devices_multiply_the_columns_and_are_named() -> None:
-    """Each device is a column of its own, named unless it is an NVDIMM."""
-    found = columns(KERNELS[:1], [filesystem.find("ext4")], Wanted(), devices=EMULATED)
+def test_devices_multiply_the_slots_and_are_named() -> None:
+    """Each device is a slot of its own, named unless it is an NVDIMM."""
+    found = Matrix(KERNELS[:1], (EXT4,), EMULATED).slots()
     release = KERNELS[0].release
-    assert [str(column) for column in found] == [f"{release}-ext4{end}" for end in ("", "-eadr", "-virtio-pmem")]
-    assert [column.device for column in found] == list(EMULATED)
-    assert not any(column.skip for column in found)
+    assert [str(slot) for slot in found] == [f"{release}-ext4{end}" for end in ("", "-eadr", "-virtio-pmem")]
+    assert [slot.config.device for slot in found] == list(EMULATED)
+    assert not any(slot.skip for slot in found)
 
 
 @pytest.mark.parametrize("layout", ["4k", "linear", "partition"])
 def test_a_layout_that_a_device_cannot_have_is_a_skip(layout: str) -> None:
     """A virtio-pmem device is alone and has no info block, so it has neither legs nor another alignment."""
-    found = columns(KERNELS[:1], [filesystem.find(f"ext4:{layout}")], Wanted(), devices=EMULATED)
-    skipped = {column.device: column.skip for column in found if column.skip}
+    found = Matrix(KERNELS[:1], (filesystem.find(f"ext4:{layout}"),), EMULATED).slots()
+    skipped = {slot.config.device: slot.skip for slot in found if slot.skip}
     wanted = {} if layout == "partition" else {PmemKind.VIRTIO_PMEM: f"no layout {layout} on virtio-pmem"}
     assert skipped.keys() == wanted.keys()
     assert all(skipped[device].startswith(said) for device, said in wanted.items())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from harness.cells.cell import judge_cell
+from harness.cells.cell import cell_on, judge_cell
 from harness.fs.filesystem import find as find_system
 from harness.link.session import Attached, Ran
 from harness.media.image import CrashImage
@@ -68,7 +68,8 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Program]:
 def test_once_for_a_cell(runs: list[Program], device: PmemKind) -> None:
     """Before the run nothing is asked of it; what the run returned makes one."""
     program = parse(TEXT)
-    judged = judge_cell(Kept(device), "x", program, find_system("ext4"), 1)
+    target = Kept(device)
+    judged = judge_cell(target, cell_on(target, "x", program, find_system("ext4")))
     assert judged.result.outcome in (Outcome.PASS, Outcome.SKIP)
     assert runs == [program]
 
@@ -76,13 +77,15 @@ def test_once_for_a_cell(runs: list[Program], device: PmemKind) -> None:
 def test_once_for_a_control(runs: list[Program]) -> None:
     """A control is judged as though all had been synced: from the same states."""
     program = parse(TEXT.replace("1\n", "1\nexpect loss\n", 1))
-    judge_cell(Kept(), "x", program, find_system("ext4"), 1)
+    target = Kept()
+    judge_cell(target, cell_on(target, "x", program, find_system("ext4")))
     assert runs == [program]
 
 
 def test_a_control_that_can_lose_nothing_is_not_run(runs: list[Program]) -> None:
     """Of eADR alone a control's contract is asked before the run: it may be that nothing of it can be lost."""
     program = parse(TEXT.replace("1\n", "1\nexpect loss\n", 1))
-    judged = judge_cell(Kept(PmemKind.EADR), "x", program, find_system("ext4"), 1)
+    target = Kept(PmemKind.EADR)
+    judged = judge_cell(target, cell_on(target, "x", program, find_system("ext4")))
     assert judged.result.outcome is Outcome.SKIP and "nothing of it can be lost" in judged.result.error
     assert runs == [program]

@@ -7,8 +7,7 @@ import pytest
 
 from harness.cli import main
 from harness.model.contract.worth import why_not_judged
-from harness.model.program.program import HEADER, VERBS, Program, ProgramError, parse, usage
-from harness.model.program.recorder import Recorder
+from harness.model.program.program import HEADER, VERBS, ProgramError, parse, usage
 from harness.pytestplugin import recording
 from harness.pytestplugin.arguments import SCENARIOS
 
@@ -78,30 +77,8 @@ def test_check_looks_at_every_file(tmp_path: Path, capsys: pytest.CaptureFixture
     assert [line for line in lines if ": ok, 5 ops" in line] == [lines[0], lines[6]]
 
 
-class Replays:
-    """A pytest plugin that keeps the Program of every scenario."""
-
-    def __init__(self) -> None:
-        self.programs: dict[str, Program] = {}
-
-    def pytest_configure(self, config: pytest.Config) -> None:
-        for mark in ("quick", "formats(word, ...)", "layout(word, ...)"):
-            config.addinivalue_line("markers", f"{mark}: see harness/pytestplugin/hooks.py")
-
-    @pytest.fixture
-    def dax(self) -> Recorder:
-        return Recorder()
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_runtest_call(self, item: pytest.Function) -> None:
-        recorder = item.funcargs["dax"]
-        assert isinstance(recorder, Recorder)
-        self.programs[item.nodeid] = recorder.program()
-
-
 def test_every_scenario_can_be_replayed() -> None:
     """What `--results` keeps of a scenario is a .prog that is not refused."""
-    replays = Replays()
-    pytest.main([*recording._ARGUMENTS, str(SCENARIOS)], plugins=[replays])
-    assert len(replays.programs) > 100
-    assert {name: why for name, program in replays.programs.items() if (why := why_not_judged(program))} == {}
+    every = recording.record_all(SCENARIOS)
+    assert len(every) > 100
+    assert {name: why for name, one in every.items() if (why := why_not_judged(one.program))} == {}

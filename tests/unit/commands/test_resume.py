@@ -15,10 +15,12 @@ import pytest
 
 from harness.kernel import cache, tree
 from harness.kernel.kernel import Kernel
+from harness.model.cell import identify
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.program.program import Program, format, parse
 from harness.model.program.recorder import Recorder
 from harness.model.setting.engine import Engine
+from harness.model.setting.hardware import PmemKind
 from harness.report.journal import Journal
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -73,7 +75,8 @@ class User:
         digest = kernel or self.kernel.digest
         journal.add(
             CellResult(scenario, "qemu", RELEASE, "ext4", outcome, 1.0, engine=Engine.COVERAGE, judged_bytes=4096,
-                       program=program, seed=1, kernel_digest=digest), "",
+                       program=program, seed=1, kernel_digest=digest,
+                       id=identify(program, digest, "ext4", PmemKind.NVDIMM, Engine.COVERAGE, 1)), "",
         )  # fmt: skip
         journal.close()
 
@@ -132,27 +135,35 @@ CHANGES: dict[str, Callable[[User], None]] = {
     "nothing": lambda user: user.judged("x.prog", KEPT),
     "another file of that name": lambda user: user.judged("x.prog", OTHER),
     "another kernel of that release": lambda user: user.judged("x.prog", KEPT, kernel="0" * 64),
-    "an older daxcheck, which did not say of which kernel": lambda user: _older(user),
+    "the same Program under another name": lambda user: user.judged("was_x.prog", KEPT),
+    "an older daxcheck, which wrote no id": lambda user: _older(user, "id"),
+    "an older daxcheck, which did not say of which kernel": lambda user: _older(user, "id", "kernel_digest"),
     "an error": lambda user: user.judged("x.prog", KEPT, Outcome.ERROR),
 }  # fmt: skip
 
 
-def _older(user: User) -> None:
+TAKEN = {"nothing", "the same Program under another name", "an older daxcheck, which wrote no id"}
+
+
+def _older(user: User, *missing: str) -> None:
     user.judged("x.prog", KEPT)
     path = user.results / "results.jsonl"
     line = json.loads(path.read_text())
-    del line["kernel_digest"]
+    for name in missing:
+        del line[name]
     path.write_text(json.dumps(line) + "\n")
 
 
 @pytest.mark.parametrize("change", CHANGES.items(), ids=CHANGES.keys())
 def test_a_verdict_is_taken_for_its_own_cell_only(user: User, change: tuple[str, Callable[[User], None]]) -> None:
-    """The Program's text and the kernel's contents name a cell, not the names of a file and of a release."""
+    """The Program's text and the kernel's contents name a cell, not the names of a file and of a release. It is told
+    by the name that it has now."""
     name, prepare = change
     prepare(user)
     (user.place / "x.prog").write_text(KEPT)
     done = user.resume(user.place / "x.prog")
-    assert taken(done) == (name == "nothing"), done.stdout + done.stderr
+    assert taken(done) == (name in TAKEN), done.stdout + done.stderr
+    assert "was_x.prog" not in done.stdout and (name not in TAKEN or "x.prog " in done.stdout)
     assert "INTERNALERROR" not in done.stdout + done.stderr
 
 
@@ -163,6 +174,26 @@ def test_an_edited_scenario_runs_again(user: User) -> None:
     assert not taken(user.resume(user.place / "test_y.py"))
     (user.place / "test_y.py").write_text(SCENARIO)
     assert taken(user.resume(user.place / "test_y.py"))
+
+
+def test_a_kernel_that_was_built_again_runs_again(user: User) -> None:
+    """Its release is what it was; its contents count."""
+    user.judged("test_y.py::test_kept", format(recorded()))
+    (user.place / "test_y.py").write_text(SCENARIO)
+    assert not taken(user.resume(user.place / "test_y.py", kernel=user.build(b"two")))
+    assert taken(user.resume(user.place / "test_y.py"))
+
+
+def test_each_verdict_stands_for_one_run(user: User) -> None:
+    """Two files of the same Program are one cell under two names, and need two verdicts; each gets its own first."""
+    for name in ("x.prog", "y.prog"):
+        (user.place / name).write_text(KEPT)
+    user.judged("y.prog", KEPT, Outcome.FAIL)
+    files = [user.place / "x.prog", user.place / "y.prog"]
+    assert user.resume(*files).returncode == 3
+    user.judged("x.prog", KEPT)
+    done = user.resume(*files)
+    assert done.returncode == 1 and not user.resume(files[0]).returncode, done.stdout + done.stderr
 
 
 def test_two_files_of_one_name_are_two_cells(user: User) -> None:
@@ -182,7 +213,7 @@ def test_a_verdict_that_nobody_asked_for_does_not_count(user: User) -> None:
     """A FAIL of a cell that -k or the files leave out is no result of this session."""
     (user.place / "x.prog").write_text(KEPT)
     user.judged("x.prog", KEPT)
-    user.judged("y.prog", KEPT, Outcome.FAIL)
+    user.judged("y.prog", OTHER, Outcome.FAIL)
     user.judged("x.prog", KEPT, Outcome.FAIL, kernel="0" * 64)
     done = user.resume(user.place / "x.prog")
     assert done.returncode == 0, done.stdout + done.stderr

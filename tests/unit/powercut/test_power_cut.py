@@ -15,7 +15,7 @@ from harness.box import armedrun
 from harness.box.armedrun import ArmedPhase, ArmedRun
 from harness.box.discover import MemoryKind, NamespaceMode, PmemDevice
 from harness.box.signature import Signature
-from harness.cells.cell import judge_cell
+from harness.cells.cell import cell_on, judge_cell
 from harness.cells.matrix import Wanted
 from harness.commands import arm, judge
 from harness.errors import InfraError, SetupError, UsageError
@@ -318,7 +318,8 @@ class Left:
 def judged(told: ArmedRun, left: Left) -> CellResult:
     with MemFile("medium", MIB) as medium:
         target = PowerTarget(told, medium, left)  # type: ignore[arg-type]
-        return judge_cell(target, told.scenario, told.program, filesystem.find(told.fs), told.seed).result
+        cell = cell_on(target, told.scenario, told.program, filesystem.find(told.fs), told.seed)
+        return judge_cell(target, cell).result
 
 
 QUIET = replace(TOLD, fs="xfs", complaints=())

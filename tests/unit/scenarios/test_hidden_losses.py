@@ -8,7 +8,6 @@ where a mapping lets it be, and a page after an op that leaves blocks of two kin
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
@@ -16,11 +15,10 @@ from harness.model.contract.extents import END
 from harness.model.program import ops
 from harness.model.program.ops import Mode, MsyncFlag, Op, Sharing
 from harness.model.program.program import Program, describe, parse
-from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
 from harness.pytestplugin import recording
+from harness.pytestplugin.arguments import SCENARIOS
 
-SCENARIOS = Path(__file__).resolve().parents[3] / "scenarios"
 EXCEPTIONS = {
     "test_mixed.py::test_writes_and_stores_by_turns": "the turns are what is tested; the last write stays as it is",
     "test_reflink.py::test_store_through_old_mapping": "the store is under test; test_clone_of_dirty_pmd has the clone",
@@ -277,34 +275,11 @@ def hidden(program: Program) -> list[str]:
     return found
 
 
-class _Every:
-    """A pytest plugin that keeps what each scenario records, by its name."""
-
-    def __init__(self) -> None:
-        self.programs: dict[str, Program] = {}
-
-    def pytest_configure(self, config: pytest.Config) -> None:
-        for mark in ("quick", "formats(word, ...)", "layout(word, ...)"):
-            config.addinivalue_line("markers", mark)
-
-    @pytest.fixture
-    def dax(self) -> Recorder:
-        return Recorder()
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> None:
-        assert isinstance(item, pytest.Function)
-        recorder = item.funcargs["dax"]
-        assert isinstance(recorder, Recorder)
-        self.programs[recording._scenario(item)] = recorder.program()
-
-
 def test_no_scenario_hides_what_it_tests() -> None:
     """But for those that are named, with the reason; who is named needs it."""
-    every = _Every()
-    assert pytest.main([*recording._ARGUMENTS, "-p", "no:xdist", str(SCENARIOS)], plugins=[every]) == 0
-    assert len(every.programs) > 300
-    found = {name: wrong for name, program in every.programs.items() if (wrong := hidden(program))}
+    every = recording.record_all(SCENARIOS)
+    assert len(every) > 300
+    found = {name: wrong for name, one in every.items() if (wrong := hidden(one.program))}
     assert {name: wrong for name, wrong in found.items() if name not in EXCEPTIONS} == {}
     assert set(EXCEPTIONS) <= set(found)
 

@@ -1,0 +1,71 @@
+"""The cell runner that the options of a run ask for."""
+
+import argparse
+from collections.abc import Iterable
+
+from harness.box import permit
+from harness.cells import guests
+from harness.cells.box import BoxPool
+from harness.cells.guests import GuestPool
+from harness.cells.runner import CellRunner
+from harness.errors import UsageError
+from harness.fs import filesystem
+from harness.fs.filesystem import FileSystem
+from harness.kernel import cache
+from harness.kernel.kernel import Kernel
+from harness.model.setting.engine import Engine
+from harness.model.setting.engine import find as find_engine
+from harness.model.setting.hardware import find as find_device
+from harness.targets import provision
+from harness.targets.target import Say
+from harness.vm import accel
+from harness.vm.machine import Accel, find_qemu
+
+
+def runner(options: argparse.Namespace, say: Say) -> CellRunner:
+    """The runner of a session, on guests or, with --target, on a device of this machine.
+
+    Raises UsageError for options that do not fit together or a device that may not be erased, DaxcheckError.
+    """
+    if options.target or options.erase:
+        return _on_box(options, say)
+    return _on_guests(options, guests.choose(options.kernel, options.modules, say), say)
+
+
+def runner_on(options: argparse.Namespace, digests: Iterable[str], say: Say) -> CellRunner:
+    """The same on guests of cached kernels, by the digests that the runner of another process has found."""
+    return _on_guests(options, (cache.newest(digest) for digest in digests), say)
+
+
+def _on_guests(options: argparse.Namespace, kernels: Iterable[Kernel], say: Say) -> CellRunner:
+    systems = _systems(options)
+    devices = [find_device(name) for name in dict.fromkeys(options.device.split(","))]
+    speed, engines = accel.find(options.accel), _engines(options)
+    qemu = find_qemu(options.qemu, plugin=Engine.PLUGIN in engines)
+    if speed is Accel.KVM and Engine.PLUGIN in engines:
+        raise UsageError("--engine plugin sees cache lines under --accel tcg only: take trace or coverage with kvm")
+    engines = engines or [Engine.TRACE if speed is Accel.KVM else provision.strongest(qemu, say)]
+    return CellRunner(GuestPool(tuple(kernels), qemu, say, devices, engines, speed), systems)
+
+
+def _on_box(options: argparse.Namespace, say: Say) -> CellRunner:
+    for name in ("kernel", "modules"):
+        if getattr(options, name):
+            raise UsageError(f"--{name} is for guests: --target {options.target} runs under this machine's kernel")
+    if getattr(options, "numprocesses", None):
+        raise UsageError(f"-n is for guests: --target {options.target} is one device, which one run has at a time")
+    systems = _systems(options)
+    engines = _engines(options) or [Engine.TRACE]
+    if Engine.PLUGIN in engines:
+        raise UsageError("--engine plugin is for guests: real hardware has no plugin; take trace or coverage")
+    allowed = permit.check(options.target, options.erase, options.erase_signature)
+    return CellRunner(BoxPool(allowed, engines, say), systems)
+
+
+def _systems(options: argparse.Namespace) -> list[FileSystem]:
+    return [filesystem.find(label) for label in dict.fromkeys(options.fs.split(","))]
+
+
+def _engines(options: argparse.Namespace) -> list[Engine]:
+    words = options.engine
+    return [find_engine(name) for name in dict.fromkeys(words.split(","))] if words else []

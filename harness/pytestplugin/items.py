@@ -1,0 +1,89 @@
+"""The cells of a pytest session: which of its items is one, and how an item is run."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import ending, progfile
+from harness.cells.matrix import ANYTHING, Slot, Wanted
+from harness.cells.runner import CellRunner
+from harness.errors import DaxcheckError
+from harness.model.cell import Cell
+from harness.model.judge.result import Outcome
+from harness.model.program.program import Program
+from harness.pytestplugin import naming
+from harness.pytestplugin.report import attach
+from harness.report import text
+
+RUNNER = pytest.StashKey[CellRunner]()
+"""What runs the cells of a session; not there when the session only collects."""
+
+
+class ProgramFile(pytest.File):
+    """A recorded Program: one item per slot of the matrix."""
+
+    def collect(self) -> Iterable[pytest.Item]:
+        try:
+            program = progfile.judgeable(self.path)
+        except DaxcheckError as error:
+            raise self.CollectError(str(error)) from error
+        for slot in slots(self.config):
+            yield ProgramItem.from_parent(self, name=f"{self.path.stem}[{slot}]", program=program, slot=slot)
+
+
+class ProgramItem(pytest.Item):
+    """A recorded Program in one slot."""
+
+    def __init__(self, program: Program, slot: Slot, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.program = program
+        self.slot = slot
+
+    def runtest(self) -> None:
+        judge(self, self.program)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
+        return str(excinfo.value)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, None, self.name
+
+
+def slots(config: pytest.Config, wanted: Wanted = ANYTHING) -> list[Slot]:
+    """The slots of a scenario that wants this, each as often as --repeat says."""
+    return config.stash[RUNNER].slots(wanted, config.option.repeat) if RUNNER in config.stash else []
+
+
+def slot_of(item: pytest.Item) -> Slot | None:
+    """The slot of a cell; None for a test that is no cell."""
+    return item.slot if isinstance(item, ProgramItem) else naming.slot(item)
+
+
+def cell_of(item: pytest.Item, program: Program, slot: Slot) -> Cell:
+    """The cell that an item is of, which runs this Program in that slot."""
+    return Cell(naming.scenario(item), program, slot.config, item.config.option.seed)
+
+
+def judge(item: pytest.Item, program: Program) -> None:
+    """Run and judge the item's cell, hand the result to the report, and turn its outcome into pytest's."""
+    slot = slot_of(item)
+    if slot is None:
+        pytest.fail("the fixture `dax` needs a kernel: run the scenarios with --kernel", pytrace=False)
+    try:
+        judged = item.config.stash[RUNNER].judge(cell_of(item, program, slot), slot.skip)
+    except Exception as error:
+        told = ending.foreseen(error)
+        pytest.fail(str(told) if told else ending.trace(error) + ending.unforeseen(error), pytrace=False)
+    result = judged.result
+    attach(item, result, judged.console)
+    match result.outcome:
+        case Outcome.SKIP:
+            pytest.skip(result.error)
+        case Outcome.XFAIL:
+            pytest.xfail("a known issue")
+        case Outcome.FAIL | Outcome.ERROR:
+            pytest.fail(text.line(result), pytrace=False)
+        case Outcome.PASS | Outcome.XPASS:
+            pass

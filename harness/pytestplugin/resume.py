@@ -1,0 +1,131 @@
+"""--resume: a cell that an earlier session has judged is left out, and its result counts as one of this session.
+
+Workers collect and leave out, all of them the same cells; the session has the results. A worker is told how many
+results there are of each cell, and tells the session which cells it left out.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+from harness.model.judge.result import CellResult
+from harness.model.program.program import Program
+from harness.pytestplugin import naming
+from harness.pytestplugin.items import ProgramItem, cell_of, slot_of
+from harness.pytestplugin.report import PREVIOUS
+from harness.report.journal import cell_id
+
+RECORDED = pytest.StashKey[list[Program]]()
+"""There while a scenario function is called only for what it records."""
+_JUDGED, _LEFT_OUT = "daxcheck-judged", "daxcheck-left-out"
+"""What a session tells a worker, and a worker the session. Only plain types reach the other."""
+
+
+class EarlierVerdicts:
+    """The session's part: each earlier result stands for one run of its cell."""
+
+    def __init__(self, config: pytest.Config, results: Iterable[CellResult]) -> None:
+        self._config = config
+        self._results: dict[str, list[CellResult]] = {}
+        config.stash[PREVIOUS] = []
+        for result in results:
+            if found := cell_id(result):
+                self._results.setdefault(found, []).append(result)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many results there are, by the id of the cell."""
+        return {cell: len(results) for cell, results in self._results.items()}
+
+    def take(self, left_out: Iterable[tuple[str, str]]) -> None:
+        """Count a result as one of this session for each (id, scenario) that was left out.
+
+        The verdict is that of the cell, whatever the scenario was called; one of the same name is taken first.
+        """
+        for cell, scenario in left_out:
+            results = self._results[cell]
+            found = next((result for result in results if result.scenario == scenario), results[0])
+            results.remove(found)
+            self._config.stash[PREVIOUS].append(replace(found, scenario=scenario))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput[_JUDGED] = self.counts
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """A worker has ended: all have left out the same cells."""
+        if not self._config.stash[PREVIOUS]:
+            self.take((cell, scenario) for cell, scenario in getattr(node, "workeroutput", {}).get(_LEFT_OUT, []))
+
+
+class LeftOut:
+    """The part of whoever collects: the session itself (`earlier` is there), or a worker."""
+
+    def __init__(self, counts: Mapping[str, int], earlier: EarlierVerdicts | None) -> None:
+        self._counts = counts
+        self._earlier = earlier
+
+    @classmethod
+    def of_worker(cls, told: Mapping[str, Any]) -> "LeftOut":
+        """That of a worker, which the session has told this."""
+        return cls(told[_JUDGED], None)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Leave out what has a verdict: each result stands for one run of its cell.
+
+        Last, when -k and -m have left out what they do: a result that this session did not ask for is none of it.
+        """
+        if not self._counts:
+            return
+        left = Counter(self._counts)
+        programs, done, left_out = _Programs(), [], []
+        for item in items:
+            slot, program = slot_of(item), programs.of(item)
+            cell = cell_of(item, program, slot).id if slot and program else ""
+            if left[cell]:
+                left[cell] -= 1
+                done.append(item)
+                left_out.append((cell, naming.scenario(item)))
+        if done:
+            items[:] = [item for item in items if item not in done]
+            config.hook.pytest_deselected(items=done)
+        if self._earlier is not None:
+            self._earlier.take(left_out)
+        else:
+            config.workeroutput[_LEFT_OUT] = left_out  # type: ignore[attr-defined]
+
+
+class _Programs:
+    """The Programs of items, each scenario recorded once."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[Path, str], Program | None] = {}
+
+    def of(self, item: pytest.Item) -> Program | None:
+        """What the item would run; None if it is no cell, or its function does not come to its end."""
+        if isinstance(item, ProgramItem):
+            return item.program
+        if slot_of(item) is None:
+            return None
+        where = item.path, naming.scenario(item)
+        if where not in self._found:
+            self._found[where] = _record(item)
+        return self._found[where]
+
+
+def _record(item: pytest.Item) -> Program | None:
+    """Call a scenario function, with its fixtures, for what it records. The item can be run afterwards, like a flaky
+    test that is run again: there is no public way to it but runtestprotocol, which pytest-rerunfailures uses too."""
+    recorded = item.config.stash[RECORDED] = []
+    try:
+        runtestprotocol(item, log=False, nextitem=None)
+    finally:
+        del item.config.stash[RECORDED]
+    return recorded[0] if recorded else None
