@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from harness.link.kernellog import Complaint
 from harness.link.session import Ran
 from harness.media.image import CrashImage, CrashPoint
-from harness.model.contract import promises
+from harness.model.contract import oracle, promises
 from harness.model.contract.state import State
 from harness.model.judge import coverage, culprit, verdict
 from harness.model.judge.naming import NO_PROMISE, promise
@@ -71,8 +71,15 @@ class CellJudge:
     def recover_all(self, crashes: Iterable[CrashImage]) -> CutVerdict:
         """Recover and judge each image."""
         total, consoles, count = Judgement(), "", 0
-        for recovery in self._recover(crashes):
-            judgement = self._judge(recovery, self.final)
+        points: list[CrashPoint] = []
+
+        def noted() -> Iterator[CrashImage]:
+            for crash in crashes:
+                points.append(crash.point)
+                yield crash
+
+        for recovery in self._recover(noted()):
+            judgement = self._judge(recovery, self.state_at(points[count]))
             total += judgement
             count += 1
             if judgement.violations:
@@ -100,11 +107,17 @@ class CellJudge:
         points = [index for index in promises.made(self.program, self.states) if index < latest] if cut.dated else []
         crashes = (cut.at(CrashPoint(index), strict=strict) for index in points)
         for index, recovery in zip(points, self._recover(crashes), strict=False):
-            first = self._judge(recovery, self.states[index]).violations
+            first = self._judge(recovery, self.state_at(CrashPoint(index))).violations
             violations = tuple(part for violation in violations for part in earlier(violation, first))
             if all(violation.promised_at <= index for violation in violations):
                 break
         return violations
+
+    def state_at(self, point: CrashPoint) -> State:
+        """What an image of that moment is held against."""
+        if point.op is None:
+            return self.final
+        return self.states[point.op] if point.record is None else oracle.within(self.program, self.states, point.op)
 
     def _recover(self, crashes: Iterable[CrashImage]) -> Iterator[Recovery]:
         return self.target.recover(crashes, self.job)

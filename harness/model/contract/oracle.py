@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from harness.model.contract.domain import PersistenceDomain
+from harness.model.contract.during import during
 from harness.model.contract.effect import Effect, came, effect
 from harness.model.contract.evidence import seen, told
 from harness.model.contract.rules import copies, files, lanes, mappings, names, syncs
@@ -55,6 +56,18 @@ def at_cut(program: Program, states: Sequence[State], live: Iterable[FileView] =
         return state
     # A control is to lose contents; that it lost blocks without contents as well would say nothing.
     return syncs.everything(state, len(program.ops) - 1, blocks=False)
+
+
+def within(program: Program, states: Sequence[State], index: int) -> State:
+    """What the media may hold while op `index` runs, or the race that it is part of; `states` are those of its run.
+
+    Whatever they may hold right before the op, and right after it, they may hold here too (see contract.during).
+    """
+    stage = next(stage for stage in stages(program.ops) if index in stage.indices)
+    state = states[stage.first - 1] if stage.first else NOTHING
+    for one in stage.indices:
+        state = during(state, states[one])
+    return state
 
 
 class _OracleRun:

@@ -53,7 +53,8 @@ RECORDS = 1 << 14
 
 @dataclass(frozen=True)
 class ToyFaults:
-    """What goes wrong. `forgets`: by op, the ranges of the file that its flush leaves out. `unfenced`: ops whose
+    """What goes wrong. `forgets`: by op, the ranges of the file that its flush leaves out; `tears`: those that
+    it zeroes on the media before it flushes them. `unfenced`: ops whose
     flushes no fence completes. `errnos` and `unmet`: by op, what it answers. `misreads`: preads that return zeroes.
     `hides`: files that are not read back. `run` and `recovery`: lines of the kernel's log. `dies`: the command at which
     the agent ends, in a run or `recovering`. `drops`: entries that lost their dirty tag. `unsound`: what fsck says
@@ -61,6 +62,7 @@ class ToyFaults:
     """
 
     forgets: dict[int, tuple[Range, ...]] = field(default_factory=dict)
+    tears: dict[int, tuple[Range, ...]] = field(default_factory=dict)
     unfenced: frozenset[int] = frozenset()
     errnos: dict[int, int] = field(default_factory=dict)
     unmet: dict[int, str] = field(default_factory=dict)
@@ -84,6 +86,8 @@ class ToyDisk:
         self.names = names
         self.log = log
         self.flushed: list[Range] = []
+        self.marks: list[int] = []
+        """How many records there were at each mark: before the first op, and after each."""
         self._count = 0
 
     def size(self, file: int) -> int | None:
@@ -114,7 +118,13 @@ class ToyDisk:
             data = self.live.array[line * LINE : (line + 1) * LINE].tobytes()
             self._record(RecordKind.LINE, line * LINE, data, 0 if fenced else NO_FENCE)
 
+    def zero(self, start: int, end: int) -> None:
+        """Make zeroes durable in these lines, whatever memory holds."""
+        for line in range(start // LINE, end // LINE):
+            self._record(RecordKind.LINE, line * LINE, bytes(LINE))
+
     def mark(self, value: int) -> None:
+        self.marks.append(self._count)
         self._record(RecordKind.MARK, value)
 
     def _record(self, kind: RecordKind, address: int, data: bytes = b"", flags: int = 0) -> None:
@@ -237,6 +247,8 @@ class ToyRun:
         return result
 
     def _flush(self, index: int, file: int, start: int, end: int) -> None:
+        for low, high in self._planted.tears.get(index, ()):
+            self._disk.zero(file * SLOT + low, file * SLOT + high)
         forgotten = self._planted.forgets.get(index, ())
         for line in range(start, end, LINE):
             if not any(low <= line < high for low, high in forgotten):
@@ -298,6 +310,7 @@ class ToyTarget:
         self.device = PmemKind.NVDIMM
         self.environment = Environment("toy", KernelBuild("6.0-toy", "digest"), "", "")
         self.recovered: list[str] = []
+        self.marks: list[int] = []
 
     def unlike(self, planted: Collection[Plant], attached: Attached) -> str:
         return ""
@@ -327,6 +340,7 @@ class ToyTarget:
                 return stack.enter_context(contextlib.closing(cut))
 
             disk = ToyDisk(live, job.program.paths(), file)
+            self.marks = disk.marks
             peer = ToyPeer(disk, self.planted, self.planted.run)
             with contextlib.closing(peer):
                 session = AgentSession(peer, job.system, None if logged else watch.flushes)

@@ -1,0 +1,58 @@
+"""What the media may hold at a moment inside an op: between what they might before it, and what they may after it.
+
+For example `pwrite f 0 8K` over synced contents: each byte is old or new. `rename a b` over a file b: a cut finds the
+old b or the new one, never none. `fsync f`: what f had promised before is there; what this fsync promises, or not yet.
+
+No document says in which order the parts of an op reach the media, so sets are joined byte by byte: a cache line may be
+evicted between any two instructions of a copy. Two things bind more. What was durable before the op, and is not changed
+by it, stays so. And a name that passes to another file stands for one of them at any moment (rename(2): "there is no
+point at which another process attempting to access newpath will find it missing"), as does one of the names of a
+renamed file (State.kept).
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from harness.model.contract.allowed import Allowed
+from harness.model.contract.extents import END
+from harness.model.contract.filestate import FileState, Span
+from harness.model.contract.state import NameState, State
+
+
+def during(before: State, after: State) -> State:
+    """The state to hold a cut against while an op leads from `before` to `after`. Reads of that time are not judged."""
+    files = {**before.files, **after.files}
+    files |= {id: _file(before.files[id], after.files[id]) for id in before.files.keys() & after.files.keys()}
+    paths = dict.fromkeys((*before.names, *after.names))
+    names = {path: _name(before.name(path), after.name(path)) for path in paths}
+    return replace(after, files=files, names=names, kept=_kept(before, after))
+
+
+def _file(before: FileState, after: FileState) -> FileState:
+    if before is after:
+        return after
+    joined = before.either(after)
+    # What an op passes through is among the sizes after it, unless it has promised its own by then (RWF_DSYNC).
+    passed = Span(min(before.shortest, after.shortest), max(before.longest, after.longest))
+    promised = before.now != after.now and not before.sizes <= after.sizes
+    sizes = before.sizes | after.sizes | ({passed} if promised else frozenset())
+    contents = joined.contents.merge(0, END, before.contents, _standing)
+    return replace(joined, sizes=sizes, contents=contents)
+
+
+def _standing(joined: Allowed, before: Allowed) -> Allowed:
+    """A byte of which the op changes nothing on the media keeps its promise as it was."""
+    return before if joined.durable == before.durable else joined
+
+
+def _name(before: NameState, after: NameState) -> NameState:
+    return NameState(after.current, before.durable | after.durable, before.promised_by)
+
+
+def _kept(before: State, after: State) -> Mapping[int, frozenset[str]]:
+    """The names of which one stands for the file, at any moment: those of `after`, and while a sync makes names durable
+    those of `before`, since it takes none away."""
+    paths = before.names.keys() | after.names.keys()
+    settles = all(before.name(path).current == after.name(path).current for path in paths)
+    held = {id: names for id, names in before.kept.items() if settles or id in after.kept}
+    return {**held, **{id: names | held.get(id, frozenset()) for id, names in after.kept.items()}}
