@@ -1,8 +1,8 @@
 """When a guest that says nothing counts as dead, although the process that runs it is there.
 
-One TCG guest in a hundred stops: its processors wait for an interrupt that never comes. A host that is busy, on the
-other hand, may leave a sound guest without a processor for minutes. So silence is not measured by the clock alone: only
-time counts in which the guest's process neither ran nor was kept from running. A vCPU that spins is thus no silence:
+One TCG guest in a hundred has been seen to stop; why is not known (docs/code.md). A host that is busy, on the other
+hand, may leave a sound guest without a processor for minutes. So silence is not measured by the clock alone: only time
+counts in which the guest's process neither ran nor was kept from running. A vCPU that spins is thus no silence:
 that may be the kernel under test, which is judged by other means (linux.child, the kernel's own reports of lockups).
 """
 
