@@ -153,3 +153,12 @@ def test_what_is_not_taken_is_found(line: str, capsys: pytest.CaptureFixture[str
 def test_a_command_ends_where_the_shell_ends_it(command: str, expected: list[str]) -> None:
     """Quotes hold words together; remarks, redirections and what follows are no arguments."""
     assert words(command) == expected
+
+
+def test_the_glossary_is_short_and_sorted() -> None:
+    """25 to 40 words, each once, in the order of the alphabet, each with the place that defines it."""
+    rows = [line.split(" | ") for line in (ROOT / "docs" / "words.md").read_text().splitlines()[7:]]
+    found = [row[0].removeprefix("| ").lower() for row in rows]
+    assert found == sorted(set(found))
+    assert 25 <= len(found) <= 40
+    assert all(len(row) == 3 and _QUOTED.match(row[2]) for row in rows)
