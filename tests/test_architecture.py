@@ -78,8 +78,10 @@ ONLY_IN = {
     "pyudev": ("harness.box.discover",),
     "psutil": ("harness.vm.pool", "harness.box.discover"),
     "qemu": ("harness.vm.monitor",),
+    "pytest": ("harness.pytestplugin", "harness.commands.suite"),
+    "_pytest": ("harness.pytestplugin",),
 }
-"""Third-party modules with one door each."""
+"""Third-party modules with few doors: a cell is judged without pytest, which is one client of harness.cells."""
 
 KNOW_ENGINES = ("harness.targets.engines", "harness.model.setting.engine")
 """Where one engine may be told from another; the others ask its object (targets.engines.table)."""
@@ -151,7 +153,7 @@ def import_rules(name: Path, tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield line, f"harness.model is pure and must not import {top}"
         elif parts[1] in STDLIB_ONLY and top not in sys.stdlib_module_names:
             yield line, f"{module} may import the standard library only, not {top}"
-        elif module not in ONLY_IN.get(top, (module,)):
+        elif not {module, module.rpartition(".")[0]} & {*ONLY_IN.get(top, (module,))}:
             yield line, f"{top} may be imported by {' and '.join(ONLY_IN[top])} only"
 
 
@@ -306,6 +308,7 @@ PLANTED = {
     "no-place": ("harness/misc.py", "", "no place"),
     "pyudev": ("harness/vm/x.py", "import pyudev", "pyudev may be imported by harness.box.discover only"),
     "psutil": ("harness/cli.py", "import psutil", "psutil may be imported by"),
+    "pytest": ("harness/cells/x.py", "import pytest", "pytest may be imported by harness.pytestplugin and"),
     "qemu": ("harness/vm/x.py", "from qemu.qmp import QMPClient", "qemu may be imported by harness.vm.monitor only"),
     "qemu-shadow": ("qemu/__init__.py", "", "would hide PyPI's qemu.qmp"),
     "shell": ("harness/vm/x.py", "f('ls', shell=True)", "shell=True"),
@@ -326,7 +329,8 @@ ALLOWED = {
     "engine-asked": ("harness/cells/x.py", "def f(e): return not ENGINES[e].keeps_media or make(Engine.POWER)"),
     "engine-chosen": ("harness/targets/provision.py", "def f(engine): return engine is Engine.PLUGIN"),
     "cells": ("harness/cells/x.py", "from harness import box, kernel, media, vm"),
-    "cli": ("harness/cli.py", "from harness import report, targets, __version__\nimport pytest"),
+    "cli": ("harness/cli.py", "from harness import report, targets, __version__"),
+    "plugin": ("harness/pytestplugin/x.py", "import pytest\nfrom harness.cells import runner"),
     "monitor": ("harness/vm/monitor.py", "from qemu.qmp import QMPClient"),
     "clock": ("harness/deadline.py", "import time\ntime.sleep(1)"),
     "narrow-except": ("harness/vm/x.py", "try:\n    f()\nexcept (OSError, ValueError):\n    pass"),
