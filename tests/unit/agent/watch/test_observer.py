@@ -47,7 +47,7 @@ class Silence(FlushTrace):
     def read(self, medium: PmemRange) -> tuple[list[Range], str]:
         return [], ""
 
-    def missed(self) -> str:
+    def why_not_watched(self) -> str:
         return ""
 
 
