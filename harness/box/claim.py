@@ -169,7 +169,7 @@ class Claim:
             raise self._refused(reason)
         now, before = (_bare(device) for device in (self._find(), self._permit.device))
         if now != before:
-            reason = permit.refusal(now, frozenset()) if now else "it is gone"
+            reason = permit.why_not_erased(now, frozenset()) if now else "it is gone"
             raise self._refused(f"has changed since it was checked: {reason or 'see daxcheck doctor'}")
 
     def _unused(self) -> bool | None:
@@ -195,7 +195,7 @@ class Claim:
     def _check_signatures(self, now: Sequence[Signature]) -> None:
         armed = self._permit.device.armed if any(found.armed for found in now) else ""
         device = replace(self._permit.device, signatures=tuple(now), armed=armed)
-        if reason := permit.refusal(device, self._wanted(now)):
+        if reason := permit.why_not_erased(device, self._wanted(now)):
             raise self._refused(reason)
         before = self._permit.device.signatures
         if strange := [found for found in now if not found.ours and found not in before]:

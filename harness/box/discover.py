@@ -96,7 +96,7 @@ class PmemDevice:
         return f"/dev/{self.name}"
 
     @property
-    def no_pmds(self) -> str:
+    def why_not_pmds(self) -> str:
         """Why no file on it can be mapped by PMD entries; empty when some can.
 
         dax_iomap_pmd_fault() demands that 2 MiB of a file lie on 2 MiB of physical memory, and nothing of `align`,

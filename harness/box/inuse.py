@@ -41,7 +41,7 @@ class Uses:
 
 def survey(proc: Path, sysfs: Path) -> Uses:
     """Look at every process. What vanishes meanwhile is passed over."""
-    blind = standing(proc)
+    blind = why_not_all_seen(proc)
     mounts, swaps = list(_mounts(proc)), list(_swaps(proc))
     opens = [*openers.survey(proc, proc == REAL), *backings.survey(sysfs)]
     found = [one.what for one in chain(mounts, swaps, opens) if isinstance(one, Unseen)]
@@ -56,7 +56,7 @@ def of(uses: Iterable[Use], devices: Iterable[int], paths: Iterable[str]) -> tup
     return tuple(dict.fromkeys(use.what for use in uses if use.device in numbers or use.path in names))
 
 
-def standing(proc: Path) -> str:
+def why_not_all_seen(proc: Path) -> str:
     """Why this process cannot see all processes and their files, and what to do; empty if it can."""
     try:
         status = dict(line.split(":", 1) for line in (proc / "self/status").read_text().splitlines())

@@ -68,18 +68,18 @@ def of(
     One that carries nothing else is asked by `data` whether it is blank; without that, it counts as blank.
     """
     device = _settled(path, number, survey, sysfs)
-    if data is not None and not device.signatures and not refusal(device, frozenset()):
+    if data is not None and not device.signatures and not why_not_erased(device, frozenset()):
         device = replace(device, signatures=data(path))
     device = armed.known(device)
     wanted = frozenset(types.split(",")) if types else frozenset()
-    if reason := refusal(device, wanted):
+    if reason := why_not_erased(device, wanted):
         raise UsageError(f"--target {path}: {reason}")
     return Permit(device, wanted)
 
 
-def refusal(device: PmemDevice, types: frozenset[str]) -> str:
+def why_not_erased(device: PmemDevice, types: frozenset[str]) -> str:
     """Why a device with these facts may not be erased when the user named signatures of `types`; empty if it may."""
-    return _in_use(device) or _unseen(device) or _unfit(device) or _signed(device, types)
+    return _in_use(device) or _unseen(device) or _why_not_testable(device) or _signed(device, types)
 
 
 def _in_use(device: PmemDevice) -> str:
@@ -104,7 +104,7 @@ def _unseen(device: PmemDevice) -> str:
     return f"may be in use where this cannot be seen: {'; '.join(device.unseen[:TOLD])}{more}"
 
 
-def _unfit(device: PmemDevice) -> str:
+def _why_not_testable(device: PmemDevice) -> str:
     if device.read_only:
         return f"is read-only: blockdev --setrw {device.path}, or the region's read_only in sysfs"
     if device.kind is MemoryKind.VOLATILE:

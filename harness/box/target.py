@@ -104,7 +104,7 @@ class LocalTarget:
             self._golden.popitem()[1].close()
         self._stack.close()
 
-    def unlike(self, planted: Collection[Plant], attached: Attached) -> str:
+    def why_not_as_declared(self, planted: Collection[Plant], attached: Attached) -> str:
         """The kernel must say the same as when the device was looked at."""
         found = self._permit.device
         wanted = 0 if Plant.WRITE_CACHE_OFF in planted else int(bool(found.write_cache))
@@ -118,7 +118,7 @@ class LocalTarget:
         """Nobody but the kernel says what a real device keeps."""
         return "", ""
 
-    def spared(self, program: Program) -> str:
+    def why_not_run(self, program: Program) -> str:
         """What would harm the machine, or need a device that nobody named."""
         if any(traits(op).poisons for op in program.ops):
             return "it poisons memory, which this machine would then lack until it is booted again: guests run it"

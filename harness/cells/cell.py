@@ -90,11 +90,11 @@ def judge_cell(target: Target, cell: Cell) -> Judged:
 def _run(target: Target, job: Job, blank: CellResult) -> Judged:
     program, system = job.program, job.system
     domain = hardware.TRAITS[target.device].domain
-    spared = target.spared(program) or hardware.why_not_run(program, target.device)
+    reason = target.why_not_run(program) or hardware.why_not_run(program, target.device)
     if Plant.NO_FENCE in faults(program) and not ENGINES[target.engine].sees_fences:
-        spared = spared or NO_FENCES
-    if spared:
-        return Judged(replace(blank, outcome=Outcome.SKIP, error=spared))
+        reason = reason or NO_FENCES
+    if reason:
+        return Judged(replace(blank, outcome=Outcome.SKIP, error=reason))
     with target.execute(job) as execution:
         ran, cut = execution.ran, execution.cut
         results = ran.results if ran else ()
@@ -143,7 +143,7 @@ def _refusals(program: Program, states: tuple[State, ...], ran: Ran | None) -> R
 
 
 def _claims(target: Target, program: Program, execution: Execution) -> tuple[Violation, ...]:
-    """The kernel promises of the device what that does not keep. Data proves nothing then: see Target.unlike."""
+    """The kernel promises of the device what that does not keep: then data proves nothing (see why_not_as_declared)."""
     if execution.attached is None:
         return ()
     found, truth = target.claimed(faults(program), execution.attached)
@@ -169,9 +169,9 @@ def unfit(
     attached, ran = execution.attached, execution.ran
     if attached is None or ran is None:
         return None
-    unlike = target.unlike(faults(program), attached)
-    if unlike:
-        return Outcome.ERROR, unlike
+    reason = target.why_not_as_declared(faults(program), attached)
+    if reason:
+        return Outcome.ERROR, reason
     for result in ran.results:
         if result.unmet:
             op = program.ops[result.index]

@@ -86,8 +86,8 @@ def main(options: argparse.Namespace) -> int:
         _say(VIRTUAL)
     with contextlib.ExitStack() as stack:
         target = LocalTarget(allowed, Engine.POWER, _say)
-        if spared := target.spared(recorded.program):
-            raise UsageError(f"{recorded.scenario}: {spared}")
+        if reason := target.why_not_run(recorded.program):
+            raise UsageError(f"{recorded.scenario}: {reason}")
         stack.enter_context(target)
         target.golden(system)
         kernel = target.environment.kernel.release
@@ -180,7 +180,7 @@ def _folder(folder: Path, device: PmemDevice) -> Path:
     if (folder / armedrun.MEDIUM).exists():
         raise UsageError(f"--state {folder}: holds {armedrun.MEDIUM}, what another cut left: name another place")
     try:
-        reason = outlives.refusal(place, device.name, discover.devices())
+        reason = outlives.why_not_outlived(place, device.name, discover.devices())
     except OSError as error:
         raise UsageError(f"--state {folder}: {error.strerror}") from error
     if reason:

@@ -36,9 +36,9 @@ def describe(device: PmemDevice) -> list[str]:
 
 def advice(device: PmemDevice) -> str:
     """What to do before the device can be tested, or how to test it."""
-    if reason := permit.refusal(device, frozenset()):
+    if reason := permit.why_not_erased(device, frozenset()):
         return f"not to be erased as it is: {reason}"
-    if device.no_pmds and device.remedy:
+    if device.why_not_pmds and device.remedy:
         return f"testable, but without PMD entries; for them: {_ndctl(device.remedy)} (its data is lost)"
     return f"testable: daxcheck run --target {device.path} --erase {device.path}"
 
@@ -81,7 +81,7 @@ def _placed(device: PmemDevice) -> str:
 
 
 def _pmds(device: PmemDevice) -> str:
-    return f"no PMD entries: {device.no_pmds}" if device.no_pmds else "PMD entries are possible"
+    return f"no PMD entries: {device.why_not_pmds}" if device.why_not_pmds else "PMD entries are possible"
 
 
 def _ndctl(command: str) -> str:

@@ -22,7 +22,9 @@ class MountLine:
     options: str
 
 
-def refusal(folder: Path, tested: str, devices: Sequence[PmemDevice], proc: Path = PROC, sysfs: Path = SYSFS) -> str:
+def why_not_outlived(
+    folder: Path, tested: str, devices: Sequence[PmemDevice], proc: Path = PROC, sysfs: Path = SYSFS
+) -> str:
     """Why what is written in `folder`, an existing directory, would be lost when the machine's power is cut; empty if
     nothing says so. `tested` is the name of the disk under test, one of `devices`. Raises OSError."""
     mount = _mount(folder, proc)
@@ -33,7 +35,7 @@ def refusal(folder: Path, tested: str, devices: Sequence[PmemDevice], proc: Path
         upper = Path(plain(layers.get("upperdir", "")))
         if not upper.is_absolute() or not upper.is_dir():
             return "lies on an overlay whose upper layer cannot be seen from here, and may be memory"
-        return refusal(upper, tested, devices, proc, sysfs)
+        return why_not_outlived(upper, tested, devices, proc, sysfs)
     return _disk_refusal(mount.number, tested, devices, proc, sysfs) if mount.number else ""
 
 
@@ -51,7 +53,7 @@ def _disk_refusal(number: int, tested: str, devices: Sequence[PmemDevice], proc:
         return f"lies on /dev/{whole}, which is ordinary memory"
     backing = disk / "loop/backing_file"
     if backing.exists():
-        return refusal(Path(backing.read_text().strip()).parent, tested, devices, proc, sysfs)
+        return why_not_outlived(Path(backing.read_text().strip()).parent, tested, devices, proc, sysfs)
     for part in sorted((disk / "slaves").glob("*/dev")):
         major, _, minor = part.read_text().strip().partition(":")
         if reason := _disk_refusal(os.makedev(int(major), int(minor)), tested, devices, proc, sysfs):

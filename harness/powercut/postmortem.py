@@ -72,14 +72,14 @@ class PowerTarget:
     def device(self) -> PmemKind:
         return self._dossier.device
 
-    def unlike(self, planted: Collection[Plant], attached: Attached) -> str:
+    def why_not_as_declared(self, planted: Collection[Plant], attached: Attached) -> str:
         """That was seen to before the cut."""
         return ""
 
     def claimed(self, planted: Collection[Plant], attached: Attached) -> tuple[str, str]:
         return "", ""
 
-    def spared(self, program: Program) -> str:
+    def why_not_run(self, program: Program) -> str:
         return ""
 
     @contextlib.contextmanager

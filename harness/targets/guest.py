@@ -74,13 +74,13 @@ class GuestTarget:
         """The device that the guest's file system lies on."""
         return self.plan.hardware.device
 
-    def unlike(self, planted: Collection[Plant], attached: Attached) -> str:
+    def why_not_as_declared(self, planted: Collection[Plant], attached: Attached) -> str:
         return why_not_as_declared(self.device, planted, attached.write_cache, attached.persistence_domain)
 
     def claimed(self, planted: Collection[Plant], attached: Attached) -> tuple[str, str]:
         return claimed(self.device, planted, attached.write_cache, attached.persistence_domain)
 
-    def spared(self, program: Program) -> str:
+    def why_not_run(self, program: Program) -> str:
         return ""
 
     def plan_for(self, system: FileSystem) -> Plan:

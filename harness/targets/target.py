@@ -79,13 +79,13 @@ class Target(Protocol):
     def device(self) -> PmemKind:
         """What the file system lies on."""
 
-    def unlike(self, planted: Collection[Plant], attached: Attached) -> str:
+    def why_not_as_declared(self, planted: Collection[Plant], attached: Attached) -> str:
         """Why the kernel does not see the device as it must, with these faults planted; empty if it does."""
 
     def claimed(self, planted: Collection[Plant], attached: Attached) -> tuple[str, str]:
         """What the kernel promises of the device beyond what that keeps, and what that is; empty texts if nothing."""
 
-    def spared(self, program: Program) -> str:
+    def why_not_run(self, program: Program) -> str:
         """Why the Program is not to run here at all; empty if it may."""
 
     def execute(self, job: Job) -> AbstractContextManager[Execution]:

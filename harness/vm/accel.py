@@ -34,25 +34,25 @@ def find(name: str) -> Accel:
 
 def choose(wanted: Accel, plan: Plan, say: Say) -> Plan:
     """`plan` with the accelerator wanted, or with TCG, saying why, where KVM cannot run the plan's guest."""
-    if wanted is Accel.KVM and (why := unusable(plan, say)):
+    if wanted is Accel.KVM and (why := why_not_kvm(plan, say)):
         say(f"TCG instead of KVM: {why}")
         wanted = Accel.TCG
     return dataclasses.replace(plan, accel=wanted)
 
 
-def unusable(plan: Plan, say: Say) -> str:
+def why_not_kvm(plan: Plan, say: Say) -> str:
     """Why a guest of this plan does not run under KVM, in one line; empty when it does.
 
     What a trial boot told holds until this machine boots again, for this QEMU and this kernel.
     """
-    if refused := closed(DEVICE):
+    if refused := why_not_open(DEVICE):
         return refused
     path = trimming.directory(AREA, key(plan), lambda room: _ask(plan, room, say), say=say)
     why = (path / _WHY).read_text()
     return f"{why} (remembered until the next boot: remove {path} to try again)" if why else ""
 
 
-def closed(device: Path) -> str:
+def why_not_open(device: Path) -> str:
     """Why /dev/kvm cannot be opened; empty when it can."""
     try:
         os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))

@@ -37,7 +37,7 @@ DOORS = {
     "harness.trimming:_trim": CACHE,
     "harness.trimming:directory": CACHE,
     "harness.vm.accel:_ask": ROOM,
-    "harness.vm.accel:closed": "/dev/kvm, no disk: opened to see whether it can be, nothing is written",
+    "harness.vm.accel:why_not_open": "/dev/kvm, no disk: opened to see whether it can be, nothing is written",
     "harness.vm.initrd.initramfs:_strip": ROOM,
     "harness.vm.initrd.initramfs:build.make": ROOM,
     "harness.vm.monitor:Monitor._give": "the state of a machine: made new by O_EXCL in the cache, or opened to be read",

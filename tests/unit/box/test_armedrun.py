@@ -189,7 +189,7 @@ def machine(tmp_path: Path) -> Callable[..., str]:
                 (disk / file).parent.mkdir(parents=True, exist_ok=True)
                 (disk / file).write_text(text)
             (sysfs / "dev/block" / number).symlink_to(disk)
-        return outlives.refusal(tmp_path, "pmem0", devices, proc, sysfs)
+        return outlives.why_not_outlived(tmp_path, "pmem0", devices, proc, sysfs)
 
     return ask
 

@@ -116,7 +116,7 @@ def test_an_nvdimm_in_fsdax_mode(machine: Machine) -> None:
         "pmem0", os.makedev(259, 0), GIB, MemoryKind.NVDIMM, NamespaceMode.FSDAX, "region0", "namespace0.0", PMD,
         4 * GIB + PMD, 1, "memory_controller", True, True, False, 0, signatures=(EXT4,),
     )  # fmt: skip
-    assert machine.device().no_pmds == "" and machine.device().remedy == ""
+    assert machine.device().why_not_pmds == "" and machine.device().remedy == ""
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_other_modes_are_named_and_told_how_to_change(
     """A block device that is not fsdax has no DAX, and one command gives it that."""
     machine.disk(machine.namespace(machine.region(), kernel, holder), name, queue__dax=0)
     device = machine.device()
-    assert (device.path, device.mode, device.no_pmds) == (f"/dev/{name}", mode, "no DAX")
+    assert (device.path, device.mode, device.why_not_pmds) == (f"/dev/{name}", mode, "no DAX")
     assert device.remedy == "ndctl create-namespace -f -e namespace0.0 -m fsdax -a 2M"
 
 
@@ -140,7 +140,7 @@ def test_memory_with_page_structs_of_its_own(machine: Machine, provider: str, ki
     machine.disk(machine.namespace(machine.region(), "memory"))
     device = machine.device()
     assert (device.kind, device.mode, device.align, device.start) == (kind, NamespaceMode.FSDAX, None, 4 * GIB)
-    assert device.no_pmds == "" and device.remedy == ""
+    assert device.why_not_pmds == "" and device.remedy == ""
 
 
 def test_a_volatile_region_is_told(machine: Machine) -> None:
@@ -153,17 +153,17 @@ def test_what_only_root_may_read_is_unknown(machine: Machine) -> None:
     """Without the address nothing is claimed about PMD entries."""
     disk = machine.fsdax()
     (disk.parents[1] / "resource").unlink()
-    assert machine.device().start is None and "root" in machine.device().no_pmds
+    assert machine.device().start is None and "root" in machine.device().why_not_pmds
 
 
 def test_odd_data_has_no_pmds(machine: Machine) -> None:
     """Data that does not start on 2 MiB has no PMD entries, whatever align says, and the remedy is a new namespace."""
     disk = machine.fsdax()
     machine.put(disk.parents[1], resource=hex(4 * GIB + PMD + 4096))
-    assert machine.device().no_pmds == "its data starts at 0x100201000, 4 KiB past a multiple of 2 MiB"
+    assert machine.device().why_not_pmds == "its data starts at 0x100201000, 4 KiB past a multiple of 2 MiB"
     assert machine.device().remedy == "ndctl create-namespace -f -e namespace0.0 -m fsdax -a 2M"
     assert "memmap=" in replace(machine.device(), kind=MemoryKind.MEMMAP).remedy
-    assert "smaller" in replace(machine.device(), start=0, size=PMD - 4096).no_pmds
+    assert "smaller" in replace(machine.device(), start=0, size=PMD - 4096).why_not_pmds
 
 
 def test_what_the_firmware_does_not_say_is_empty(machine: Machine) -> None:
@@ -311,7 +311,7 @@ def test_who_cannot_see_all_is_told_once(machine: Machine, facts: dict[str, str]
 ], ids=["user", "pid", "user namespace", "capability"])  # fmt: skip
 def test_the_kernel_tells_who_cannot_see_all(argv: list[str], said: str) -> None:
     """Real processes, of whose standing the kernel's own files tell."""
-    code = "from harness.box import inuse; print(inuse.standing(inuse.REAL))"
+    code = "from harness.box import inuse; print(inuse.why_not_all_seen(inuse.REAL))"
     done = subprocess.run([*argv, sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
     if done.returncode and "unshare" in argv:
         pytest.skip(done.stderr)

@@ -70,14 +70,14 @@ USES = {
 def test_what_is_in_use_or_unfit_is_refused(facts: dict[str, object], said: str) -> None:
     """Each alone is reason enough, also when all signatures are named."""
     device = replace(PMEM, **facts)  # type: ignore[arg-type]
-    assert said in permit.refusal(device, frozenset())
-    assert permit.refusal(replace(device, signatures=(EXT4,)), frozenset({"ext4"}))
+    assert said in permit.why_not_erased(device, frozenset())
+    assert permit.why_not_erased(replace(device, signatures=(EXT4,)), frozenset({"ext4"}))
 
 
 @pytest.mark.parametrize("kind", [MemoryKind.NVDIMM, MemoryKind.MEMMAP, MemoryKind.VIRTIO])
 def test_an_idle_blank_device_may_be_erased(kind: MemoryKind) -> None:
     """Nothing else is asked for."""
-    assert permit.refusal(replace(PMEM, kind=kind), frozenset()) == ""
+    assert permit.why_not_erased(replace(PMEM, kind=kind), frozenset()) == ""
 
 
 SIGNED: tuple[tuple[tuple[Signature, ...], str, str], ...] = (
@@ -122,7 +122,7 @@ SIGNED: tuple[tuple[tuple[Signature, ...], str, str], ...] = (
 def test_every_signature_must_be_named(signatures: tuple[Signature, ...], types: str, said: str) -> None:
     """Exactly those that are there must be named, but what daxcheck itself left; members of others never go."""
     wanted = frozenset(types.split(",")) if types else frozenset()
-    reason = permit.refusal(replace(PMEM, signatures=signatures), wanted)
+    reason = permit.why_not_erased(replace(PMEM, signatures=signatures), wanted)
     assert said in reason and bool(said) == bool(reason)
 
 

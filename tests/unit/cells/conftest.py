@@ -312,13 +312,13 @@ class ToyTarget:
         self.recovered: list[str] = []
         self.marks: list[int] = []
 
-    def unlike(self, planted: Collection[Plant], attached: Attached) -> str:
+    def why_not_as_declared(self, planted: Collection[Plant], attached: Attached) -> str:
         return ""
 
     def claimed(self, planted: Collection[Plant], attached: Attached) -> tuple[str, str]:
         return ("", "") if attached.write_cache else ("write_cache says 0", "the toy loses its caches")
 
-    def spared(self, program: Program) -> str:
+    def why_not_run(self, program: Program) -> str:
         return "the toy has no locks" if any(isinstance(op, ops.Freeze) for op in program.ops) else ""
 
     @contextlib.contextmanager

@@ -32,13 +32,13 @@ class Kept:
     engine: Engine = Engine.COVERAGE
     environment: Environment = Environment("", KernelBuild("6.1", ""))  # noqa: RUF009 (frozen)
 
-    def unlike(self, planted: Collection[object], attached: Attached) -> str:
+    def why_not_as_declared(self, planted: Collection[object], attached: Attached) -> str:
         return ""
 
     def claimed(self, planted: Collection[object], attached: Attached) -> tuple[str, str]:
         return "", ""
 
-    def spared(self, program: Program) -> str:
+    def why_not_run(self, program: Program) -> str:
         return ""
 
     def execute(self, job: Job) -> AbstractContextManager[Execution]:
