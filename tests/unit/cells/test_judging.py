@@ -42,7 +42,8 @@ STORED = Stored(2, 5)
 
 def lost(op: int, *ranges: tuple[int, int], expected: Stored = STORED, path: str = "data") -> Violation:
     size = sum(high - low for low, high in ranges)
-    return Violation(Kind.STALE, path, op, "fsync", "pessimistic", ranges, size, expected, Stored(1, 3))
+    verb = "msync" if op == 7 else "fsync"
+    return Violation(Kind.STALE, path, op, verb, "pessimistic", ranges, size, expected, Stored(1, 3))
 
 
 def test_what_an_earlier_cut_lost_has_its_op() -> None:
