@@ -1,4 +1,4 @@
-"""What daxcheck keeps between runs: directories that appear whole or not at all, under XDG_CACHE_HOME/daxcheck.
+"""Keeps directories between runs, under XDG_CACHE_HOME/daxcheck: each appears whole or not at all.
 
 An entry lies at ROOT/AREA/KEY. It is made in a temporary directory beside it and renamed into place with a manifest
 of its files, so that a killed process, a full disk or a second harness never shows a half-made entry. After that it

@@ -1,1 +1,1 @@
-"""What runs beside the file system under test: the interpreter of Programs, and the guest's early user space."""
+"""Runs beside the file system under test: interprets Programs, and starts as the first process of a guest."""

@@ -1,4 +1,4 @@
-"""The end of a run: the file system is made to let go of all that the Program left in it, with the power on.
+"""Ends a run: makes the file system evict all that the Program left in it, with the power on.
 
 What the kernel has to say while inodes, blocks and mappings go is part of the verdict.
 """

@@ -1,4 +1,4 @@
-"""Which page-table level maps an address now: asked of the kernel where it can tell, else inferred from faults.
+"""Finds the page-table level that maps an address now: asks the kernel where it can tell, else infers it from faults.
 
 A scenario about PMD entries that ran on PTEs proves nothing, so what is not known counts as not mapped.
 """

@@ -1,4 +1,4 @@
-"""What the NVDIMMs under a device say of the last time that the power went: whether they themselves lost data."""
+"""Asks the NVDIMMs under a device whether they lost data themselves when the power last failed."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

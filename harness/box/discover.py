@@ -1,4 +1,4 @@
-"""What persistent memory this machine has, and what is known of each device; changes nothing.
+"""Lists the persistent memory of this machine, with the facts of each device; changes nothing.
 
 From sysfs (Documentation/ABI/testing/sysfs-bus-nfit, sysfs-bus-nvdimm, sysfs-block; drivers/nvdimm), /proc and wipefs.
 Some of it only root may read: addresses, signatures, and the files that other users have open.

@@ -1,4 +1,4 @@
-"""Who uses block devices: mounts, swap, open files, and drivers of the kernel that open a device without claiming it.
+"""Finds the users of block devices: mounts, swap, open files, and drivers that open a device without claiming it.
 
 It is told, too, what could not be looked at: that is never "found nothing", and makes every device unfit to be erased.
 

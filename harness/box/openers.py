@@ -1,4 +1,4 @@
-"""Which programs have block devices open: by a descriptor, by a mapping, or by a registered file of an io_uring.
+"""Finds programs that have block devices open: by a descriptor, a mapping, or a registered file of an io_uring.
 
 All threads are looked at, by their own numbers: one may have a descriptor table of its own (unshare(2), CLONE_FILES),
 and those of a process whose main thread has ended are to be found in no other way. /proc/TID exists for every thread

@@ -1,4 +1,4 @@
-"""Whether a device may be erased: the rules, each with its reason.
+"""Decides whether a device may be erased: the rules, each with its reason.
 
 `check` looks once, without opening anything for writing; Claim looks again through the descriptor that it writes by.
 """

@@ -1,4 +1,4 @@
-"""What a block device carries: file systems, partition tables, members of RAIDs and volumes.
+"""Reads the signatures that a block device carries: file systems, partition tables, members of RAIDs and volumes.
 
 wipefs(8) of util-linux tells, which is Essential in Debian; unlike blkid it names all there is, not the likeliest. Its
 silence counts as "nothing" only when it ended well: anything else is a refusal. Nor does its silence mean that there is

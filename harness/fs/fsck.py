@@ -1,4 +1,4 @@
-"""What the file system's own checker says of a medium, and the repair that one without a journal needs before a mount.
+"""Runs the file system's own checker on a medium, and the repair that one without a journal needs before a mount.
 
 The tools are this machine's, run on a sparse copy in an anonymous file. What they read comes from a guest, so their
 time, memory and output are bounded.

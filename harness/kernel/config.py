@@ -1,4 +1,4 @@
-"""What a kernel must have been configured with, so that one that cannot run is told so before it boots.
+"""Checks the configuration of a kernel before it boots, and names each option that it lacks.
 
 qemu/kernel.config switches all of it on. Options that these imply are left out.
 """

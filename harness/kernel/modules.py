@@ -1,4 +1,4 @@
-"""Which modules a guest needs, and in which order they load."""
+"""Finds the modules that a guest needs, and the order in which they load."""
 
 import functools
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a guest's agent is asked to do, typed: each method sends one command and checks what comes back."""
+"""Asks an agent for its work, typed: each method sends one command and checks the answer."""
 
 import errno
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a traced run persisted: after each op, the bytes that were flushed while it ran, as memory held them then.
+"""Keeps the bytes that a traced run persisted: after each op those flushed while it ran, as memory held them then.
 
 This is a power cut at the level of the kernel's flush functions: whatever was stored to a flushed byte between its
 flush and the end of that op counts as persisted too, since nothing tells their order.

@@ -1,4 +1,4 @@
-"""Whether a directory outlives a power cut, and the device under test."""
+"""Tells whether a directory outlives a power cut, and the device under test."""
 
 import os
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""How results are told: consumes result dataclasses only."""
+"""Writes results for people and programs, from result dataclasses only."""

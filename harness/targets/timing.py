@@ -1,4 +1,4 @@
-"""Where the seconds of a cell went."""
+"""Counts the seconds of a cell, step by step."""
 
 import contextlib
 from collections.abc import Iterator

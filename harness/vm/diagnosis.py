@@ -1,4 +1,4 @@
-"""Why a kernel of one's own does not become a guest: from what its agent or its console says to a remedy.
+"""Explains why a user's own kernel does not boot as a guest: from the words of its agent or console to a remedy.
 
 Only of boots: what a kernel that has booted once does wrong later is its own fault.
 """

@@ -1,4 +1,4 @@
-"""How many guests this machine carries at once."""
+"""Counts the guests that this machine can run at once."""
 
 import psutil
 

@@ -1,4 +1,4 @@
-"""Which lane it was whose thread a signal killed: with a thread the whole process dies, and wait(2) names no thread."""
+"""Finds the lane whose thread a signal killed: with it the whole process dies, and wait(2) names no thread."""
 
 import contextlib
 import faulthandler

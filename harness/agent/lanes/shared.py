@@ -1,4 +1,4 @@
-"""What the lanes of a group tell each other: shared memory that threads, forked processes and who judges them see.
+"""Shares memory between the lanes of a group, threads or forked processes, and the process that judges them.
 
 Each lane writes only its own words, each by one store; nobody ever waits without a bound.
 """

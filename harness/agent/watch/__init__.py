@@ -1,1 +1,1 @@
-"""What the agent learns of the kernel while ops run: faults, dropped entries, flushes and marks."""
+"""Watches the kernel while ops run: faults, dropped entries, flushes and marks."""

@@ -1,4 +1,4 @@
-"""Which dirty DAX entries the kernel took out of page trees, or cleaned, without a flush, and who asked for it.
+"""Finds the dirty DAX entries that the kernel dropped or cleaned without a flush, and the functions that asked for it.
 
 fs/dax.c. dax_delete_mapping_entry() takes the entry at an index, dirty or not; all its calls come from
 truncate_inode_pages_range(), once per entry, so the stack is recorded there, once per range. From Linux 6.15 on

@@ -1,4 +1,4 @@
-"""Which DAX entries of files are dirty, by the kernel's own events (include/trace/events/fs_dax.h).
+"""Follows the dirty DAX entries of files by the kernel's own events (include/trace/events/fs_dax.h).
 
 A write fault leaves a dirty entry (fs/dax.c, dax_insert_entry), after a MAP_SYNC fault only at its end
 (dax_insert_pfn_mkwrite). Write-back cleans an entry (dax_writeback_one) and write-protects its pages, so that the next

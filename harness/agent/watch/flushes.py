@@ -1,4 +1,4 @@
-"""What the kernel flushed out of the CPU caches, by whichever thread, from kprobes on the functions that do it.
+"""Records what the kernel flushes out of the CPU caches, in any thread, by kprobes on the functions that do it.
 
 x86 (arch/x86/lib/usercopy_64.c): arch_wb_cache_pmem() writes lines back, for fsync, msync and for what the file system
 zeroes; __memcpy_flushcache() stores past the caches, for block I/O to pmem (journal, metadata); copy_user_flushcache(),

@@ -1,4 +1,4 @@
-"""How much an op did, by what it returned."""
+"""Tells how much an op did, by the result that it returned."""
 
 import errno
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Whether a run of a Program could judge anything, as far as that is known before it."""
+"""Tells before a run whether it could judge anything."""
 
 from itertools import repeat
 

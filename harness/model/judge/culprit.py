@@ -1,4 +1,4 @@
-"""Who forgot a lost range: the function that dropped its dirty entry from the page tree, and the op that ran.
+"""Names the culprit of a lost range: the function that dropped its dirty entry from the page tree, and the op that ran.
 
 The trace tells drops of dirty entries alone (agent.drops). The first that covered the lost bytes, where they were at
 that time, after their store and not after the promise, is the one that forgot them. Unless an earlier promise of the

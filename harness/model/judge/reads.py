@@ -1,4 +1,4 @@
-"""What an op that reads may see."""
+"""Judges the contents that an op has read."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What a list of ops must satisfy before anything is run: names, ranges, alignment, order, limits.
+"""Checks a list of ops before anything is run: names, ranges, alignment, order, limits.
 
 Only what can be known without a kernel is refused here. An op that a kernel may refuse (an unaligned
 collapse, a mode the file system lacks) is a legal op: its errno is an observation.
