@@ -67,6 +67,24 @@ def test_complaints_of_a_guest_with_a_pulse_are_no_sign_of_life(bed: Bed) -> Non
     assert bed.looked(1) > SILENT
 
 
+class Endless(socket.socket):
+    """A guest that writes faster than its host reads."""
+
+    reads = 0
+
+    def recv(self, *_: int) -> bytes:
+        self.reads += 1
+        assert self.reads < 1000
+        return b"." * 4096
+
+
+def test_a_guest_that_writes_without_end_is_left_in_the_middle() -> None:
+    """One look reads so much and no more: the host has its deadlines to see to."""
+    with Endless() as guest, MemFile("console", 0) as console:
+        assert Pulse(guest, Console(console), lambda: Look(0.5)).silent() == 0
+        assert 0 < guest.reads <= 16
+
+
 def test_a_wait_begins_at_zero(bed: Bed) -> None:
     """What was not listened to is not held against the guest."""
     assert bed.looked(LOOKS) == SILENT
