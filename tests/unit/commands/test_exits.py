@@ -140,6 +140,7 @@ def test_another_users_cache(words: str) -> None:
 WAITS = """\
 import signal, sys
 from harness import cli
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # who runs the tests under nohup ignores it
 def wait(options):
     print("ready", flush=True)
     signal.pause()
@@ -155,9 +156,12 @@ def test_a_signal_ends_it_in_one_line(number: signal.Signals) -> None:
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
     ) as process:
-        assert process.stdout is not None and process.stdout.readline() == "ready\n"
-        process.send_signal(number)
-        _, said = process.communicate(timeout=120)
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "ready\n"
+            process.send_signal(number)
+            _, said = process.communicate(timeout=120)
+        finally:
+            process.kill()
     assert said == f"daxcheck: ended by {number.name}; nothing is left running\n"
     assert process.returncode == 128 + number
 
