@@ -1,28 +1,61 @@
 """Faults between the cut and the recovery: what lies on the media is altered, and the verdict must say so."""
 
+import contextlib
+import sys
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pytest
 
+from harness.fs.filesystem import FileSystem
+from harness.kernel.kernel import Kernel
 from harness.media.image import CrashImage
 from harness.memfile import MemFile
 from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
 from harness.model.wire import stamps
+from harness.targets import provision
 from harness.targets.guest import GuestTarget
-from harness.targets.target import Job, Recovery
+from harness.targets.target import Execution, Job, Recovery
+from harness.vm.machine import Qemu
 
 Alter = Callable[[MemFile], None]
 
 
-class AlteredTarget(GuestTarget):
-    """A target whose media change by themselves while the power is off."""
+class Runs:
+    """Runs each Program once per file system: who asks again is given the same run, whose cut stays open."""
 
-    def __init__(self, target: GuestTarget, alter: Alter) -> None:
+    def __init__(self, kernel: Kernel, qemu: Qemu, stack: contextlib.ExitStack) -> None:
+        self._kernel = kernel
+        self._qemu = qemu
+        self._stack = stack
+        self._found: dict[tuple[Program, FileSystem, int], Execution] = {}
+
+    def of(self, job: Job) -> Execution:
+        key = job.program, job.system, job.seed
+        if key not in self._found:
+            # A target has one log for all its runs, and an open cut still reads it.
+            target = provision.target(self._kernel, self._qemu, say)
+            self._found[key] = self._stack.enter_context(target.execute(job))
+        return self._found[key]
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+class AlteredTarget(GuestTarget):
+    """A target whose media change by themselves while the power is off, after a run that others share."""
+
+    def __init__(self, target: GuestTarget, runs: Runs, alter: Alter) -> None:
         super().__init__(target.kernel, target.plan, target.tracker, target.say)
+        self._runs = runs
         self._alter = alter
+
+    @contextlib.contextmanager
+    def execute(self, job: Job) -> Iterator[Execution]:
+        yield self._runs.of(job)
 
     def recover(self, crashes: Iterable[CrashImage], job: Job) -> Iterator[Recovery]:
         def altered() -> Iterator[CrashImage]:
@@ -35,9 +68,15 @@ class AlteredTarget(GuestTarget):
         return super().recover(altered(), job)
 
 
+@pytest.fixture(scope="module")
+def runs(kernel_6_1: Kernel, qemu: Qemu) -> Iterator[Runs]:
+    with contextlib.ExitStack() as stack:
+        yield Runs(kernel_6_1, qemu, stack)
+
+
 @pytest.fixture
-def altered(target_6_1: GuestTarget) -> Callable[[Alter], GuestTarget]:
-    return lambda alter: AlteredTarget(target_6_1, alter)
+def altered(target_6_1: GuestTarget, runs: Runs) -> Callable[[Alter], GuestTarget]:
+    return lambda alter: AlteredTarget(target_6_1, runs, alter)
 
 
 def place_of(media: MemFile, seq: int, file: int, offset: int) -> int:

@@ -40,7 +40,7 @@ def flip_one_bit(fd: int, size: int) -> None:
     os.pwrite(fd, bytes([os.pread(fd, 1, place)[0] ^ 0x10]), place)
 
 
-def damage(home: Path, pattern: str, how: Damage) -> None:
+def damage(home: Path, pattern: str, how: Damage) -> list[Path]:
     """Damage copies of the files of the cache that match, and put them in their place: the originals are shared."""
     paths = [path for path in (home / "daxcheck").glob(pattern) if path.is_file()]
     assert paths, pattern
@@ -50,30 +50,33 @@ def damage(home: Path, pattern: str, how: Damage) -> None:
         with copy.open("r+b") as file:
             how(file.fileno(), os.fstat(file.fileno()).st_size)
         copy.rename(path)
+    return paths
 
 
-RECOVERED = {
-    "state cut short": ("snapshots/*/state", cut_short),
-    "one bit of ram flipped": ("snapshots/*/ram", flip_one_bit),
-    "golden cut short": ("golden/*/image", cut_short),
-    "golden flipped": ("golden/*/image", flip),
-    "initramfs flipped": ("initramfs/*/initramfs.cpio", flip),
-    "plugin flipped": ("plugin/*/persist.so", flip),
-    "manifests emptied": ("[gips]*/*/MANIFEST.json", empty),
-}
+RECOVERED: dict[str, dict[str, Damage]] = {
+    "cut short": {"snapshots/*/state": cut_short, "golden/*/image": cut_short},
+    "flipped": {
+        "snapshots/*/ram": flip_one_bit, "golden/*/image": flip, "initramfs/*/initramfs.cpio": flip,
+        "plugin/*/persist.so": flip,
+    },
+    "manifests emptied": {"[gips]*/*/MANIFEST.json": empty},
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("pattern", "how"), RECOVERED.values(), ids=RECOVERED.keys())
+@pytest.mark.parametrize("damages", RECOVERED.values(), ids=RECOVERED.keys())
 def test_it_is_made_anew(
-    target_6_1: GuestTarget, daxcheck: Daxcheck, private_cache: MakeCache, kept_file: Path, pattern: str, how: Damage
+    target_6_1: GuestTarget, daxcheck: Daxcheck, private_cache: MakeCache, kept_file: Path, damages: dict[str, Damage]
 ) -> None:
-    """A damaged snapshot, image, initramfs or plugin is made anew without a question: the run passes."""
+    """A damaged snapshot, image, initramfs or plugin is made anew without a question: the run passes, and of each kind
+    that was damaged something is sound."""
     home = private_cache(target_6_1)
-    damage(home, pattern, how)
+    damaged = {path: sparse.digest(path) for pattern, how in damages.items() for path in damage(home, pattern, how)}
     options = ["--kernel", target_6_1.kernel.digest, "--fs", "ext4"]
     code, said = daxcheck.run("run", kept_file, *options, env={"XDG_CACHE_HOME": str(home)})
     assert code == 0, said
     assert "ok" in said and "Traceback" not in said
+    anew = {path for path, digest in damaged.items() if path.exists() and sparse.digest(path) != digest}
+    assert {path.parents[1].name for path in anew} == {path.parents[1].name for path in damaged}
     assert not list(home.rglob(".tmp-*"))
 
 
