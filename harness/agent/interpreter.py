@@ -5,6 +5,7 @@ It runs where a SIGBUS may end it (see run.py), so each result is handed out bef
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from harness.agent.handles import FOREVER, Handles
 from harness.agent.lanes.crashed import CrashedLane
@@ -26,40 +27,43 @@ from harness.model.program.traits import Unmaps, mapping, traits
 from harness.model.wire import wire
 from harness.model.wire.observation import OpResult
 
-__all__ = ["Interpreter", "LaneDied"]
+__all__ = ["Context", "Interpreter", "LaneDied"]
 
 RAMDISK = "/dev/ram0"
 
 
-class Interpreter:
-    """Runs a Program in the file system at `place`; `trace` is None where the kernel traces no DAX faults.
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One run of a Program in the file system at `place`; `seed` determines the pauses in lanes.
 
-    `board` and `blame` are shared with whoever is to learn in which lane a signal ended the process. `faulted` is
-    told the faults that each op took. `witness` looks before each op and after it.
+    `trace` is None where the kernel traces no DAX faults. `board` and `blame` are shared with whoever is to learn in
+    which lane a signal ended the process.
     """
 
+    cpu: Cpu
+    place: Place
+    program: Program
+    seed: int
+    trace: FaultTrace | None
+    board: LaneStatus
+    blame: CrashedLane
+
+
+class Interpreter:
+    """Runs the Program of a Context. `faulted` is told the faults that each op took, `observer` looks before each op
+    and after it."""
+
     def __init__(
-        self,
-        cpu: Cpu,
-        place: Place,
-        program: Program,
-        seed: int,
-        levels: Levels,
-        trace: FaultTrace | None,
-        board: LaneStatus,
-        blame: CrashedLane,
-        faulted: Callable[[int, list[Fault]], None],
-        witness: OpObserver,
+        self, context: Context, levels: Levels, faulted: Callable[[int, list[Fault]], None], observer: OpObserver
     ) -> None:
-        self._program = program
-        self._seed = seed
-        self._trace = trace
-        self._board = board
-        self._blame = blame
+        self._context = context
+        self._program = context.program
+        self._trace = context.trace
         self._faulted = faulted
-        self._witness = witness
-        numbers = program.seqs(), program.file_ids()
-        self._handles = Handles(cpu, place, levels, *numbers, RAMDISK, {}, {}, {}, program.alone())
+        self._observer = observer
+        numbers = self._program.seqs(), self._program.file_ids()
+        alone = self._program.alone()
+        self._handles = Handles(context.cpu, context.place, levels, *numbers, RAMDISK, {}, {}, {}, alone)
         self._threads = {os.getpid()}
 
     def run(self, started: Callable[[int], None]) -> Iterator[OpResult]:
@@ -80,7 +84,7 @@ class Interpreter:
             self._handles.cpu.mark(index + 1)
             if not result.errno:
                 done.append(op)
-            self._witness.look(index, done, self._handles)
+            self._observer.look(index, done, self._handles)
             yield result
 
     def thaw(self) -> None:
@@ -90,7 +94,7 @@ class Interpreter:
     def _one(self, index: int, op: Op) -> OpResult:
         if index and isinstance(self._program.ops[index - 1], ops.ExpectSignal):
             return self._forked(index, op)
-        self._witness.prepare(index, op, self._handles)
+        self._observer.prepare(index, op, self._handles)
         return perform(self._handles, index, op)
 
     def _forked(self, index: int, op: Op) -> OpResult:
@@ -117,8 +121,8 @@ class Interpreter:
         """The results of a stage's lanes, without that of its join. Raises LaneDied."""
         join = stage.last
         running = LaneProcesses(
-            self._handles, parts(self._program.ops, stage), self._board, self._blame, self._seed,
-            lambda: started(join), self._witness.begin,
+            self._handles, parts(self._program.ops, stage), self._context.board, self._context.blame,
+            self._context.seed, lambda: started(join), self._observer.begin,
         )  # fmt: skip
         results = running.run()
         if self._trace is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 from harness.agent import levels
-from harness.agent.interpreter import Interpreter, LaneDied
+from harness.agent.interpreter import Context, Interpreter, LaneDied
 from harness.agent.lanes.crashed import CrashedLane
 from harness.agent.lanes.shared import LaneStatus
 from harness.agent.observe import observe_all
@@ -31,8 +31,6 @@ FAULT_LIMIT = 2000
 _LISTS = ("results", "faults", "placed", "dropped", "inodes")
 _AT_CUT = ("results", "dropped", "inodes", "lost")
 """What the cut event tells, for a cut after which nobody answers; the answer tells it too, so it is no longer."""
-Tell = Callable[[int, list[Fault]], None]
-"""Told the faults that an op took."""
 
 
 def run(
@@ -53,48 +51,74 @@ def run(
     "lost"} of the wire forms; "faults" counts them by op, entry and result. Nothing it started runs on.
     Raises InfraError.
     """
-    answer: Message = {name: [] for name in _LISTS} | {"signal": None, "lost": ""}
-    index = 0
-    board, blame = LaneStatus(LANE_LIMIT), CrashedLane()
-
-    def work(channel: AgentChannel) -> None:
-        _work(channel, program, traces, marks, lambda faulted, witness: Interpreter(
-            cpu, place, program, seed, levels.best(), traces.faults, board, blame, faulted, witness))  # fmt: skip
-
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(contextlib.closing(blame))
-        stack.enter_context(_tracing(traces))
+    with contextlib.closing(CrashedLane()) as blame, _tracing(traces):
+        context = Context(cpu, place, program, seed, traces.faults, LaneStatus(LANE_LIMIT), blame)
         if traces.flushes is not None:
             on_event({"event": "begin"})
-        child = stack.enter_context(Child(work, leader=True))
+        with Child(lambda channel: _work(channel, context, traces, marks), leader=True) as child:
+            answer = _Answer(context, child, on_event, marks).gathered()
+            if traces.flushes is not None:
+                answer["lost"] = answer["lost"] or traces.flushes.why_not_watched()
+    del answer["faults"][FAULT_LIMIT:]
+    return answer
+
+
+class _Answer:
+    """Gathers the answer from what the child tells; the child waits at an event until that is seen to."""
+
+    def __init__(self, context: Context, child: Child, on_event: Callable[[Message], None], marks: Marks) -> None:
+        self._context = context
+        self._child = child
+        self._on_event = on_event
+        self._marks = marks
+        self._answer: Message = {name: [] for name in _LISTS} | {"signal": None, "lost": ""}
+        self._index = 0
+
+    def gathered(self) -> Message:
+        """Listen until the child ends: as it should, or by a signal, which is a result. Raises InfraError."""
+        program, blame, board = self._context.program, self._context.blame, self._context.board
         try:
-            while "end" not in (message := child.receive(_patience(program, index))):
-                _gather(answer, message)
-                match message.get("event"):
-                    case "observe":
-                        marks.at(Moment(Phase.VIEWS, index))
-                        on_event({"event": "views", "index": index})
-                        answer["results"][-1]["files"] = observe_all(cpu, place.root, program.names())
-                        child.send({"do": "go"})
-                    case "cut" | "flushed" as event:
-                        on_event(message | ({name: answer[name] for name in _AT_CUT} if event == "cut" else {}))
-                        child.send({"do": "go"})
-                    case "op":
-                        index = message["index"]
-                        on_event(message)
-                        if marks.waits:
-                            child.send({"do": "go"})
+            while "end" not in (message := self._child.receive(_patience(program, self._index))):
+                self._gather(message)
+                self._see_to(message)
         except Livelock as error:
-            raise Livelock(f"op {index}: {describe(program.ops[index])}: {error}") from None
+            raise Livelock(f"op {self._index}: {describe(program.ops[self._index])}: {error}") from None
         except ChildDied as error:
             if not error.signal:
                 raise
             lane = blame.lane()
-            answer["signal"] = {"signal": error.signal, "index": index if lane is None else board.index(lane)}
-        if traces.flushes is not None:
-            answer["lost"] = answer["lost"] or traces.flushes.why_not_watched()
-    del answer["faults"][FAULT_LIMIT:]
-    return answer
+            index = self._index if lane is None else board.index(lane)
+            self._answer["signal"] = {"signal": error.signal, "index": index}
+        return self._answer
+
+    def _gather(self, message: Message) -> None:
+        """Add what a message tells."""
+        for name in _LISTS:
+            self._answer[name] += message.get(name, [])
+        self._answer["signal"] = message.get("signal", self._answer["signal"])
+        self._answer["lost"] = self._answer["lost"] or message.get("lost", "")
+
+    def _see_to(self, message: Message) -> None:
+        """Pass an event on, and let a child that waits go on."""
+        waits = True
+        match message.get("event"):
+            case "observe":
+                self._marks.at(Moment(Phase.VIEWS, self._index))
+                self._on_event({"event": "views", "index": self._index})
+                files = observe_all(self._context.cpu, self._context.place.root, self._context.program.names())
+                self._answer["results"][-1]["files"] = files
+            case "cut":
+                self._on_event(message | {name: self._answer[name] for name in _AT_CUT})
+            case "flushed":
+                self._on_event(message)
+            case "op":
+                self._index = message["index"]
+                self._on_event(message)
+                waits = self._marks.waits
+            case _:
+                waits = False
+        if waits:
+            self._child.send({"do": "go"})
 
 
 def _patience(program: Program, index: int) -> float:
@@ -114,18 +138,7 @@ def _tracing(traces: Traces) -> Iterator[None]:
         yield
 
 
-def _gather(answer: Message, message: Message) -> None:
-    """Add what a message of the child tells to the answer."""
-    for name in _LISTS:
-        answer[name] += message.get(name, [])
-    answer["signal"] = message.get("signal", answer["signal"])
-    answer["lost"] = answer["lost"] or message.get("lost", "")
-
-
-def _work(
-    channel: AgentChannel, program: Program, traces: Traces, marks: Marks,
-    make: Callable[[Tell, OpObserver], Interpreter],
-) -> None:  # fmt: skip
+def _work(channel: AgentChannel, context: Context, traces: Traces, marks: Marks) -> None:
     """The child's life: events and results as they come, then {"end"}."""
 
     def started(index: int) -> None:
@@ -146,11 +159,11 @@ def _work(
 
     with contextlib.suppress(OSError):
         syscalls.ignore_early_poison()  # a kernel without CONFIG_MEMORY_FAILURE refuses, and sends nothing
-    interpreter = make(faulted, OpObserver(traces, channel.send, ask))
+    interpreter = Interpreter(context, levels.best(), faulted, OpObserver(traces, channel.send, ask))
     try:
         for result in interpreter.run(started):
             channel.send({"results": [wire.to_wire(result)]})
-            match program.ops[result.index]:
+            match context.program.ops[result.index]:
                 case ops.Observe():
                     ask({"event": "observe"})
                 case ops.CutPower():
