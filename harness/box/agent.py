@@ -157,7 +157,7 @@ class AgentProcess(Caller):
         bad = (Trouble.PANIC, Trouble.OOPS, Trouble.BUG)
         return next((complaint.line for complaint in self.complaints() if complaint.trouble in bad), "")
 
-    def epitaph(self, when: str) -> str:
+    def why_died(self, when: str) -> str:
         said: list[str] = []
         if self._process.stderr is not None and not self.running():
             said = self._process.stderr.read(4096).decode(errors="replace").strip().splitlines()

@@ -45,7 +45,7 @@ class Caller:
         """Whether who runs the agent is still there."""
         raise NotImplementedError
 
-    def epitaph(self, when: str) -> str:
+    def why_died(self, when: str) -> str:
         """One line on why it ended."""
         raise NotImplementedError
 
@@ -98,7 +98,7 @@ class Caller:
         try:
             self._channel.send(message, Deadline(ANSWER))
         except ChannelClosed as error:
-            raise GuestDied(self.epitaph(f"before {next(iter(message.values()))}")) from error
+            raise GuestDied(self.why_died(f"before {next(iter(message.values()))}")) from error
         except DeadlineExpired as error:
             raise GuestHang(f"{error}; its console ends with: {self.last_line()}") from error
 
@@ -108,11 +108,11 @@ class Caller:
             try:
                 message = self._channel.receive(min(0.5, max(deadline.remaining(), 0.01)))
             except ChannelClosed as error:
-                raise GuestDied(self.epitaph(f"during {do}")) from error
+                raise GuestDied(self.why_died(f"during {do}")) from error
             if message is not None:
                 return message
             if not self.running():
-                raise GuestDied(self.epitaph(f"during {do}"))
+                raise GuestDied(self.why_died(f"during {do}"))
             if deadline.expired:
                 raise GuestHang(f"the guest was silent during {do}; its console ends with: {self.last_line()}")
             if why := self.why_not_alive():

@@ -27,6 +27,8 @@ _REMARKED = "+"
 """Behind the sign of a cell that has remarks."""
 _COVERED = "~"
 """Behind the sign of a cell whose verdict rests on flush coverage alone."""
+_VERDICT = "docs/verdict.md"
+"""The document that says what a warning and a remark are."""
 _CULPRITS = 3
 """Those that are told of one cell; the others are counted."""
 
@@ -85,7 +87,7 @@ def warnings(results: Sequence[CellResult]) -> list[str]:
     warned = [r for r in results if r.warnings]
     if not warned:
         return []
-    head = f"{_WARNED} {len(warned)} of {len(results)} cells: promised by no explicit fence (not a loss, see README)"
+    head = f"{_WARNED} {len(warned)} of {len(results)} cells: promised by no explicit fence (no loss, see {_VERDICT})"
     told = ((r, Words.of(r)) for r in warned)
     return [head, *(plain(f"{_place(r)}: {w.sentence(r.warnings)}{_since(w, r.warnings)}") for r, w in told)]
 
@@ -95,7 +97,7 @@ def remarks(results: Sequence[CellResult]) -> list[str]:
     remarked = [r for r in results if r.remarks]
     if not remarked:
         return []
-    head = f"{_REMARKED} {len(remarked)} of {len(results)} cells: bytes stored past the end have moved (see README)"
+    head = f"{_REMARKED} {len(remarked)} of {len(results)} cells: bytes stored past the end have moved (see {_VERDICT})"
     return [head, *(f"{_place(r)}: {Words.of(r).sentence(r.remarks)}" for r in remarked)]
 
 

@@ -17,7 +17,7 @@ from harness.link.kernellog import Complaint, Console, Trouble, blamed
 from harness.link.silence import SILENT
 from harness.memfile import MemFile
 from harness.model.wire.moment import Moment
-from harness.vm import autopsy
+from harness.vm import vcpus
 from harness.vm.machine import Machine, Plan
 from harness.vm.monitor import Monitor
 from harness.vm.pulse import Pulse
@@ -99,8 +99,8 @@ class Guest(Caller):
         seconds = self._pulse.silent()
         if seconds < SILENT:
             return ""
-        vcpus, self._found = autopsy.perform(self.monitor)
-        return f"no sign of life for {seconds:.0f} s in which it was free to run ({vcpus})"
+        states, self._found = vcpus.ask(self.monitor)
+        return f"no sign of life for {seconds:.0f} s in which it was free to run ({states})"
 
     def said(self) -> str:
         """The text of its console, and what QEMU told of it once it was dead."""
@@ -116,7 +116,7 @@ class Guest(Caller):
     def last_line(self) -> str:
         return self.console.last_line()
 
-    def epitaph(self, when: str) -> str:
+    def why_died(self, when: str) -> str:
         """One line on why the guest ended: its kernel's words where it had any, else QEMU's."""
         for complaint in self.console.complaints():
             if complaint.trouble in (Trouble.PANIC, Trouble.OOPS, Trouble.BUG):

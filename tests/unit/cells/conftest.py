@@ -285,7 +285,7 @@ class ToyPeer(Caller):
     def running(self) -> bool:
         return self._agent.thread.is_alive()
 
-    def epitaph(self, when: str) -> str:
+    def why_died(self, when: str) -> str:
         return f"the toy died {when}"
 
     def last_line(self) -> str:

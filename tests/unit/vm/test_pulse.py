@@ -1,4 +1,4 @@
-"""The host's end of the pulse: what is a sign of life, and what an autopsy tells of a guest without one."""
+"""The host's end of the pulse: what is a sign of life, and what QEMU tells of a guest without one."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ from harness.errors import QemuError
 from harness.link.kernellog import Console
 from harness.link.silence import SILENT, Look
 from harness.memfile import MemFile
-from harness.vm import autopsy
+from harness.vm import vcpus
 from harness.vm.pulse import Pulse
 
 LOOKS = int(SILENT / 0.5)
@@ -122,16 +122,16 @@ class Talker:
         return REGISTERS if "registers" in line else f"answer to {line}"
 
 
-def test_an_autopsy_tells_what_the_vcpus_are_at() -> None:
+def test_qemu_tells_what_the_vcpus_are_at() -> None:
     """All answers are kept, and the state of each vCPU stands in the one line."""
-    told, text = autopsy.perform(Talker(99))  # type: ignore[arg-type]
+    told, text = vcpus.ask(Talker(99))  # type: ignore[arg-type]
     assert told == "vCPU 0 halted, vCPU 1 running"
-    assert all(f"(qemu) {question}\n" in text for question in autopsy.QUESTIONS)
+    assert all(f"(qemu) {question}\n" in text for question in vcpus.QUESTIONS)
 
 
 def test_a_qemu_that_is_stopped_is_asked_once() -> None:
     """One that does not answer is not asked all the questions: that would take longer than the silence itself."""
     monitor = Talker(1)
-    told, text = autopsy.perform(monitor)  # type: ignore[arg-type]
+    told, text = vcpus.ask(monitor)  # type: ignore[arg-type]
     assert monitor.asked == 1
     assert "did not answer" in told and "did not answer" in text

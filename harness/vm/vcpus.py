@@ -14,19 +14,19 @@ LIMIT = 64 * 1024
 _VCPU = re.compile(r"^CPU#(\d+)$.*?\bHLT=(\d)", re.DOTALL | re.MULTILINE)
 
 
-def perform(monitor: Monitor) -> tuple[str, str]:
+def ask(monitor: Monitor) -> tuple[str, str]:
     """What its vCPUs are at, in a few words, and all answers as text to stand below its console."""
     text = "\n--- no sign of life; QEMU's monitor says ---\n"
     for question in QUESTIONS:
         try:
             answer = monitor.tell(question, SECONDS)
         except QemuError as error:
-            return vcpus(text) or str(error), f"{text}{question}: {error}\n"
+            return states(text) or str(error), f"{text}{question}: {error}\n"
         text += f"(qemu) {question}\n{answer.strip()[:LIMIT]}\n"
-    return vcpus(text), text
+    return states(text), text
 
 
-def vcpus(registers: str) -> str:
+def states(registers: str) -> str:
     """Example: "vCPU 0 halted, vCPU 1 running"."""
-    states = {"1": "halted", "0": "running"}
-    return ", ".join(f"vCPU {number} {states.get(halted, '?')}" for number, halted in _VCPU.findall(registers))
+    words = {"1": "halted", "0": "running"}
+    return ", ".join(f"vCPU {number} {words.get(halted, '?')}" for number, halted in _VCPU.findall(registers))
