@@ -34,7 +34,7 @@ RECORD = 8192
 
 
 class KernelLog:
-    """What the kernel says from now on, by /dev/kmsg (Documentation/ABI/testing/dev-kmsg), as a console shows it."""
+    """The kernel's messages from now on, by /dev/kmsg (Documentation/ABI/testing/dev-kmsg), as a console shows them."""
 
     def __init__(self) -> None:
         try:
@@ -52,7 +52,7 @@ class KernelLog:
 
     @property
     def console(self) -> Console:
-        """All of it so far."""
+        """The whole log so far."""
         while self._size < LOG_LIMIT:
             try:
                 record = os.read(self._fd, RECORD)
@@ -66,7 +66,7 @@ class KernelLog:
         return self._console
 
     def note(self, moment: Moment) -> None:
-        """What the kernel says from now on it says while this is done. The mark stands in our copy of the log alone."""
+        """Mark that the kernel's messages from now on belong to `moment`. The mark is in our copy of the log alone."""
         if self.console and self._size < LOG_LIMIT:
             self._add(f"{mark(moment)}\n".encode())
 
@@ -80,7 +80,7 @@ class AgentProcess(Caller):
     def __init__(self, claim: Claim, device: PmemDevice, environment: Mapping[str, str]) -> None:
         self.device = device
         self.stuck = ""
-        """Why it lives on although it was ended; empty if it does not."""
+        """The reason why the process lives on although it was ended; empty if it does not."""
         with contextlib.ExitStack() as stack:
             self.log = KernelLog()
             stack.callback(self.log.close)
@@ -149,7 +149,7 @@ class AgentProcess(Caller):
         return self.log.console.last_line()
 
     def complaints(self) -> list[Complaint]:
-        """What the kernel complained about since the agent started, whoever caused it, as xfstests does."""
+        """Return the kernel's complaints since the agent started, whoever caused them, as xfstests does."""
         return blamed(self.log.console.complaints())
 
     def broken(self) -> str:

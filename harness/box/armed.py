@@ -1,7 +1,8 @@
-"""Armed runs, by the devices that hold them: none is erased before it is judged.
+"""Finds armed runs by the devices that hold them, so that none is erased before it is judged.
 
-`daxcheck arm` gives its file system a UUID that says so. Where its dossier lies, which tells how far it has come,
-stands in a note of this machine. A note that is lost, as on a machine that keeps nothing in /var, leaves the UUID.
+`daxcheck arm` gives its file system a UUID that says so. A note on this machine tells where the dossier of the run
+lies, and the dossier tells how far it has come. If the note is lost, as on a machine that keeps nothing in /var, the
+UUID is left.
 """
 
 import json
@@ -42,7 +43,7 @@ def known(device: PmemDevice) -> PmemDevice:
 
 
 def state(uuid: str) -> str:
-    """What is known of the run that was armed on the file system `uuid`; empty when its verdict needs it no more."""
+    """Describe the run that was armed on the file system `uuid`; empty when its verdict needs that no more."""
     try:
         folder = Path(json.loads((NOTES / f"{uuid}.json").read_bytes()[:LIMIT])["state"])
     except FileNotFoundError:

@@ -41,7 +41,7 @@ _LINE = 4096
 
 
 class ArmedPhase(StrEnum):
-    """How far it has come. ARMED: all ops were done and the machine waits for the cut, or has had it."""
+    """The phase of an armed run. ARMED: all ops were done and the machine waits for the cut, or has had it."""
 
     ARMING = "arming"
     ARMED = "armed"
@@ -79,7 +79,7 @@ class ArmedRun:
     judged_by: str = ""
 
     def to_json(self) -> dict[str, object]:
-        """What dossier.json holds."""
+        """Return the contents of dossier.json."""
         plain = {one.name: getattr(self, one.name) for one in fields(self)}
         del plain["traced"]
         return plain | {
@@ -155,7 +155,7 @@ def _complaint(value: object) -> Complaint:
 
 
 def boot_id(proc: Path = PROC) -> str:
-    """What no two boots of any kernel have in common (random(4))."""
+    """Return the id of this boot, which no two boots of any kernel have in common (random(4))."""
     return (proc / "sys/kernel/random/boot_id").read_text().strip()
 
 

@@ -1,10 +1,10 @@
-"""Drivers of the kernel that open a block device without claiming it, so that neither `holders` nor an exclusive open
-shows them.
+"""Asks the drivers that open a block device without claiming it: neither `holders` nor an exclusive open shows them.
 
-Found by reading who calls bdev_file_open_by_path(), bdev_file_open_by_dev() or filp_open() without a holder: loop, the
+They are the callers of bdev_file_open_by_path(), bdev_file_open_by_dev() or filp_open() without a holder: loop, the
 NVMe target, the file backend of LIO, the USB mass storage function, the OCFS2 heartbeat, the RNBD server, the Xen block
 backend. Those that claim are left to the exclusive open: dm, md, bcache, drbd, zram, swap, block2mtd, pstore/blk, the
-block backend of LIO, every mount and every journal device. Of pNFS clients (fs/nfs/blocklayout) nothing is told.
+block backend of LIO, every mount and every journal device. The kernel tells nothing of pNFS clients
+(fs/nfs/blocklayout).
 """
 
 import os
@@ -76,7 +76,7 @@ _CONFIGFS = {
 
 
 def survey(sysfs: Path) -> Iterator[Use | Unseen]:
-    """What those drivers have open, and those that cannot be asked."""
+    """Yield the devices that those drivers have open, and the drivers that cannot be asked."""
     for module, folder in _CONFIGFS.items():
         if (sysfs / "module" / module).is_dir() and not (sysfs / "kernel/config" / folder).is_dir():
             yield Unseen(f"what {module} has open: mount -t configfs none /sys/kernel/config")

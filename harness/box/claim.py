@@ -29,7 +29,7 @@ from harness.model.units import PAGE
 
 BLKROGET, BLKGETSIZE64, BLKZEROOUT = 0x125E, 0x80081272, 0x127F  # linux/fs.h
 REFERENCES = SYSFS / "module/nd_pmem/refcnt"
-"""How often block devices of nd_pmem are open: each open holds its module (blkdev_get_by_dev(), since 6.9 bdev_open(),
+"""The count of opens of nd_pmem's block devices: each holds its module (blkdev_get_by_dev(), since 6.9 bdev_open(),
 block/bdev.c). A kernel that has the driver built in has no such file, and does not count."""
 OPENS = 2  # of daxcheck's own, while it looks again
 LOCK_WAIT = 5.0
@@ -85,7 +85,7 @@ class Claim:
 
     @property
     def source(self) -> str:
-        """What mount(2) takes as the device, in this process or one that inherits the descriptor."""
+        """The path of the device for mount(2), in this process or one that inherits the descriptor."""
         return f"/proc/self/fd/{self._fd}"
 
     @contextlib.contextmanager
@@ -162,7 +162,7 @@ class Claim:
             raise self._refused("is locked by another program, such as another daxcheck (lslocks)") from error
 
     def _check_again(self) -> None:
-        """All rules of the permit but those of signatures, now that nobody else can claim the device."""
+        """Check all rules of the permit but those of signatures, now that nobody else can claim the device."""
         with contextlib.suppress(DeadlineExpired):
             poll(self._unused, Deadline(permit.SETTLE), f"{self.path} stays in use")
         if reason := self._hidden():
@@ -177,8 +177,8 @@ class Claim:
         return None if self._hidden() or (device and (device.users or device.unseen)) else True
 
     def _hidden(self) -> str:
-        """Why somebody has the device open whom no file shows, such as a driver that tells nothing; empty where the
-        kernel does not count, or another pmem device is in use, which counts too."""
+        """Return why the device must be open to somebody whom no file shows, such as a driver that tells nothing; empty
+        where the kernel does not count, or another pmem device is in use, which counts too."""
         try:
             count = int(REFERENCES.read_text())
         except (OSError, ValueError):
@@ -188,7 +188,7 @@ class Claim:
         return f"is open where it cannot be seen: nd_pmem counts {count} opens, {OPENS} of them daxcheck's: boot anew"
 
     def _contents(self) -> tuple[Signature, ...]:
-        """What lies on the device. Raw data counts until daxcheck has written there: after that it is its own."""
+        """Return the signatures on the device. Raw data counts until daxcheck has written there: then it is its own."""
         found = signature.read(self.source, (self._fd,))
         return found if found or self._written else signature.data(self.source)
 
@@ -214,7 +214,7 @@ class Claim:
 
 
 def _asked(fd: int, request: int) -> int:
-    """What an ioctl of a block device answers, an int or u64."""
+    """Return the answer to an ioctl of a block device, an int or u64."""
     return int.from_bytes(fcntl.ioctl(fd, request, bytes(8)), "little")
 
 

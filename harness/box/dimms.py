@@ -36,7 +36,7 @@ def counts(dimms: tuple[Dimm, ...]) -> dict[str, int]:
 
 
 def failure(before: Mapping[str, int], now: tuple[Dimm, ...]) -> str:
-    """Why what is lost may be the hardware's doing; empty if nothing says so.
+    """Return why a loss may be the hardware's doing; empty if nothing says so.
 
     A count that has grown means that a flush on power failure has failed: a sound cut leaves it as it was
     (libpmem2_unsafe_shutdown(7)).

@@ -25,7 +25,7 @@ Read = Callable[[str], tuple[Signature, ...]]
 
 
 class MemoryKind(StrEnum):
-    """Where the memory comes from; the driver of its bus says it (`provider` of an ndbus device)."""
+    """The source of the memory; the driver of its bus tells it (`provider` of an ndbus device)."""
 
     NVDIMM = "nvdimm"
     MEMMAP = "memmap"
@@ -97,7 +97,7 @@ class PmemDevice:
 
     @property
     def why_not_pmds(self) -> str:
-        """Why no file on it can be mapped by PMD entries; empty when some can.
+        """The reason why no file on it can be mapped by PMD entries; empty when some can.
 
         dax_iomap_pmd_fault() demands that 2 MiB of a file lie on 2 MiB of physical memory, and nothing of `align`,
         which since 5.7 no longer says where data starts (memremap_compat_align).
@@ -136,7 +136,7 @@ def convert(namespace: str) -> str:
 
 
 def devices(sysfs: Path = SYSFS, proc: Path = PROC, read: Read = signature.read) -> tuple[PmemDevice, ...]:
-    """All pmem block devices, in the order of their names. Raises SetupError when libudev is missing."""
+    """Return all pmem block devices, in the order of their names. Raises SetupError when libudev is missing."""
     links = _links() if sysfs == SYSFS else {}
     found = [(region, disk) for region in _regions(sysfs) for disk in region.glob("*[0-9].[0-9]*/block/*")]
     uses = inuse.survey(proc, sysfs) if found else Uses()
@@ -200,7 +200,7 @@ def _kind(region: Path) -> MemoryKind:
 
 
 def _bad_blocks(disk: Path, unseen: list[str]) -> int:
-    """How many ranges of bad blocks it has. Every disk has the file, empty where there are none (block/genhd.c)."""
+    """Count the ranges of bad blocks. Every disk has the file, empty where there are none (block/genhd.c)."""
     try:
         return len((disk / "badblocks").read_text().strip().splitlines())
     except OSError as error:
@@ -209,7 +209,7 @@ def _bad_blocks(disk: Path, unseen: list[str]) -> int:
 
 
 def _holders(disks: Sequence[Path], unseen: list[str]) -> tuple[str, ...]:
-    """Who holds the disk or a part of it. Each of them has the directory (block/genhd.c, block/partitions/core.c)."""
+    """Return the holders of the disk and its parts. Each has the directory (block/genhd.c, block/partitions/core.c)."""
     found: list[str] = []
     for disk in disks:
         try:

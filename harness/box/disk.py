@@ -33,7 +33,7 @@ class Disk:
         self.size = claim.owned
         self._buffer = mmap.mmap(-1, PIECE)  # O_DIRECT wants aligned memory
         self._present: MemFile | None = None
-        """What is known to be on the unmounted device, which spares writing that again."""
+        """The bytes that are known to be on the unmounted device, which need not be written again; None if unknown."""
         try:
             self._fd = os.open(claim.source, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
         except OSError as error:
@@ -85,7 +85,7 @@ class Disk:
         return copy
 
     def bytes(self, start: int, end: int) -> Bytes:
-        """What bytes [start, end) read as now; good until the next call."""
+        """Return a copy of bytes [start, end) as they read now."""
         low, high = start // PAGE * PAGE, -(-end // PAGE) * PAGE
         if high - low > PIECE:
             raise InfraError(f"{self._claim.path}: {high - low} bytes are more than can be read at once")
@@ -107,7 +107,7 @@ class Disk:
         self._present = present.copy("present")
 
     def forget(self) -> None:
-        """What it holds is not known any more."""
+        """Forget the contents of the device: they are not known any more."""
         if self._present is not None:
             self._present.close()
             self._present = None

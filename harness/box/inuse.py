@@ -1,10 +1,10 @@
 """Finds the users of block devices: mounts, swap, open files, and drivers that open a device without claiming it.
 
-It is told, too, what could not be looked at: that is never "found nothing", and makes every device unfit to be erased.
+It also tells the places that it could not look at: they never mean "found nothing", and no device may be erased then.
 
-What remains unseen is in docs/real-pmem.md. Against that stands the exclusive open of Claim, which mounts, swap
-and all stacked devices exclude, since they claim theirs (bd_may_claim, block/bdev.c). But a plain open claims nothing:
-not that of a virtual machine for its disk, nor those of the drivers in `backings`.
+docs/real-pmem.md lists the uses that remain unseen. Claim finds some of them by its exclusive open, which fails if a
+mount, swap or a stacked device has claimed the device (bd_may_claim, block/bdev.c). But a plain open claims nothing,
+such as that of a virtual machine for its disk, or those of the drivers in `backings`.
 """
 
 import errno
@@ -31,7 +31,7 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 @dataclass(frozen=True, slots=True)
 class Uses:
-    """All uses that could be seen, and what could not be looked at."""
+    """The uses that could be seen, and the places that could not be looked at."""
 
     mounts: tuple[Use, ...] = ()
     swaps: tuple[Use, ...] = ()
@@ -40,7 +40,7 @@ class Uses:
 
 
 def survey(proc: Path, sysfs: Path) -> Uses:
-    """Look at every process. What vanishes meanwhile is passed over."""
+    """Look at every process; skip anything that vanishes meanwhile."""
     blind = why_not_all_seen(proc)
     mounts, swaps = list(_mounts(proc)), list(_swaps(proc))
     opens = [*openers.survey(proc, proc == REAL), *backings.survey(sysfs)]
@@ -51,13 +51,13 @@ def survey(proc: Path, sysfs: Path) -> Uses:
 
 
 def of(uses: Iterable[Use], devices: Iterable[int], paths: Iterable[str]) -> tuple[str, ...]:
-    """What those of `uses` are for that are of any of the devices, by number or path; each once, in order."""
+    """Return the purposes of those `uses` that are of any of the devices, by number or path; each once, in order."""
     numbers, names = frozenset(devices), frozenset(paths)
     return tuple(dict.fromkeys(use.what for use in uses if use.device in numbers or use.path in names))
 
 
 def why_not_all_seen(proc: Path) -> str:
-    """Why this process cannot see all processes and their files, and what to do; empty if it can."""
+    """Return why this process cannot see all processes and their files, and the remedy; empty if it can."""
     try:
         status = dict(line.split(":", 1) for line in (proc / "self/status").read_text().splitlines())
         user, able = int(status["Uid"].split()[1]), int(status["CapEff"], 16)

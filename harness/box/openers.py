@@ -1,7 +1,7 @@
 """Finds programs that have block devices open: by a descriptor, a mapping, or a registered file of an io_uring.
 
-All threads are looked at, by their own numbers: one may have a descriptor table of its own (unshare(2), CLONE_FILES),
-and those of a process whose main thread has ended are to be found in no other way. /proc/TID exists for every thread
+It looks at all threads, by their own numbers: one may have a descriptor table of its own (unshare(2), CLONE_FILES), and
+if the main thread of a process has ended, the others can be found in no other way. /proc/TID exists for every thread
 although readdir shows leaders alone, and unlike /proc/PID/task/TID it has map_files (fs/proc/base.c, tid_base_stuff).
 
 A descriptor that was sent and not yet received is in nobody's table. The kernel tells how many a socket holds, not of
@@ -19,7 +19,7 @@ from harness.box.use import Unseen, Use
 from harness.linux import syscalls
 
 GONE = frozenset({errno.ENOENT, errno.ESRCH})
-"""How /proc answers for a process, thread, descriptor or mapping that has ended since it was listed."""
+"""The errnos of /proc for a process, thread, descriptor or mapping that has ended since it was listed."""
 _RING = "anon_inode:[io_uring]"
 _SENT = re.compile(r"^scm_fds:\s*(\d+)", re.MULTILINE)
 _REGISTERED = re.compile(r"^UserFiles:\s*(\d+)\n((?: *\d+: .*\n)*)", re.MULTILINE)
@@ -27,9 +27,9 @@ _FILE = re.compile(r"^ *\d+: (.*)$", re.MULTILINE)
 
 
 def survey(proc: Path, real: bool) -> Iterator[Use | Unseen]:
-    """Of every process but this one. `real` is whether `proc` is that of the running kernel, which may be asked more.
+    """Yield the uses by all processes but this one. `real` says that `proc` is the running kernel's and tells more.
 
-    What ends meanwhile is passed over. What cannot be read for any other reason is told as Unseen.
+    Skips a process, thread or file that ends meanwhile. Anything that cannot be read for another reason is an Unseen.
     """
     known: dict[str, int] = {}
     for process in processes(proc):

@@ -22,13 +22,13 @@ TOLD = 3
 """Places that could not be looked at, of those that a refusal names."""
 Survey = Callable[[], Sequence[PmemDevice]]
 Data = Callable[[str], tuple[Signature, ...]]
-"""What lies on the device at a path that carries no signature. Raises UsageError."""
+"""A function that looks for data on a device that carries no signature, by its path. Raises UsageError."""
 
 _KINDS = (
     ("loop", "a loop device"), ("dm-", "a device-mapper device"), ("md", "an MD RAID"), ("zram", "a zram device"),
     ("ram", "a RAM disk"), ("sd", "a disk"), ("vd", "a virtual disk"), ("nvme", "an NVMe disk"), ("nbd", "an NBD"),
 )  # fmt: skip
-"""What block devices are called, by the beginning of their names (Documentation/admin-guide/devices.txt)."""
+"""The kinds of block devices, by the beginning of their names (Documentation/admin-guide/devices.txt)."""
 _TYPES = (
     (stat.S_ISLNK, "a symbolic link"), (stat.S_ISDIR, "a directory"), (stat.S_ISREG, "a regular file"),
     (stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a character device"),
@@ -78,7 +78,7 @@ def of(
 
 
 def why_not_erased(device: PmemDevice, types: frozenset[str]) -> str:
-    """Why a device with these facts may not be erased when the user named signatures of `types`; empty if it may."""
+    """Return why a device of these facts may not be erased if the user named signatures of `types`; empty if it may."""
     return _in_use(device) or _unseen(device) or _why_not_testable(device) or _signed(device, types)
 
 

@@ -28,7 +28,7 @@ HEAD, TAIL = 384 << 20, 1 << 20
 superblocks of RAIDs and the copies of partition tables lie."""
 
 ARMED = "armed"
-"""What --erase-signature calls a run that waits for its verdict."""
+"""The word of --erase-signature for a run that waits for its verdict."""
 
 SECONDS = 60.0
 """For wipefs, which reads some MB at both ends of a device."""
@@ -58,22 +58,22 @@ class Signature:
 
     @property
     def ours(self) -> bool:
-        """Whether daxcheck made it: a file system with both marks."""
+        """True if daxcheck made it: a file system with both marks."""
         return self.usage == "filesystem" and self.label == LABEL and self.uuid.startswith(UUID_PREFIX)
 
     @property
     def armed(self) -> bool:
-        """Whether `daxcheck arm` made it: it may hold what is left of a real power cut."""
+        """True if `daxcheck arm` made it: it may hold what is left of a real power cut."""
         return self.ours and self.uuid.startswith(ARMED_PREFIX)
 
     @property
     def member(self) -> bool:
-        """Whether the device is part of something larger, which would be damaged though it is not in use now."""
+        """True if the device is part of something larger, which would be damaged though it is not in use now."""
         return self.usage == "raid" or self.type in _MEMBERS
 
     @property
     def possible_member(self) -> bool:
-        """Whether the device may be part of something larger."""
+        """True if the device may be part of something larger."""
         return self.type in _POSSIBLE
 
     def __str__(self) -> str:
@@ -84,7 +84,7 @@ class Signature:
 
 
 def read(path: Path | str, fds: Sequence[int] = ()) -> tuple[Signature, ...]:
-    """All signatures of the device, by their offset; `fds` are open files that `path` refers to, as /proc/self/fd/N.
+    """Return the signatures of the device, by offset; `fds` are open files that `path` refers to, as /proc/self/fd/N.
 
     Raises SetupError where there is no wipefs, UsageError where the device cannot be read or wipefs is not understood.
     """

@@ -47,7 +47,7 @@ AtCut = Callable[[str, Attached, Ran, tuple[Complaint, ...]], None]
 
 
 def kind_of(device: PmemDevice) -> PmemKind:
-    """What of a store survives on it."""
+    """Return the kind that tells which stores survive a cut on the device."""
     if device.kind is MemoryKind.NVDIMM:
         keeps_caches = device.persistence_domain == TRAITS[PmemKind.EADR].persistence_domain
         return PmemKind.EADR if keeps_caches else PmemKind.NVDIMM
@@ -119,7 +119,7 @@ class LocalTarget:
         return "", ""
 
     def why_not_run(self, program: Program) -> str:
-        """What would harm the machine, or need a device that nobody named."""
+        """Return why it would harm the machine, or needs a device that nobody named; empty if neither."""
         if any(traits(op).poisons for op in program.ops):
             return "it poisons memory, which this machine would then lack until it is booted again: guests run it"
         if any(traits(op).ramdisk for op in program.ops):
@@ -191,7 +191,7 @@ class LocalTarget:
         return self._claim.vouch()
 
     def left(self, name: str) -> MemFile:
-        """What lies on the unmounted device; owned by the caller."""
+        """Read the whole unmounted device; the copy is owned by the caller."""
         media = self._disk.dump(name)
         self._disk.seen(media)
         return media
@@ -213,7 +213,7 @@ class LocalTarget:
 
     @contextlib.contextmanager
     def _thawed(self, program: Program, system: FileSystem) -> Iterator[None]:
-        """What the Program freezes does not stay so, whatever becomes of the agent."""
+        """Thaw at the end what the Program may freeze, whatever becomes of the agent."""
         with contextlib.ExitStack() as stack:
             if any(isinstance(op, ops.Freeze) for op in program.ops):
                 frozen = Frozen(self._permit.device.name, system.name, self._claim.vouch())
@@ -250,7 +250,7 @@ class LocalTarget:
 
     @contextlib.contextmanager
     def _trusted(self) -> Iterator[None]:
-        """What leaves this with an error leaves an agent in a state that nobody knows: it is ended, with its mounts."""
+        """End the agent, with its mounts, after an error or a complaint of the kernel: nobody knows its state then."""
         try:
             yield
         except InfraError:

@@ -1,7 +1,6 @@
-"""What a run changes that outlives its process, and how each is undone: by the run itself, or after a crash by
-`daxcheck cleanup`.
+"""Undoes the changes of a run that outlive its process: the run does it itself, or `daxcheck cleanup` after a crash.
 
-Mounts are none of it: they live in a private mount namespace, which dies with its last process.
+Mounts are none of them: they live in a private mount namespace, which dies with its last process.
 """
 
 import errno
@@ -16,11 +15,11 @@ from harness.box import signature
 from harness.box.discover import PROC, SYSFS
 
 WRITEBACK = "vm/dirty_writeback_centisecs"
-"""How often flusher threads look for what has been dirty for long; never, when it is 0 (wb_check_old_data_flush)."""
+"""The sysctl for how often flusher threads look for old dirty data; never, when it is 0 (wb_check_old_data_flush)."""
 SYSCTLS = frozenset(
     {"kernel/hung_task_timeout_secs", "kernel/hung_task_panic", "kernel/hung_task_warnings", WRITEBACK}
 )
-"""What a run may set under /proc/sys: nothing else is ever written back, whatever a journal says."""
+"""The files that a run may set under /proc/sys: nothing else is ever written back, whatever a journal says."""
 _DISK = re.compile(r"pmem[0-9]+(\.[0-9]+)?")
 _NUMBER = re.compile(r"-?[0-9]{1,19}")
 
@@ -170,7 +169,7 @@ def _sequence(disk: str) -> str:
 
 
 def _claimed(path: str) -> bool:
-    """Whether a mount, or whoever else, has the device for itself. Raises OSError."""
+    """Say whether a mount, or any other user, has the device for itself. Raises OSError."""
     try:
         os.close(os.open(path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
     except OSError as error:

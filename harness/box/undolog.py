@@ -50,7 +50,7 @@ class Owner:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs, seen from its own boot and PID namespace."""
+        """True if it runs, seen from its own boot and PID namespace."""
         return started(self.pid) == self.start
 
 
@@ -95,7 +95,7 @@ class UndoLog:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What every process that the run starts must have in its environment, so that cleanup finds it."""
+        """The variables that every process of the run must have in its environment, so that cleanup finds it."""
         return {MARK: self._mark}
 
     def record(self, deed: Undoable) -> int:
@@ -159,7 +159,7 @@ def leftovers(folder: Path | None = None) -> tuple[RunJournal, ...]:
 
 
 def records(folder: Path | None = None) -> tuple[tuple[RunJournal, ...], tuple[str, ...]]:
-    """All journals there are, and a complaint about each file that is none of this user's."""
+    """Return all journals, and a complaint about each file that is no journal of this user."""
     folders = [folder] if folder else [RUN, cachedir.root() / "deeds"]
     found, complaints = [], []
     for path in sorted(path for place in folders if place.is_dir() for path in place.glob("*.jsonl")):
@@ -173,7 +173,7 @@ def records(folder: Path | None = None) -> tuple[tuple[RunJournal, ...], tuple[s
 
 
 def started(pid: int) -> int | None:
-    """When a live process was started (proc(5), field 22 of stat); None for a dead one, reaped or not."""
+    """Return the start of a live process, in ticks (proc(5), field 22 of stat); None for a dead one, reaped or not."""
     try:
         fields = (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
@@ -217,7 +217,7 @@ def _read(path: Path) -> RunJournal:
 
 
 def _text(fd: int) -> bytes:
-    """All of a journal. Raises ValueError for one that is too long: what is left out would count as never done."""
+    """Read all of a journal. Raises ValueError for one that is too long: the rest would count as never done."""
     text = os.pread(fd, LIMIT + 1, 0)
     if len(text) > LIMIT:
         raise ValueError(f"it is longer than {LIMIT} bytes")

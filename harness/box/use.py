@@ -1,4 +1,4 @@
-"""What a look at the machine tells of its block devices: a use, or a place that could not be looked at."""
+"""Defines what a look at the machine's block devices can find: a use, or a place that could not be looked at."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """What could not be looked at, and why. Nobody knows which devices are used there, so that no device is free."""
+    """A place that could not be looked at, and why. Nobody knows which devices are used there, so no device is free."""
 
     what: str
 
@@ -31,7 +31,7 @@ def number(path: str) -> int:
 
 
 def comm(process: Path) -> str:
-    """How a process is named to people: its command and its number."""
+    """Name a process for people: its command and its number."""
     try:
         name = (process / "comm").read_text(errors="surrogateescape").strip()
     except OSError:
