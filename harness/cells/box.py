@@ -30,7 +30,7 @@ class BoxPool:
         """The kernel has booted already; what it lacks shows when it mounts."""
 
     def environment(self, config: Config) -> Environment:
-        """What the target of this configuration runs with."""
+        """Return the environment of this configuration's target."""
         return self._targets[config.engine].environment
 
     def target(self, config: Config) -> LocalTarget:
@@ -54,6 +54,6 @@ class BoxPool:
 
 
 def why_not_here(system: FileSystem, device: PmemKind) -> str:
-    """Why a file system's layout cannot be had on a device of this machine; empty if there is nothing to lay out."""
+    """Return why a device of this machine cannot have the file system's layout; empty if the system has none."""
     made = f"the layout {system.layout} is made in guests only" if system.layout else ""
     return why_not_layout(system, device) or made

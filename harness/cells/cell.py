@@ -135,7 +135,7 @@ def _run(target: Target, job: Job, blank: CellResult) -> Judged:
 
 
 def _refusals(program: Program, states: tuple[State, ...], ran: Ran | None) -> Refusals:
-    """What the errnos and signals of a run say, that of its own end included."""
+    """Judge the errnos and signals of a run, with the signal that ended it, if one did."""
     if ran is None:
         return Refusals()
     refusals = judge_refusals(program, states, ran.results)
@@ -165,7 +165,7 @@ def _promised(program: Program, execution: Execution, system: FileSystem) -> tup
 def unfit(
     program: Program, execution: Execution, refusals: Refusals, target: Target, system: FileSystem
 ) -> tuple[Outcome, str] | None:
-    """Why the data of a run proves nothing: the hardware, a precondition, an op that failed or was killed."""
+    """Return why the data of a run proves nothing: the hardware, a precondition, an op that failed or was killed."""
     attached, ran = execution.attached, execution.ran
     if attached is None or ran is None:
         return None

@@ -64,7 +64,7 @@ class GuestPool:
             config.check(kernel, tuple(dict.fromkeys(system.name for system in systems)))
 
     def environment(self, config: Config) -> Environment:
-        """What the target of this configuration runs with. Raises SetupError, UsageError."""
+        """Return the environment of this configuration's target. Raises SetupError, UsageError."""
         return self.target(config).environment
 
     def target(self, config: Config) -> GuestTarget:

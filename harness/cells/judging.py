@@ -114,7 +114,7 @@ class CellJudge:
         return violations
 
     def state_at(self, point: CrashPoint) -> State:
-        """What an image of that moment is held against."""
+        """Return the state with which an image of that moment is compared."""
         if point.op is None:
             return self.final
         return self.states[point.op] if point.record is None else oracle.within(self.program, self.states, point.op)
@@ -134,7 +134,7 @@ class CellJudge:
 def kernel_violations(
     program: Program, image: str, complaints: Iterable[Complaint], unsound: str = ""
 ) -> tuple[Violation, ...]:
-    """What the kernel, and fsck after it, complained about: a sound kernel gives neither anything to say."""
+    """Return a violation per complaint of the kernel, and of fsck after it: a sound kernel leaves both silent."""
     found = []
     for complaint in complaints:
         moment = _believed(complaint.moment, program, image)
@@ -155,7 +155,7 @@ def _believed(moment: Moment | None, program: Program, image: str) -> Moment | N
 
 
 def _shown(violation: Violation, others: tuple[Violation, ...]) -> bool:
-    """Whether another violation is of the same kind, file, and bytes, or more of them."""
+    """Say whether another violation is of the same kind and file, and of the same bytes or more."""
     return any(
         (other.kind, other.path) == (violation.kind, violation.path)
         and all(any(a <= low and high <= b for a, b in other.ranges) for low, high in violation.ranges)
@@ -184,13 +184,13 @@ def earlier(violation: Violation, first: Iterable[Violation]) -> tuple[Violation
 
 
 def _common(ranges: Iterable[Range], others: Iterable[Range]) -> tuple[Range, ...]:
-    """What is in both."""
+    """Return the ranges of bytes that are in both."""
     bounds = ((max(a, c), min(b, d)) for a, b in ranges for c, d in others)
     return tuple(sorted((low, high) for low, high in bounds if low < high))
 
 
 def _gaps(ranges: Iterable[Range]) -> list[Range]:
-    """What is in none of the ranges, which ascend."""
+    """Return the ranges of bytes outside the given ones, which ascend."""
     edges = [0, *(edge for span in ranges for edge in span), OFFSET_LIMIT]
     return list(zip(edges[::2], edges[1::2], strict=True))
 

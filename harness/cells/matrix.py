@@ -31,7 +31,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a scenario's marks ask for: one of these formats, one of these layouts (each WORD or WORD+WORD).
+    """The demands of a scenario's marks: one of these formats, one of these layouts (each WORD or WORD+WORD).
 
     Raises UsageError for a word that no file system knows.
     """
@@ -48,11 +48,11 @@ class Wanted:
 
 ANYTHING = Wanted()
 WhyNot = Callable[[FileSystem, PmemKind], str]
-"""Why a file system cannot be had on a device; empty if it can."""
+"""A function that returns why a device cannot have a file system; empty if it can."""
 
 
 def why_not_layout(system: FileSystem, device: PmemKind) -> str:
-    """Why the file system's layout cannot be had on the device; empty if it can."""
+    """Return why the device cannot have the file system's layout; empty if it can."""
     layout = LAYOUTS[system.layout]
     if device is PmemKind.VIRTIO_PMEM and (layout.legs > 1 or layout.align != PMD):
         return f"no layout {system.layout} on {device}: there is one device, without an info block"
@@ -61,7 +61,7 @@ def why_not_layout(system: FileSystem, device: PmemKind) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """What a session's scenarios run on: every one of `systems` on every device of every kernel, by every engine."""
+    """The configurations of a session: every one of `systems` on every device of every kernel, by every engine."""
 
     kernels: tuple[KernelBuild, ...]
     systems: tuple[FileSystem, ...]

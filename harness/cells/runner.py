@@ -17,13 +17,13 @@ class TargetPool(Protocol):
     """The targets of a session, by configuration."""
 
     def matrix(self, systems: tuple[FileSystem, ...]) -> Matrix:
-        """What scenarios can run on here."""
+        """Return the configurations that scenarios can run on here."""
 
     def check(self, systems: Sequence[FileSystem]) -> None:
         """Raises UsageError or SetupError for a kernel that lacks what a run on these file systems needs."""
 
     def environment(self, config: Config) -> Environment:
-        """What the target of this configuration runs with. Raises DaxcheckError where it cannot be set up."""
+        """Return the environment of this configuration's target. Raises DaxcheckError where it cannot be set up."""
 
     def target(self, config: Config) -> Target:
         """The target of this configuration, ready to run cells until another is asked for. Raises DaxcheckError."""
@@ -81,7 +81,7 @@ class CellRunner:
         self._pool.close()
 
     def _why_not_format(self, config: Config) -> str:
-        """Why the kernel does not take this format; empty when it does. Any other failure is the cell's to tell."""
+        """Return why the kernel does not take this format; empty when it does. The cell tells any other failure."""
         if config not in self._refused:
             self._pool.target(config)
             try:
