@@ -1,1 +1,1 @@
-"""What each command of the command line does."""
+"""Carries out the commands of the command line."""

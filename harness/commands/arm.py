@@ -1,18 +1,19 @@
-"""`daxcheck arm`: bring this machine to the moment before its own power is cut, with what the verdict needs put away.
+"""`daxcheck arm`: save what the verdict needs, and bring this machine to the moment before its own power is cut.
 
-What a real cut is. IPMI 2.0, 28.3 Chassis Control: `power off` and `power cycle` deassert POWERGOOD without telling the
-system; so does a switched outlet, or the plug. Whatever was in the CPU caches is gone, and what had reached the memory
+These are real cuts. IPMI 2.0, 28.3 Chassis Control: `power off` and `power cycle` deassert POWERGOOD without telling
+the system; so does a switched outlet, or the plug. Data in the CPU caches is lost, and data that had reached the memory
 controller is not, if the firmware declares it (ADR: ACPI 6.5, 5.2.25.9, platform capabilities, bit 1 "on power loss").
 
-What is none. reboot, poweroff, sysrq-o and `chassis power soft` are orderly: file systems are synced first. A reset
+These are none. reboot, poweroff, sysrq-o and `chassis power soft` are orderly: file systems are synced first. A reset
 (button, `chassis power reset`, sysrq-b, watchdog) takes no power away. RESET invalidates the processor's caches (Intel
 SDM volume 3, Initialization Overview), but firmware may have them written back before; and the capability above says
-nothing of resets, so that what still was in the write queues may go too. INIT, and so kexec, a crash kernel and taking
+nothing of resets, so that data still in the write queues may be lost too. INIT, and so kexec, a crash kernel and taking
 processors offline, leaves the caches as they are (ibid.), if the kernel does not itself do WBINVD (stop_this_cpu,
-mwait_play_dead): all will reach the medium. So a loss after a reset is not yet the kernel's, and a pass proves nothing.
+mwait_play_dead): all their data will reach the medium. So a loss after a reset need not be the kernel's fault, and a
+pass proves nothing.
 
 From the last op on as little as possible is done: every line that is touched may push out one that was not flushed, and
-then a kernel that forgot it gets away. Deep idle states write caches back too, so they are forbidden meanwhile.
+then the loss does not show. Deep idle states write caches back too, so they are forbidden meanwhile.
 """
 
 import argparse
@@ -60,7 +61,7 @@ COMMAND = 300.0
 ALIVE = 120.0
 """Seconds from its return until this machine, if it still runs, counts as one whose power was not cut."""
 LATENCY = Path("/dev/cpu_dma_latency")
-"""Who holds this open with a number of microseconds in it bounds the depth of idle states (pm_qos_interface.rst)."""
+"""The file to hold open, with microseconds written to it, to bound the depth of idle states (pm_qos_interface.rst)."""
 
 VIRTUAL = "this is a virtual machine: to end it takes nothing from the host's caches, so that all will be kept"
 ARMED = """\

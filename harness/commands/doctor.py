@@ -73,7 +73,7 @@ def _findings() -> Iterator[Finding]:
 
 
 def _cache() -> Finding:
-    """How full the cache is, and what it had to make again; without a word on that it is large enough."""
+    """Say how full the cache is, and what it had to make again; if that was nothing, it is large enough."""
     try:
         held, bound = sum(trimming.sizes().values()) / trimming.GIB, trimming.limit() / trimming.GIB
         return Finding("cache", f"{held:.1f} of at most {bound:g} GiB at {cachedir.root()}, kernels not counted",
@@ -83,7 +83,7 @@ def _cache() -> Finding:
 
 
 def hardware() -> Iterator[Finding]:
-    """What tests on this machine's own persistent memory need; without any of it, guests still run."""
+    """Yield findings on the needs of tests on this machine's own persistent memory; without any, guests still run."""
     try:
         devices, idle = discover.devices(), discover.idle()
     except DaxcheckError as error:

@@ -1,4 +1,4 @@
-"""What `daxcheck doctor` says of real persistent memory: every device with its facts, and what to do about it."""
+"""Words the findings of `daxcheck doctor` on real persistent memory: every device, its facts, and what to do."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ def describe(device: PmemDevice) -> list[str]:
 
 
 def advice(device: PmemDevice) -> str:
-    """What to do before the device can be tested, or how to test it."""
+    """Say what to do before the device can be tested, or how to test it."""
     if reason := permit.why_not_erased(device, frozenset()):
         return f"not to be erased as it is: {reason}"
     if device.why_not_pmds and device.remedy:
@@ -44,7 +44,7 @@ def advice(device: PmemDevice) -> str:
 
 
 def idle(item: Idle) -> tuple[str, str]:
-    """What an idle piece of memory is, and what makes a device of it."""
+    """Describe an idle piece of memory, and return the command that makes a device of it."""
     return f"{item.name}: {item.what}", _ndctl(item.remedy)
 
 
@@ -53,7 +53,7 @@ MAKE_ONE = "to set ordinary memory aside as pmem, boot with memmap=4G!4G (SIZE!A
 
 
 def tracing() -> tuple[str, str]:
-    """Whether the kernel of this machine can be traced by this user, and what to do if not."""
+    """Say whether this user can trace the kernel of this machine, and what to do if not."""
     faults = list(_faults())
     if faults:
         return "; ".join(what for what, _ in faults), "; ".join(remedy for _, remedy in faults)

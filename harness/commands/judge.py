@@ -116,7 +116,7 @@ def _explained(result: CellResult) -> CellResult:
 
 
 def _medium(folder: Path, local: LocalTarget) -> MemFile:
-    """What the cut left; it is copied into the dossier before anything changes it."""
+    """Return the medium as the cut left it; it is copied into the dossier before anything changes it."""
     medium = armedrun.kept(folder, OWNED)
     if medium is None:
         medium = local.left("power cut")

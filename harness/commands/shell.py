@@ -33,14 +33,14 @@ TOOLS = (
     "mkdir", "mount", "mv", "od", "ps", "rm", "rmdir", "sleep", "stat", "stty", "sync", "tail", "touch", "truncate",
     "umount", "uname", "fallocate", "filefrag", "debugfs", "xfs_io", "xfs_db", "xfs_bmap",
 )  # fmt: skip
-"""What the shell offers, as far as this machine has it."""
+"""The tools that the shell offers, as far as this machine has them."""
 LIBRARY = (
     "site", "argparse", "array", "collections", "contextlib", "ctypes", "datetime", "errno", "fcntl", "functools",
     "glob", "hashlib", "io", "itertools", "json", "math", "mmap", "os", "pathlib", "random", "re", "resource", "select",
     "shutil", "signal", "socket", "stat", "string", "struct", "subprocess", "sys", "tempfile", "textwrap", "threading",
     "time",
 )  # fmt: skip
-"""What python3 in the guest can import, with all that these import themselves."""
+"""The modules that python3 in the guest can import, with all that these import themselves."""
 HOURS = 24 * 3600.0
 """Seconds a shell may stay open."""
 SCRIPT_LIMIT = 1 << 20
@@ -49,7 +49,7 @@ SCRIPT_LIMIT = 1 << 20
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Order:
-    """What the guest is to do without a terminal: a command, or else the commands of a text."""
+    """An order to the guest that needs no terminal: a command, or else the commands of a text."""
 
     command: bytes
     text: bytes
@@ -84,7 +84,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _order(command: str | None) -> Order | None:
-    """What to do by -c or by standard input; None for a terminal. Raises UsageError."""
+    """Return the order given by -c or standard input; None for a terminal. Raises UsageError."""
     if command is not None:
         return Order(os.fsencode(command), b"")
     if sys.stdin is None or sys.stdin.isatty():
@@ -120,7 +120,7 @@ def _status(answer: Message) -> int:
 
 
 def _written(answer: Message) -> tuple[TextIO, bytes]:
-    """Where it goes, and what. Raises ChannelError: a guest is not believed before it is checked."""
+    """Return the stream and the bytes to write. Raises ChannelError: a guest is not believed before it is checked."""
     streams = {1: sys.stdout, 2: sys.stderr}
     try:
         return streams[answer["stream"]], base64.b64decode(answer["data"], validate=True)

@@ -19,7 +19,7 @@ _QUIET = (*_PLUGINS, "-q", "-rN", "--no-header", "--tb=no", "--capture=no")
 _ENDED = (
     pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED, pytest.ExitCode.NO_TESTS_COLLECTED
 )  # fmt: skip
-"""How a session ends that came to an end of its own: all passed, some failed, -x, all judged before."""
+"""The exit codes of a session that came to an end of its own: all passed, some failed, -x, all judged before."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -82,6 +82,6 @@ def _exit_code(code: int, tally: report.Tally) -> int:
 
 
 def _unjudged(tally: report.Tally) -> bool:
-    """Whether a cell, or all of them, ended without a verdict; a control that lost nothing is ERROR too."""
+    """Say whether a cell, or all of them, ended without a verdict; a control that lost nothing is ERROR too."""
     outcomes = {result.outcome for result in tally.results}
     return tally.broken or not outcomes or Outcome.ERROR in outcomes
