@@ -1,1 +1,1 @@
-"""What reached the media: the persist log that the plugin writes, and the images made from it."""
+"""Finds what reached the media: reads the persist log that the plugin writes, and makes images from it."""

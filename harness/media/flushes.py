@@ -40,7 +40,7 @@ class LiveFile:
 
 
 class FlushLog:
-    """What each op persisted. Owns the medium as it was at first and as it is persisted now."""
+    """The bytes that each op persisted. Owns the medium as it was at first and as it is persisted now."""
 
     def __init__(self) -> None:
         self._base = MemFile("nothing", 0)

@@ -30,7 +30,7 @@ class CrashPoint:
 
     @property
     def is_end(self) -> bool:
-        """Whether it is the cut that the Program asks for; all others date a loss, or look inside an op."""
+        """True if it is the cut that the Program asks for; all others date a loss, or look inside an op."""
         return self.op is None
 
 
@@ -49,13 +49,13 @@ class Eviction:
 
 
 PESSIMISTIC = Eviction("pessimistic")
-"""None of them."""
+"""The choice of no line."""
 EVICTED = Eviction("evicted")
-"""All of them."""
+"""The choice of every dirty line."""
 STRICT = Eviction("strict")
-"""None of them, and only explicit fences complete flushes."""
+"""The choice of no line; only explicit fences complete flushes."""
 UNKNOWN = Eviction("power cut")
-"""Those that a real power cut left, which nobody counted."""
+"""The choice that a real power cut made; nobody counted the lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class CrashImage:
 
     @property
     def name(self) -> str:
-        """How results and reports call it: "random:1", "after op 5", "inside op 5 at record 1200"."""
+        """The name in results and reports: "random:1", "after op 5", "inside op 5 at record 1200"."""
         if self.point.is_end:
             return str(self.eviction)
         place = f"after op {self.point.op}"
@@ -115,7 +115,7 @@ def images(media: MemFile, live: MemFile, dirty: npt.NDArray[np.int64], seed: in
 
 
 def _evictions(count: int, seed: int) -> npt.NDArray[np.bool_]:
-    """Which of `count` dirty lines were evicted: runs of RUN lines on average, so that reports stay readable."""
+    """Choose the evicted ones of `count` dirty lines: runs of RUN lines on average, so that reports stay readable."""
     random = np.random.default_rng(seed)
     turns = np.cumsum(random.random(count) < 1 / RUN) + random.integers(2)
     even: npt.NDArray[np.bool_] = turns % 2 == 0

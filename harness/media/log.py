@@ -57,7 +57,7 @@ class RecordKind(IntEnum):
 
 
 class Status(IntEnum):
-    """Why recording stopped."""
+    """The reason why recording stopped, if it did."""
 
     RUNNING = 0
     FULL = 1
@@ -90,7 +90,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What the plugin counted: flushes and stores inside the NVDIMM, completions that had something to complete.
+    """The counts of the plugin: flushes and stores inside the NVDIMM, completions that had something to complete.
 
     `unchanged` flushes found their line persisted as it was and left no record; `flushes` does not count them.
     """
@@ -228,14 +228,14 @@ class PersistLog:
         return tuple(Mark(int(live["address"][i]), int(i)) for i in at)
 
     def upto(self, value: int) -> int | None:
-        """How many records came before the last marker of this value; None when there is no such marker."""
+        """Count the records before the last marker of this value; None when there is no such marker."""
         live = np.frombuffer(self._memory, RECORD, self.count, HEADER_SIZE)
         # Asked once for each op; as Mark objects, all markers of a hostile guest would be made anew every time.
         found = np.flatnonzero((live["kind"] == RecordKind.MARK) & (live["address"] == value))
         return int(found[-1]) if found.size else None
 
     def fenced(self, count: int) -> bool:
-        """Whether explicit fences have completed all of the first `count` records."""
+        """Say whether explicit fences have completed all of the first `count` records."""
         return bool(explicitly_fenced(self.records(0, count)).all())
 
     def apply(self, image: Any, base: int, count: int | None = None, start: int = 0, *, strict: bool = False) -> int:
@@ -261,12 +261,12 @@ def check_records(records: Records) -> None:
 
 
 def explicitly_fenced(records: Records) -> npt.NDArray[np.bool_]:
-    """Which records count when only sfence and mfence complete a flush or a non-temporal store.
+    """Mark the records that count when only sfence and mfence complete a flush or a non-temporal store.
 
-    A record that another instruction completed counts when a fence came later on, of whichever vCPU: what a CPU
-    flushed before it released a lock, the CPU that took the lock fences for both. Linux does it so: fsync flushes on
-    one CPU, and jbd2 executes the sfence of nvdimm_flush() on another. Each such fence is in the log: as a FENCE, or
-    as the records that it completed itself.
+    A record that another instruction completed counts when a fence came later on, of whichever vCPU: if a CPU flushes
+    and then releases a lock, the CPU that takes the lock fences for both. Linux does it so: fsync flushes on one CPU,
+    and jbd2 executes the sfence of nvdimm_flush() on another. Each such fence is in the log: as a FENCE, or as the
+    records that it completed itself.
     """
     counts: npt.NDArray[np.bool_] = (records["flags"] & NO_FENCE) == 0
     fences = np.flatnonzero(counts & (records["kind"] != RecordKind.MARK))
@@ -304,7 +304,7 @@ def apply_records(records: Records, image: Bytes, base: int) -> int:
 
 
 def _in_sequence(records: Records) -> npt.NDArray[np.int64]:
-    """Where the LINE and BYTES records are, by rising sequence: with one busy vCPU the log has that order already."""
+    """Return the rows of LINE and BYTES records by rising sequence: with one busy vCPU the log has that order."""
     rows = np.flatnonzero(records["kind"] <= RecordKind.BYTES)
     sequence = records["sequence"][rows]
     if np.all(sequence[:-1] <= sequence[1:]):
