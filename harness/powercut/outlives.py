@@ -10,7 +10,7 @@ from harness.box.inuse import plain
 
 _MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs", "rootfs", "hugetlbfs"})
 _RAM = ("ram", "zram")
-"""How the names of disks begin that are memory (drivers/block/brd.c, zram)."""
+"""The beginnings of the names of disks that are memory (drivers/block/brd.c, zram)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class MountLine:
 def why_not_outlived(
     folder: Path, tested: str, devices: Sequence[PmemDevice], proc: Path = PROC, sysfs: Path = SYSFS
 ) -> str:
-    """Why what is written in `folder`, an existing directory, would be lost when the machine's power is cut; empty if
+    """Return why files in `folder`, an existing directory, would be lost when the machine's power is cut; empty if
     nothing says so. `tested` is the name of the disk under test, one of `devices`. Raises OSError."""
     mount = _mount(folder, proc)
     if mount.kind in _MEMORY:

@@ -20,12 +20,12 @@ from harness.model.setting.hardware import PmemKind
 from harness.targets.target import Execution, Job, Recovery
 
 _SUPERBLOCK = 1024
-"""Where ext4 has it; offsets in it are of struct ext4_super_block (Documentation/filesystems/ext4/super.rst)."""
+"""The byte at which ext4 has it, with the offsets of ext4_super_block (Documentation/filesystems/ext4/super.rst)."""
 _EXT4_MAGIC, _EXT4_VALID, _EXT4_HAS_JOURNAL, _EXT4_RECOVER = 0xEF53, 0x1, 0x4, 0x4
 
 
 class RealCut:
-    """What a cut of the machine's own power left: one image, of one moment. What memory held then nobody knows."""
+    """The result of a cut of the machine's own power: one image, of one moment. Nobody knows what memory held then."""
 
     def __init__(self, media: MemFile) -> None:
         self._media = media
@@ -33,7 +33,7 @@ class RealCut:
 
     @property
     def unpersisted_lines(self) -> int:
-        """Nobody counted them."""
+        """Zero: nobody counted them."""
         return 0
 
     def images(self, seed: int) -> Iterator[CrashImage]:
@@ -73,7 +73,7 @@ class PowerTarget:
         return self._dossier.device
 
     def why_not_as_declared(self, planted: Collection[Plant], attached: Attached) -> str:
-        """That was seen to before the cut."""
+        """Return nothing: the device was checked before the cut."""
         return ""
 
     def claimed(self, planted: Collection[Plant], attached: Attached) -> tuple[str, str]:
@@ -84,7 +84,7 @@ class PowerTarget:
 
     @contextlib.contextmanager
     def execute(self, job: Job) -> Iterator[Execution]:
-        """What is on record."""
+        """Yield the run that is on record."""
         told = self._dossier
         yield Execution(
             Attached(told.write_cache, told.persistence_domain), Ran(told.results, (), traced=told.traced),
@@ -117,10 +117,10 @@ class PowerTarget:
 
 
 def clean(told: ArmedRun, system: FileSystem, media: MemFile, recovery: Recovery) -> bool:
-    """Whether a file system that should have been mounted at the cut was not; `media` are as the cut left them.
+    """Say whether a file system that should have been mounted at the cut was not; `media` are as the cut left them.
 
-    ext4 says so itself, from each mount, remount and thaw on (ext4_setup_super, ext4_unfreeze); of xfs the kernel does,
-    as it mounts a log that needs recovery (xlog_recover).
+    ext4 marks itself as mounted, from each mount, remount and thaw on (ext4_setup_super, ext4_unfreeze); for xfs the
+    kernel says that the log needed recovery, at the next mount (xlog_recover).
     """
     if recovery.failure or _at_rest(told):
         return False
@@ -141,7 +141,7 @@ def clean(told: ArmedRun, system: FileSystem, media: MemFile, recovery: Recovery
 
 
 def _at_rest(told: ArmedRun) -> bool:
-    """Whether the Program itself left the file system frozen or read-only at the cut; none leaves it unmounted."""
+    """Say whether the Program itself left the file system frozen or read-only at the cut; none leaves it unmounted."""
     rest = False
     for op, result in zip(told.program.ops, told.results, strict=False):
         match op:
