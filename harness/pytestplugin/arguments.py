@@ -1,4 +1,4 @@
-"""How pytest is started on scenarios: the same wherever that is done and daxcheck lies."""
+"""Makes the arguments of pytest for scenarios: the same wherever pytest is started and daxcheck lies."""
 
 import os
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ SCENARIOS = shipped.place("scenarios")
 
 
 def settings(files: Sequence[Path]) -> tuple[str, ...]:
-    """How pytest is set up for `files`.
+    """Return the arguments that set pytest up for `files`.
 
     Without these pytest looks for settings above the files, and takes those of whatever project has the virtual
     environment, or the recorded Program, in one of its directories.

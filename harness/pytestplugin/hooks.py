@@ -24,7 +24,7 @@ from harness.report.journal import Journal
 from harness.vm import pool
 
 _KERNELS = "daxcheck-kernels"
-"""What a session tells its worker processes: the digests of the kernels."""
+"""The key of the kernels' digests, which a session tells its worker processes."""
 _prepared = pytest.StashKey[bool]()
 
 
@@ -83,7 +83,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """What is to be run is known, and read: without anything nothing is booted."""
+    """Prepare, now that all items are known and read; without any, boot nothing."""
     broken = session.testsfailed and not session.config.option.continue_on_collection_errors
     if session.items and not broken and not hasattr(session.config, "workerinput"):
         _prepare(session.config)
@@ -91,7 +91,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
-    """The same, where workers collect; none of them has begun to run."""
+    """Prepare likewise, where workers collect; none of them has begun to run."""
     if ids:
         _prepare(node.config)
 

@@ -18,7 +18,7 @@ from harness.pytestplugin.report import attach
 from harness.report import text
 
 RUNNER = pytest.StashKey[CellRunner]()
-"""What runs the cells of a session; not there when the session only collects."""
+"""The key of the runner of a session's cells; not there when the session only collects."""
 
 
 class ProgramFile(pytest.File):

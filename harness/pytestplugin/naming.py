@@ -39,5 +39,5 @@ def scenario(item: pytest.Item) -> str:
 
 
 def wanted(item: pytest.Item) -> Wanted:
-    """What the marks of a scenario ask for; the nearest of each counts, as for every mark. Raises UsageError."""
+    """Return the demands of a scenario's marks; the nearest of each counts, as for every mark. Raises UsageError."""
     return Wanted(*(mark.args if (mark := item.get_closest_marker(name)) else () for name in ("formats", "layout")))

@@ -83,7 +83,7 @@ class _Recording:
         self._select = select
         self.recorded: dict[str, Recorded] = {}
         self.code = 0
-        """What pytest ended with."""
+        """The exit code of pytest."""
         self.said = ""
 
     def pytest_configure(self, config: pytest.Config) -> None:

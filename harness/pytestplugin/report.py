@@ -1,4 +1,4 @@
-"""What a pytest session tells of its cells: a line as each finishes, the journal, the matrix at the end.
+"""Reports the cells of a pytest session: a line as each finishes, the journal, the matrix at the end.
 
 A cell reaches the session as a user property of its test's report, also from worker processes.
 """
@@ -51,7 +51,7 @@ class Faults:
 
 
 class InternalError(Exception):
-    """What a worker process did not foresee; its text is the last line of the trace."""
+    """An error that a worker process did not foresee; its text is the last line of the trace."""
 
 
 def attach(item: pytest.Item, result: CellResult, console: str) -> None:
@@ -60,7 +60,7 @@ def attach(item: pytest.Item, result: CellResult, console: str) -> None:
 
 
 def reason(report: pytest.TestReport | pytest.CollectReport) -> str:
-    """Why a test or a file failed that is no cell: the first line that pytest marks as the error; all if asked for."""
+    """Say why a file, or a test that is no cell, failed: the first line that pytest marks as error; all if asked."""
     lines = [line.strip() for line in str(report.longrepr).splitlines() if line.strip()]
     marked = [line.removeprefix("E ").strip() for line in lines if line.startswith("E ")]
     whole = [str(report.longrepr)] if os.environ.get(ending.TRACE) else []
@@ -81,11 +81,11 @@ class Tally:
     def __init__(self) -> None:
         self.results: list[CellResult] = []
         self.stop: BaseException | None = None
-        """What ended the session early: Ctrl-C, pytest.exit(), or xdist's own Interrupted."""
+        """The exception that ended the session early: Ctrl-C, pytest.exit(), or xdist's own Interrupted."""
         self.broken = False
-        """Whether a test failed without a cell, such as by a fault in the scenario's own code."""
+        """True if a test failed without a cell, such as by a fault in the scenario's own code."""
         self.unread = False
-        """Whether a file could not be collected."""
+        """True if a file could not be collected."""
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if PREVIOUS in session.config.stash:
@@ -160,7 +160,7 @@ class Reporter:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
-        """What has been told in its own words already has no dot."""
+        """Give no dot to a test that has been told in its own words already."""
         if not report.failed and not list(cells(report)):
             return None
         return "xfailed" if hasattr(report, "wasxfail") else report.outcome, "", ""

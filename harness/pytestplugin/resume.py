@@ -21,9 +21,9 @@ from harness.pytestplugin.report import PREVIOUS
 from harness.report.journal import cell_id
 
 RECORDED = pytest.StashKey[list[Program]]()
-"""There while a scenario function is called only for what it records."""
+"""The key of the Programs of a scenario function, there while it is called only for what it records."""
 _JUDGED, _LEFT_OUT = "daxcheck-judged", "daxcheck-left-out"
-"""What a session tells a worker, and a worker the session. Only plain types reach the other."""
+"""The keys of what a session tells a worker, and of what a worker tells it. Only plain types reach the other."""
 
 
 class EarlierVerdicts:
@@ -39,7 +39,7 @@ class EarlierVerdicts:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many results there are, by the id of the cell."""
+        """The number of results, by the id of the cell."""
         return {cell: len(results) for cell, results in self._results.items()}
 
     def take(self, left_out: Iterable[tuple[str, str]]) -> None:
@@ -65,7 +65,7 @@ class EarlierVerdicts:
 
 
 class LeftOut:
-    """The part of whoever collects: the session itself (`earlier` is there), or a worker."""
+    """Leaves judged cells out where they are collected: in the session itself (`earlier` is there), or in a worker."""
 
     def __init__(self, counts: Mapping[str, int], earlier: EarlierVerdicts | None) -> None:
         self._counts = counts
@@ -73,7 +73,7 @@ class LeftOut:
 
     @classmethod
     def of_worker(cls, told: Mapping[str, Any]) -> "LeftOut":
-        """That of a worker, which the session has told this."""
+        """Make the one of a worker from what the session has told it."""
         return cls(told[_JUDGED], None)
 
     @pytest.hookimpl(trylast=True)
@@ -109,7 +109,7 @@ class _Programs:
         self._found: dict[tuple[Path, str], Program | None] = {}
 
     def of(self, item: pytest.Item) -> Program | None:
-        """What the item would run; None if it is no cell, or its function does not come to its end."""
+        """Return the Program that the item would run; None if it is no cell, or its function does not end normally."""
         if isinstance(item, ProgramItem):
             return item.program
         if slot_of(item) is None:
