@@ -30,7 +30,7 @@ _COVERED = "~"
 _VERDICT = "docs/verdict.md"
 """The document that says what a warning and a remark are."""
 _CULPRITS = 3
-"""Those that are told of one cell; the others are counted."""
+"""The number of culprits that are told of one cell; the others are counted."""
 
 
 def short(scenario: str) -> str:
@@ -83,7 +83,7 @@ def losses(results: Sequence[CellResult]) -> list[str]:
 
 
 def warnings(results: Sequence[CellResult]) -> list[str]:
-    """How many cells have warnings, and each in words."""
+    """Count the cells that have warnings, and tell each in words."""
     warned = [r for r in results if r.warnings]
     if not warned:
         return []
@@ -93,7 +93,7 @@ def warnings(results: Sequence[CellResult]) -> list[str]:
 
 
 def remarks(results: Sequence[CellResult]) -> list[str]:
-    """How many cells have remarks, and each in words."""
+    """Count the cells that have remarks, and tell each in words."""
     remarked = [r for r in results if r.remarks]
     if not remarked:
         return []
@@ -102,7 +102,7 @@ def remarks(results: Sequence[CellResult]) -> list[str]:
 
 
 def clock(results: Sequence[CellResult]) -> list[str]:
-    """Where the time of each kernel's and file system's cells went: a line each, its steps by their share."""
+    """Tell where the time of each kernel's and file system's cells went: a line each, its steps by their share."""
     columns: dict[str, list[CellResult]] = {}
     for result in results:
         name = result.fs.partition(":")[0]
@@ -133,7 +133,7 @@ def _sign(result: CellResult) -> str:
 
 
 def _basis(result: CellResult) -> str:
-    """What the verdict rests on, if there is one and it was not a power cut."""
+    """Name what the verdict rests on, if there is one and it was not a power cut."""
     judged = result.outcome not in (Outcome.SKIP, Outcome.ERROR) or result.kept
     return result.engine.instead_of_cut if judged else ""
 

@@ -24,7 +24,7 @@ from harness.model.units import PAGE, size_text
 from harness.model.wire.moment import Phase
 
 _OF_ALL = frozenset({Kind.RECOVERY, Kind.FSCK, Kind.KERNEL, Kind.DEVICE})
-"""What is wrong with the system as a whole."""
+"""The kinds of violation that are of the system as a whole."""
 _CONDITIONS = {
     Condition.ZERO: "zero",
     Condition.ANYTHING: "anything",
@@ -68,13 +68,13 @@ class Words:
 
     @property
     def control(self) -> bool:
-        """Whether the Program is a control, which must lose data."""
+        """True if the Program is a control, which must lose data."""
         return self.program is not None and self.program.expect is Expect.LOSS
 
     def sentence(self, violations: Sequence[Violation]) -> str:
         """The violations in words, each once however many images show it; empty without any.
 
-        What is wrong with the system as a whole comes first, then the largest.
+        Violations of the system as a whole come first, then the largest.
         """
         seen: dict[tuple[object, ...], str] = {}
         for violation in sorted(violations, key=lambda one: (one.kind not in _OF_ALL, -one.bytes)):
@@ -89,7 +89,7 @@ class Words:
         return "" if index is None else f"op {index}: {self._line(index)}".removesuffix(": ")
 
     def promise(self, violation: Violation) -> str:
-        """What was not kept: the op, or a read of daxcheck's own that was to succeed. Empty if nothing is known."""
+        """Name the broken promise: the op, or a read of daxcheck's own that was to succeed; empty if it is unknown."""
         if violation.kind in _NO_PROMISE_OF_DATA and violation.moment is not None:
             at = violation.image if violation.op is None else f"op {violation.op}"
             return f"{at}: reading {violation.path}"
@@ -138,12 +138,12 @@ class Words:
 
 
 def why(result: CellResult) -> str:
-    """What went wrong in a cell, in one line; empty if nothing did."""
+    """Say what went wrong in a cell, in one line; empty if nothing did."""
     return result.error or Words.of(result).sentence(result.violations)
 
 
 def culprits(violations: Iterable[Violation]) -> list[Culprit]:
-    """Who forgot what was lost, each once, the one of the largest loss first."""
+    """Return the culprits, which forgot what was lost, each once, the one of the largest loss first."""
     ordered = sorted(violations, key=lambda one: -one.bytes)
     return list(dict.fromkeys(one.culprit for one in ordered if one.culprit is not None))
 
@@ -227,7 +227,7 @@ def _broken(violation: Violation) -> str:
 
 
 def _state(violation: Violation) -> str:
-    """What is wrong with the bytes."""
+    """Say what is wrong with the bytes."""
     match violation.kind:
         case Kind.STALE if violation.expected is Condition.ZERO:
             return "hold old data where zeroes belong"
