@@ -1,1 +1,1 @@
-"""Where a Program runs, and the steps of one run."""
+"""Defines the targets that run Programs, and the steps of one run."""

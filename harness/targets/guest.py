@@ -32,10 +32,10 @@ NewSession = Callable[[Guest, FileSystem, FlushSink | None], AgentSession]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a target is made of, each replaceable by a caller who wants to listen in, or to do harm.
+    """The parts of a target, each replaceable by a caller who wants to listen in, or to do harm.
 
-    `session` talks to the guest of a run, with what takes its account of flushes; `recovery` to one that recovers an
-    image. `check` says what the file system's checker finds on a medium after that, of these pieces.
+    `session` talks to the guest of a run, with a sink for its account of flushes; `recovery` talks to a guest that
+    recovers an image. `check` then returns the complaint of the file system's checker on a medium of these pieces.
     """
 
     session: NewSession = AgentSession
@@ -84,7 +84,7 @@ class GuestTarget:
         return ""
 
     def plan_for(self, system: FileSystem) -> Plan:
-        """How a guest is started that has the NVDIMMs of the file system's layout."""
+        """Return the plan of a guest that has the NVDIMMs of the file system's layout."""
         hardware = dataclasses.replace(self.plan.hardware, nvdimms=system.nvdimms)
         append = f"{self.plan.append} {self.tracker.append}".strip()
         return dataclasses.replace(self.plan, hardware=hardware, append=append)

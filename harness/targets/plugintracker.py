@@ -81,7 +81,7 @@ class PluginTracker:
 
     @property
     def keeps_caches(self) -> bool:
-        """Whether a power failure takes no store of this device."""
+        """True if a power failure takes no store of this device."""
         return TRAITS[self._hardware.device].keeps_caches
 
 

@@ -15,7 +15,7 @@ from harness.vm.machine import Accel, Hardware, Plan, Qemu
 
 
 def plan(kernel: Kernel, qemu: Qemu, hardware: Hardware | None = None) -> Plan:
-    """How a guest of this kernel is started. Raises UsageError when the kernel lacks a module that a guest needs."""
+    """Return the plan of a guest of this kernel. Raises UsageError when that lacks a module that a guest needs."""
     if hardware is not None and hardware.device is PmemKind.VIRTIO_PMEM:
         modules.closure(kernel, modules.VIRTIO)
     return Plan(qemu, hardware or Hardware(), kernel.image, initramfs.build(kernel))
@@ -25,9 +25,9 @@ def target(
     kernel: Kernel, qemu: Qemu, say: Say, device: PmemKind = PmemKind.NVDIMM, engine: Engine = Engine.PLUGIN,
     speed: Accel = Accel.TCG,
 ) -> GuestTarget:  # fmt: skip
-    """A target for the kernel, under KVM if that is wanted and works.
+    """Return a target for the kernel, under KVM if that is wanted and works.
 
-    What it needs is built on first use and cached. Raises SetupError, UsageError.
+    Its parts are built on first use and cached. Raises SetupError, UsageError.
     """
     hardware = Hardware(device=device)
     chosen = accel.choose(speed, plan(kernel, qemu, hardware), say)
@@ -35,7 +35,7 @@ def target(
 
 
 def tracker(qemu: Qemu, hardware: Hardware, engine: Engine) -> Tracker:
-    """What watches the runs of guests. Raises SetupError when QEMU cannot load the plugin."""
+    """Return the tracker that watches the runs of guests. Raises SetupError when QEMU cannot load the plugin."""
     if engine is Engine.PLUGIN:
         return PluginTracker(plugin.build(qemu.path), hardware)
     return TraceTracker(hardware, engine)

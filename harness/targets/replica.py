@@ -29,7 +29,7 @@ ENTRY = f"{initramfs.AGENT}.entry.replica"
 HARDWARE = Hardware(memory=1536 * MIB, nvdimm=768 * MIB)
 """On less than 512 MiB mkfs.ext4 makes blocks too small for DAX."""
 BASE = 1 << 32
-"""Where q35 puts the first NVDIMM when RAM ends below 4 GiB; asked for before there is anyone to ask, then checked."""
+"""The address of the first NVDIMM on q35 when RAM ends below 4 GiB; needed before the guest can tell, then checked."""
 LOG_RECORDS = 16 << 20
 """Records of the log of a tracked one (sparse memory): 1 GiB of persisted lines."""
 COMMAND = 600.0
@@ -39,7 +39,7 @@ HOME = "/run/home"
 CACHE = f"{HOME}/.cache/daxcheck"
 PATH = f"{HOME}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HIDDEN = ("/dev", "/proc", "/run", "/sys")
-"""What a replica has of its own instead of this machine's."""
+"""The directories that a replica has of its own instead of this machine's."""
 ENVIRONMENT = {"HOME": HOME, "PATH": PATH, "PYTHONPATH": str(initramfs.ROOT), "LC_ALL": "C.UTF-8", "TMPDIR": HOME}
 _DAXCHECK = """\
 #!/bin/sh
@@ -48,7 +48,7 @@ exec {python} -c 'import sys; from harness.cli import main; sys.exit(main())' "$
 
 
 def plan(kernel: Kernel, qemu: Qemu, hardware: Hardware = HARDWARE, append: str = "") -> Plan:
-    """How a replica is started. Raises SetupError, UsageError for a kernel or an installation that it cannot have."""
+    """Return the plan of a replica. Raises SetupError, UsageError if it cannot have the kernel or the installation."""
     for path in (initramfs.ROOT, Path(sys.executable)):
         if hidden := next((top for top in HIDDEN if path.is_relative_to(top)), None):
             raise SetupError(f"{path} cannot be seen in a guest, which has its own {hidden}: install it elsewhere")
@@ -165,7 +165,7 @@ class Replica:
         return int(answer["code"]), output
 
     def check(self, command: str, seconds: float = COMMAND) -> str:
-        """What a command said that must succeed. Raises InfraError when it does not."""
+        """Run a command that must succeed, and return its output. Raises InfraError when it fails."""
         code, output = self.run(command, seconds)
         if code:
             raise InfraError(f"{command!r} failed with {code}: {output[-1000:]}")

@@ -13,13 +13,13 @@ from harness.targets.engines.engine import faults
 from harness.targets.target import Execution, Job, Recovery
 
 Check = Callable[[Attached], str]
-"""What fsck says of the unmounted file system; empty when it is sound."""
+"""A function that returns what fsck says of the unmounted file system; empty when it is sound."""
 
 
 def run(session: AgentSession, job: Job, take_cut: Callable[[], Cut], check: Check) -> Execution:
     """Run the Program; `take_cut` is called while the agent waits at the cut, and its caller closes what it gives.
 
-    What the kernel said of its own failure is part of the Execution. Any other failure is raised, with the console.
+    The kernel's own words on its failure are part of the Execution. Any other failure is raised, with the console.
     """
     peer, split = session.guest, job.split
     attached: Attached | None = None

@@ -1,4 +1,4 @@
-"""What every target has in common: Programs run on it, its power is cut, and images are recovered on it.
+"""Defines what every target can do: run Programs, have its power cut, and recover images.
 
 Its agent interprets Programs where the device is; all else happens here, in the harness.
 """
@@ -36,7 +36,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What was found on one crash image.
+    """The findings on one crash image.
 
     `failure` says why it could not be mounted or read; `unsound` is what fsck said of it once it was unmounted.
     """
@@ -65,7 +65,7 @@ class Execution:
 
 
 class Target(Protocol):
-    """Where Programs run. Methods raise InfraError for what is no verdict on the kernel."""
+    """A machine that runs Programs. Methods raise InfraError for a failure that is no verdict on the kernel."""
 
     @property
     def environment(self) -> Environment:
@@ -73,20 +73,20 @@ class Target(Protocol):
 
     @property
     def engine(self) -> Engine:
-        """What tells what is durable."""
+        """The engine, which tells what is durable."""
 
     @property
     def device(self) -> PmemKind:
-        """What the file system lies on."""
+        """The kind of device that the file system lies on."""
 
     def why_not_as_declared(self, planted: Collection[Plant], attached: Attached) -> str:
-        """Why the kernel does not see the device as it must, with these faults planted; empty if it does."""
+        """Return why the kernel does not see the device as it must, with these faults planted; empty if it does."""
 
     def claimed(self, planted: Collection[Plant], attached: Attached) -> tuple[str, str]:
-        """What the kernel promises of the device beyond what that keeps, and what that is; empty texts if nothing."""
+        """Return the kernel's promise of more than the device keeps, and what the device keeps; empty texts if none."""
 
     def why_not_run(self, program: Program) -> str:
-        """Why the Program is not to run here at all; empty if it may."""
+        """Return why the Program is not to run here at all; empty if it may."""
 
     def execute(self, job: Job) -> AbstractContextManager[Execution]:
         """Run the Program; the Execution's cut is valid inside the context."""

@@ -1,4 +1,4 @@
-"""How an engine watches guests: what QEMU and the kernel are told before a guest starts, and its watch from then on."""
+"""Lets an engine watch guests: tells QEMU and the kernel what to do before a guest starts, then watches the run."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -27,18 +27,18 @@ class Media:
 
 
 class Tracker(Protocol):
-    """How an engine watches the runs of one target's guests, one after the other."""
+    """The watcher of one target's guests for an engine; it watches their runs one after the other."""
 
     engine: Engine
     append: str
-    """What the kernel command line says of it."""
+    """The words for it on the kernel command line."""
 
     @property
     def build(self) -> str:
-        """Which build of the plugin it uses; empty without one."""
+        """The build of the plugin that it uses; empty without one."""
 
     def tracking(self, program: Program, media: Media, ram: Path, nvdimm: Nvdimm) -> snapshot.Tracking | None:
-        """How QEMU is told, before it starts; None if it need not know."""
+        """Return the order that QEMU gets before it starts; None if it needs none."""
 
     def watch(self, program: Program, media: Media, nvdimm: Nvdimm) -> AbstractContextManager[Watch]:
         """Watch a run on a guest that has started."""

@@ -25,7 +25,7 @@ class CoverageEngine:
 
 
 def _unseen(evidence: Evidence, covered: Judgement) -> bool:
-    """Whether all that is at stake is what flush coverage cannot judge: names, sizes, holes, or what lanes stored."""
+    """Say whether all that is at stake is beyond flush coverage: names, sizes, holes, or what lanes stored."""
     program = evidence.program
     if program.expect is Expect.LOSS:
         racing = any(isinstance(op, ops.Lane) for op in program.ops)

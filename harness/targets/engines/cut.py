@@ -41,9 +41,9 @@ class Cut(Protocol):
 
 
 class LoggedCut:
-    """A Cut by the plugin's log up to there.
+    """A Cut by the plugin's log up to that moment.
 
-    Where caches survive a cut the media are what memory was, and nothing is known of earlier moments: not `dated`.
+    If caches survive a cut, the media are a copy of memory, and nothing is known of earlier moments: not `dated`.
     """
 
     def __init__(self, base: MemFile, live: MemFile, log: PersistLog, origin: int, *, keeps_caches: bool) -> None:
@@ -86,7 +86,7 @@ class LoggedCut:
         return CrashImage(END, STRICT, media)
 
     def _records(self, point: CrashPoint) -> int:
-        """How many records of the log are durable at the point."""
+        """Return how many records of the log are durable at the point."""
         if point.op is None:
             return self._count
         count = self._log.upto(point.op + 1) if point.record is None else point.record
@@ -102,7 +102,7 @@ class LoggedCut:
 
 
 class FlushedCut:
-    """A Cut by what the kernel was seen to flush; it knows of no fences. Where caches survive it is not dated."""
+    """A Cut by what the kernel was seen to flush; it knows of no fences. If caches survive a cut, it is not dated."""
 
     def __init__(self, live: MemFile, log: FlushLog, *, keeps_caches: bool) -> None:
         self._live = live

@@ -1,4 +1,4 @@
-"""What an engine is: it watches a run, gives the cut of it, and judges what that took."""
+"""Defines the engines: each watches a run, gives the cut of it, and judges what the cut took."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Watch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CutVerdict:
-    """What a cut takes, or would take: the verdict on what was promised, and what only the strict one adds.
+    """The verdict on a cut that was or might be made: on what was promised, and what only the strict one adds.
 
     `speechless`: no image was made, and flush coverage had nothing to judge though something was promised.
     """
@@ -46,7 +46,7 @@ class CutVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What there is to judge a cut by. Each kind costs something, so an engine calls for those that it has.
+    """The evidence to judge a cut by. Each kind costs something, so an engine calls for those that it has.
 
     `states` are the contract's after each op. `recovered` recovers and judges the images of the cut: seconds each.
     `covered` holds what the kernel was seen to flush against what was promised.
@@ -59,11 +59,11 @@ class Evidence:
 
 
 class JudgingEngine(Protocol):
-    """What sets one engine apart from the others; there is one object for each member of Engine (engines.table).
+    """The traits that set one engine apart from the others; each member of Engine has one object (engines.table).
 
-    `cuts_machine`: the power that fails is this machine's own. Nothing may be read before, since that moves what the
-    CPU caches hold, and what lies on the medium must be known again after a boot. `keeps_media`: images can be made of
-    the cut. `sees_fences`: it knows which flush a fence completed, so a fence that is left out makes a difference.
+    `cuts_machine`: the power that fails is this machine's own. Nothing may be read before, since that changes
+    the CPU caches, and the medium must be found again after a boot. `keeps_media`: images can be made of the cut.
+    `sees_fences`: it knows which flush a fence completed, so a fence that is left out makes a difference.
     """
 
     kind: Engine

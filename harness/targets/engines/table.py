@@ -1,4 +1,4 @@
-"""All engines, by the member of Engine that names them."""
+"""Lists all engines, by the member of Engine that names them."""
 
 from harness.model.setting.engine import Engine
 from harness.targets.engines.coverage import CoverageEngine

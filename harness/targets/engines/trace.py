@@ -32,7 +32,7 @@ class TraceEngine:
 
 
 def _within(violation: Violation, others: tuple[Violation, ...]) -> bool:
-    """Whether all its bytes are among those of other violations of that file."""
+    """Say whether all bytes of a violation are among those of other violations of that file."""
     wrong = [span for other in others if other.path == violation.path for span in other.ranges]
     return all(any(a <= low and high <= b for a, b in wrong) for low, high in violation.ranges)
 
