@@ -2,7 +2,7 @@
 
 An entry lies at ROOT/AREA/KEY. It is made in a temporary directory beside it and renamed into place with a manifest
 of its files, so that a killed process, a full disk or a second harness never shows a half-made entry. After that it
-never changes. What killed processes leave is found by its lock, which dies with them, and swept by the next maker.
+never changes. The next maker finds what killed processes leave by its lock, which dies with them, and removes it.
 
 No file is synced to disk: after a power failure the manifest tells a damaged entry, and every entry can be made anew.
 """
@@ -65,7 +65,7 @@ def root() -> Path:
 
 
 def _place() -> Path:
-    """Where the cache lies, whether it is there or not."""
+    """Return the path of the cache, whether it exists or not."""
     home = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG base directory specification: a relative path is invalid and to be ignored.
     try:
@@ -87,7 +87,7 @@ def trouble(error: OSError) -> SetupError | None:
 
 
 def _refusal(path: Path, error: OSError) -> SetupError:
-    """What the user is told: the place, what is wrong with it, the remedy."""
+    """Return the error for the user, with the place, the fault and the remedy."""
     what = _FULL.get(error.errno or 0) or (error.strerror or str(error)).lower()
     remedy = "free some, or point XDG_CACHE_HOME" if error.errno in _FULL else "point XDG_CACHE_HOME"
     if error.errno == errno.ENOENT:
@@ -96,7 +96,7 @@ def _refusal(path: Path, error: OSError) -> SetupError:
 
 
 def _whose() -> tuple[str, str]:
-    """Whose the cache must be, and what to do where it is not."""
+    """Return the owner that the cache must have, and the remedy if it has another."""
     if os.geteuid():
         return "yours", "point XDG_CACHE_HOME at a directory of yours"
     return "root's", "point XDG_CACHE_HOME at a directory of root's, or take sudo without -E"
@@ -155,7 +155,7 @@ def adopt(area: str, make: Make) -> Path:
 
 
 def present(area: str, key: str, *, hashed: bool = False) -> bool:
-    """Whether the entry exists. Raises DamagedEntry, naming the file, when it is not what was published."""
+    """Say whether the entry exists. Raises DamagedEntry, naming the file, when it is not what was published."""
     path = root() / area / key
     if not path.exists():
         return False

@@ -49,7 +49,7 @@ class Deadline:
 
     @property
     def expired(self) -> bool:
-        """Whether no time is left."""
+        """True if no time is left."""
         return time.monotonic() >= self._end
 
     def check(self, what: str) -> None:

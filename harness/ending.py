@@ -1,7 +1,7 @@
-"""How a command ends: by its own exit code, by a signal that unwinds it, or by an error that nobody foresaw.
+"""Ends a command: by its own exit code, by a signal that unwinds it, or by an error that nobody foresaw.
 
 Python ends with 1 after an exception that nobody caught, and here 1 means that a promise was broken. So everything is
-caught in the end: what was not foreseen is one line and exit code 3.
+caught in the end: an error that was not foreseen becomes one line and exit code 3.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ TRACE = "DAXCHECK_TRACE"
 TOLD = 300
 """Characters that are told of an unforeseen error's own text."""
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
-"""What ends a command from outside: a service is stopped, a terminal is closed."""
+"""The signals that end a command from outside: when a service is stopped, when a terminal is closed."""
 
 
 class Ended(KeyboardInterrupt):
@@ -110,7 +110,7 @@ def last_words(text: str, trace: str = "") -> None:
 
 
 def _silence(stream: TextIO) -> None:
-    """What the stream still holds goes nowhere: Python would try again at its end, fail, and exit with 120."""
+    """Discard the text that the stream still holds: Python would try again at its end, fail, and exit with 120."""
     with contextlib.suppress(OSError):
         null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         os.dup2(null, stream.fileno())
@@ -118,7 +118,7 @@ def _silence(stream: TextIO) -> None:
 
 
 def foreseen(error: BaseException) -> DaxcheckError | None:
-    """What to tell of an error in a line with its remedy, if that is known: ours, or one of the cache."""
+    """Return the error to tell in a line with its remedy, if that is known: ours, or one of the cache; else None."""
     match error:
         case DaxcheckError():
             return error
@@ -133,7 +133,7 @@ def foreseen(error: BaseException) -> DaxcheckError | None:
 
 
 def _writable() -> bool:
-    """Whether standard output takes anything; what it refused before may be lost already."""
+    """Say whether standard output takes anything; text that it refused before may be lost already."""
     try:
         os.write(sys.stdout.fileno(), b"\n")
     except OSError:
@@ -142,7 +142,7 @@ def _writable() -> bool:
 
 
 def _somewhere() -> bool:
-    """Whether there is a working directory."""
+    """Say whether there is a working directory."""
     try:
         Path.cwd()
     except FileNotFoundError:

@@ -42,7 +42,7 @@ class InfraError(DaxcheckError):
     """The harness or the virtual machine failed: never a verdict on the kernel under test."""
 
     console: str = ""
-    """What the guest's console held, where there was a guest."""
+    """The text of the guest's console, if there was a guest."""
 
 
 class QemuError(InfraError):

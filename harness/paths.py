@@ -2,9 +2,9 @@
 
 
 def inside(name: str) -> bool:
-    """Whether a relative path stays below the directory that it is relative to, by its parts alone.
+    """Say whether a relative path stays below the directory that it is relative to, by its parts alone.
 
-    `kernel/fs/ext4/ext4.ko` does. `/etc/passwd`, `kernel/fs/../../../x` and a name with a NUL do not: a test of how
-    such a name begins says nothing about where it leads.
+    `kernel/fs/ext4/ext4.ko` does. `/etc/passwd`, `kernel/fs/../../../x` and a name with a NUL do not: a test of
+    the beginning of such a name cannot tell that it leads outside.
     """
     return "\0" not in name and all(part not in ("", ".", "..") for part in name.split("/"))

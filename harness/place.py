@@ -102,9 +102,9 @@ def write(folder: int, name: str, data: bytes) -> None:
 
 
 def shared(path: Path) -> str:
-    """Who else could put something else at `path`, a directory, there or to be made; empty when nobody can.
+    """Return why other users could replace `path`, a directory that exists or is to be made; empty when nobody can.
 
-    For root all that it lies in counts, for another user the directory itself: the way to it may be the group's.
+    For root all directories above it count too, for another user only itself: those above it may be the group's.
     """
     me = os.geteuid()
     for one in (path, *path.parents) if me == 0 else (path,):

@@ -1,4 +1,4 @@
-"""Where the files lie that daxcheck brings and that are no modules of it: scenarios, and the plugin's sources."""
+"""Locates the files that daxcheck brings and that are no modules of it: scenarios, and the plugin's sources."""
 
 from pathlib import Path
 

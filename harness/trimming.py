@@ -1,7 +1,7 @@
-"""Spare entries of the cache: they save time, and the longest unused go when all together outgrow a bound.
+"""Removes spare entries of the cache, the longest unused first, when all together outgrow a bound; they save time.
 
-What is made again because it had gone so is told and noted: a cache too small for what is run costs a boot or a mkfs
-again and again, and nothing else would show it.
+An entry that is made again because it was removed so is told and noted: a cache that is too small for a session costs
+a boot or a mkfs again and again, and nothing else would show it.
 """
 
 import contextlib
@@ -71,7 +71,7 @@ def directory(area: str, key: str, make: cachedir.Make, *, hashed: bool = False,
 
 
 def sizes() -> dict[Path, int]:
-    """All spare entries, the one last asked for first, with the bytes on disk of each."""
+    """Return all spare entries, the one last asked for first, with the bytes on disk of each."""
     found: dict[Path, tuple[int, int]] = {}
     for marker in cachedir.root().glob(f"*/{MARKER}"):
         for path in (marker.parent / key for key in cachedir.keys(marker.parent.name)):
@@ -82,14 +82,14 @@ def sizes() -> dict[Path, int]:
 
 
 def mark() -> int:
-    """How far the notes go; for made_again()."""
+    """Return the length of the notes in bytes; for made_again()."""
     with contextlib.suppress(FileNotFoundError):
         return (cachedir.root() / NOTES).stat().st_size
     return 0
 
 
 def made_again(since: int = 0) -> dict[str, int]:
-    """How many entries of each area were made again after the mark `since` under the bound of now, by whatever process.
+    """Return how many entries of each area any process made again after the mark `since`, under the bound of now.
 
     Worker processes of a session cannot tell it otherwise.
     """
@@ -133,7 +133,7 @@ def _trim(made: Path, bound: int) -> None:
 
 
 def _recall(path: Path, bound: int) -> bool:
-    """Whether the entry, made now, had gone before; noted, and no longer remembered as gone."""
+    """Say whether the entry, made now, was removed before; if so, note that and forget that it was removed."""
     try:
         (path.parent / TRIMMED / path.name).unlink()
     except FileNotFoundError:
