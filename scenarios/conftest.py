@@ -23,7 +23,7 @@ def file(dax: Recorder) -> File:
 
 @pytest.fixture
 def mapping(file: File) -> Mapping:
-    """All of `file`, mapped by PMD entries, with contents that are durable."""
+    """Map all of `file` by PMD entries, store to it, and make that durable."""
     mapping = file.mmap()
     mapping.store()
     mapping.msync()
@@ -32,7 +32,7 @@ def mapping(file: File) -> Mapping:
 
 @pytest.fixture
 def small(file: File) -> Mapping:
-    """All of `file`, mapped by PTEs, so that the kernel keeps an entry per page too, with contents that are durable."""
+    """Map all of `file` by PTEs, so that the kernel keeps an entry per page too, store to it, and make that durable."""
     small = file.mmap(align=PAGE)
     small.store()
     small.msync()

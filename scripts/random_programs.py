@@ -1,8 +1,8 @@
-"""Writes random legal Programs, a .prog file each, whose last stores, shifts and truncates no sync makes durable.
+"""Writes random legal Programs, a .prog file each; no sync makes their last stores, shifts and truncates durable.
 
 Every Program begins with a durable file and its mapping; then come 4 to 12 ops, with a sync somewhere among them, and
-the power cut. Places and lengths lie at or near the edges of lines, pages, PMD entries and the file. What may come next
-is asked of model.program.choices, so that every op can be run and a sound kernel does it.
+the power cut. Places and lengths lie at or near the edges of lines, pages, PMD entries and the file. The next op is one
+that model.program.choices allows, so that every op can be run and a sound kernel does it.
 """
 
 import argparse
@@ -28,7 +28,7 @@ LARGEST = 6 * PMD
 WORD = 8
 """Bytes that a stamp is told by: places and lengths are multiples of it."""
 EXTRAS: Mapping[str, tuple[type[Op], ...]] = {"clone": (ops.CloneFile, ops.Clone, ops.Dedupe)}
-"""What --fs-has names: the ops that only some file systems know."""
+"""The ops that only some file systems know, by the word for them in --fs-has."""
 KEPT = "data1"
 """The name that no op takes away, that there is something to judge."""
 Wanted = Callable[[Mapping[str, object]], bool]
@@ -92,7 +92,7 @@ class Draft:
         return max(0, min(near, top))
 
     def size(self, fd: object) -> int:
-        """How long that file is."""
+        """Return the least size in bytes that the file may have now."""
         return self.state.files[self.state.fds[str(fd)]].shortest
 
     def file(self) -> str:
