@@ -1,1 +1,1 @@
-"""What the man pages and the kernel's documents allow a file to hold after each op of a Program."""
+"""Tells what the man pages and the kernel's documents allow a file to hold after each op of a Program."""

@@ -1,4 +1,4 @@
-"""What the contract allows of one byte: what it reads as, and what the media may hold."""
+"""Describes what the contract allows of one byte: what it reads as, and what the media may hold."""
 
 from dataclasses import dataclass, replace
 
@@ -8,15 +8,15 @@ from harness.model.wire.stamps import SHIFT_LIMIT, SHIFT_UNIT
 
 @dataclass(frozen=True, slots=True)
 class Anything:
-    """Bytes of which no document says what they are: of a poisoned page, or behind the end of a file."""
+    """Bytes that no document defines: those of a poisoned page, or behind the end of a file."""
 
 
 MOVES_LIMIT = 32
 CONTENTS_LIMIT = 1024
-"""From so many places, and so many contents, a byte is followed; beyond that it may hold anything, until a sync. Each
-insert that is not synced adds a place to each byte behind it: without a limit 400 of them take a minute."""
+"""The most places, and the most contents, that are followed for one byte; beyond that it may hold anything, until a
+sync. Each insert that is not synced adds a place to each byte behind it: without a limit 400 of them take a minute."""
 Known = Zero | Stamp | Anything
-"""What a byte may come from."""
+"""The sources that a byte may come from."""
 Values = frozenset[Known]
 ZERO = Zero()
 ANYTHING = Anything()

@@ -1,4 +1,4 @@
-"""Where the bytes of a file lie: in which block now, and in which blocks the media may look for them after a cut.
+"""Tells where the bytes of a file lie: in which block now, and in which blocks the media may look for them after a cut.
 
 Blocks have no numbers here, since no document says which block a file gets. A block is known by who was given it first:
 after `insert_range` of 4K at 0 the bytes [4K..8K) lie in the block that [0..4K) had, Block(file, op, shift=4K).
@@ -11,8 +11,8 @@ from harness.model.contract.extents import END, Extents
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What byte o of a file lies in: the block that op `made` provided for byte o - shift of file `file`. The same
-    block is provided once, so two bytes with equal `file`, `made` and o - shift lie in the same place."""
+    """The block that byte o of a file lies in: op `made` provided it for byte o - shift of file `file`. A block is
+    provided once, so two bytes with equal `file`, `made` and o - shift lie in the same place."""
 
     file: int
     made: int
@@ -31,9 +31,10 @@ _NONE: Blocks = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class BlockHistory:
-    """One byte: `now`, the block that it lies in (one of them, where a document leaves it open, as whether dedupe
-    shares blocks), and those that it may have left although the media may still look for it there: `old` by an op on
-    this byte, `copied` by one that keeps its contents, as when a neighbour in a shared block is stored to."""
+    """The blocks of one byte. `now` is the block that it lies in (one of these, where a document leaves it open, such
+    as whether dedupe shares blocks). It may have left the others, but the media may still look for it there: it left
+    `old` by an op on this byte, `copied` by an op that keeps its contents, such as a store to a neighbour in a shared
+    block."""
 
     now: Blocks
     old: Blocks = _NONE
@@ -60,7 +61,7 @@ class BlockHistory:
         return BlockHistory(now, self.old, self.copied | left)
 
     def joined(self, before: "BlockHistory") -> "BlockHistory":
-        """What moved here is here; the media may still look where they did `before`."""
+        """The byte moved here; the media may still look for it where they did `before`."""
         return before.changed(self.now)
 
     def promised(self) -> "BlockHistory":
@@ -75,7 +76,7 @@ class BlockHistory:
 
 
 def provided(file: int, made: int) -> Blocks:
-    """What op `made` provides for all bytes of the file that need a block."""
+    """Return the block that op `made` provides, for all bytes of the file that need one."""
     return frozenset({Block(file, made)})
 
 

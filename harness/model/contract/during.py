@@ -1,13 +1,13 @@
-"""What the media may hold at a moment inside an op: between what they might before it, and what they may after it.
+"""Tells what the media may hold while an op runs: something between what they might hold before and may hold after.
 
 For example `pwrite f 0 8K` over synced contents: each byte is old or new. `rename a b` over a file b: a cut finds the
 old b or the new one, never none. `fsync f`: what f had promised before is there; what this fsync promises, or not yet.
 
 No document says in which order the parts of an op reach the media, so sets are joined byte by byte: a cache line may be
-evicted between any two instructions of a copy. Two things bind more. What was durable before the op, and is not changed
-by it, stays so. And a name that passes to another file stands for one of them at any moment (rename(2): "there is no
-point at which another process attempting to access newpath will find it missing"), as does one of the names of a
-renamed file (State.kept).
+evicted between any two instructions of a copy. Two rules are stricter. Bytes that were durable before the op, and that
+it does not change, stay durable. And a name that passes to another file stands for one of the two at any moment
+(rename(2): "there is no point at which another process attempting to access newpath will find it missing"); in the same
+way at least one of the names of a renamed file stands for it (State.kept).
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ def _file(before: FileState, after: FileState) -> FileState:
 
 
 def _standing(joined: Allowed, before: Allowed) -> Allowed:
-    """A byte of which the op changes nothing on the media keeps its promise as it was."""
+    """Keep the promise of a byte as it was if the op changes nothing of it on the media."""
     return before if joined.durable == before.durable else joined
 
 
@@ -50,8 +50,8 @@ def _name(before: NameState, after: NameState) -> NameState:
 
 
 def _kept(before: State, after: State) -> Mapping[int, frozenset[str]]:
-    """The names of which one stands for the file, at any moment: those of `after`, and while a sync makes names durable
-    those of `before`, since it takes none away."""
+    """Return the names of each renamed file: at any moment at least one of them stands for it. They are those of
+    `after`, and while a sync makes names durable also those of `before`, since a sync takes none away."""
     paths = before.names.keys() | after.names.keys()
     settles = all(before.name(path).current == after.name(path).current for path in paths)
     held = {id: names for id, names in before.kept.items() if settles or id in after.kept}

@@ -14,11 +14,12 @@ REFUSALS = frozenset({
     errno.ENOENT, errno.EXDEV, errno.EISDIR, errno.ENOTDIR, errno.ENODEV, errno.ETXTBSY, errno.EROFS, errno.EBUSY,
     errno.ENXIO, errno.EFBIG, errno.ESPIPE, errno.EOVERFLOW,
 })  # fmt: skip
-"""What a call answers that was looked at and not begun. Any other errno may come when a part of it was done."""
+"""Errnos of a call that was checked and not begun. Any other errno may come when a part of it was done."""
 
 
 class Effect(Enum):
-    """NONE: it changed and promised nothing. PART: it may have changed all, some or nothing, and promised nothing."""
+    """The effect of an op. NONE: it changed and promised nothing. PART: it may have changed all, some or nothing, and
+    promised nothing."""
 
     NONE = auto()
     PART = auto()
@@ -26,7 +27,7 @@ class Effect(Enum):
 
 
 def effect(op: Op, result: OpResult | None, again: bool = False) -> Effect:
-    """What the op did; with no result it succeeded. `again`: another of its runs may have succeeded."""
+    """Return how much the op did; with no result it succeeded. `again`: another of its runs may have succeeded."""
     if isinstance(op, ops.Madvise) and op.advice is ops.Advice.HWPOISON:
         # The signal, and most errnos, come of the poison that is there (madvise(2)).
         refused = result is not None and result.errno in (errno.EINVAL, errno.EPERM, errno.EBADF, errno.ENOSYS)
@@ -47,11 +48,11 @@ def effect(op: Op, result: OpResult | None, again: bool = False) -> Effect:
 
 
 def came(op: Op, result: OpResult | None, foreseen: Op | None, again: bool = False) -> Op | None:
-    """The op as far as its system calls said that they came: itself, one of fewer bytes, or None for nothing.
+    """Return the part of the op that its system calls said they had done: the op itself, one of fewer bytes, or None.
 
-    What a count does not tell is `effect`'s: of an op that failed, what its last call may have done besides. `foreseen`
-    is the op before. Without an expectation an op that succeeded is taken as whole, whatever it says: that a read or a
-    copy ended before the end of the file is for the verdict (see refusal).
+    `effect` has the rest, which no count tells: what the last call of a failed op may have done besides. `foreseen` is
+    the op before. Without an expectation an op that succeeded is taken as whole, whatever it says: the verdict judges a
+    read or a copy that ended before the end of the file (see refusal).
     """
     single = isinstance(foreseen, ops.ExpectErrno | ops.ExpectShort)
     if isinstance(op, ops.CountedOp) and not again:

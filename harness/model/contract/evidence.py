@@ -1,7 +1,8 @@
-"""What reads tell where the contract leaves a choice: after a race, or an op that failed half-way.
+"""Uses reads to decide where the contract leaves a choice: after a race, or an op that failed half-way.
 
-No document says which of the contents it allows a byte then has. But it has one: read(2) and mmap(2) return what is
-current, so that what one read has shown every other must show until the next change, and the media after a sync.
+No document says which of its allowed contents a byte then has. But it has one only, since read(2) and mmap(2) return
+what is current. So every other read must show what one read has shown, until the next change, and so must the media
+after a sync.
 """
 
 from collections.abc import Iterable

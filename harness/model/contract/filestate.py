@@ -1,4 +1,4 @@
-"""What the contract allows of one file at one moment: what it reads as, and what the media may hold.
+"""Describes what the contract allows of one file at one moment: what it reads as, and what the media may hold.
 
 Sets are kept per byte, without what binds bytes or sizes to each other (which of two bytes must have
 changed first, which size goes with which contents). So a state may allow a combination that no order of
@@ -26,7 +26,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Allocated:
-    """Whether a byte has been given blocks by fallocate(2), and the op that made that durable."""
+    """The allocation of a byte: whether fallocate(2) has given it blocks, and the op that made that durable."""
 
     now: bool = False
     durable_by: int | None = None
@@ -120,7 +120,7 @@ class FileState:
         return replace(self, contents=contents, tail=tail)
 
     def past_end(self, start: int, end: int, source: Extents[Values]) -> "FileState":
-        """What of [start, end) is past the end may be seen there from now on, in its last page."""
+        """The bytes of [start, end) past the end of the file may be seen there from now on, in its last page."""
         return replace(self, tail=self.tail.merge(max(start, self.shortest), end, source, Allowed.maybe))
 
     def resized(self, spans: Iterable[Span], passed: Span | None = None) -> "FileState":
@@ -175,7 +175,7 @@ class FileState:
     ) -> "FileState":
         """Until synced, each byte may hold what it held before, what it holds after, or a hole on the way.
 
-        What was stored past the end moves with the block that it lies in, or not: see `tail`.
+        Bytes stored past the end move with the block that they lie in, or not: see `tail`.
         """
         contents = shift(self.contents).merge(start, END, self.contents, Allowed.joined)
         tail = shift(self.tail).merge(start, END, self.tail, Allowed.either)
@@ -276,7 +276,7 @@ class FileState:
     def told(self, segments: Sequence[Segment], size: int | None = None) -> "FileState":
         """A read of the whole file (`size`), or of a part, has shown which of its contents and sizes it has.
 
-        What is not allowed tells nothing: it is for the verdict.
+        Contents that are not allowed tell nothing here: the verdict judges them.
         """
         file = self
         if any(len(byte.current) > 1 for _, _, byte in self.contents.runs()):

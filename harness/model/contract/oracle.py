@@ -49,8 +49,8 @@ def run(
 
 
 def at_cut(program: Program, states: Sequence[State], live: Iterable[FileView] = ()) -> State:
-    """What the final image is judged against, when the files were seen to be `live` right before the cut: for a Program
-    that expects a loss, as though all had been synced. `states` are those of its run."""
+    """Return the state to judge the final image against, when the files were seen to be `live` right before the cut:
+    for a Program that expects a loss, as though all had been synced. `states` are those of its run."""
     state = seen(states[-1] if states else NOTHING, live)
     if program.expect is not Expect.LOSS:
         return state
@@ -59,9 +59,10 @@ def at_cut(program: Program, states: Sequence[State], live: Iterable[FileView] =
 
 
 def within(program: Program, states: Sequence[State], index: int) -> State:
-    """What the media may hold while op `index` runs, or the race that it is part of; `states` are those of its run.
+    """Return what the media may hold while op `index` runs, or the race that it is part of; `states` are those of its
+    run.
 
-    Whatever they may hold right before the op, and right after it, they may hold here too (see contract.during).
+    All that the media may hold right before the op or right after it, they may hold here too (see contract.during).
     """
     stage = next(stage for stage in stages(program.ops) if index in stage.indices)
     state = states[stage.first - 1] if stage.first else NOTHING

@@ -1,4 +1,4 @@
-"""When a run had promised something: the moments at which a cut is worth a look."""
+"""Finds the moments when a run had promised something: a cut is worth a look at these."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,7 +11,7 @@ def made(program: Program, states: Sequence[State]) -> tuple[int, ...]:
     """The last op of each stage that has made something durable which was not certain before; `states` as oracle.run
     gives them.
 
-    What an op promises follows from what became of it and of those before: an msync that failed has promised nothing,
+    The promise of an op depends on the results of it and of the ops before: an msync that failed has promised nothing,
     nor has one of a private mapping, or a flush of a mapping without MAP_SYNC. Ops of lanes have promised when their
     join has returned, and only what no other lane may have changed.
     """

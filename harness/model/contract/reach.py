@@ -1,4 +1,4 @@
-"""How far the files and mappings of a state can be used without the kernel refusing, or a signal."""
+"""Measures how far the files and mappings of a state can be used without a refusal by the kernel, or a signal."""
 
 from harness.model.contract.filestate import page_ceil
 from harness.model.contract.state import State

@@ -1,4 +1,4 @@
-"""What the contract allows at one moment: files, the names that may stand for them, descriptors and mappings.
+"""Describes what the contract allows at one moment: files, the names that may stand for them, descriptors and mappings.
 
 A file is known by its id (the `file` of its stamps), since a name can pass from one file to another.
 """
@@ -52,7 +52,7 @@ class MapState:
     late: Extents[bool] = _NOT_FAULTED
 
     def observing(self, file: FileState) -> "MapState":
-        """After the file changed: whether a page without a private copy shows it is unspecified (mmap(2))."""
+        """The file changed: it is unspecified whether a page without a private copy shows that (mmap(2))."""
 
         def also(byte: Seen, file_byte: Allowed) -> Seen:
             return byte if byte.private else Seen(byte.sources | file_byte.current)
@@ -82,9 +82,9 @@ class MapState:
         return replace(self, late=self.late.set(end, page_ceil(end), True)) if self.faulted.at(end) else self
 
     def synced(self, start: int, end: int, durable: int) -> Iterator[tuple[int, int]]:
-        """Where in [start, end) a store is durable once it has left the caches: in pages mapped writably, but for late
-        bytes past the size `durable` (mmap(2): what comes of pages "that correspond to added or removed regions of the
-        file is unspecified")."""
+        """Yield the parts of [start, end) where a store is durable once it has left the caches: pages mapped writably,
+        but no late bytes past the size `durable` (mmap(2): the effect on pages "that correspond to added or removed
+        regions of the file is unspecified")."""
         for low, high, faulted in self.faulted.runs(start, end):
             for a, b, late in self.late.runs(low, high):
                 stop = min(b, durable) if late else b
@@ -124,7 +124,7 @@ NO_NAME = NameState()
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All files by id, names, open descriptors (name to file) and mappings by name.
+    """The state at one moment: all files by id, names, open descriptors (name to file) and mappings by name.
 
     `kept`: files that had a durable name and were renamed since, never unlinked, with all those names: at any moment
     one of them stands for the file (rename(2): "atomically replaced", or "a window in which both" do).
@@ -142,11 +142,11 @@ class State:
         return None if current is None else self.files[current]
 
     def name(self, path: str) -> NameState:
-        """What is known of the name."""
+        """Return the state of the name; NO_NAME if no op has used it."""
         return self.names.get(path, NO_NAME)
 
     def with_file(self, file: FileState) -> "State":
-        """After that file changed its state; private mappings of it may show the change."""
+        """Return the state after that file changed; private mappings of it may show the change."""
         maps = {
             name: _changed(mapping, self.files[file.id], file) if mapping.file == file.id else mapping
             for name, mapping in self.maps.items()
@@ -154,14 +154,14 @@ class State:
         return replace(self, files={**self.files, file.id: file}, maps=maps)
 
     def with_files(self, change: Callable[[FileState], FileState]) -> "State":
-        """With `change`, which changes no current contents, done to every file."""
+        """Return the state with `change`, which changes no current contents, done to every file."""
         return replace(self, files={id: change(file) for id, file in self.files.items()})
 
     def with_map(self, name: str, mapping: MapState) -> "State":
         return replace(self, maps={**self.maps, name: mapping})
 
     def with_maps(self, file: int, sharings: Iterable[Sharing], change: Callable[[MapState], MapState]) -> "State":
-        """With `change` done to each mapping of the file that is shared so."""
+        """Return the state with `change` done to each mapping of the file that is shared so."""
         wanted = frozenset(sharings)
         maps = {
             name: change(mapping) if mapping.file == file and mapping.sharing in wanted else mapping
@@ -199,4 +199,4 @@ class Step:
 
 
 NOTHING = State({}, {}, {}, {}, {})
-"""Before the first op."""
+"""The state before the first op."""

@@ -14,10 +14,10 @@ NO_FILE = "nothing would be judged: no file with contents is synced, and none is
 
 
 def why_not_judged(program: Program) -> str:
-    """Why no run of the Program could end in a PASS; empty if one may.
+    """Return why no run of the Program could end in a PASS; empty if one may.
 
-    Bytes are judged that a read returns while the power is on, and those that must be there after the cut: what no op
-    has synced need not be (fsync(2)).
+    Two kinds of bytes are judged: those that a read returns while the power is on, and those that must be there after
+    the cut. Bytes that no op has synced need not be there (fsync(2)).
     """
     if not program.ops or not isinstance(program.ops[-1], CutPower):
         return NO_CUT
@@ -27,7 +27,7 @@ def why_not_judged(program: Program) -> str:
 
 
 def _synced(domain: PersistenceDomain, program: Program) -> bool:
-    """Whether some file that has contents was synced at some time: it may be judged although its name was not."""
+    """Say whether some file with contents was synced at some time: it may be judged although its name was not."""
     ran = oracle.run(program, domain=domain)
     states = (*ran, oracle.at_cut(program, ran))
     large = {file.id for state in states for file in state.files.values() if file.longest}
@@ -35,6 +35,6 @@ def _synced(domain: PersistenceDomain, program: Program) -> bool:
 
 
 def _promised(file: FileState) -> bool:
-    """Whether an op has made its size, or a byte of it, durable."""
+    """Say whether an op has made the size of the file, or a byte of it, durable."""
     runs = file.contents.runs(0, file.longest)
     return file.size_by is not None or any(byte.promised_by is not None for _, _, byte in runs)

@@ -1,1 +1,1 @@
-"""What each op promises and changes: one module for each module of harness.model.program.ops; oracle.py picks."""
+"""Tells what each op promises and changes: one module for each module of harness.model.program.ops; oracle.py picks."""

@@ -1,4 +1,4 @@
-"""Where lanes come together: what a phase of a race leaves, from what each lane by itself did in it."""
+"""Joins the lanes after a phase of a race: finds what the phase leaves from what each lane by itself did in it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,9 +15,9 @@ NO_VALUES = Extents.of(_NONE)
 
 @dataclass(frozen=True, slots=True)
 class LaneEffects:
-    """What a lane may do to others in a phase. By file: the values stored; the sizes passed through, and the last ones;
-    if its blocks change, the offset from which mappings may lose their private copies (END: nowhere). And by private
-    mapping, what it came to show to the threads that share it."""
+    """The effects that a lane may have on others in a phase. By file: the values stored; the sizes passed through, and
+    the last ones; if its blocks change, the offset from which mappings may lose their private copies (END: nowhere). By
+    private mapping: what it came to show to the threads that share it."""
 
     values: Mapping[int, Extents[Values]] = field(default_factory=dict)
     sizes: Mapping[int, frozenset[Span]] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """The contract of ops that move contents from file to file, or between a file and a mapping.
 
-What arrives is the source's stamps, moved by the distance between the two places. It is durable only after a sync of
-the destination. Where blocks change hands the media may also hold what they held in the source (Allowed.placed).
+The source's stamps arrive, moved by the distance between the two places. They are durable only after a sync of the
+destination. Where blocks change hands the media may also hold what they held in the source (Allowed.placed).
 """
 
 from dataclasses import replace
@@ -131,7 +131,7 @@ def _exchanged(state: State, mine: FileState, other: FileState, op: ExchangeRang
     """ioctl_xfs_exchange_range(2): the two ranges change places atomically; what makes that durable is its flag
     XFS_EXCHANGE_RANGE_DSYNC, which is not given here, or a sync. XFS_IOC_SWAPEXT does it with whole files of one size.
 
-    That both files change at the same time in a power cut is not held against the kernel here.
+    It is not tested here that both files change at the same time in a power cut.
     """
     start, begin, length = (op.offset, op.other_offset, op.length) if isinstance(op, ExchangeRange) else (0, 0, END)
     state = state.unfaulted(mine.id, start, start + length).unfaulted(other.id, begin, begin + length)
@@ -163,7 +163,7 @@ def _read_into(state: State, step: Step, op: ReadInto) -> State:
 def _written_from(state: State, step: Step, op: WriteFrom) -> State:
     """write(2): the file then holds what the buffer does, which is what the mapping shows.
 
-    What a page shows past the end of its file is not known (mmap(2)).
+    It is not known what a page shows past the end of its file (mmap(2)).
     """
     mapping, id = state.maps.get(op.map), state.fds.get(op.fd)
     if mapping is None or id is None:
@@ -181,7 +181,7 @@ def _written_from(state: State, step: Step, op: WriteFrom) -> State:
 
 
 def _overlap(one: int, two: int, length: int) -> bool:
-    """Whether a range would be copied over itself, moved."""
+    """Say whether a range would be copied over a part of itself, at another offset."""
     return 0 < abs(one - two) < length
 
 

@@ -60,8 +60,8 @@ def punched(state: State, step: Step, file: FileState, start: int, end: int) -> 
 def _truncated(state: State, step: Step, file: FileState, size: int) -> State:
     """ftruncate(2): what is cut off is lost and, when the file grows again, reads as zeroes.
 
-    Until the size is durable the media may still hold the longer file with its contents, or part of them. What private
-    and other mappings show from the cut on is unspecified (mmap(2)).
+    Until the size is durable the media may still hold the longer file with its contents, or part of them. The contents
+    of private and other mappings from the cut on are unspecified (mmap(2)).
     """
     if size < file.longest:
         state = layout.zeroed(_reshaped(state, file, size), file.id, size, page_ceil(size), step.index)

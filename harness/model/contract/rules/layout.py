@@ -1,7 +1,7 @@
-"""Where a store arrives on the media, while the media do not know yet where the blocks of a file lie.
+"""Finds where a store arrives on the media, while the media do not know yet where the blocks of a file lie.
 
 A store, a write and a zeroing go in place: to the block that holds the byte now (Documentation/filesystems/dax.rst: DAX
-works "directly to the storage device"). What moves blocks is durable only after a sync: fallocate(2) and
+works "directly to the storage device"). A move of blocks is durable only after a sync: fallocate(2) and
 ioctl_ficlonerange(2) promise nothing of a crash, ioctl_xfs_exchange_range(2) has a flag for it, fsync(2) is what
 "transfers ... all modified in-core data" and metadata. Between the two the media may look for the block where it was:
 
@@ -16,13 +16,13 @@ A store to a block that another file surely has too goes to a new one: ioctl_fic
 occur to a shared region, the filesystem must ensure that the changes remain private to the file being written". Where a
 document leaves open whether blocks are shared (dedupe, copy_file_range), and after an unlink, both are allowed.
 
-A store to a shared block takes a copy of what is beside it, and dedupe and unshare keep all contents. What a sync has
-promised of those bytes stands: before the old block is stored to for another file, the media must know that they have
-left it. So a store to a clone must not show in what was synced of its source and was not written since, though it may
-in what no sync has promised. Blocks that were freed and given away again are not excused: see FileState.freed.
+A store to a shared block takes a copy of what is beside it, and dedupe and unshare keep all contents. The promise of
+a sync for those bytes stands: before the old block is stored to for another file, the media must know that they have
+left it. So a store to a clone must not show in bytes of its source that were synced and not written since; it may show
+in bytes that no sync has promised. Blocks that were freed and given away again are not excused: see FileState.freed.
 
-That no block is seen at two places at once, and that both sides of an exchange change together, is not held against the
-kernel: sets are kept per byte.
+Two rules are not tested, since sets are kept per byte: no block is seen at two places at once, and both sides of an
+exchange change together.
 """
 
 from collections.abc import Iterator
@@ -40,9 +40,9 @@ _NOWHERE: Blocks = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class _Alias:
-    """Bytes [start, end) of a file lie in a block that those of file `file` that are `distance` further lie in too, or
-    did: `shared` says whether they do. The media may look there for them when they do not: for all of them if they are
-    `old`, else for those of which no sync has promised the contents."""
+    """Another place of a block. Bytes [start, end) of a file lie in the block; the bytes of file `file` that are
+    `distance` further lie in it too, or did: `shared` says whether they do. If they do not, the media may still look
+    there for them: for all of them if they are `old`, else for those whose contents no sync has promised."""
 
     start: int
     end: int
@@ -54,7 +54,7 @@ class _Alias:
 
 def written(state: State, id: int, start: int, end: int, source: Extents[Values], index: int) -> State:
     """Op `index` writes `source` to [start, end) of the file: with what that changes elsewhere, and with new blocks
-    where the old ones are shared. What the bytes themselves hold then is for the caller."""
+    where the old ones are shared. The caller sets what the bytes themselves hold then."""
     file = state.files[id]
     places = file.blocks
     found = False
@@ -89,7 +89,7 @@ def _written(place: BlockHistory, now: Blocks) -> BlockHistory:
 
 
 def _outcome(block: Block, aliases: list[_Alias], new: Blocks) -> Extents[Blocks]:
-    """What bytes that lay in `block` lie in once they are written."""
+    """Return the blocks in which bytes of `block` lie once they are written."""
     kept = frozenset({block})
     after = {_ALONE: kept, _MAYBE_SHARED: kept | new, _SHARED: new}
     return _sharing(aliases).to(lambda shared: after[shared])
@@ -123,7 +123,7 @@ def _sharing(aliases: list[_Alias]) -> Extents[int]:
 
 
 def _shown(state: State, aliases: list[_Alias], start: int, end: int, source: Extents[Values]) -> State:
-    """What is written to [start, end) may show at the aliases, unless another file has the block as well."""
+    """Let bytes written to [start, end) show at the aliases, unless another file has the block as well."""
     sharing = _sharing(aliases)
     for alias in aliases:
         for low, high, shared in sharing.runs(max(start, alias.start), min(end, alias.end)):
@@ -137,7 +137,7 @@ def _shown(state: State, aliases: list[_Alias], start: int, end: int, source: Ex
 
 
 def _unpromised(file: FileState, start: int, end: int, all_: bool) -> Iterator[tuple[int, int]]:
-    """Where in [start, end) the media may hold something else than what a sync has promised."""
+    """Yield the parts of [start, end) where the media may hold something else than what a sync has promised."""
     inside = min(end, file.longest_durable)
     if all_ or inside <= start:
         yield start, end
@@ -148,5 +148,5 @@ def _unpromised(file: FileState, start: int, end: int, all_: bool) -> Iterator[t
 
 
 def _with(state: State, file: FileState) -> State:
-    """With a file of which only the media changed."""
+    """Replace a file; only what the media may hold of it changed."""
     return replace(state, files={**state.files, file.id: file})

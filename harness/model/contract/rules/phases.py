@@ -39,8 +39,8 @@ class ProgramRun(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PhasePart:
-    """What a lane does in one phase: its ops, in their order, `times` times. `again`: they run in other phases as well,
-    so that an op's result may be that of another of its runs."""
+    """The part of a lane in one phase: its ops, in their order, `times` times. `again`: they run in other phases as
+    well, so that an op's result may be that of another of its runs."""
 
     worker: Worker
     ops: tuple[int, ...]
@@ -68,7 +68,7 @@ class Phases:
         self._outside = _Own(state.fds, state.maps)
 
     def run(self, parts: Sequence[PhasePart]) -> None:
-        """One phase."""
+        """Runs one phase."""
         doing = [LaneEffects() for _ in parts]
         while True:
             ends = [self._lane(part, n, _others(parts, doing, n)) for n, part in enumerate(parts)]
@@ -90,7 +90,7 @@ class Phases:
         self._share(parts, lanes, doing)
 
     def end(self) -> State:
-        """After the join: names that lanes defined are gone."""
+        """Returns the state after the join: names that lanes defined are gone."""
         return replace(self.state, fds=self._outside.fds, maps=self._outside.maps)
 
     def _lane(self, part: PhasePart, number: int, others: LaneEffects, look: bool = False) -> tuple[State, LaneEffects]:
@@ -118,7 +118,7 @@ class Phases:
         return state, replace(doing, values={id: held for id, held in values.items() if held != NO_VALUES})
 
     def _shown(self, state: State, others: LaneEffects) -> State:
-        """What the lane may see: its own state, or what others stored."""
+        """Adds to the lane's own state what others stored: the lane may see either."""
         files = {}
         for id, file in state.files.items():
             contents = file.contents.merge(0, END, self.state.files[id].contents, _remembering)
@@ -260,6 +260,6 @@ def _noted(doing: LaneEffects, op: Op, before: State, after: State) -> LaneEffec
 
 
 def _newly_shown(before: MapState, after: MapState) -> Extents[Values]:
-    """What the private mapping shows where an op changed that."""
+    """Returns what the private mapping shows where an op changed that."""
     changed = after.seen.merge(0, END, before.seen, lambda new, old: new if new != old else Seen(_NONE))
     return changed.to(lambda byte: byte.sources)

@@ -51,7 +51,7 @@ def apply(
 
 
 def everything(state: State, index: int, blocks: bool = True) -> State:
-    """All data and metadata, names included, are durable; `blocks`: also which of the zeroes have some.
+    """Make all data and metadata durable, names included; `blocks`: also which of the zeroes have blocks.
 
     sync(2): on Linux it waits until all is written (VERSIONS), and syncfs(2) likewise for one file system. fsfreeze(8):
     "all dirty data, metadata, and log information are written to the underlying device". umount(8): the file system is
@@ -79,5 +79,5 @@ def _msynced(state: State, step: Step, op: Msync) -> State:
 
 
 def _kept_current(state: State, file: FileState) -> State:
-    """With a file of which only the media changed."""
+    """Replace a file; only what the media may hold of it changed."""
     return state.with_files(lambda old: file if old.id == file.id else old)
