@@ -20,8 +20,8 @@ Range = tuple[int, int]
 def judge(
     naming: Naming, file: FileState, view: FileView, image: str, durable: bool, by: Promise = NO_PROMISE
 ) -> tuple[Violation, ...]:
-    """What is wrong with the allocation of a view, if it was told. `durable`: of a recovered file system;
-    otherwise the view was taken by op `by`."""
+    """Return what is wrong with the allocation of a view, if it was told. `durable`: the view is of a recovered file
+    system; otherwise it was taken by op `by`."""
     if view.allocation is None or view.size is None:
         return ()
     found = [*_holes(view.allocation, view), *_blocks(view.allocation)]
@@ -76,7 +76,7 @@ def _room(naming: Naming, file: FileState, view: FileView, durable: bool, by: Pr
 
 
 def _gaps(ranges: Iterable[Range], end: int) -> Iterator[Range]:
-    """What [0, end) is not covered by ranges that ascend."""
+    """Yield the parts of [0, end) that the ranges, which ascend, do not cover."""
     at = 0
     for low, high in ranges:
         if at < min(low, end):
@@ -87,7 +87,7 @@ def _gaps(ranges: Iterable[Range], end: int) -> Iterator[Range]:
 
 
 def _clash(segments: Sequence[Segment], gaps: Iterable[Range]) -> Iterator[Range]:
-    """Where segments are surely not zero inside the gaps. Both ascend."""
+    """Yield the parts of the gaps where segments are surely not zero. Both ascend."""
     first = 0
     for low, high in gaps:
         while first < len(segments) and segments[first].end <= low:

@@ -39,7 +39,7 @@ class Mismatch:
 
 
 def compare(expected: Iterable[Expected], segments: Sequence[Segment]) -> tuple[int, list[Mismatch]]:
-    """How many bytes were compared, and those that are wrong. Both arguments ascend without overlap."""
+    """Return how many bytes were compared, and those that are wrong. Both arguments ascend without overlap."""
     judged = 0
     wrong: list[Mismatch] = []
     end = segments[-1].end if segments else 0
@@ -60,7 +60,7 @@ def compare(expected: Iterable[Expected], segments: Sequence[Segment]) -> tuple[
 
 
 def made_of(data: bytes, start: int, sources: Iterable[Known]) -> bool:
-    """Whether each byte of `data`, at offset `start`, is the one that some source has there."""
+    """Say whether each byte of `data`, at offset `start`, is the one that some source has there."""
     certain = [source for source in sources if not isinstance(source, Anything)]
     candidates = [known for source in certain if (known := source_bytes(source, start, start + len(data))) is not None]
     return all(any(known[i] == byte for known in candidates) for i, byte in enumerate(data))
@@ -90,7 +90,8 @@ def _wrong(start: int, end: int, segment: Segment, run: Expected) -> Iterator[Mi
 
 
 def _bytes(segment: Segment, start: int, end: int) -> bytes | None:
-    """What the segment shows at [start, end); None if nothing can: a stamp moved up from before the file's start."""
+    """Return the bytes of the segment at [start, end); None if there are none: a stamp moved up from before the start
+    of the file."""
     if isinstance(segment.source, Raw):
         return segment.source.data[start - segment.start : end - segment.start]
     return source_bytes(segment.source, start, end)

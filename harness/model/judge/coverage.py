@@ -1,4 +1,4 @@
-"""Flush coverage: whether all that was promised had been flushed when the promise was given. No power is cut.
+"""Judges flush coverage: whether all that was promised had been flushed when the promise was given. No power is cut.
 
 The law: when an op outside of lanes has promised a byte that can then be one stamp only, the bytes of the medium where
 the file keeps it were flushed in an op that is not before the one that stored the stamp, and not after the promise.
@@ -13,9 +13,9 @@ the file keeps it were flushed in an op that is not before the one that stored t
     in op 5                        kept: the op may flush what it takes out of the page cache
     in op 3, or never              broken: nothing has left the caches since op 4
 
-A violation here never is a false alarm, which rests on these:
+A violation here is never a false alarm, for these reasons:
 - The ranges that are told as flushed are taken as they are: whole lines where clwb wrote back, and of non-temporal
-  stores their own bytes, as agent.flushes makes them. What stood beside such a store in its line is not believed to
+  stores their own bytes, as agent.flushes makes them. Bytes beside such a store in its line are not believed to
   have left with it, though many CPUs evict the line (SDM vol. 1, 10.4.6.2): a sync that keeps its promise flushes it.
 - A place counts for a promise if it was looked up when the promising op had returned: then its metadata are durable
   too. Another lookup stands in for one that is missing if no op between them can take blocks away, and no op of the
@@ -26,21 +26,22 @@ A violation here never is a false alarm, which rests on these:
   mapping or write(2) from it brought is new in its place, and counts from there, unless blocks move in the Program.
 - A join promises what its lanes have synced. Nothing orders what ran in them, so that all of it counts as one op;
   it is left to the next sync if blocks are shared or exchanged, as they may have changed after the lane's sync.
-- Bytes of a file that has lost all its names are judged by nobody: after a cut nothing can read them.
+- Bytes of a file that has lost all its names are not judged: after a cut nothing can read them.
 - Where the CPU caches survive a cut (eADR), nothing needs to be flushed and nothing is judged.
 
 Its blind spots:
 - Zeroes, since no stamp tells who wrote them: what was punched, zeroed or cut off lies in holes or unwritten extents,
-  or was zeroed by the kernel's own stores. So names, sizes and all other metadata.
+  or was zeroed by the kernel's own stores. The same holds for names, sizes and all other metadata.
 - The kernel's copies of a stamp, when the block that they go to was flushed for another reason since it was stored.
 - Order within an op, or within a race: a flush before the store covers it. For stores outside of lanes the faults,
   which flush zeroes into fresh blocks, are told with the op before (agent.witness): what they flush besides counts for
   its promise.
 - Fences: what was flushed counts as persisted.
-- A promise that was broken between two syncs of which only the later has a place, and one of bytes that were written
-  again later, when it has none.
-- Files whose data go to a journal first (ext4 data=journal), which is no DAX: not for these.
-What the last state promises and no place was known for is told as not judged: a power cut may still judge it.
+- A promise that was broken between two syncs, if only the later one has a place; and a promise of bytes that were
+  written again later, if it has no place.
+- Files whose data go to a journal first (ext4 data=journal), which is no DAX.
+Bytes that the last state promises, but whose place was never known, are told as not judged: a power cut may still judge
+them.
 """
 
 from bisect import bisect_right
@@ -112,7 +113,7 @@ class LastFlushes:
 
 @dataclass(frozen=True, slots=True)
 class FileLayout:
-    """Where a file lies: blocks that ascend, and the offsets that they start at."""
+    """The place of a file: blocks that ascend, and the offsets that they start at."""
 
     starts: tuple[int, ...]
     blocks: tuple[FileBlock, ...]
@@ -122,7 +123,7 @@ class FileLayout:
         return cls(tuple(block.start for block in blocks), blocks)
 
     def within(self, size: int) -> "FileLayout":
-        """Without what lies past `size`."""
+        """Returns the layout without what lies past `size`."""
         kept = (block for block in self.blocks if block.start < size)
         return FileLayout.of(tuple(replace(block, length=min(block.length, size - block.start)) for block in kept))
 
@@ -150,7 +151,7 @@ def gaps(flushed: Extents[int], start: int, end: int, medium: int, since: int) -
 
 @dataclass(slots=True)
 class _Seen:
-    """What became of a file's bytes: the stamp that was last judged there, and the one that was told as unflushed."""
+    """The history of a file's bytes: the stamp that was last judged there, and the one that was told as unflushed."""
 
     judged: Extents[Stamp | None] = field(default_factory=lambda: Extents.of(_NOTHING))
     told: Extents[Stamp | None] = field(default_factory=lambda: Extents.of(_NOTHING))
@@ -269,12 +270,12 @@ class _Coverage:
         return known[nearest].within(self._states[nearest].files[file].shortest if nearest < last else END)
 
     def _stays(self, start: int, end: int) -> bool:
-        """Whether no op after `start`, up to `end`, can take blocks away from where they are."""
+        """Says whether no op after `start`, up to `end`, can take blocks away from where they are."""
         return not any(traits(op).frees for op in self._program.ops[start + 1 : end + 1])
 
 
 def _promises(file: FileState) -> Iterator[_Run]:
-    """The runs of which the media can hold one stamp only, with the op that promised it."""
+    """Yields the runs where the media can hold one stamp only, with the op that promised it."""
     for low, high, byte in file.contents.runs(0, file.shortest):
         stamp = _certain(byte)
         if stamp is not None and byte.promised_by is not None:
@@ -293,10 +294,10 @@ def _noted(old: Extents[Stamp | None], runs: Iterable[tuple[int, int, Stamp | No
 
 
 def _named(state: State, file: FileState) -> bool:
-    """Whether it has a name: what has none, nobody can read after a cut."""
+    """Says whether the file has a name: without one, nobody can read it after a cut."""
     return any(name.current == file.id for name in state.names.values())
 
 
 def _path(program: Program, state: State, file: int) -> str:
-    """What the file is called now, or was when it was made."""
+    """Returns the name that the file has now, or had when it was made."""
     return next((path for path, name in state.names.items() if name.current == file), program.paths()[file - 1])

@@ -1,9 +1,9 @@
 """Names the culprit of a lost range: the function that dropped its dirty entry from the page tree, and the op that ran.
 
 The trace tells drops of dirty entries alone (agent.drops). The first that covered the lost bytes, where they were at
-that time, after their store and not after the promise, is the one that forgot them. Unless an earlier promise of the
-same bytes had been kept by a flush that the trace did not see, such as one of a kernel thread: then they were lost in
-another way, such as a copy for copy-on-write that is never flushed.
+that time, after their store and not after the promise, is the one that forgot them. There is one exception: if a flush
+that the trace did not see, such as one of a kernel thread, had kept an earlier promise of the same bytes, then they
+were lost in another way, such as a copy for copy-on-write that is never flushed.
 
     4 store m 0 2M                    one dirty entry, [0..2M)
     5 fallocate f punch_hole 0 4K     traced: entry [0..2M) dropped by dax_delete_mapping_entry
@@ -32,7 +32,7 @@ from harness.model.wire.observation import Stamp
 from harness.model.wire.traced import Dropped, Range, Traced
 
 KINDS = frozenset({Kind.STALE, Kind.ZERO, Kind.TORN, Kind.UNFLUSHED})
-"""What becomes of bytes that were never flushed."""
+"""The kinds of violation that bytes show if they were never flushed."""
 
 
 def name(
@@ -52,7 +52,7 @@ def name(
 
 
 def _breaks_promise(violation: Violation) -> bool:
-    """Whether bytes of a file were lost that an op had promised."""
+    """Says whether bytes of a file were lost that an op had promised."""
     return violation.kind in KINDS and violation.op is not None
 
 
@@ -94,7 +94,7 @@ class _Blame:
         self._flushed: dict[int, Extents[int]] = {}
 
     def culprit(self, violation: Violation) -> Culprit | None:
-        """Who forgot what the violation says was lost; None if that is not known."""
+        """Returns the culprit that forgot what the violation says was lost; None if it is not known."""
         if violation.op is None or violation.op >= len(self._stages) or not _breaks_promise(violation):
             return None
         last = self._stages[violation.op].last
@@ -113,7 +113,7 @@ class _Blame:
         return None if id is None else self._states[last].files.get(id)
 
     def _lost(self, violation: Violation, file: FileState, last: int) -> Iterator[tuple[int, int, Stamp]]:
-        """What the lost bytes should be, where a store made them."""
+        """Yields the lost ranges, each with the stamp that its bytes should have, where a store made them."""
         naming = Naming(self._program, violation.path, file.id)
         # A last range that stands for others (judgement.gathered) holds bytes that were not lost.
         for start, end in violation.ranges[: RANGE_LIMIT - 1]:
@@ -161,7 +161,7 @@ class _Blame:
         return _Lost(origin, low, high, tuple(spells))
 
     def _homes(self, state: State, origin: Stamp, start: int, end: int) -> frozenset[Home]:
-        """Wherever some of the bytes are."""
+        """Finds all places where some of the bytes are."""
         found = set()
         for id, file in state.files.items():
             stamps = {one for *_, byte in file.contents.runs() for one in byte.current if isinstance(one, Stamp)}
@@ -170,7 +170,7 @@ class _Blame:
         return frozenset(found)
 
     def _held(self, state: State, homes: Iterable[Home], origin: Stamp, start: int, end: int) -> bool:
-        """Whether any of the bytes are there, as far as the state tells."""
+        """Says whether any of the bytes are there, as far as the state tells."""
         for id, shift in homes:
             if file := state.files.get(id):
                 runs = file.contents.runs(start + shift, end + shift)
@@ -179,7 +179,7 @@ class _Blame:
         return False
 
     def _hit(self, drop: Dropped, lost: Iterable[_Lost]) -> int | None:
-        """The file of which the dropped entries covered some of the lost bytes, when these had not been promised."""
+        """Returns the file where the dropped entries covered some of the lost bytes before these had been promised."""
         stage = self._stages[drop.index]
         first, last = stage.first, stage.last
         when = [first - 1, last] if stage.races else [first - 1]
@@ -196,14 +196,14 @@ class _Blame:
         return None
 
     def _dirty(self, state: State, id: int, start: int, end: int, stamp: Stamp) -> bool:
-        """Whether some bytes of [start, end) were of that store and not promised: a violation names the first promise
-        that was broken, so that an earlier one was kept."""
+        """Says whether some bytes of [start, end) were of that store and not promised: a violation names the first
+        promise that was broken, so that an earlier one was kept."""
         file = state.files.get(id)
         runs = file.contents.runs(start, end) if file else ()
         return any(stamp in byte.current and byte.durable != {stamp} for *_, byte in runs)
 
     def _is_of(self, drop: Dropped, file: int) -> bool:
-        """Whether the entry was one of the file's; by the op if the kernel does not tell the inode."""
+        """Says whether the entry was one of the file's; by the op if the kernel does not tell the inode."""
         if drop.inode:
             return drop.inode == self._traced.inodes.get(file)
         state = self._states[max(drop.index - 1, 0)]
@@ -213,7 +213,7 @@ class _Blame:
         return file in files or not any(files)
 
     def _told(self, guilty: Dropped, lost: Sequence[_Lost]) -> Culprit:
-        """All that was dropped in the same way as the guilty drop, of the same file."""
+        """Joins all that was dropped in the same way as the guilty drop, of the same file."""
         file = self._hit(guilty, lost)
         alike = [drop for drop in self._drops if _cause(drop) == _cause(guilty) and self._hit(drop, lost) == file]
         start, end = min(drop.start for drop in alike), max(drop.end for drop in alike)
@@ -222,5 +222,5 @@ class _Blame:
 
 
 def _cause(drop: Dropped) -> tuple[int, str, int, tuple[str, ...]]:
-    """What drops have in common that are told as one."""
+    """Returns what is the same for all drops that are told as one."""
     return drop.index, drop.function, drop.inode, drop.stack

@@ -1,4 +1,4 @@
-"""What a judgement says, and how violations of the same kind are gathered."""
+"""Defines what a judgement says, and gathers violations of the same kind."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ WAYS = 256
 """Ways of one file and image that are told apart by what was found; a guest can invent tens of thousands."""
 
 Way = tuple[Kind, Promise, Value, Value]
-"""Kind, promise, expected and found: what violations of one way have in common."""
+"""The kind, promise, expected and found values that violations of one way have in common."""
 Finding = tuple[Way, tuple[int, int]]
-"""What is wrong, and the range where it is."""
+"""A way in which something is wrong, and the range where it is."""
 
 
 @dataclass(frozen=True, slots=True)

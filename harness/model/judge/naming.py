@@ -31,16 +31,16 @@ class Naming:
 
     @property
     def unhealthy(self) -> bool:
-        """Whether the Program makes memory fail, or has a fault planted in the hardware: that may show in any file."""
+        """True if the Program makes memory fail, or has a fault planted in the hardware: that may show in any file."""
         poison = (traits(op).poisons for op in self._program.ops)
         return any(poison) or any(isinstance(op, Planted) for op in self._program.ops)
 
     def own(self, source: Source) -> bool:
-        """Whether the source is a store to this file, at the place where it was stored."""
+        """Say whether the source is a store to this file, at the place where it was stored."""
         return isinstance(source, Stamp) and (source.file, source.shift) == (self._id, 0) and source.seq in self._stores
 
     def of_file(self, source: Stamp) -> bool:
-        """Whether the source is a store to this file, wherever it was stored."""
+        """Say whether the source is a store to this file, wherever it was stored."""
         return source.file == self._id and source.seq in self._stores
 
     def op(self, index: int | None) -> str:
@@ -52,8 +52,8 @@ class Naming:
         return promise(self._program, index)
 
     def source(self, source: Source | Known) -> Content:
-        """What bytes of this source are in this file. Raw bytes, and stamps that no op of the Program makes, are of no
-        store: a guest can invent as many as it likes."""
+        """Return what bytes of this source are in this file. Raw bytes, and stamps that no op of the Program makes, are
+        of no store: a guest can invent as many as it likes."""
         if isinstance(source, Zero | Anything):
             return Condition.ZERO if isinstance(source, Zero) else Condition.ANYTHING
         if not isinstance(source, Stamp) or source.seq not in self._stores or source.file not in self._paths:
@@ -62,11 +62,11 @@ class Naming:
         return Stored(source.seq, self._stores[source.seq], of, source.shift)
 
     def sources(self, sources: Iterable[Source | Known]) -> Content | Either:
-        """What bytes of any of these sources are."""
+        """Return what bytes of any of these sources are."""
         found = self.contents(sources)
         return found[0] if len(found) == 1 else Either(found)
 
     def contents(self, sources: Iterable[Source | Known]) -> tuple[Content, ...]:
-        """What bytes of these sources are, each once: zero first, then by store."""
+        """Return what bytes of these sources are, each once: zero first, then by store."""
         ordered = sorted(sources, key=lambda one: (one.seq, one.shift) if isinstance(one, Stamp) else (0, 0))
         return tuple(dict.fromkeys(map(self.source, ordered)))

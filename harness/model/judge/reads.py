@@ -20,12 +20,12 @@ class Reading:
 
 
 def expected_read(before: State, op: Read) -> Reading:
-    """What an op may read in state `before`; nothing past the end of the file.
+    """Return what an op may read in state `before`; nothing past the end of the file.
 
     read(2) and a shared mapping return the current contents (mmap(2), MAP_SHARED). In a private mapping pages that
     were stored to hold their private copy; for others it is unspecified whether later changes show (mmap(2)). Where
-    the file may end earlier a read may too, and a load may see what was stored past the end: of a load nothing is
-    expected but what is surely in the file. Poisoned bytes are not looked at.
+    the file may end earlier, a read may end earlier too. A load may see there what was stored past the end, so it is
+    expected to show only what is surely in the file. Poisoned bytes are not looked at.
     """
     if isinstance(op, Pread):
         mapping, id, start = None, before.fds.get(op.fd), op.offset

@@ -34,7 +34,7 @@ TAGS: dict[type[Value], str] = {
     Stored: "stored", Either: "either", Shows: "shows", Sizes: "sizes", Names: "names", BlockBytes: "block_bytes",
     Answers: "answers", Portion: "portion", Said: "said",
 }  # fmt: skip
-"""What stands in "is" of a value that is no Condition."""
+"""The word in "is" of a value that is no Condition, by its type."""
 
 
 def from_violation(violation: Violation) -> dict[str, Any]:

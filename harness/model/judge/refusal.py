@@ -25,7 +25,7 @@ _BROKEN = frozenset({
     errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.EFAULT, errno.ESTALE, errno.ETXTBSY, errno.EFBIG, errno.EOVERFLOW,
     errno.EROFS, _EHWPOISON, errno.ELOOP, errno.ENODATA,
 })  # fmt: skip
-"""What no sound kernel answers to these ops on healthy hardware. Any other errno is a fault of the Program (EINVAL,
+"""Errnos that no sound kernel answers to these ops on healthy hardware. Any other is a fault of the Program (EINVAL,
 EBADF, ENOENT) or a lack of something (ENOMEM, ENOSPC, EMFILE): no verdict either way."""
 _OF_POISON = frozenset({errno.EIO, errno.EFAULT, _EHWPOISON})
 _NUMBERS = {Signal.SIGBUS: 7, Signal.SIGSEGV: 11}
@@ -36,8 +36,8 @@ _AMPLE = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """What errnos and signals say of a run: `violations`; ops that this kernel or file system does not have; and other
-    reasons why the run proves nothing."""
+    """The meaning of a run's errnos and signals: `violations`; ops that this kernel or file system does not have; and
+    other reasons why the run proves nothing."""
 
     violations: tuple[Violation, ...] = ()
     unsupported: tuple[str, ...] = ()
@@ -99,7 +99,7 @@ def _judge(program: Program, states: Sequence[State], result: OpResult) -> Refus
 
 
 def _found(op: Op, result: OpResult) -> Value:
-    """What became of the op: EINVAL; success; 4K of 64K."""
+    """Return the outcome of the op: EINVAL; success; 4K of 64K."""
     if result.errno:
         return Answers((_errno(result.errno),))
     return Condition.SUCCESS if result.done is None else _part(op, result.done)
@@ -161,9 +161,9 @@ def _failed(program: Program, index: int, before: State, number: int, expected: 
 
 
 def _contradicts(before: State, op: Op, number: int) -> bool:
-    """Whether the errno says that what is there is not, or the other way round, by the documents of the call (ERRORS).
+    """Say whether the errno denies something that is there, or the other way round, by the call's documents (ERRORS).
 
-    The first failure of a run only is judged (judge_refusals): what is not open here is so for another reason.
+    Only the first failure of a run is judged (judge_refusals): what is not open here is so for another reason.
     """
     if number == errno.EBADF:
         fds = descriptors(op)
@@ -200,7 +200,7 @@ def _poisoned(state: State) -> bool:
 
 
 def _must_work(program: Program, before: State, op: Op) -> bool:
-    """Whether an access through a mapping cannot rightly end in a signal.
+    """Say whether an access through a mapping cannot rightly end in a signal.
 
     mmap(2): SIGBUS past the end of the file, SIGSEGV where the protection forbids it. It may also come of poison, or of
     a full file system, since a store may need a block.

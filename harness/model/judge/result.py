@@ -1,4 +1,4 @@
-"""What a run says: its outcome, and the line of results.jsonl for one cell of the matrix."""
+"""Defines the result of a run: its outcome, and the line of results.jsonl for one cell of the matrix."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
@@ -19,7 +19,8 @@ SCHEMA = 2
 
 
 class Outcome(StrEnum):
-    """As pytest knows them. XFAIL and XPASS are of known issues: a failure that is known, and one that did not show.
+    """The outcomes, as pytest knows them. XFAIL and XPASS are of known issues: a failure that is known, and one that
+    did not show.
 
     A control that lost data as it must is PASS; one that kept it is ERROR, and its `kept` is true.
     """
@@ -134,11 +135,11 @@ def decide(
     violations: Sequence[Violation],
     unjudged: Sequence[str] = (),
 ) -> Outcome:
-    """The outcome of a run that came to its end. What ended early is SKIP or ERROR without asking here.
+    """The outcome of a run that came to its end. A run that ended early is SKIP or ERROR without asking here.
 
-    Nothing judged proves nothing, and so does a pass of which a part was not looked at: both are ERROR. A control
-    that must lose data is PASS if it lost some, and ERROR if it lost none, since a loss would then not be seen in other
-    cells either; any violation that is no loss is a FAIL for it too.
+    A run that judged nothing proves nothing, nor does a pass with a part that was not looked at: both are ERROR. A
+    control that must lose data is PASS if it lost some, and ERROR if it lost none, since a loss would then not be seen
+    in other cells either; any violation that is no loss is a FAIL for it too.
     """
     wrong = [violation for violation in violations if expect is Expect.KEPT or violation.kind not in LOSSES]
     if wrong:

@@ -1,7 +1,7 @@
 """The reading of results of schema 1, in which violations were sentences: --resume and reports still take them.
 
-What a sentence tells is made a value again where its form is known; anything else is kept as it was said. An
-outcome of XFAIL or XPASS was that of a control: one that lost data, or one that kept it.
+A sentence is made a value again where its form is known; any other sentence is kept as it was said. An outcome of XFAIL
+or XPASS was that of a control: one that lost data, or one that kept it.
 """
 
 import re
@@ -14,7 +14,7 @@ from harness.model.wire import checked
 from harness.model.wire.moment import Phase
 
 KEPT = "the control kept its data: the harness cannot be believed"
-"""Why a control that lost nothing is no verdict."""
+"""The reason why a control that lost nothing is no verdict."""
 _CONDITIONS = {
     "zero": Condition.ZERO,
     "anything": Condition.ANYTHING,
@@ -46,7 +46,7 @@ _SOME = 2
 
 
 def upgraded(line: Mapping[str, Any]) -> dict[str, Any]:
-    """The line as schema 2 has it. What is wrong with it stays wrong, for the reader of schema 2 to refuse."""
+    """The line as schema 2 has it. Errors in it stay, and the reader of schema 2 refuses them."""
     outcome = line.get("outcome")
     new = {**line, "schema": 2, "kept": outcome == "XPASS"}
     if outcome in ("XFAIL", "XPASS"):

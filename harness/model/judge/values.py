@@ -1,4 +1,4 @@
-"""What a violation says was expected and found, as values: comparable, and written to results.jsonl and read back.
+"""Defines the values that a violation expects and finds. They can be compared, written to results.jsonl and read back.
 
 A Condition says all by its name; the other values carry what was counted or read. report/words.py has the words for
 them, record.py their form in results.jsonl.
@@ -9,8 +9,8 @@ from enum import StrEnum
 
 
 class Condition(StrEnum):
-    """Of bytes: what they come from, and whether they were flushed. Of a file or name: whether it is there. Of space:
-    what holes and blocks hold. Of the system: that it works, is silent, or did what it was told."""
+    """The condition of bytes: what they come from, and whether they were flushed; of a file or name: whether it is
+    there; of space: what holes and blocks hold; or of the system: that it works, is silent, or did what it was told."""
 
     ZERO = "zero"
     ANYTHING = "anything"
@@ -57,7 +57,7 @@ class Either:
 
 @dataclass(frozen=True, slots=True)
 class Shows:
-    """What one view of the bytes shows: mmap, read, direct (O_DIRECT), or eof (the last page, past the end)."""
+    """The contents that one view shows: mmap, read, direct (O_DIRECT), or eof (the last page, past the end)."""
 
     view: str
     contents: tuple[Content, ...]

@@ -1,4 +1,4 @@
-"""The verdict: what was read, held against what the contract allows."""
+"""Judges what was read against what the contract allows."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -31,7 +31,7 @@ def judge(
     """Judge every name of the Program as read back from `image` (its name in the report), with the power on by op `by`.
 
     A name is held against each file that it may stand for, and any of them explains it. Only bytes that were read count
-    as judged. A name that may be absent and is has nothing to judge. What no op made is a violation.
+    as judged. A name that may be absent, and is absent, has nothing to judge. A file that no op made is a violation.
     """
     views = {view.path: view for view in files}
     return _Judging(program, state, image, which, promise(program, by)).all(views)
@@ -68,7 +68,7 @@ def _judge_read(program: Program, before: State, index: int, op: Read, result: O
 
 
 def _path_of(program: Program, state: State, file: int) -> str:
-    """What the file is called now, or was when it was made."""
+    """Return the name that the file has now, or had when it was made."""
     return next((path for path, name in state.names.items() if name.current == file), program.paths()[file - 1])
 
 

@@ -18,10 +18,10 @@ from harness.model.wire.moment import Moment, Phase
 from harness.model.wire.observation import END, Difference, FileView, Raw, Segment, Source, Stamp, Zero
 
 _UNSOUND = frozenset({"SIGBUS", "EIO", "EUCLEAN", "EBADMSG", END})
-"""What ends the reading of a file by the kernel's doing alone."""
+"""The answers that end the reading of a file by the kernel's doing alone."""
 
 Which = Literal["durable", "current"]
-"""After a cut what is durable counts; with the power on, what is current."""
+"""The contents that count: after a cut the durable ones, with the power on the current ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Judge:
         return Judgement(judged, violations, unjudged, self._moved(view))
 
     def missing(self) -> Violation:
-        """The violation that the file, which must be there, is not; for the caller to say which promise that breaks."""
+        """Return the violation that the file is missing; the caller says which promise that breaks."""
         spans, size = self._spans(), self.file.longest
         ranges = ((0, size),) if size else ()
         missing = Condition.MISSING
@@ -96,8 +96,8 @@ class Judge:
         return (Violation(kind, path, *self.by, self.image, ranges, size, success, found, moment=moment),)
 
     def _poisoned(self) -> bool:
-        """Whether some page of the file is poisoned. The media alone may hold anything for other reasons too, such as
-        more unsynced moves than are followed: that excuses contents, and no failure to read them."""
+        """Say whether some page of the file is poisoned. The media alone may hold anything for other reasons too, such
+        as more unsynced moves than are followed: that excuses contents, but no failure to read them."""
         return any(ANYTHING in byte.current for _, _, byte in self.file.contents.runs(0, self.file.longest))
 
     def _spans(self) -> list[Span]:
@@ -123,13 +123,13 @@ class Judge:
         return gathered(self.naming.path, self.image, (*found, *self._past_end(view)))
 
     def _past_end(self, view: FileView) -> Iterator[Finding]:
-        """What the last page shows past the end of the file and may not."""
+        """Yield what the last page shows past the end of the file but must not show."""
         for one in self._strange(view):
             said = Shows("eof", (self.naming.source(one.found),))
             yield (Kind.INCOHERENT, self.by, self._shown(view, one), said), (one.start, one.end)
 
     def _strange(self, view: FileView) -> list[Mismatch]:
-        """Where the last page shows what it may not past the end of the file, which is not zero.
+        """Return the bytes past the end of the file, none of them zero, that the last page shows but must not show.
 
         mmap(2): those bytes "are zeroed when mapped, and modifications to that region are not written out to the file";
         BUGS: "when you write data to such partial page after the end of the object, the data stays in the page cache
@@ -161,13 +161,13 @@ class Judge:
         return any(ANYTHING in byte.current for _, _, byte in contents.runs(difference.start, difference.end))
 
     def _moved(self, view: FileView) -> tuple[Violation, ...]:
-        """What was stored past the end and is now seen past the end at another place: told, and held against nobody.
+        """Return remarks on bytes stored past the end and seen past the end at another place: they break no promise.
 
         mmap(2): "the remaining bytes in the partial page at the end of the mapping are zeroed when mapped". Its BUGS
         take that back for what was stored there: it "stays in the page cache", and "subsequent mappings may see the
         modified content". Neither says that it may move. fallocate(2) moves "the contents of the file", which these
-        bytes are no part of; but it works on whole blocks, and where memory is the block (DAX) they go with it, as on
-        ext4, on which generic/363 of xfstests fails for that. Since BUGS names no place, a user who reads it is not
+        bytes are no part of; but it works on whole blocks, and where memory is the block (DAX) they go with it. On ext4
+        they do, and generic/363 of xfstests fails there for that. Since BUGS names no place, a user who reads it is not
         promised zeroes: it is no violation. Nobody is promised the bytes either: a program that sees them should know.
         """
         if self.which != "current" or self._strange(view):

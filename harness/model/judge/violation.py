@@ -10,7 +10,7 @@ from harness.model.wire.moment import Moment
 
 
 class Kind(StrEnum):
-    """What is wrong: an older store where a newer was promised; zeroes; part of a cache line; promised bytes that were
+    """The fault: an older store where a newer was promised; zeroes; part of a cache line; promised bytes that were
     never flushed (see coverage); bytes, or files, that belong elsewhere or nowhere; views that differ; a size or a
     missing file; a name that should be gone, or one of two that should be there; holes or blocks that do not suit the
     contents; a failed recovery; a complaint of the checker of the file system, or of the kernel; an errno or a signal,
@@ -34,21 +34,21 @@ class Kind(StrEnum):
 
 
 LOSSES = frozenset({Kind.STALE, Kind.ZERO, Kind.TORN, Kind.UNFLUSHED, Kind.SIZE, Kind.NAME})
-"""What a cut that nothing protects from is expected to do. The other kinds are wrong even then."""
+"""The kinds that a cut is expected to cause when nothing protects from it. The other kinds are wrong even then."""
 LIVE = "live"
 """The name, in place of an image's, of what was read, or said by the kernel, while the power was on."""
 COVERAGE = "flush coverage"
 """The name, in place of an image's, of what the tracing alone has shown."""
 FILE_SYSTEMS = ("ext2_", "ext4_", "xfs_", "fuse_", "virtio_fs_", "erofs_")
-"""How the functions of the file systems begin that can do DAX (those that select FS_DAX in fs/*/Kconfig)."""
+"""The prefixes of the functions of the file systems that can do DAX (those that select FS_DAX in fs/*/Kconfig)."""
 _ENTRY = re.compile(
     r"__(x64|ia32|se|do)_(compat_)?sys_|ksys_|x64_sys_call|do_syscall_|entry_|asm_|exc_|ret_from_fork|kthread$"
 )
-"""Where the kernel is entered, which is the same for all."""
+"""The functions that only enter the kernel; they are the same in all stacks."""
 _CLONE = re.compile(r"\.(isra|constprop|part|cold)(\.[0-9]+)?")
-"""What a compiler puts behind the name of a function that it made from another: another build has other ones."""
+"""The suffix that a compiler gives to a function that it made from another: another build has other suffixes."""
 _TIME = re.compile(r"\[ *[0-9]+\.[0-9]+\]")
-"""What the kernel puts before each line of its log."""
+"""The time that the kernel puts before each line of its log."""
 _NOISE = re.compile(r"\+0x[0-9a-f]+(/0x[0-9a-f]+)?|\b(0x)?[0-9a-f]{8,}\b|0x[0-9a-f]+|#?[0-9]+")
 """Offsets, addresses, process ids, CPUs, lines and inodes in the words of a kernel or a tool."""
 
@@ -70,8 +70,8 @@ class Culprit:
 
     @property
     def caller(self) -> tuple[str, ...]:
-        """Who called `function`, in one or two names: the function of a file system that is nearest to it, and what
-        called into the file system; without one the outermost of all."""
+        """The callers of `function`, in one or two names: the function of a file system that is nearest to it, and the
+        one that called into the file system; without any of a file system the outermost caller."""
         own = [index for index, frame in enumerate(self.stack) if frame.lstrip("_").startswith(FILE_SYSTEMS)]
         told = (self.stack[own[0]], *self.stack[own[-1] + 1 : own[-1] + 2]) if own else self.stack[-1:]
         return told or (self.function,)
@@ -108,7 +108,7 @@ class Violation:
 
     @property
     def lost(self) -> bool:
-        """Whether a cut took something: what reads wrong with the power on is wrong, but not lost."""
+        """True if a cut took something: bytes that read wrong with the power on are wrong, but not lost."""
         return self.kind in LOSSES and self.image != LIVE
 
     @property
@@ -118,7 +118,7 @@ class Violation:
 
     @property
     def signature(self) -> str:
-        """What is the same whenever the same fault shows, in whatever Program, on whatever build of a kernel.
+        """A text that is the same whenever the same fault shows, in any Program, on any build of a kernel.
 
         For example "stale; msync; cut; store not store; dax_delete_mapping_entry <- ext4_punch_hole <- vfs_fallocate".
         There are no indices, seeds, offsets, sizes, image names, paths or addresses in it; nor whether whole pages or
@@ -133,7 +133,7 @@ class Violation:
 
 
 def _class(value: Value) -> str:
-    """What a value has in common with those that the same fault makes on another run."""
+    """Return what a value has in common with those that the same fault makes on another run."""
     match value:
         case Condition():
             return value.value
