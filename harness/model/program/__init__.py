@@ -1,1 +1,1 @@
-"""What is run: ops, Programs and the rules by which a Program makes sense."""
+"""Defines what is run: ops, Programs and the rules by which a Program makes sense."""

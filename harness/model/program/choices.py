@@ -23,7 +23,7 @@ from harness.model.units import PAGE
 from harness.model.wire.stamps import SHIFT_UNIT
 
 WORDS = {"options": ("ro", "rw"), "errnos": ("EINVAL",)}
-"""What is offered for free text."""
+"""The words that are offered for free text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far files and mappings can be used: `bytes` of each descriptor up to the end of its file, and of each mapping
+    """The usable part of files and mappings: `bytes` of each descriptor up to the end of its file, and of each mapping
     up to the last page of its file; a file may grow to `largest`."""
 
     bytes: Mapping[str, int]
@@ -93,7 +93,7 @@ class Choice:
         return more({})
 
     def numbers(self, name: str, chosen: Mapping[str, int]) -> Numbers:
-        """What the field may be, when those before it are as `chosen`."""
+        """Return the numbers that the field may be, when the fields before it are as `chosen`."""
         match name:
             case "offset":
                 unit = PAGE if self._facts.page_aligned or self._whole_blocks else 1
@@ -151,7 +151,7 @@ class Choice:
         return unit, offset % unit
 
     def _limit(self) -> int:
-        """Where the range at `offset` ends at the latest."""
+        """Return the offset where the range at `offset` must end at the latest."""
         facts = self._facts
         if facts.needs_mapped and facts.accesses != "source_offset":
             return self._used("map")
@@ -169,23 +169,25 @@ class Choice:
                 return self._used("fd")
 
     def _other_limit(self) -> int:
-        """Where the range at `source_offset` or `other_offset` ends at the latest."""
+        """Return the offset where the range at `source_offset` or `other_offset` must end at the latest."""
         if self._facts.accesses == "source_offset":
             return self._used("map")
         names = [name for name in ("source", "other", "fd") if name in self.named]
         return self._used(names[0])
 
     def _used(self, name: str) -> int:
-        """How much of the descriptor or mapping in that field there is."""
+        """Return the bytes that there are of the descriptor or mapping in that field."""
         value = str(self.named[name])
         whole = self.scope.map(value) if name == "map" else SIZE_LIMIT
         return whole if self.reach is None else min(whole, self.reach.bytes.get(value, 0))
 
 
 def choices(position: Position, kind: type[Op], reach: Reach | None = None) -> Iterator[Choice]:
-    """All choices of ops of that kind that may stand there next; with `reach`, only what a sound kernel does in whole.
+    """Yield all choices of ops of that kind that may stand there next; with `reach`, only those that a sound kernel
+    does in whole.
 
-    What is defined gets one new name, which stands for all others. Options of a remount and errnos are few (WORDS).
+    A descriptor, mapping, file or lane to be defined gets one new name, which stands for all others. Options of a
+    remount and errnos are few (WORDS).
     """
     scope = position.scope
     values = {one.name: tuple(_values(one.name, one.type, kind, position)) for one in fields(kind)}
@@ -197,7 +199,7 @@ def choices(position: Position, kind: type[Op], reach: Reach | None = None) -> I
 
 
 def _values(name: str, type_: object, kind: type[Op], position: Position) -> Iterable[object]:
-    """What a field may be; None alone for a number."""
+    """Return the values that a field may have; None alone for a number."""
     scope = position.scope
     if isinstance(type_, EnumType):
         return tuple(type_)
@@ -246,7 +248,7 @@ def _first(choice: Choice) -> Op | None:
 
 
 def _is_taken(choice: Choice) -> bool:
-    """Whether a sound kernel does ops of the choice, for a reason that is none of their numbers.
+    """Say whether a sound kernel does ops of the choice, as far as that depends on none of their numbers.
 
     ioctl_ficlone(2): a last block that is not whole may be shared only if it becomes the last one.
     """

@@ -97,8 +97,8 @@ _VERB_OF = {kind: verb for verb, kind in VERBS.items()}
 
 
 class Expect(StrEnum):
-    """What the cut is expected to do: KEPT is judged by the contract; LOSS is a control of the harness that is
-    judged as though all had been synced, and must violate that."""
+    """The effect that the cut is expected to have: KEPT is judged by the contract; LOSS is a control of the harness
+    that is judged as though all had been synced, and must violate that."""
 
     KEPT = "kept"
     LOSS = "loss"
@@ -131,7 +131,7 @@ class Program:
         return frozenset(index + 1 for index, op in enumerate(self.ops) if isinstance(op, foreseen))
 
     def paths(self) -> tuple[str, ...]:
-        """What each file of the Program was called when it was made, in the order of their ids."""
+        """Return the name that each file of the Program had when it was made, in the order of their ids."""
         return tuple(op.path for op in self.ops if isinstance(op, Create))
 
     def names(self) -> tuple[str, ...]:
@@ -280,7 +280,7 @@ def _missing(needed: Sequence[Field[Any]], words: Sequence[str]) -> str:
 
 
 def _suits(field: Field[Any], word: str) -> bool:
-    """Whether the word may be meant for the field."""
+    """Say whether the word may be meant for the field."""
     if field.type is int:
         return word[:1].isdigit()
     if isinstance(field.type, type) and issubclass(field.type, StrEnum):
@@ -295,7 +295,7 @@ def _choices(field: Field[Any]) -> str:
 
 
 def usage(verb: str) -> str:
-    """How a line of this verb is written: mmap MAP FD OFFSET LENGTH [sharing=shared] [align=2M]."""
+    """Return the form of a line of this verb: mmap MAP FD OFFSET LENGTH [sharing=shared] [align=2M]."""
     kind = VERBS[verb]
     words = (f.name.upper() if f.default is MISSING else f"[{f.name}={_text(f.default)}]" for f in fields(kind))
     return " ".join([verb, *words])

@@ -28,7 +28,7 @@ from harness.model.units import PMD
 
 
 class Recorder:
-    """What a scenario calls `dax`. Names of descriptors, mappings and lanes are chosen here (f1, m1, a1, ...)."""
+    """The `dax` of a scenario. It chooses the names of descriptors, mappings and lanes (f1, m1, a1, ...)."""
 
     def __init__(self) -> None:
         self._ops: list[Op] = []
@@ -36,7 +36,7 @@ class Recorder:
         self._expect = Expect.KEPT
 
     def program(self) -> Program:
-        """What was recorded so far."""
+        """Return the Program that was recorded so far."""
         return Program(tuple(self._ops), self._expect)
 
     def record(self, op: Op) -> None:
@@ -56,7 +56,7 @@ class Recorder:
         return file
 
     def create_unsynced(self, path: str, size: int = 0) -> "File":
-        """A new file of `size` allocated, unwritten bytes of which nothing is durable yet."""
+        """A new file of `size` allocated, unwritten bytes; nothing of it is durable yet."""
         file = File(self, self.fresh("f"), size)
         self.record(ops.Create(file.fd, path))
         if size:

@@ -52,7 +52,7 @@ class Scope:
     fixed: frozenset[str] = frozenset()
 
     def opened(self, fd: str) -> "Scope":
-        """With a new open descriptor."""
+        """Return the scope with a new open descriptor."""
         plain("descriptor", fd, _NAME)
         if fd in self.fds:
             raise NameTaken("descriptor", fd, self.fds)
@@ -64,20 +64,20 @@ class Scope:
         return replace(self, fds={**self.fds, fd: False})
 
     def mapped(self, name: str, length: int) -> "Scope":
-        """With a new mapping of `length` bytes."""
+        """Return the scope with a new mapping of `length` bytes."""
         plain("mapping", name, _NAME)
         if name in self.maps:
             raise NameTaken("mapping", name, self.maps)
         return replace(self, maps={**self.maps, name: length})
 
     def resized(self, name: str, length: int) -> "Scope":
-        """With a mapping cut to `length` bytes; 0 unmaps it."""
+        """Return the scope with a mapping cut to `length` bytes; 0 unmaps it."""
         self.map(name)
         self._own("mapping", name)
         return replace(self, maps={**self.maps, name: length})
 
     def named(self, path: str) -> "Scope":
-        """With a file of that name."""
+        """Return the scope with a file of that name."""
         plain("path", path, _PATH)
         return replace(self, paths=self.paths | {path})
 
@@ -86,7 +86,7 @@ class Scope:
         return replace(self, paths=self.paths - {path})
 
     def shared(self) -> "Scope":
-        """As a lane sees it."""
+        """Return the scope as a lane sees it."""
         return replace(self, fixed=frozenset(self.fds) | frozenset(self.maps))
 
     def fd(self, fd: str) -> None:

@@ -1,4 +1,4 @@
-"""Which ops of a Program run together: a stage is one op by itself, or a group of lanes from its first to its join.
+"""Finds the ops that run together: a stage is one op by itself, or a group of lanes from its first to its join.
 
     0 create f data
     1 lane a times=9      stages: [0..0], [1..5] with the lanes a: 2, and b: 4, [6..6]
@@ -8,8 +8,8 @@
     5 join
     6 fsync f
 
-Outside of its stage an op is ordered with all others; within it with those of its own lane alone. `sections` refuses
-what has no stages, such as a lane that is never joined.
+Outside of its stage an op is ordered with all others; within it with those of its own lane alone. `sections` refuses a
+Program that has no stages, such as one with a lane that is never joined.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ class Stage:
 
     @property
     def races(self) -> bool:
-        """Whether its ops run at the same time."""
+        """True if its ops run at the same time."""
         return bool(self.lanes)
 
     @property

@@ -1,7 +1,7 @@
 """One table of facts per op: what it promises, moves, drops, needs, and may be refused with.
 
-What holds of a kind of op, whatever file system or kernel runs it, stands here once; a module that must know it asks
-`traits(op)`. What an op does to contents is no fact of this table: those rules are harness.model.contract.rules.
+A fact that holds for a kind of op on every file system and kernel stands here once; a module that must know it asks
+`traits(op)`. The effect of an op on contents is no fact of this table: those rules are harness.model.contract.rules.
 
     fallocate f punch_hole 0 4K    frees blocks, unmaps the file's pages, may be done in part
     fallocate f keep_size 0 4K     takes no block from where it is
@@ -18,7 +18,7 @@ from harness.model.program.ops import Advice, How, Mode, MsyncFlag, Op
 
 
 class Promise(StrEnum):
-    """What an op that has returned success has made durable, by the document of its call."""
+    """The things that an op has made durable when it has returned success, by the document of its call."""
 
     NOTHING = ""
     RANGE = "range"  # the bytes that it names, and the metadata to find them
@@ -30,7 +30,7 @@ class Promise(StrEnum):
 
 
 class Failure(StrEnum):
-    """What a system call that answered an errno has done by then."""
+    """The work that a system call has done by the time it answers an errno."""
 
     NOTHING = "nothing"
     COUNTED = "counted"  # nothing, if the calls before it have told the count of all that was done
@@ -38,7 +38,7 @@ class Failure(StrEnum):
 
 
 class Unmaps(StrEnum):
-    """Which page-table entries an op may take away; shared zero pages do not count (see agent.levels)."""
+    """The page-table entries that an op may take away; shared zero pages do not count (see agent.levels)."""
 
     NOTHING = ""
     EDGES = "edges"  # an entry that lies across either end of the op's range
@@ -262,6 +262,6 @@ def _field(op: Op, field: str) -> str:
 
 
 def touched(op: Op) -> tuple[str, int, int] | None:
-    """Which memory the op accesses: a mapping, an offset in it, a length; None for an op that accesses none."""
+    """Return the memory that the op accesses: a mapping, an offset in it, a length; None if it accesses none."""
     field = traits(op).accesses
     return (mapping(op), getattr(op, field), getattr(op, "length", 0)) if field else None

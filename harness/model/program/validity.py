@@ -56,7 +56,7 @@ def _definer(seen: Sequence[Op], op: Op, name: str) -> int | None:
 
 
 class Position:
-    """Where the next op of a Program stands: behind those added so far."""
+    """The place of the next op of a Program: behind those added so far."""
 
     def __init__(self, before: Iterable[Op] = ()) -> None:
         self.scope = Scope()
@@ -70,7 +70,7 @@ class Position:
             self.add(op)
 
     def allows(self, op: Op) -> bool:
-        """Whether the op may stand here."""
+        """Say whether the op may stand here."""
         trial = copy(self)
         trial.sections = self.sections.copied()
         try:
@@ -210,7 +210,7 @@ def _ranged(scope: Scope, op: Op) -> None:
 
 
 def _tellable(op: Op) -> None:
-    """Stamps that were moved are told apart by their distance, of which some are taken for chance (contents.decode)."""
+    """Refuse a copy over a distance by which moved stamps cannot be told from chance (contents.decode)."""
     start = getattr(op, "offset", 0)
     for field in ("source_offset", "other_offset"):
         begin = getattr(op, field, start)

@@ -18,7 +18,7 @@ class Mode(StrEnum):
 
 
 class How(StrEnum):
-    """How read(2) and write(2) go: O_DIRECT by a descriptor of its own, O_SYNC and O_DSYNC by pwritev2(2)'s flags."""
+    """The forms of read(2) and write(2): O_DIRECT by its own descriptor, O_SYNC and O_DSYNC by flags of pwritev2(2)."""
 
     PLAIN = "plain"
     DIRECT = "direct"

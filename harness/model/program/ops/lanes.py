@@ -16,7 +16,7 @@ from enum import StrEnum
 
 
 class Worker(StrEnum):
-    """What runs a lane: a thread of the process, or a forked one."""
+    """The worker that runs a lane: a thread of the process, or a forked process."""
 
     THREAD = "thread"
     PROCESS = "process"

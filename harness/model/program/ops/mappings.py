@@ -7,7 +7,7 @@ from harness.model.units import PMD
 
 
 class Sharing(StrEnum):
-    """How mmap(2) shares the mapping; SYNC is MAP_SHARED_VALIDATE|MAP_SYNC."""
+    """The ways in which mmap(2) shares the mapping; SYNC is MAP_SHARED_VALIDATE|MAP_SYNC."""
 
     SHARED = "shared"
     PRIVATE = "private"
@@ -15,7 +15,7 @@ class Sharing(StrEnum):
 
 
 class Access(StrEnum):
-    """What mprotect(2) allows."""
+    """The access that mprotect(2) allows."""
 
     NONE = "none"
     READ = "read"
