@@ -1,1 +1,1 @@
-"""What an agent may tell: observations, stamps and frames. Every byte that comes from a guest is checked here."""
+"""Defines what an agent may tell: observations, stamps and frames. Every byte from a guest is checked here."""

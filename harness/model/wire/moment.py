@@ -1,7 +1,7 @@
-"""What a run was at when its kernel said something: marks that stand in the kernel's log, above what was said then.
+"""Tells what a run was doing when its kernel said something, by marks in the kernel's log above what was said then.
 
-Who writes the log writes them: in a guest the agent, into /dev/kmsg, so that they are in order with the kernel's own
-lines; on a real box the harness, into its own copy of the log, for the log of the machine is its user's.
+The writer of the log writes them: in a guest the agent, into /dev/kmsg, so that they are in order with the kernel's own
+lines; on a real box the harness, into its own copy of the log, since the log of the machine belongs to its user.
 """
 
 import re
@@ -35,11 +35,11 @@ COMMANDS = {
     "evict": Moment(Phase.EVICTION),
     "detach": Moment(Phase.UMOUNT),
 }
-"""What an agent is at from a command on; in a run it is told op by op."""
+"""The moment that begins with a command to the agent; the moments of a run begin op by op."""
 _HEAD = "daxcheck at "
 _LINE_LIMIT = 80
 _LINE = re.compile(rf"(?:\[[ 0-9.]+\])?(?:\[ *[TC][0-9]+\])? ?{_HEAD}({'|'.join(Phase)})(?: ([0-9]{{1,5}}))?")
-"""With the time, and with CONFIG_PRINTK_CALLER the thread or CPU, that the kernel puts before it."""
+"""A mark with the time, and with CONFIG_PRINTK_CALLER the thread or CPU, that the kernel puts before it."""
 
 
 def mark(moment: Moment) -> str:
@@ -48,6 +48,6 @@ def mark(moment: Moment) -> str:
 
 
 def marked(line: str) -> Moment | None:
-    """What begins at this line of a log, if it is a mark."""
+    """Return the moment that begins at this line of a log; None if the line is no mark."""
     found = _LINE.fullmatch(line.strip()) if len(line) <= _LINE_LIMIT else None
     return Moment(Phase(found[1]), int(found[2]) if found[2] else None) if found else None

@@ -1,4 +1,4 @@
-"""What was read: the contents of a file as runs of sources. Plain data that crosses the channel.
+"""Describes what was read: the contents of a file as runs of sources. Plain data that crosses the channel.
 
 A source says who wrote the bytes, found by decoding the stamps themselves and not by comparing with an
 expectation, so that an observation is evidence on its own.
@@ -78,7 +78,7 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """Where a file has blocks: `bytes` by st_blocks, `data` by SEEK_DATA and SEEK_HOLE, `extents` by FIEMAP.
+    """The blocks of a file: `bytes` by st_blocks, `data` by SEEK_DATA and SEEK_HOLE, `extents` by FIEMAP.
 
     `data` and `extents` ascend without overlap; extents may lie past the end of the file, data does not.
     """
@@ -113,10 +113,10 @@ class FileView:
 
 @dataclass(frozen=True, slots=True)
 class OpResult:
-    """What op `index` did: errno (0 = success), the segments a load or pread saw, a precondition that did not hold,
-    the signal that an access which was expected to end in one did end in (0 = none), the files that Observe saw, and
-    `done`: how many bytes, from its first on, the system calls of a CountedOp said they had done, also before one
-    failed (None: not told, as of all other ops).
+    """The result of op `index`: errno (0 = success), the segments that a load or pread saw, a precondition that did not
+    hold, the signal that ended an access which was expected to end in one (0 = none), the files that Observe saw, and
+    `done`: the number of bytes, from its first on, that the system calls of a CountedOp said they had done, also before
+    one failed (None: not told, as for all other ops).
 
     Segments count from the start of the file, also those of a load. Of a lane's op that ran several times it is the
     last run that counts, except that a failure or an unmet precondition of any run stands.

@@ -29,7 +29,7 @@ def word(seq: int, file: int, shift: int, offset: int) -> int:
 
 
 def decode_word(value: int, offset: int) -> Zero | Stamp | None:
-    """Who wrote the word `value` found at file offset `offset`; None if no store can have."""
+    """Return the source of the word `value` at file offset `offset`; None if no store can have written it."""
     if value == 0:
         return Zero()
     seq = value >> 56
@@ -75,11 +75,11 @@ class View(Protocol):
         ...
 
     def zero_run(self, start: int, end: int) -> int:
-        """How many bytes from `start` on are zero words; start, end and the answer are multiples of eight."""
+        """Return how many bytes from `start` on are zero words; start, end and the answer are multiples of eight."""
         ...
 
     def stamp_run(self, start: int, end: int, stamp: Stamp) -> int:
-        """How many bytes from `start` on are words of `stamp`; all are multiples of eight as above."""
+        """Return how many bytes from `start` on are words of `stamp`; all are multiples of eight as above."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What the kernel's own tracing tells of a run: what was flushed, where files lay, which dirty entries were dropped.
+"""Reads what the kernel's tracing tells of a run: what was flushed, where files lay, which dirty entries were dropped.
 
 Bytes of the medium are those of the whole device under test (all NVDIMMs of a guest, or the block device of a real
 box), so that they can be held against an image of it.
@@ -46,7 +46,7 @@ class FileBlock:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where file `file` (the number in its stamps) lay when op `index` had returned, by FIEMAP; blocks ascend."""
+    """The place of file `file` (the number in its stamps) when op `index` had returned, by FIEMAP; blocks ascend."""
 
     index: int
     file: int
@@ -73,7 +73,7 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """All of that for one run. `inodes` are those of the files by the number in their stamps.
+    """The flushes, places and drops of one run. `inodes` are those of the files by the number in their stamps.
 
     `lost` says what the trace has missed, in words; then it proves nothing. Flushes and places are told only where
     the trace is the engine.
@@ -87,7 +87,7 @@ class Traced:
 
 
 def from_wire(answer: Mapping[str, object]) -> Traced:
-    """What the agent's answer to run tells in "placed", "dropped", "inodes" and "lost", each of which may be missing.
+    """Read "placed", "dropped", "inodes" and "lost" from the agent's answer to run; each of them may be missing.
 
     Raises ValueError.
     """
@@ -100,7 +100,7 @@ def from_wire(answer: Mapping[str, object]) -> Traced:
 
 
 def flushed_from_wire(value: object) -> Flushed:
-    """Of {"index", "ranges"}. Raises ValueError."""
+    """Read {"index", "ranges"}. Raises ValueError."""
     fields = fields_of(value, ("index", "ranges"))
     ranges = array("ranges", fields["ranges"], RANGE_LIMIT, range_from)
     ascending("ranges", ranges)
@@ -108,7 +108,7 @@ def flushed_from_wire(value: object) -> Flushed:
 
 
 def placed_from_wire(value: object) -> Placed:
-    """Of {"index", "file", "blocks": [[start, medium, length], ...]}. Raises ValueError."""
+    """Read {"index", "file", "blocks": [[start, medium, length], ...]}. Raises ValueError."""
     fields = fields_of(value, ("index", "file", "blocks"))
     blocks = array("blocks", fields["blocks"], RANGE_LIMIT, _block)
     ascending("blocks", [(block.start, block.start + block.length) for block in blocks])
@@ -116,8 +116,8 @@ def placed_from_wire(value: object) -> Placed:
 
 
 def dropped_from_wire(value: object) -> Dropped:
-    """Of {"index", "function", "inode", "start", "end", "entries", "stack"}; "entries" may be missing, as in a dossier
-    that an older daxcheck wrote. Raises ValueError."""
+    """Read {"index", "function", "inode", "start", "end", "entries", "stack"}; "entries" may be missing, as in a
+    dossier that an older daxcheck wrote. Raises ValueError."""
     value = {"entries": 1, **value} if isinstance(value, dict) else value
     fields = fields_of(value, ("index", "function", "inode", "start", "end", "entries", "stack"))
     start = integer("start", fields["start"], 0, OFFSET_LIMIT)
@@ -133,7 +133,7 @@ def dropped_from_wire(value: object) -> Dropped:
 
 
 def inodes_from_wire(value: object) -> dict[int, int]:
-    """Of [[file, inode], ...]. Raises ValueError."""
+    """Read [[file, inode], ...]. Raises ValueError."""
     return dict(array("inodes", value, FILE_LIMIT, _pair))
 
 
@@ -151,4 +151,4 @@ def _block(value: object) -> FileBlock:
 
 
 NOTHING_TRACED = Traced()
-"""Of a run that nothing traced."""
+"""The trace of a run that nothing traced."""

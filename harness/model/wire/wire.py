@@ -47,7 +47,7 @@ OP_LIMIT = 10_000
 SIGNAL_LIMIT = 64
 FILE_LIMIT = 512
 RANGE_LIMIT = 1 << 14
-"""Ranges of one kind in an Allocation: who has more sends no Allocation."""
+"""Ranges of one kind in an Allocation: an agent that has more sends no Allocation."""
 VIEWS = ("read", "direct", "eof")
 _VIEW_FIELDS = ("path", "size", "segments", "differences", "truncated", "error", "allocation", "answer")
 EXTENT_FLAGS = {
@@ -177,7 +177,7 @@ def file_view_from_wire(value: object) -> FileView:
 
 
 def allocation_from_wire(value: object) -> Allocation:
-    """Where a file has blocks: ranges that ascend without overlap. That they suit its contents is for the verdict."""
+    """Read the blocks of a file: ranges that ascend without overlap. The verdict judges if they suit its contents."""
     fields = fields_of(value, ("bytes", "data", "extents"))
     data = array("data", fields["data"], RANGE_LIMIT, range_from)
     extents = array("extents", fields["extents"], RANGE_LIMIT, _extent)
@@ -187,7 +187,7 @@ def allocation_from_wire(value: object) -> Allocation:
 
 
 def op_result_from_wire(value: object) -> OpResult:
-    """The result of one op. That its segments cover what the op was to read is for the verdict to see."""
+    """Read the result of one op. The verdict judges whether its segments cover what the op was to read."""
     fields = fields_of(value, ("index", "errno", "segments", "unmet", "signal", "files", "done"))
     return OpResult(
         integer("index", fields["index"], 0, OP_LIMIT),
