@@ -13,7 +13,7 @@ from harness.model.setting.hardware import PmemKind
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What a Program runs on. `fs` is the label of a file system, such as xfs:reflink.
+    """The configuration that a Program runs on. `fs` is the label of a file system, such as xfs:reflink.
 
     It is data only: paths and open files belong to the process that runs a cell.
     """

@@ -3,9 +3,9 @@
 LINE = 64
 """One CPU cache line: the unit that clwb writes back."""
 PAGE = 4096
-"""What one PTE maps."""
+"""Bytes that one PTE maps."""
 PMD = 2 * 1024 * 1024
-"""What one PMD entry maps when it is a leaf."""
+"""Bytes that one PMD entry maps when it is a leaf."""
 
 _K = 1024
 _M = 1024 * 1024

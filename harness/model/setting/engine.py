@@ -1,4 +1,4 @@
-"""How a run tells what is durable: which engine watched it."""
+"""Names the engines: each is a way in which a run can tell what is durable."""
 
 from enum import StrEnum
 
@@ -6,12 +6,12 @@ from harness.errors import UsageError
 
 
 class Engine(StrEnum):
-    """By the words of --engine.
+    """The engines, by the words of --engine.
 
     PLUGIN: a QEMU plugin sees every flush, fence and non-temporal store of the machine, in order. TRACE: kprobes on the
     kernel's flush functions; what was flushed is known after each op, not the order within it. COVERAGE: the same, but
     no images are made and the power is not cut: a promise holds if all that was stored has been flushed. POWER: nothing
-    watches; the power of the machine itself was cut (daxcheck arm), which leaves one image. No --engine says that.
+    watches; the power of the machine itself was cut (daxcheck arm), which leaves one image; it is no word of --engine.
     """
 
     PLUGIN = "plugin"
@@ -21,12 +21,12 @@ class Engine(StrEnum):
 
     @property
     def instead_of_cut(self) -> str:
-        """What a verdict rests on where the power is not cut; empty where it is."""
+        """The evidence of a verdict where the power is not cut; empty where it is."""
         return "flush coverage" if self is Engine.COVERAGE else ""
 
     @property
     def suffix(self) -> str:
-        """What the name of a configuration or file says of it; nothing of the usual one."""
+        """The ending for the name of a configuration or file; empty for the usual engine."""
         return "" if self is Engine.PLUGIN else f"-{self}"
 
 

@@ -1,4 +1,4 @@
-"""What ran a Program: the build of the kernel, and the tools around it whose versions a report must name."""
+"""Names what ran a Program: the build of the kernel, and the tools around it whose versions a report must name."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class KernelBuild:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What a target runs Programs with.
+    """The kernel and the tools with which a target runs Programs.
 
     `target` names the kind of target. `qemu` is QEMU's version, `plugin` the build of the persistence plugin; each is
     empty where the target has none.

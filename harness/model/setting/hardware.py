@@ -14,7 +14,8 @@ from harness.model.program.program import Expect, Program
 
 
 class PmemKind(StrEnum):
-    """By the words of --device; MEMMAP, ordinary memory that `memmap=` set aside, only on a real machine."""
+    """The kinds of device, by the words of --device. MEMMAP is ordinary memory that `memmap=` set aside; only a real
+    machine has it."""
 
     NVDIMM = "nvdimm"
     EADR = "eadr"
@@ -24,9 +25,8 @@ class PmemKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PmemTraits:
-    """What a kernel says in sysfs of such a device (dax/write_cache, persistence_domain), and what can spoil it.
-
-    `faults` are those that make a difference there.
+    """The values that a kernel gives for such a device in sysfs (dax/write_cache, persistence_domain), and what can
+    spoil it: `faults` are the planted faults that make a difference there.
     """
 
     write_cache: int
@@ -35,13 +35,14 @@ class PmemTraits:
 
     @property
     def domain(self) -> PersistenceDomain:
-        """What survives a cut. A virtio-pmem device loses like ADR does, only later: what no flush request followed."""
+        """The domain whose stores survive a cut. A virtio-pmem device loses stores as ADR does, only later: it loses
+        those that no flush request followed."""
         eadr = self.persistence_domain == PersistenceDomain.CPU_CACHE
         return PersistenceDomain.CPU_CACHE if eadr else PersistenceDomain.MEMORY_CONTROLLER
 
     @property
     def keeps_caches(self) -> bool:
-        """Whether a power failure takes no store."""
+        """True if a power failure takes no store."""
         return self.domain is PersistenceDomain.CPU_CACHE
 
 
@@ -60,9 +61,9 @@ _DOMAINS = {
     PersistenceDomain.MEMORY_CONTROLLER: "of the memory controller alone",
     PersistenceDomain.CPU_CACHE: "of the CPU caches too",
 }
-"""What the kernel may say in persistence_domain, the least first, and what that stands for."""
+"""The values that the kernel may give in persistence_domain, the least first, and their meanings."""
 EMULATED = (PmemKind.NVDIMM, PmemKind.EADR, PmemKind.VIRTIO_PMEM)
-"""What a guest can be given."""
+"""The devices that a guest can be given."""
 
 
 def find(name: str) -> PmemKind:
@@ -73,11 +74,11 @@ def find(name: str) -> PmemKind:
 
 
 def why_not_run(program: Program, device: PmemKind) -> str:
-    """Why a run on this device proves nothing about the Program; empty if it proves something.
+    """Return why a run on this device proves nothing about the Program; empty if it proves something.
 
-    A fault that makes no difference is one reason. Another: a control that must lose data, all of whose names, sizes
-    and holes are durable at its end, loses only what was in the CPU caches; on an eADR device nothing. Such a control
-    is the only Program whose contract is worked out before the run.
+    One reason is a fault that makes no difference there. Another is a control that must lose data although all its
+    names, sizes and holes are durable at its end: it loses only what was in the CPU caches, so on an eADR device
+    nothing. Such a control is the only Program whose contract is worked out before the run.
     """
     traits = TRAITS[device]
     for op in program.ops:
@@ -91,7 +92,7 @@ def why_not_run(program: Program, device: PmemKind) -> str:
 
 
 def why_not_as_declared(device: PmemKind, planted: Collection[Plant], write_cache: int, domain: str) -> str:
-    """Why what the kernel says in sysfs is not what it must say of the device; empty if it is.
+    """Return why the values of the kernel in sysfs are not those that the device must have; empty if they are.
 
     A kernel that flushes where it need not, or the other way round, makes every verdict worthless.
     """
@@ -106,13 +107,14 @@ def why_not_as_declared(device: PmemKind, planted: Collection[Plant], write_cach
 
 
 def claimed(device: PmemKind, planted: Collection[Plant], write_cache: int, domain: str) -> tuple[str, str]:
-    """What the kernel says in sysfs of a device of ours that promises more than the device keeps, by the name of the
-    file, and what the firmware says of it; empty texts if nothing does.
+    """Return a claim of the kernel in sysfs that promises more than the emulated device keeps, with its file name,
+    and what the firmware says of the device; empty texts if there is no such claim.
 
     ACPI 6.5, 5.2.25.9: only bit 0 of the platform capabilities says that the CPU caches are flushed on power loss, and
-    bit 1 that the memory controller is. What the device was built without, the kernel makes up: by write_cache 0 it
-    leaves out its own flushes (dax_flush, fs/dax.c), by persistence_domain it tells programs to (sysfs-bus-nvdimm). A
-    kernel that says less than there is breaks no promise; what it does then is not known (see why_not_as_declared).
+    bit 1 that the memory controller is. A kernel that says more claims a protection that the device was built without:
+    by write_cache 0 it leaves out its own flushes (dax_flush, fs/dax.c), by persistence_domain it tells programs to
+    leave out theirs (sysfs-bus-nvdimm). A kernel that says less than there is breaks no promise; what it does then is
+    not known (see why_not_as_declared).
     """
     traits = TRAITS[device]
     truth = f"{device}, whose firmware tells {_DOMAINS[traits.persistence_domain]}"
@@ -126,7 +128,7 @@ def claimed(device: PmemKind, planted: Collection[Plant], write_cache: int, doma
 
 
 def metadata_at_stake(state: State) -> bool:
-    """Names, sizes and holes wait in the file system's own memory, which no device keeps."""
+    """Say whether names, sizes or holes can be lost: they wait in the file system's memory, which no device keeps."""
     files = state.files.values()
     sizes = any(file.sizes != file.now for file in files)
     holes = any(byte.current == ZEROES != byte.durable for file in files for _, _, byte in file.contents.runs())
