@@ -22,7 +22,7 @@ LIMIT = 1 << 14
 
 
 def note(uuid: str, folder: Path) -> str:
-    """Put down that the dossier of the run on the file system `uuid` is in `folder`; why that cannot be, empty if done.
+    """Note that the dossier of the run on the file system `uuid` is in `folder`. Return why not; empty if it is done.
 
     No run needs the note: it only tells people where to look.
     """

@@ -1,6 +1,6 @@
-"""The dossier of a real power cut: what must outlive it, in a directory off the device under test.
+"""Keeps the dossier of a real power cut, which must outlive it, in a directory off the device under test.
 
-dossier.json says what ran and what became of it; medium.img, once there, is what the cut left on the medium, copied
+dossier.json tells the run and its results; medium.img, once there, is a copy of the medium as the cut left it, made
 before the first mount changed it. Each is written whole beside its name, synced, and renamed, so that a power failure
 leaves the old file or the new one.
 """
@@ -143,7 +143,7 @@ def _moment_to_json(moment: Moment | None) -> tuple[object, ...]:
 
 
 def _complaint(value: object) -> Complaint:
-    """Of [trouble, line] or, where it is known, [trouble, line, phase, op]."""
+    """Make a complaint of [trouble, line] or, where it is known, [trouble, line, phase, op]."""
     if not isinstance(value, list) or len(value) not in (2, 4):
         raise ValueError(f"complaint: {checked.shown(value)} is not [trouble, line] or [trouble, line, phase, op]")
     moment = None

@@ -26,7 +26,7 @@ def _by_path(text: str) -> tuple[int, str]:
 
 
 def _by_name(text: str) -> tuple[int, str]:
-    """As the kernel's %pg prints it, without /dev."""
+    """Read a name as the kernel's %pg prints it, without /dev."""
     return 0, f"/dev/{text}"
 
 
@@ -41,15 +41,15 @@ def _by_hex(text: str) -> tuple[int, str]:
 
 
 def _by_info(text: str) -> tuple[int, str]:
-    """As fd_show_configfs_dev_params() of target_core_file.c prints it; other backends have no File."""
+    """Read what fd_show_configfs_dev_params() of target_core_file.c prints; other backends have no File."""
     found = re.search(r"File: (.*?)  Size:", text)
     return _by_path(found[1]) if found else (0, "")
 
 
 @dataclass(frozen=True, slots=True)
 class Backing:
-    """The files of sysfs or configfs in which a driver tells what it has open: what that is called, and which part of
-    the file's path names it."""
+    """The files of sysfs or configfs in which a driver tells what it has open: the words for that, and the part of the
+    file's path that names it."""
 
     pattern: str
     what: str
@@ -72,7 +72,7 @@ BACKINGS = (
 _CONFIGFS = {
     "nvmet": "nvmet", "target_core_mod": "target", "libcomposite": "usb_gadget", "ocfs2_nodemanager": "cluster",
 }  # fmt: skip
-"""By module, its directory of configfs."""
+"""The directories of configfs, by module."""
 
 
 def survey(sysfs: Path) -> Iterator[Use | Unseen]:

@@ -1,10 +1,10 @@
-"""The device under test, held: no other program can mount or claim it while it is written, and nobody gets in between
-what was checked and what is written.
+"""Holds the device under test: no other program can mount or claim it while it is written, or change it between the
+check and the write.
 
-Two descriptors, both of the same open file's device and never of its name again. `fd` is read-only and stays: it is
-the source of mounts (/proc/self/fd/N) and holds an exclusive flock(2), by which udevd and other tools keep off
-(https://systemd.io/BLOCK_DEVICE_LOCKING). The writing one is opened from it with O_EXCL for as long as is written: a
-mount claims the device itself and would be refused by it (bd_may_claim, block/bdev.c).
+There are two descriptors, both of the same open file's device and never of its name again. `fd` is read-only and stays:
+it is the source of mounts (/proc/self/fd/N) and holds an exclusive flock(2), by which udevd and other tools keep off
+(https://systemd.io/BLOCK_DEVICE_LOCKING). The writing one is opened from it with O_EXCL, only during a write: a mount
+claims the device itself and would be refused by it (bd_may_claim, block/bdev.c).
 """
 
 import contextlib
@@ -132,7 +132,7 @@ class Claim:
         return ", ".join(found) or "by a mount or a program that cannot be seen from here (lsblk, lsof)"
 
     def _identify(self, fd: int) -> None:
-        """The descriptor is of the very block device that was checked, which has its size and can be written."""
+        """Check that the descriptor is of the block device of the permit, with the same size, and can be written."""
         checked = self._permit.device
         status = os.fstat(fd)
         if not stat.S_ISBLK(status.st_mode) or status.st_rdev != checked.device:
@@ -202,7 +202,7 @@ class Claim:
             raise self._refused(f"carries something since it was checked: {', '.join(map(str, strange))}")
 
     def _wanted(self, now: Sequence[Signature]) -> frozenset[str]:
-        """Of the types that the user named those that are still there: what daxcheck wrote has replaced the others."""
+        """Return the types that the user named and that are still there: daxcheck has overwritten the others."""
         return self._permit.types & {*(found.type for found in now), *(ARMED for found in now if found.armed)}
 
     def _find(self) -> PmemDevice | None:
@@ -223,7 +223,7 @@ def _used(device: PmemDevice) -> bool:
 
 
 def _bare(device: PmemDevice | None) -> PmemDevice | None:
-    """Without what udevd changes in its own time, and what is read through the descriptor instead."""
+    """Return the device without the facts that udevd changes in its own time, or that the descriptor tells instead."""
     return device and replace(device, links=(), signatures=(), unread="", armed="")
 
 
@@ -265,7 +265,7 @@ class Writer:
             self.write(at, memoryview(blank)[: min(PIECE, end - at)])
 
     def read(self, start: int, end: int) -> bytes:
-        """Bytes [start, end)."""
+        """Read bytes [start, end)."""
         self._check(start, end)
         whole = bytearray()
         for at in range(start, end, PIECE):

@@ -1,4 +1,4 @@
-"""Puts right what a run left that was killed: ends its processes, then undoes its deeds, the newest first."""
+"""Cleans up after a killed run: ends its processes, then undoes its deeds, the newest first."""
 
 import contextlib
 import os
@@ -18,9 +18,9 @@ Say = Callable[[str], None]
 
 
 def repair(record: RunJournal, say: Say) -> bool:
-    """Undo what is left of one run, saying each step; whether there is nothing left of it now.
+    """Undo what is left of one run, and say each step. Return False if something had to be left.
 
-    A run that is alive is let be, as is one of another PID namespace, of which nothing can be known.
+    A run that is alive is not touched; nor is one of another PID namespace: nothing can be known of it.
     """
     owner, here = record.owner, Owner.myself()
     name = f"run of process {owner.pid}"
@@ -50,7 +50,7 @@ def repair(record: RunJournal, say: Say) -> bool:
 
 
 def end(mark: str, say: Say) -> bool:
-    """Kill all processes that carry the mark of a run, and wait for their end; whether all are gone."""
+    """Kill all processes that carry the mark of a run, and wait for their end. Return whether all are gone."""
     deadline = Deadline(DYING)
     gone = True
     # A process that is being forked shows only in a later round.

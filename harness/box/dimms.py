@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.box.discover import SYSFS
 
 COUNT_LIMIT = 1 << 64
-"""No count of shutdowns is as large."""
+"""The bound that every count of shutdowns is below."""
 _FAILED = {
     "save_fail": "it could not save its memory",
     "restore_fail": "it could not restore its memory",

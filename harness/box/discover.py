@@ -1,7 +1,7 @@
 """Lists the persistent memory of this machine, with the facts of each device; changes nothing.
 
-From sysfs (Documentation/ABI/testing/sysfs-bus-nfit, sysfs-bus-nvdimm, sysfs-block; drivers/nvdimm), /proc and wipefs.
-Some of it only root may read: addresses, signatures, and the files that other users have open.
+It reads sysfs (Documentation/ABI/testing/sysfs-bus-nfit, sysfs-bus-nvdimm, sysfs-block; drivers/nvdimm), /proc and the
+output of wipefs. Some facts only root may read: addresses, signatures, and the files that other users have open.
 """
 
 import os
@@ -48,8 +48,8 @@ class NamespaceMode(StrEnum):
 _MODES = {
     "memory": NamespaceMode.FSDAX, "raw": NamespaceMode.RAW, "safe": NamespaceMode.SECTOR, "dax": NamespaceMode.DEVDAX,
 }  # fmt: skip
-"""By the kernel's word (mode_show() of drivers/nvdimm/namespace_devs.c). memmap and virtio-pmem regions bring page
-structs of their own, so a namespace without an info block is fsdax there (pmem_should_map_pages())."""
+"""The modes by the kernel's word (mode_show() of drivers/nvdimm/namespace_devs.c). memmap and virtio-pmem regions bring
+page structs of their own, so a namespace without an info block is fsdax there (pmem_should_map_pages())."""
 _PROVIDERS = {"e820": MemoryKind.MEMMAP, "virtio-pmem": MemoryKind.VIRTIO}
 
 

@@ -60,7 +60,7 @@ class Disk:
         self._present = image.copy("present")
 
     def _writer(self, stack: contextlib.ExitStack) -> Writer:
-        """The mount of an agent that was killed goes a little later than its last process."""
+        """Claim the device for writing; wait for a killed agent's mount, which goes a little after its last process."""
         deadline = Deadline(SETTLE)
 
         def attempt() -> Writer | None:
@@ -74,7 +74,7 @@ class Disk:
         return poll(attempt, Deadline(2 * SETTLE), f"{self._claim.path} stays in use")
 
     def dump(self, name: str) -> MemFile:
-        """A sparse copy of what it reads as now; owned by the caller."""
+        """Return a sparse copy of the device as it reads now; owned by the caller."""
         copy = MemFile(name, self.size)
         for start in range(0, self.size, PIECE):
             data = self.bytes(start, min(start + PIECE, self.size))
@@ -102,7 +102,7 @@ class Disk:
         return np.frombuffer(self._buffer, np.uint8)[start - low : end - low].copy()
 
     def seen(self, present: MemFile) -> None:
-        """The unmounted device was seen to hold this; it is copied."""
+        """Remember a copy of what the unmounted device was seen to hold."""
         self.forget()
         self._present = present.copy("present")
 

@@ -85,7 +85,7 @@ def _uses(found: Iterable[Use | Unseen]) -> tuple[Use, ...]:
 
 
 def _mounts(proc: Path) -> Iterator[Use | Unseen]:
-    """Of every mount namespace that a thread lives in (proc(5), /proc/PID/mountinfo)."""
+    """Yield the mounts of every mount namespace that a thread lives in (proc(5), /proc/PID/mountinfo)."""
     seen: set[str] = set()
     for process in [proc / "self", *processes(proc)]:
         for task in tasks(process) if process.name != "self" else [process]:
@@ -123,7 +123,7 @@ def _namespace(task: Path) -> str:
 
 
 def _swaps(proc: Path) -> Iterator[Use | Unseen]:
-    """A kernel without swap has no such file."""
+    """Yield the swaps. A kernel without swap has no such file."""
     try:
         lines = (proc / "swaps").read_text(errors="surrogateescape").splitlines()
     except OSError as error:

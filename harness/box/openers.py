@@ -64,7 +64,7 @@ def _threads(process: Path) -> Iterator[Path | Unseen]:
 
 
 def _tables(tasks: list[Path], real: bool) -> Iterator[Path]:
-    """One thread for each descriptor table: threads share theirs, as a rule."""
+    """Yield one thread for each descriptor table: threads share theirs, as a rule."""
     seen: list[int] = []
     for task in tasks:
         number = int(task.name)
@@ -102,7 +102,7 @@ def _socket(process: Path, info: str) -> Iterator[Unseen]:
 
 
 def _ring(process: Path, task: Path, info: str) -> Iterator[Use | Unseen]:
-    """Its registered files, by name: older kernels tell the last part alone (io_uring/fdinfo.c)."""
+    """Yield an io_uring's registered files, by name: older kernels tell the last part alone (io_uring/fdinfo.c)."""
     found = _REGISTERED.search(info)
     names = _FILE.findall(found[2]) if found else []
     if found is None or (int(found[1]) and not names):
@@ -114,9 +114,9 @@ def _ring(process: Path, task: Path, info: str) -> Iterator[Use | Unseen]:
 
 
 def _mapped(process: Path, tasks: list[Path], known: dict[str, int]) -> Iterator[Use | Unseen]:
-    """Of the mappings that the threads share; the leader has none any more when it has ended before the others.
+    """Yield the uses by mappings, which the threads share; a leader that has ended before the others has none left.
 
-    A mapping outlives its descriptor (mmap(2)). `known` keeps what was found out of a file, by its device, inode and
+    A mapping outlives its descriptor (mmap(2)). `known` keeps what was found out about a file, by its device, inode and
     path: most are mapped by many processes.
     """
     for task in tasks:

@@ -19,7 +19,7 @@ from harness.errors import UsageError
 SETTLE = 5.0
 """Seconds for programs that look at a device in passing, as udevd does after each change, to let go of it."""
 TOLD = 3
-"""Places that could not be looked at, of those that a refusal names."""
+"""The most places that could not be looked at that a refusal names."""
 Survey = Callable[[], Sequence[PmemDevice]]
 Data = Callable[[str], tuple[Signature, ...]]
 """A function that looks for data on a device that carries no signature, by its path. Raises UsageError."""
@@ -141,7 +141,7 @@ def _signed(device: PmemDevice, types: frozenset[str]) -> str:
 
 
 def _named(target: str, erase: str) -> None:
-    """The name must be said twice, in the same words, and be that of a device itself."""
+    """Check that the name was given twice, in the same words, and is that of a device itself. Raises UsageError."""
     if not erase:
         raise UsageError(f"--target {target}: all that it holds will be lost: repeat its name, --erase {target}")
     if erase != target:

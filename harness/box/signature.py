@@ -22,7 +22,7 @@ from harness.errors import SetupError, UsageError
 from harness.fs.label import ARMED_PREFIX, LABEL, UUID_PREFIX
 
 DATA = "data"
-"""The type, as --erase-signature names it, of what is of no kind that wipefs knows."""
+"""The type, as --erase-signature names it, of data of no kind that wipefs knows."""
 HEAD, TAIL = 384 << 20, 1 << 20
 """Bytes at both ends of a device that must be zero if it is to count as blank: all that a run writes, and where the
 superblocks of RAIDs and the copies of partition tables lie."""
@@ -31,7 +31,7 @@ ARMED = "armed"
 """The word of --erase-signature for a run that waits for its verdict."""
 
 SECONDS = 60.0
-"""For wipefs, which reads some MB at both ends of a device."""
+"""Seconds for wipefs, which reads some MB at both ends of a device."""
 _LIMIT = 1 << 16
 _COLUMNS = "OFFSET,LENGTH,USAGE,TYPE,UUID,LABEL"
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -108,8 +108,9 @@ def read(path: Path | str, fds: Sequence[int] = ()) -> tuple[Signature, ...]:
 
 
 def data(path: Path | str) -> tuple[Signature, ...]:
-    """Nothing for a device that is zero where it is looked at (HEAD, TAIL), else one of type DATA, which lies at the
-    first byte found that is not. For a device that carries no other; about a second where memory is slow.
+    """Return one signature of type DATA, at the first byte found that is not zero (in HEAD, TAIL); none if all is zero.
+
+    It is for a device that carries no other signature, and takes about a second where memory is slow.
 
     Raises UsageError where the device cannot be read.
     """

@@ -43,7 +43,7 @@ from harness.targets.target import Execution, Job, Recovery, Say
 OWNED = signature.HEAD
 """Bytes of the device that hold the file system: as many as a guest's NVDIMM has."""
 AtCut = Callable[[str, Attached, Ran, tuple[Complaint, ...]], None]
-"""Told at a cut: the UUID of the file system, the device, what became of the ops, what the kernel complained about."""
+"""A function that is called at a cut: with the file system's UUID, the device, the ops' results, the complaints."""
 
 
 def kind_of(device: PmemDevice) -> PmemKind:
@@ -55,7 +55,7 @@ def kind_of(device: PmemDevice) -> PmemKind:
 
 
 class _Session(AgentSession):
-    """Touches no file before it is known that what was mounted is what daxcheck has put on the device."""
+    """Touches no file before it is known that the mounted file system is the one that daxcheck put on the device."""
 
     def __init__(self, guest: AgentProcess, system: FileSystem, claim: Claim, flushes: FlushSink | None = None) -> None:
         super().__init__(guest, system, flushes)
@@ -105,7 +105,7 @@ class LocalTarget:
         self._stack.close()
 
     def why_not_as_declared(self, planted: Collection[Plant], attached: Attached) -> str:
-        """The kernel must say the same as when the device was looked at."""
+        """Return why the kernel does not say the same as when the device was looked at; empty if it does."""
         found = self._permit.device
         wanted = 0 if Plant.WRITE_CACHE_OFF in planted else int(bool(found.write_cache))
         if attached.write_cache != wanted:
@@ -115,7 +115,7 @@ class LocalTarget:
         return ""
 
     def claimed(self, planted: Collection[Plant], attached: Attached) -> tuple[str, str]:
-        """Nobody but the kernel says what a real device keeps."""
+        """Return nothing: only the kernel says what a real device keeps."""
         return "", ""
 
     def why_not_run(self, program: Program) -> str:
@@ -236,7 +236,7 @@ class LocalTarget:
         self._disk.put(medium)
 
     def _started(self) -> AgentProcess:
-        """The agent; a new one when there is none any more."""
+        """Return the agent; a new one when there is none any more."""
         if self._agent is None:
             agent = AgentProcess(self._claim, self._permit.device, self._deeds.environment)
             if untraced := agent.features.get("untraced"):

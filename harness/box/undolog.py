@@ -107,14 +107,14 @@ class UndoLog:
         return self._count
 
     def undone(self, number: int) -> None:
-        """The deed has been undone. Raises SetupError."""
+        """Put on record that the deed has been undone. Raises SetupError."""
         with _explained(self.path):
             _append(self._fd, {"undone": number})
         del self._left[number]
 
     @contextlib.contextmanager
     def during(self, deed: Undoable) -> Iterator[None]:
-        """The deed is done within and undone at the end, however that comes; what fails to be undone stays on record.
+        """Record a deed that is done within, and undo it at the end in any case; if that fails it stays on record.
 
         Raises InfraError when undoing fails, SetupError.
         """
@@ -131,7 +131,7 @@ class UndoLog:
 
 @contextlib.contextmanager
 def exclusive_run(folder: Path | None = None) -> Iterator[None]:
-    """No other run, and no cleanup, is at work on this machine within: all share its tracing and its settings.
+    """Keep other runs, and cleanup, from working on this machine within: all share its tracing and its settings.
 
     Raises UsageError when one is, SetupError. The lock ends with this process, however it ends.
     """
