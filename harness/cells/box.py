@@ -27,7 +27,7 @@ class BoxPool:
         return Matrix((one.environment.kernel,), systems, (one.device,), tuple(self._targets), why_not_here)
 
     def check(self, systems: Sequence[FileSystem]) -> None:
-        """The kernel has booted already; what it lacks shows when it mounts."""
+        """Check nothing: the kernel has booted already, and it shows what it lacks when it mounts."""
 
     def environment(self, config: Config) -> Environment:
         """Return the environment of this configuration's target."""

@@ -51,7 +51,7 @@ def cell_on(target: Target, scenario: str, program: Program, system: FileSystem,
 
 
 def unjudged(environment: Environment, cell: Cell) -> CellResult:
-    """The result of a cell of which nothing is known yet: an ERROR."""
+    """The result of a cell before anything is known of it: an ERROR."""
     config = cell.config
     return CellResult(
         cell.scenario, environment.target, config.kernel.release, config.fs, Outcome.ERROR, 0.0, device=config.device,
@@ -143,7 +143,7 @@ def _refusals(program: Program, states: tuple[State, ...], ran: Ran | None) -> R
 
 
 def _claims(target: Target, program: Program, execution: Execution) -> tuple[Violation, ...]:
-    """The kernel promises of the device what that does not keep: then data proves nothing (see why_not_as_declared)."""
+    """Find promises of the kernel that the device does not keep: then data proves nothing (see why_not_as_declared)."""
     if execution.attached is None:
         return ()
     found, truth = target.claimed(faults(program), execution.attached)
@@ -151,8 +151,8 @@ def _claims(target: Target, program: Program, execution: Execution) -> tuple[Vio
 
 
 def _promised(program: Program, execution: Execution, system: FileSystem) -> tuple[Violation, ...]:
-    """Preconditions that a document promises. Of PMD entries none does; of STATX_ATTR_DAX one: with -o dax=always, for
-    which "-o dax is an alias", the mode is "always set ... regardless of FS_XFLAG_DAX" (filesystems/dax.rst)."""
+    """Find unmet preconditions that a document promises. None promises PMD entries; one promises STATX_ATTR_DAX: with
+    -o dax=always ("-o dax is an alias"), it is "always set ... regardless of FS_XFLAG_DAX" (filesystems/dax.rst)."""
     if not {"dax", "dax=always"} & set(system.mount.split(",")):
         return ()
     return tuple(

@@ -31,7 +31,7 @@ def choose(specs: str, modules: Path | None, say: Say) -> tuple[Kernel, ...]:
 
 
 def _distinct(kernel: Kernel) -> Kernel:
-    """One of two builds of the same release, told apart by its contents."""
+    """Return the kernel under a release that tells it, by its contents, from another build of the same release."""
     return replace(kernel, release=f"{kernel.release}-{kernel.digest[:8]}")
 
 
@@ -91,4 +91,4 @@ class GuestPool:
             self._formatted.add(config)
 
     def close(self) -> None:
-        """Guests end with the cells that they are for."""
+        """Do nothing: guests end with the cells that they are for."""

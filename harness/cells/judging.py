@@ -26,7 +26,7 @@ from harness.targets.target import Job, Recovery, Target
 
 @dataclass(frozen=True, slots=True)
 class CellJudge:
-    """A run to be judged: `states` after each op, and `final`, which the cut is held against."""
+    """A run to be judged: `states` after each op, and `final`, with which the cut is compared."""
 
     target: Target
     job: Job
@@ -147,7 +147,7 @@ def kernel_violations(
 
 
 def _believed(moment: Moment | None, program: Program, image: str) -> Moment | None:
-    """The moment if there can be such a one, for the kernel under test may write anything into its log: no op runs in a
+    """Return the moment if it is possible, for the kernel under test may write anything into its log: no op runs in a
     recovery, whose mount is the recovery itself."""
     if moment is None or (moment.op is not None and not (image == LIVE and moment.op < len(program.ops))):
         return None
@@ -164,8 +164,8 @@ def _shown(violation: Violation, others: tuple[Violation, ...]) -> bool:
 
 
 def earlier(violation: Violation, first: Iterable[Violation]) -> tuple[Violation, ...]:
-    """The violation in parts: what of it was lost at an earlier cut already has the op of that one, the rest keeps its
-    own. Only the same content counts: what was stored since then had not been lost by then."""
+    """Split the violation: bytes that were lost at an earlier cut already get the op of that cut, the rest keep their
+    own. Only the same content counts: data stored since then had not been lost by then."""
     parts: list[Violation] = []
     for other in first:
         same = (other.path, other.expected) == (violation.path, violation.expected)
