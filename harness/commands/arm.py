@@ -221,7 +221,7 @@ def _await_cut(power: Sequence[str]) -> NoReturn:
 
 @contextlib.contextmanager
 def _awake() -> Iterator[None]:
-    """No idle state in which a core gives its caches up; where the kernel has no such file, it has no such states."""
+    """Forbid idle states in which a core gives its caches up; a kernel that has no such file has no such states."""
     try:
         fd = os.open(LATENCY, os.O_WRONLY | os.O_CLOEXEC)
     except OSError:

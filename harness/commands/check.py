@@ -1,4 +1,4 @@
-"""`daxcheck check`: whether .prog files can be run and judged."""
+"""`daxcheck check`: say whether .prog files can be run and judged."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from harness.errors import EXIT_CLEAN, EXIT_USAGE, UsageError
 
 
 def main(paths: Sequence[Path]) -> int:
-    """A line for each file; 2 when one of them is bad. Nothing is formatted, booted or written."""
+    """Print a line for each file; 2 when one of them is bad. Nothing is formatted, booted or written."""
     code = EXIT_CLEAN
     for path in paths:
         try:

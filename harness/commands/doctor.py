@@ -1,4 +1,4 @@
-"""`daxcheck doctor`: what this machine has, what it lacks, and what to do about it."""
+"""`daxcheck doctor`: tell what this machine has, what it lacks, and what to do about it."""
 
 import platform
 import shutil
@@ -28,9 +28,9 @@ _TOOLS = (
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at, in one line or more; a remedy stands where something is missing.
+    """One thing that was looked at, in one line or more, with a remedy if something is missing.
 
-    A hint is what may be done about a thing that nothing but tests on real persistent memory needs.
+    A hint says what may be done about a thing that only tests on real persistent memory need.
     """
 
     name: str

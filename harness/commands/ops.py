@@ -1,4 +1,4 @@
-"""`daxcheck ops`: what a line of a Program may say."""
+"""`daxcheck ops`: print what a line of a Program may say."""
 
 import dataclasses
 import inspect

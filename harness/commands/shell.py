@@ -145,5 +145,5 @@ def _say(text: str) -> None:
 
 
 def _say_aside(text: str) -> None:
-    """Standard output is for what the command writes."""
+    """Print a line on standard error: standard output is for the command's own."""
     print(plain(text), file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""`daxcheck run` and `daxcheck list`: the scenarios through pytest; exit codes tell a verdict from a failure."""
+"""`daxcheck run` and `daxcheck list`: run or list scenarios through pytest; exit codes tell a verdict from a failure."""
 
 import argparse
 from pathlib import Path
