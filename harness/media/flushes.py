@@ -60,12 +60,12 @@ class FlushLog:
             file.close()
 
     def begin(self, base: MemFile) -> None:
-        """The medium holds `base`, which is the log's from now on, and all of that is persisted."""
+        """Take `base` as the medium, all of it persisted; the log owns it from now on."""
         self._close()
         self._base, self._media = base, base.copy("flushed")
 
     def add(self, flushed: Flushed, live: Live) -> None:
-        """Take what the ranges hold now. Raises InfraError when they leave the medium or too much has changed."""
+        """Take the ranges' bytes as of now. Raises InfraError when they leave the medium or too much has changed."""
         for start, end in flushed.ranges:
             if end > self._media.size:
                 raise InfraError(f"op {flushed.index} flushed [{start}, {end}) of a medium of {self._media.size} bytes")
