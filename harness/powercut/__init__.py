@@ -1,1 +1,1 @@
-"""A real power cut: what outlives it on this machine, and how the device is judged afterwards."""
+"""Deals with a real power cut: finds the directories that outlive it, and judges the device afterwards."""

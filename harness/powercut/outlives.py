@@ -40,7 +40,7 @@ def why_not_outlived(
 
 
 def _disk_refusal(number: int, tested: str, devices: Sequence[PmemDevice], proc: Path, sysfs: Path) -> str:
-    """The same of a disk, and of those that it is made of."""
+    """Return the same for a disk, and for the disks that it is made of."""
     disk = (sysfs / "dev/block" / f"{os.major(number)}:{os.minor(number)}").resolve()
     whole = disk.parent.name if (disk / "partition").exists() else disk.name
     if whole == tested:

@@ -1,4 +1,4 @@
-"""The target that was this machine before its power was cut: what ran is on record, what is left lies on the device."""
+"""The target that was this machine before its power was cut: the run is on record, the data left is on the device."""
 
 import contextlib
 from collections.abc import Collection, Iterable, Iterator
@@ -50,11 +50,11 @@ class RealCut:
         return None
 
     def close(self) -> None:
-        """The media are their owner's."""
+        """Do nothing: the media are their owner's."""
 
 
 class PowerTarget:
-    """Gives what a dossier tells for a run, and recovers what `media` holds, the medium after the cut, by `local`."""
+    """Gives the record of a dossier for a run, and recovers `media`, the medium after the cut, by `local`."""
 
     engine = Engine.POWER
 
@@ -65,7 +65,7 @@ class PowerTarget:
 
     @property
     def environment(self) -> Environment:
-        """With the kernel that ran the ops, of which the record has the release only."""
+        """The environment of the run, with the kernel that ran the ops; only its release is on record."""
         return Environment("local", KernelBuild(self._dossier.kernel, ""))
 
     @property
@@ -92,9 +92,9 @@ class PowerTarget:
         )  # fmt: skip
 
     def recover(self, crashes: Iterable[CrashImage], job: Job) -> Iterator[Recovery]:
-        """As LocalTarget does. Raises SetupError for a file system that was unmounted before the power was cut: its
-        ops were done, but by then it had been let go of; and where this kernel mounts no such file system at all, which
-        need not be the kernel that made it."""
+        """Recover as LocalTarget does. Raises SetupError for a file system that was unmounted before the power was cut,
+        after all its ops; and where this kernel mounts no such file system at all: it need not be the kernel that made
+        it."""
         for recovery in self._local.recover(crashes, job):
             if recovery.failure and not recovery.complaints:
                 recovery = self._again(job)
