@@ -67,7 +67,7 @@ def _say(line: str) -> None:
 
 
 def _quiet(line: str) -> None:
-    """A worker's own output is the channel to its session."""
+    """Print nothing: a worker's own output is the channel to its session."""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -78,7 +78,7 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """`-n auto`: as many guests as this machine carries."""
+    """Return the number of workers for `-n auto`: as many guests as this machine carries."""
     return pool.capacity()
 
 

@@ -1,4 +1,4 @@
-"""The cells of a pytest session: which of its items is one, and how an item is run."""
+"""Finds the cells among the items of a pytest session, and runs them."""
 
 from collections.abc import Iterable
 from pathlib import Path

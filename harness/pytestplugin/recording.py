@@ -19,11 +19,12 @@ _ARGUMENTS = (
     "-p", "no:harness.pytestplugin.hooks", "-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:warnings",
     "-p", "no:tmpdir", "-p", "no:xdist", "--capture=no",
 )  # fmt: skip
-"""Without the plugin that runs cells: the scenarios' conftest asks for it, and gets the fixture from here instead."""
+"""The arguments that leave out the plugin that runs cells: the scenarios' conftest asks for it, and gets the fixture
+from here instead."""
 _TOLD = 5
 """Scenarios that a message names."""
 Select = Callable[[Collection[str]], Collection[str]]
-"""Of the names of all scenarios those that are to be recorded."""
+"""A function that takes the names of all scenarios and returns those that are to be recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ class _Recording:
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> None:
-        """The function has returned."""
+        """Keep the Program, now that the function has returned."""
         recorder = item.funcargs.get("dax") if isinstance(item, pytest.Function) else None
         if isinstance(recorder, Recorder):
             name = naming.scenario(item)

@@ -112,7 +112,7 @@ class Catalogue:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Last, when -k has left out what does not match."""
+        """Collect the scenarios last, when -k has left out those that do not match."""
         for item in items:
             function = getattr(item, "function", None)
             claim = (function.__doc__ or "").strip().splitlines() if function else ["a recorded Program"]
@@ -151,7 +151,7 @@ class Reporter:
                 stop(error)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """A file that cannot be collected is named, also where tracebacks are off."""
+        """Name a file that cannot be collected, also where tracebacks are off."""
         if report.failed:
             self.unread = True
             why = reason(report)
@@ -167,7 +167,7 @@ class Reporter:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """pytest says 1 for any test that failed; here 1 is said by a verdict alone, and 2 where a file was bad."""
+        """Set the exit code: pytest says 1 for any failed test; here only a verdict gives 1, and a bad file gives 2."""
         results = [*self.config.stash[PREVIOUS], *self.results.values()]
         if exitstatus == pytest.ExitCode.TESTS_FAILED and self.unread:
             session.exitstatus = EXIT_USAGE

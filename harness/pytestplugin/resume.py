@@ -59,7 +59,7 @@ class EarlierVerdicts:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """A worker has ended: all have left out the same cells."""
+        """Take the cells that a worker left out, once one has ended: all have left out the same."""
         if not self._config.stash[PREVIOUS]:
             self.take((cell, scenario) for cell, scenario in getattr(node, "workeroutput", {}).get(_LEFT_OUT, []))
 
@@ -78,9 +78,9 @@ class LeftOut:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Leave out what has a verdict: each result stands for one run of its cell.
+        """Leave out cells that have a verdict: each result stands for one run of its cell.
 
-        Last, when -k and -m have left out what they do: a result that this session did not ask for is none of it.
+        This comes last, after -k and -m: a result that this session did not ask for is none of it.
         """
         if not self._counts:
             return
