@@ -83,7 +83,7 @@ class Journal:
             raise self._refusal(error) from error
 
     def _free(self, result: CellResult) -> str:
-        """The name for its files: two Programs whose files are called alike do not overwrite each other's."""
+        """Return the name for the result's files: two Programs of the same name do not overwrite each other's."""
         name = stem(result)
         path = self.directory / f"{name}.prog"
         if path.is_symlink():
@@ -98,9 +98,9 @@ class Journal:
 
 
 def cell_id(result: CellResult) -> str:
-    """The id of the cell that the result is of; empty for that of no cell, whose kernel is not known.
+    """The id of the result's cell; empty if the result is of no cell, since its kernel is not known.
 
-    Lines of an older daxcheck have no id: it is made of what else stands there.
+    Lines of an older daxcheck have no id: it is made of the other fields.
     """
     return result.id or identify(
         result.program, result.kernel_digest, result.fs, result.device, result.engine, result.seed
@@ -112,7 +112,7 @@ def _digest(text: str) -> str:
 
 
 def stem(result: CellResult) -> str:
-    """The file name, without its ending, of what is kept of a cell."""
+    """The name, without its ending, of the files that are kept of a cell."""
     name = f"{result.scenario}-{result.kernel}-{result.fs}" + f"-{result.device}" * (result.device != PmemKind.NVDIMM)
     name += result.engine.suffix
     return re.sub(r"[^A-Za-z0-9._+-]+", "_", name)[-200:]

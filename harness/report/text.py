@@ -22,11 +22,11 @@ LEGEND = (
     "~: by flush coverage alone, the power was not cut"
 )
 _WARNED = "*"
-"""Behind the sign of a cell that has warnings."""
+"""The mark behind the sign of a cell that has warnings."""
 _REMARKED = "+"
-"""Behind the sign of a cell that has remarks."""
+"""The mark behind the sign of a cell that has remarks."""
 _COVERED = "~"
-"""Behind the sign of a cell whose verdict rests on flush coverage alone."""
+"""The mark behind the sign of a cell whose verdict rests on flush coverage alone."""
 _VERDICT = "docs/verdict.md"
 """The document that says what a warning and a remark are."""
 _CULPRITS = 3

@@ -54,7 +54,7 @@ _NO_PROMISE_OF_DATA = (Kind.ERRNO, Kind.SIGNAL)
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Says what was found in a run of `program`; None if that is not known: then ops are told by their index alone."""
+    """Words the findings of a run of `program`; None if that is not known: then ops are told by their index alone."""
 
     program: Program | None
 
@@ -120,7 +120,7 @@ class Words:
         return describe(self.program.ops[index]) if self.program and known and index is not None else ""
 
     def _during(self, violation: Violation) -> str:
-        """At what the kernel complained, if that is known."""
+        """Say when the kernel complained, if that is known."""
         if violation.moment is None:
             return ""
         after = "" if violation.image == LIVE else " after recovery"
