@@ -47,9 +47,9 @@ PARTS = Parts()
 
 
 class GuestTarget:
-    """Runs Programs on one kernel. Methods raise InfraError for what is no verdict on that kernel.
+    """Runs Programs on one kernel. Methods raise InfraError for a failure that is no verdict on that kernel.
 
-    `parts` are how it talks to its guests, and checks what they leave; `tracker` watches them.
+    `parts` talk to its guests, and check the media that they leave; `tracker` watches them.
     """
 
     def __init__(self, kernel: Kernel, plan: Plan, tracker: Tracker, say: Say, parts: Parts = PARTS) -> None:

@@ -1,4 +1,4 @@
-"""The plugin engine: which plugin arguments make the log tell what is durable on which device."""
+"""Tracks runs for the plugin engine: the plugin's arguments make the log tell what is durable on each device."""
 
 import contextlib
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ class PluginTracker:
         self._log = MemFile("persist-log", log_bytes(LOG_RECORDS))
 
     def tracking(self, program: Program, media: Media, ram: Path, nvdimm: Nvdimm) -> snapshot.Tracking:
-        """A fresh log, and how QEMU is told to fill it. Raises QemuError."""
+        """Make a fresh log, and return the order to QEMU to fill it. Raises QemuError."""
         PersistLog.create(self._log.fd, LOG_RECORDS).close()
         planted = faults(program)
         ignored = planted.get(Plant.IGNORE_FLUSH)

@@ -1,4 +1,4 @@
-"""From a kernel to a target that runs Programs on it: initramfs, plugin, machine."""
+"""Makes a target for a kernel, which runs Programs on it: initramfs, plugin, machine."""
 
 from harness.errors import SetupError
 from harness.kernel import modules

@@ -27,7 +27,7 @@ from harness.vm.machine import MIB, Hardware, Plan, Qemu, Ram
 
 ENTRY = f"{initramfs.AGENT}.entry.replica"
 HARDWARE = Hardware(memory=1536 * MIB, nvdimm=768 * MIB)
-"""On less than 512 MiB mkfs.ext4 makes blocks too small for DAX."""
+"""The hardware of a replica: on less than 512 MiB mkfs.ext4 makes blocks too small for DAX."""
 BASE = 1 << 32
 """The address of the first NVDIMM on q35 when RAM ends below 4 GiB; needed before the guest can tell, then checked."""
 LOG_RECORDS = 16 << 20
@@ -35,7 +35,7 @@ LOG_RECORDS = 16 << 20
 COMMAND = 600.0
 """Seconds for a command: to import pytest takes 10 to 20 of them."""
 HOME = "/run/home"
-"""Of root; a file system of its own, in memory."""
+"""The home of root; a file system of its own, in memory."""
 CACHE = f"{HOME}/.cache/daxcheck"
 PATH = f"{HOME}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HIDDEN = ("/dev", "/proc", "/run", "/sys")
@@ -63,7 +63,7 @@ def plan(kernel: Kernel, qemu: Qemu, hardware: Hardware = HARDWARE, append: str 
 
 
 class Replica:
-    """One that has booted; leaving the context ends it. Its NVDIMMs are in fsdax mode, or as new if not `fsdax`.
+    """A replica that has booted; leaving the context ends it. Its NVDIMMs are in fsdax mode, or as new if not `fsdax`.
 
     `append` goes to the kernel's command line: memmap=128M!512M makes a legacy device. The power of one that is
     `tracked` can be cut. Raises InfraError, SetupError, UsageError.
@@ -134,7 +134,7 @@ class Replica:
         self._power.close()
 
     def cut_power(self) -> None:
-        """End QEMU and leave on the medium what was persisted: nothing was evicted from the caches before its time.
+        """End QEMU and leave on the medium what was persisted: no line counts as evicted from the caches by itself.
 
         Raises InfraError when it is not tracked.
         """
@@ -151,7 +151,7 @@ class Replica:
         self.off()
 
     def run(self, command: str, seconds: float = COMMAND) -> tuple[int, str]:
-        """Run a shell command as root in the checkout: its exit code, and the end of what it said on both streams.
+        """Run a shell command as root in the checkout. Return its exit code, and the end of its output on both streams.
 
         Raises InfraError when it takes longer, or the guest dies.
         """
@@ -172,7 +172,7 @@ class Replica:
         return output
 
     def _furnish(self) -> None:
-        """A home for root, `daxcheck` on its PATH, what it has built for this machine, and modules for modprobe."""
+        """Give it a home for root, `daxcheck` on its PATH, the builds for this machine, and modules for modprobe."""
         script = _DAXCHECK.format(python=shlex.quote(sys.executable))
         built = shlex.quote(str(cachedir.root() / plugin.AREA))
         lines = [

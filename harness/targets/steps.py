@@ -46,7 +46,7 @@ def run(session: AgentSession, job: Job, take_cut: Callable[[], Cut], check: Che
 
 
 def recover(session: AgentSession, image: str, paths: tuple[str, ...], check: Check) -> Recovery:
-    """Mount what lies on the medium, read the files, unmount, check. Raises what is no answer of the kernel's."""
+    """Mount the medium, read the files, unmount, check. Raises every error that is no answer of the kernel's."""
     peer = session.guest
     files: tuple[FileView, ...] = ()
     failure = unsound = ""

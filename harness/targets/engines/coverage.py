@@ -41,10 +41,10 @@ class CoverageWatch:
         return self
 
     def begin(self) -> None:
-        """There are no media to begin with."""
+        """Do nothing: there are no media to begin with."""
 
     def take(self, flushed: Flushed) -> None:
-        """The session gathers the account itself."""
+        """Do nothing: the session gathers the account itself."""
 
     def cut(self) -> Cut:
         return Uncut()

@@ -1,4 +1,4 @@
-"""The cut, by each engine: what one run says of the media at the moment the power failed, and at earlier ones."""
+"""Defines the cut, for each engine: the media of one run at the moment the power failed, and at earlier ones."""
 
 import contextlib
 from collections.abc import Iterator
@@ -148,4 +148,4 @@ class Uncut:
         return None
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing: there is nothing to close."""

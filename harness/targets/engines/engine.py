@@ -24,7 +24,7 @@ class Watch(Protocol):
 
     @property
     def flushes(self) -> FlushSink | None:
-        """Takes the agent's account of flushes; None where the agent is not asked for one."""
+        """The sink for the agent's account of flushes; None where the agent is not asked for one."""
 
     def cut(self) -> Cut:
         """The cut of the run as it is now, on its paused machine; owned by the caller."""
