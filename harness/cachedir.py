@@ -51,8 +51,8 @@ class _File:
 
 
 def root() -> Path:
-    """The cache directory, made if missing. Raises SetupError when it cannot be, or others could write there: what it
-    holds is loaded into QEMU, booted, and believed."""
+    """The cache directory, made if missing. Raises SetupError when it cannot be made, or others could write there: its
+    files are loaded into QEMU, booted, and believed."""
     path = _place()
     try:
         path = Path(os.path.realpath(path))  # Path.resolve has a RuntimeError of its own for a loop of links
@@ -76,7 +76,7 @@ def _place() -> Path:
 
 
 def trouble(error: OSError) -> SetupError | None:
-    """The error to tell instead of one that an access to a file of the cache met; None if it is about another file."""
+    """Return the error to tell instead of `error`, if that came from a file of the cache; None if from another file."""
     places = (_place(), Path(os.path.realpath(_place())))
     for name in (error.filename, error.filename2):
         if isinstance(name, str | bytes | os.PathLike):
@@ -205,7 +205,7 @@ def _try_lock(path: Path) -> int | None:
 
 @contextlib.contextmanager
 def staging(area: str) -> Iterator[Path]:
-    """An empty directory beside the entries of an area, gone at the end; first sweeps what dead processes left."""
+    """Yield an empty directory beside the entries of an area, gone at the end; first sweep those of dead processes."""
     path = root() / area
     with _explained(path):
         path.mkdir(mode=0o700, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The only clock: how long a thing may take, and the one place that sleeps.
+"""Bounds how long a thing may take; this is the only clock, and the one place that sleeps.
 
 Times are seconds of the monotonic clock; a step of the wall clock changes nothing.
 """

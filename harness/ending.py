@@ -35,7 +35,7 @@ class Ended(KeyboardInterrupt):
 
     @property
     def exit_code(self) -> int:
-        """As a shell tells it: 143 for SIGTERM."""
+        """The exit code that a shell tells: 143 for SIGTERM."""
         return 128 + self.number
 
     def __str__(self) -> str:
@@ -48,7 +48,7 @@ class Unwritable(InfraError):
 
 @contextlib.contextmanager
 def signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP raise Ended, each once: what unwinds is not interrupted again. nohup(1) still holds."""
+    """Have SIGTERM and SIGHUP raise Ended, once: the unwinding is not interrupted again. nohup(1) still holds."""
 
     def end(number: int, frame: object) -> None:
         for one in SIGNALS:
@@ -158,7 +158,7 @@ def unforeseen(error: BaseException) -> str:
 
 
 def trace(error: BaseException) -> str:
-    """The whole trace where the environment asks for it, else nothing."""
+    """Return the whole trace where the environment asks for it, else an empty text."""
     return "".join(traceback.format_exception(error)) if os.environ.get(TRACE) else ""
 
 

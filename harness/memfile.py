@@ -73,7 +73,7 @@ class MemFile:
         return twin
 
     def replace(self, other: "MemFile") -> None:
-        """Make the bytes those of `other`, in place: whoever maps this file sees the new contents."""
+        """Make the bytes those of `other`, in place: every process that maps this file sees the new contents."""
         punch(self.fd, 0, self.size)
         for start, end in other.extents():
             self.array[start:end] = other.array[start:end]

@@ -1,4 +1,4 @@
-"""Names of files that come from a file, a package or a guest, before they become paths."""
+"""Checks names that come from a file, a package or a guest before they become paths."""
 
 
 def inside(name: str) -> bool:

@@ -1,7 +1,7 @@
-"""Directories and files that are written, also by root in what belongs to another user, without being led elsewhere.
+"""Writes directories and files, also as root in a directory of another user, without being led elsewhere by links.
 
-Whoever may write in a directory may put a symbolic or a hard link there, and so have root write to a file that they may
-not write themselves. So as root no link of another user is followed, and none at all where a file is written.
+A user who may write in a directory may put a symbolic or a hard link there, and so have root write to a file that the
+user may not write. So as root no link of another user is followed, and none at all where a file is written.
 """
 
 import contextlib

@@ -1,12 +1,12 @@
-"""Text of others made fit for a terminal, a log line or a report.
+"""Makes text of others fit for a terminal, a log line or a report.
 
-A guest runs a kernel under test, so what it says may hold anything: an ESC that moves the cursor and writes over a
+A guest runs a kernel under test, so its text may hold anything: an ESC that moves the cursor and writes over a
 verdict, a CR that hides what stands before it, a lone surrogate that no encoding takes.
 """
 
 
 def plain(text: str) -> str:
-    """The text in one line that shows all of it: what is not printable stands there as Python would escape it.
+    """Return the text in one line that shows all of it, with unprintable characters as Python escapes them.
 
     An ESC is shown as `\\x1b`, a CR as `\\r`. Not printable are controls (ECMA-48 C0 and C1, so
     ESC, CR, LF), formats such as a change of direction (Unicode Cf), surrogates, and separators other than a space

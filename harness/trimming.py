@@ -22,7 +22,7 @@ Measured with three kernels (6.1, 6.12, 7.3): ext4 and xfs in every format and l
 (6 snapshots, 54 images); with --device eadr,virtio-pmem 3.9 (15 snapshots, 150 images); tracing adds 6 snapshots.
 """
 LEAST = 1
-"""GiB: with less, what a session has just asked for could go for what it asks for next."""
+"""GiB of the least bound: with less, an entry that a session has just asked for could go for the next that it needs."""
 VARIABLE = "DAXCHECK_CACHE_GIB"
 MARKER = ".spare"
 """The file by which an area is known whose entries are spare."""
@@ -49,7 +49,7 @@ def limit() -> int:
 
 
 def directory(area: str, key: str, make: cachedir.Make, *, hashed: bool = False, say: Say | None = None) -> Path:
-    """As cachedir.directory, for an entry that is spare; a new one makes room for itself.
+    """Return a spare entry as cachedir.directory does; a new one makes room for itself.
 
     `say` hears of one that is made again. Raises UsageError for a bad bound, and as cachedir.directory does.
     """
@@ -105,7 +105,7 @@ def made_again(since: int = 0) -> dict[str, int]:
 
 
 def complaint(since: int = 0) -> str:
-    """One line on what was made again after the mark `since`, with the remedy; empty if nothing was.
+    """Return one line on the entries made again after the mark `since`, with the remedy; empty if there are none.
 
     Raises UsageError for a bad bound.
     """
