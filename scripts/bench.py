@@ -60,7 +60,7 @@ class Bench:
         self.snapshot = snapshot.ensure(self.plan, print)
 
     def cold_boot(self) -> float:
-        """From nothing to a guest that answers."""
+        """Measure a start from nothing to a guest that answers."""
         start = now()
         with MemFile("nvdimm", self.plan.hardware.nvdimm) as nvdimm, MemFile("ram", self.plan.hardware.memory) as ram:
             tracking = snapshot.Tracking("", (ram.fd,))
@@ -68,13 +68,13 @@ class Bench:
                 return now() - start
 
     def restore(self) -> float:
-        """From a snapshot to a guest that answers."""
+        """Measure a start from a snapshot to a guest that answers."""
         start = now()
         with MemFile("nvdimm", self.plan.hardware.nvdimm) as nvdimm, snapshot.restore(self.plan, self.snapshot, nvdimm):
             return now() - start
 
     def workload(self, mode: str, align: int) -> float:
-        """The workload in a guest that has run it once before, so that no translation of code is measured."""
+        """Measure the workload in a guest that has run it once before, so that no translation of code is measured."""
         system = filesystem.find("ext4")
         with self.target.golden(system) as nvdimm, MemFile("log", log_bytes(LOG_RECORDS)) as file:
             log = PersistLog.create(file.fd, LOG_RECORDS)

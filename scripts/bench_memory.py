@@ -53,7 +53,7 @@ class Buffers:
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """Ours against libc's; `share` is what part of the bytes that libc touches ours does."""
+    """Our work against libc's; `share` is the ratio of the bytes that ours touches to those that libc's touches."""
 
     name: str
     ours: Callable[[], object]

@@ -30,7 +30,7 @@ WORD = 8
 EXTRAS: Mapping[str, tuple[type[Op], ...]] = {"clone": (ops.CloneFile, ops.Clone, ops.Dedupe)}
 """The ops that only some file systems know, by the word for them in --fs-has."""
 KEPT = "data1"
-"""The name that no op takes away, that there is something to judge."""
+"""The name that no op takes away, so that there is something to judge."""
 Wanted = Callable[[Mapping[str, object]], bool]
 
 
@@ -59,7 +59,7 @@ class Draft:
         self.ops.append(op)
 
     def draw(self, kind: type[Op], wanted: Wanted = anything, **numbers: int) -> bool:
-        """Add an op of that kind, of which the names and modes are as wanted and some numbers given; False if there is
+        """Add an op of that kind, with the names and modes that are wanted and some numbers given; False if there is
         none."""
         found = choices(self._position, kind, reach(self.state, LARGEST))
         fitting = [choice for choice in found if wanted(choice.named)]
@@ -96,12 +96,12 @@ class Draft:
         return self.state.files[self.state.fds[str(fd)]].shortest
 
     def file(self) -> str:
-        """A descriptor."""
+        """Draw a descriptor."""
         return self.dice.choice(sorted(self.state.fds))
 
 
 def make_file(draft: Draft) -> None:
-    """A durable file, allocated or written or sparse, and its mapping."""
+    """Add a durable file, allocated or written or sparse, and its mapping."""
     dice, size = draft.dice, draft.dice.choice(SIZES)
     draft.draw(ops.Create)
     fd = sorted(draft.state.fds)[-1]
@@ -120,7 +120,7 @@ def make_file(draft: Draft) -> None:
 
 
 def make_mapping(draft: Draft, fd: str) -> None:
-    """Mostly all of the file, sometimes a PMD more than it has, so that what it grows by can be stored to."""
+    """Map mostly all of the file, sometimes a PMD more than it has, so that stores can reach its later growth."""
     start = draft.dice.choice((0, 0, 0, PAGE, PMD))
     length = max(draft.size(fd) + PAGE - 1 - start, PAGE) // PAGE * PAGE + draft.dice.choice((0, 0, PMD))
     sharing = draft.dice.choices((Sharing.SHARED, Sharing.SYNC), (5, 1))[0]
@@ -128,20 +128,20 @@ def make_mapping(draft: Draft, fd: str) -> None:
 
 
 def store(draft: Draft) -> None:
-    """Through a mapping, also behind the end of the file in its last page."""
+    """Store through a mapping, also behind the end of the file in its last page."""
     if not draft.draw(ops.Store):
         make_mapping(draft, draft.file())
 
 
 def write(draft: Draft) -> None:
-    """By descriptor, sometimes past the end."""
+    """Write by descriptor, sometimes past the end."""
     fd, how = draft.file(), draft.dice.choices((How.PLAIN, How.DSYNC), (6, 1))[0]
     place = draft.place(min(draft.size(fd) + draft.dice.choice((0, PAGE, PMD)), LARGEST - WORD)) // WORD * WORD
     draft.draw(ops.Pwrite, lambda named: (named["fd"], named["how"]) == (fd, how), offset=place)
 
 
 def remap(draft: Draft) -> None:
-    """A mapping more, or one less."""
+    """Add a mapping, or remove one."""
     fd = draft.file()
     if draft.dice.random() < 0.5:
         draft.draw(ops.Munmap)
@@ -150,19 +150,19 @@ def remap(draft: Draft) -> None:
 
 
 def sync(draft: Draft) -> None:
-    """A promise: of a range, a file, the names."""
+    """Ask for a promise: of a range, a file, the names."""
     kinds = (ops.Msync, ops.Msync, ops.Flush, ops.Fsync, ops.Fsync, ops.Fdatasync, ops.Fsyncdir, ops.Syncfs)
     draft.draw(draft.dice.choice(kinds), lambda named: named.get("flag", ops.MsyncFlag.SYNC) is ops.MsyncFlag.SYNC)
 
 
 def look(draft: Draft) -> None:
-    """A reading in the middle."""
+    """Read in the middle of the Program."""
     kind = draft.dice.choice((ops.Load, ops.Pread, ops.Observe))
     draft.draw(kind, lambda named: named.get("how", How.PLAIN) is How.PLAIN)
 
 
 def reshape(draft: Draft) -> None:
-    """Another size, other blocks, or contents moved within one file."""
+    """Change a file's size or blocks, or move contents within it."""
     modes = (
         Mode.PUNCH_HOLE, Mode.ZERO_RANGE, Mode.INSERT_RANGE, Mode.INSERT_RANGE, Mode.COLLAPSE_RANGE,
         Mode.COLLAPSE_RANGE, Mode.ALLOCATE,
@@ -179,14 +179,14 @@ def reshape(draft: Draft) -> None:
 
 
 def exchange(draft: Draft) -> None:
-    """Contents or blocks that go from one file to another, where there are two."""
+    """Copy contents or blocks from one file to another, where there are two."""
     draft.draw(
         draft.dice.choice((ops.CopyFileRange, *draft.extras * 2)), lambda named: named["fd"] != named["source"]
     )
 
 
 def rename(draft: Draft) -> None:
-    """Another name, one more, or one less."""
+    """Rename, link or unlink a file."""
     names = draft.state.names
     kind = draft.dice.choice((ops.Rename, ops.Link, ops.Unlink))
     new = None if kind is ops.Unlink else "to"
@@ -196,11 +196,11 @@ def rename(draft: Draft) -> None:
 Family = Callable[[Draft], None]
 ANY: dict[Family, int] = {store: 5, write: 3, remap: 1, sync: 3, look: 1, reshape: 5, exchange: 3, rename: 1}
 LAST: dict[Family, int] = {store: 5, write: 3, remap: 1, look: 1, reshape: 6, exchange: 4, rename: 1}
-"""Families and their weights: of the ops up to the last sync, and of those behind it."""
+"""The families and their weights: in ANY for the ops up to the last sync, in LAST for the ops after it."""
 
 
 def draw(dice: random.Random, extras: tuple[type[Op], ...]) -> Program:
-    """One Program."""
+    """Draw one Program."""
     draft = Draft(dice, extras)
     for _ in range(dice.choice((1, 2))):
         make_file(draft)
