@@ -1,4 +1,4 @@
-"""`daxcheck run` and `daxcheck list`: run or list scenarios through pytest; exit codes tell a verdict from a failure."""
+"""`daxcheck run`, `daxcheck list`: run or list scenarios through pytest; exit codes tell a verdict from a failure."""
 
 import argparse
 from pathlib import Path
