@@ -1,4 +1,4 @@
-"""The file system under test: made, mounted at ROOT, unmounted, on the guest's pmem in one of its layouts.
+"""Makes, mounts at ROOT and unmounts the file system under test, on the guest's pmem in one of its layouts.
 
 Written for daxcheck's own guest, whose NVDIMMs may be overwritten; never run on a machine with data.
 """
@@ -63,10 +63,10 @@ def attach(fs: str, options: str, format: list[str] | None, layout: str = "", wr
 
 
 def _bind(layout: Layout, write_cache: bool, new: bool) -> tuple[list[Pmem], list[Piece]]:
-    """The pmem devices, and where on them the file system lies; `new`: nothing was ever laid out there.
+    """Return the pmem devices, and the pieces of them that the file system lies on; `new`: nothing was laid out before.
 
-    Raises OSError when a new layout is refused. What has been laid out before says nothing about a file system when it
-    cannot be brought up again: that is an InfraError.
+    Raises OSError when a new layout is refused. A layout that was made before and cannot be brought up again says
+    nothing about a file system: that is an InfraError.
     """
     try:
         if new and layout.start:
@@ -81,7 +81,7 @@ def _bind(layout: Layout, write_cache: bool, new: bool) -> tuple[list[Pmem], lis
 
 
 def root() -> str:
-    """Where the file system under test is mounted. Raises InfraError when nothing is attached."""
+    """Return the directory where the file system under test is mounted. Raises InfraError when nothing is attached."""
     if not os.path.ismount(ROOT):
         raise InfraError(f"nothing is mounted at {ROOT}: attach first")
     return ROOT
@@ -100,7 +100,7 @@ def detach() -> Message:
 
 
 def mount(source: str, fs: str, options: str, new: bool, root: str = ROOT) -> None:
-    """Mount at `root`; the root directory of a `new` file system gets FS_XFLAG_DAX if it is to be DAX by that.
+    """Mount at `root`; with BY_INODE the root directory of a `new` file system gets FS_XFLAG_DAX.
 
     Raises OSError that names the missing option or repeats what the kernel said.
     """

@@ -1,6 +1,6 @@
 """Ends a run: makes the file system evict all that the Program left in it, with the power on.
 
-What the kernel has to say while inodes, blocks and mappings go is part of the verdict.
+The complaints of the kernel while inodes, blocks and mappings go are part of the verdict.
 """
 
 import contextlib

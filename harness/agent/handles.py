@@ -1,4 +1,4 @@
-"""What a Program has open and mapped, by the names that it gave: the one state that the ops of a run share."""
+"""Keeps what a Program has open and mapped, by the names that it gave: the one state that the ops of a run share."""
 
 import errno
 import os
@@ -24,8 +24,8 @@ class OpenFile:
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """A mapping of `length` bytes of a file from `offset` on, at `address`; whole pages. What is stored to a `private`
-    one goes to copies that are no part of the file."""
+    """A mapping of `length` bytes of a file from `offset` on, at `address`; whole pages. Stores to a `private` one go
+    to copies that are no part of the file."""
 
     address: int
     file: OpenFile
@@ -42,10 +42,10 @@ class Mapped:
 
 @dataclass(slots=True)
 class Handles:
-    """Files, mappings and names; `seqs` and `ids` are the Program's numbers by op, `names` who a path stands for.
+    """Files, mappings and names; `seqs` and `ids` are the Program's numbers by op, `names` has the file's id by path.
 
-    `ramdisk` is the block device that DirectStore and DirectLoad go through. `alone` are the ops that are one system
-    call: it is not repeated for what one left.
+    `ramdisk` is the block device that DirectStore and DirectLoad go through. `alone` are the ops that make one system
+    call only: it is not repeated for the bytes that it left.
     """
 
     cpu: Cpu
@@ -60,13 +60,13 @@ class Handles:
     alone: frozenset[int] = frozenset()
 
     def file(self, fd: str) -> OpenFile:
-        """Raises OSError EBADF when the op that was to open it failed."""
+        """Return an open file. Raises OSError EBADF when the op that should have opened it failed."""
         if fd not in self.files:
             raise OSError(errno.EBADF, f"no open file {fd}")
         return self.files[fd]
 
     def map(self, name: str) -> Mapped:
-        """Raises OSError EBADF when the op that was to map it failed."""
+        """Return a mapping. Raises OSError EBADF when the op that should have made it failed."""
         if name not in self.maps:
             raise OSError(errno.EBADF, f"no mapping {name}")
         return self.maps[name]
@@ -80,21 +80,21 @@ class Handles:
         return self.map(name).address + offset
 
     def unmaps(self, index: int, file: OpenFile, start: int = 0, end: int = FOREVER) -> None:
-        """Op `index` may unmap [start, end) of `file` in every mapping."""
+        """Note that op `index` may unmap [start, end) of `file` in every mapping."""
         for map in self.maps.values():
             low, high = map.place(start, end)
             if low < high and map.file.id == file.id:
                 self.levels.forget(low, high, index)
 
     def unzeroes(self, index: int, file: OpenFile, start: int, end: int, seen: Mapped | None) -> None:
-        """Op `index` may unmap shared zero pages of [start, end) of `file` in every mapping but `seen`."""
+        """Note that op `index` may unmap shared zero pages of [start, end) of `file` in every mapping but `seen`."""
         for map in self.maps.values():
             low, high = map.place(start, end)
             if low < high and map is not seen and map.file.id == file.id:
                 self.levels.forget(low, high, index, zeroes=True)
 
     def lane(self, levels: Levels, ramdisk: str) -> "Handles":
-        """The same handles for a lane: what it defines is its own."""
+        """Return the same handles for a lane: the names that it defines are its own."""
         return replace(
             self, levels=levels, ramdisk=ramdisk,
             files=dict(self.files), maps=dict(self.maps), names=dict(self.names),

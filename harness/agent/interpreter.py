@@ -36,8 +36,8 @@ RAMDISK = "/dev/ram0"
 class Context:
     """One run of a Program in the file system at `place`; `seed` determines the pauses in lanes.
 
-    `trace` is None where the kernel traces no DAX faults. `board` and `blame` are shared with whoever is to learn in
-    which lane a signal ended the process.
+    `trace` is None where the kernel traces no DAX faults. `board` and `blame` are shared with the process that must
+    learn in which lane a signal ended this one.
     """
 
     cpu: Cpu
@@ -67,7 +67,7 @@ class Interpreter:
         self._threads = {os.getpid()}
 
     def run(self, started: Callable[[int], None]) -> Iterator[OpResult]:
-        """The result of each op, in order; `started` is called before it, and now and then while lanes run.
+        """Yield the result of each op, in order; `started` is called before it, and now and then while lanes run.
 
         Marks the boundary after each op for the persist log; after lanes, only that of their Join. Raises LaneDied.
         """
@@ -88,7 +88,7 @@ class Interpreter:
             yield result
 
     def thaw(self) -> None:
-        """Undo a Freeze without a Thaw, or what is open could not be closed. Raises OSError when nothing is frozen."""
+        """Undo a Freeze without a Thaw: open files could not be closed else. Raises OSError when nothing is frozen."""
         self._handles.place.thaw()
 
     def _one(self, index: int, op: Op) -> OpResult:
@@ -118,7 +118,7 @@ class Interpreter:
                 return OpResult(index, signal=error.signal)
 
     def _race(self, stage: Stage, started: Callable[[int], None]) -> Iterator[OpResult]:
-        """The results of a stage's lanes, without that of its join. Raises LaneDied."""
+        """Yield the results of a stage's lanes, without that of its join. Raises LaneDied."""
         join = stage.last
         running = LaneProcesses(
             self._handles, parts(self._program.ops, stage), self._context.board, self._context.blame,

@@ -18,7 +18,7 @@ class Levels(Protocol):
     """Answers why [start, end) of this process is not wholly mapped at a level."""
 
     def why_not_mapped(self, entry: Entry, start: int, end: int, base: int) -> str:
-        """Empty when every `entry`-sized piece is mapped by such an entry, else one piece (from `base`) that is not."""
+        """Name one `entry`-sized piece (from `base`) that is not mapped by such an entry; empty when there is none."""
         ...
 
     def note(self, faults: list[Fault], lost: bool) -> None:
@@ -26,24 +26,24 @@ class Levels(Protocol):
         ...
 
     def forget(self, start: int, end: int, index: int, zeroes: bool = False) -> None:
-        """Op `index` may have unmapped [start, end), or of it only shared zero pages."""
+        """Note that op `index` may have unmapped [start, end), or with `zeroes` only the shared zero pages in it."""
         ...
 
     def split(self, start: int, end: int, index: int) -> None:
-        """Op `index` changes [start, end) and nothing beside it: no larger entry may lie across either end."""
+        """Note that op `index` changes [start, end) only: no larger entry may lie across either end."""
         ...
 
     def move(self, old: int, new: int, length: int, index: int) -> None:
-        """Op `index` has moved what was mapped at `old` to `new`; both are the same modulo PMD."""
+        """Note that op `index` has moved the mapping at `old` to `new`; both are the same modulo PMD."""
         ...
 
     def clear(self, index: int, zeroes: bool = False) -> None:
-        """Op `index` may have unmapped anything, or only shared zero pages."""
+        """Note that op `index` may have unmapped anything, or with `zeroes` only shared zero pages."""
         ...
 
 
 class Unwatched:
-    """Of a process or thread in which nothing asks what maps an address."""
+    """The Levels of a process or thread in which nothing asks what maps an address."""
 
     def why_not_mapped(self, entry: Entry, start: int, end: int, base: int) -> str:
         return "nothing is known of what maps addresses in a lane"
@@ -181,7 +181,7 @@ class TracedLevels:
 
 
 def can_scan() -> bool:
-    """Whether this kernel answers PAGEMAP_SCAN."""
+    """Say whether this kernel answers PAGEMAP_SCAN."""
     try:
         ScannedLevels().close()
     except OSError:
@@ -190,7 +190,7 @@ def can_scan() -> bool:
 
 
 def best() -> ScannedLevels | TracedLevels:
-    """The best that this kernel offers, for the process that calls."""
+    """Return the best Levels that this kernel offers, for the process that calls."""
     return ScannedLevels() if can_scan() else TracedLevels()
 
 

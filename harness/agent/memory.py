@@ -1,4 +1,4 @@
-"""Stamps in this process's memory: written and recognised by machine code, a word at a time."""
+"""Writes and recognises stamps in this process's memory, by machine code, a word at a time."""
 
 import ctypes
 
@@ -45,11 +45,11 @@ class Memory:
         return ctypes.string_at(self._shift + start, end - start)
 
     def zero_run(self, start: int, end: int) -> int:
-        """How many bytes from `start` on are zero words."""
+        """Return how many bytes from `start` on are zero words."""
         return WORD * self._cpu.match_zero(self._shift + start, (end - start) // WORD)
 
     def stamp_run(self, start: int, end: int, stamp: Stamp) -> int:
-        """How many bytes from `start` on are words of `stamp`."""
+        """Return how many bytes from `start` on are words of `stamp`."""
         first = (start - stamp.shift) // WORD
         words = (end - start) // WORD
         return WORD * self._cpu.match(self._shift + start, words, first, stamp.file << 48, stamp.seq * _REPEAT)

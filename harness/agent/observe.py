@@ -1,4 +1,4 @@
-"""Reading files back: through a fresh mapping, read() and O_DIRECT, which must all show the same bytes.
+"""Reads files back: through a fresh mapping, read() and O_DIRECT, which must all show the same bytes.
 
 To look changes little: nothing is written, no access time moves, and the mapping is read-only. But its read faults
 put clean entries, huge ones where they fit, into the page tree of a DAX file that had none there; what is already
@@ -26,9 +26,9 @@ from harness.model.wire.observation import END, Allocation, Difference, Extent, 
 DIFFERENCE_LIMIT = 256
 """Differences told of one view of one file."""
 EXTENT_LIMIT = 4096
-"""Extents, and ranges of data, told of one file; of one with more its allocation is not told."""
+"""Extents, and ranges of data, told of one file; the allocation of a file that has more is not told."""
 STRANGER_LIMIT = 16
-"""Files told of that are none of the Program's."""
+"""Files that are told of although they are none of the Program's."""
 _OURS = ("lost+found", FILLER)
 _CHUNK = 256 * 1024
 """Bytes read at once: few fresh pages to fault in, and they stay in the caches."""
@@ -37,8 +37,8 @@ _BLOCK = 64 * 1024
 
 
 def observe_all(cpu: Cpu, root: str, names: Iterable[str]) -> list[dict[str, object]]:
-    """The wire forms of the views of all `names`, then of what else is in the root directory, whose contents are not
-    read. Raises OSError when the directory cannot be."""
+    """Return the wire forms of the views of all `names`, then of the other files in the root directory, whose contents
+    are not read. Raises OSError when the directory cannot be read."""
     known = tuple(names)
     views = [observe(cpu, root, path) for path in known]
     strangers = sorted(set(os.listdir(root)) - {*known, *_OURS})
@@ -105,7 +105,7 @@ def view(cpu: Cpu, root: str, path: str) -> FileView:
 
 
 def allocation(fd: int, size: int) -> Allocation | None:
-    """Where the open file has blocks; None where the file system cannot tell, or tells of too many pieces."""
+    """Return where the open file has blocks; None where the file system cannot tell, or tells of too many pieces."""
     try:
         found = ioctls.fiemap(fd, EXTENT_LIMIT)
         data = _data(fd, size)
@@ -153,7 +153,7 @@ def _unread(root: str, path: str, text: str, answer: str = "") -> FileView:
 
 
 def _past_end(mapped: Memory, size: int) -> Iterator[Difference]:
-    """mmap(2): the bytes of the last page beyond the end of the file are zeroed when it is mapped."""
+    """Yield the bytes of the last page beyond the end of the file unless all are zero, as mmap(2) demands."""
     end = -(-size // PAGE) * PAGE
     if any(mapped.read(size, end)):
         for segment in stamps.decode(mapped, size, end)[0]:
@@ -161,7 +161,7 @@ def _past_end(mapped: Memory, size: int) -> Iterator[Difference]:
 
 
 def _compare(cpu: Cpu, name: str, fd: int, address: int, size: int) -> list[Difference]:
-    """Where reading `fd` shows something else than the mapping at `address`. Raises OSError."""
+    """Return where reading `fd` shows something else than the mapping at `address`. Raises OSError."""
     found: list[Difference] = []
     with Scratch(min(_CHUNK, size)) as scratch:
         for start in range(0, size, scratch.length):

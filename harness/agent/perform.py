@@ -1,4 +1,4 @@
-"""One op done in this process and thread: which module does it, and what becomes of its failure."""
+"""Does one op in this process and thread: picks the module that does it, and turns its failure into a result."""
 
 import errno
 from typing import assert_never
@@ -12,7 +12,7 @@ from harness.model.wire.observation import OpResult
 
 
 def perform(handles: Handles, index: int, op: Op) -> OpResult:
-    """Do op `index`. A failed one is a result with its errno; what it was to define stays undefined."""
+    """Do op `index`. A failed one is a result with its errno; the names that it should define stay undefined."""
     try:
         return _perform(handles, index, op)
     except OSError as error:

@@ -18,7 +18,7 @@ BYTE = b"."
 
 
 def start(fd: int) -> int:
-    """Fork the process that writes to `fd`, a port that nobody else writes to; it never ends. Its number."""
+    """Fork the process that writes to `fd`, a port that nobody else writes to; it never ends. Returns its number."""
     pid = os.fork()
     if pid == 0:
         _live(fd)
@@ -27,7 +27,7 @@ def start(fd: int) -> int:
 
 
 def _live(fd: int) -> NoReturn:
-    """The child's whole life: it must never return into its parent's code."""
+    """Run the child to its end: it must never return into its parent's code."""
     try:
         with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
             file.write("-1000")  # a guest that runs out of memory is not dead

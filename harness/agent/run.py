@@ -30,7 +30,8 @@ FAULT_LIMIT = 2000
 """Entries of the fault summary."""
 _LISTS = ("results", "faults", "placed", "dropped", "inodes")
 _AT_CUT = ("results", "dropped", "inodes", "lost")
-"""What the cut event tells, for a cut after which nobody answers; the answer tells it too, so it is no longer."""
+"""The parts of the answer that the cut event tells too, for a cut after which nobody answers. So the event is never
+longer than the answer."""
 
 
 def run(
@@ -42,14 +43,16 @@ def run(
     on_event: Callable[[Message], None],
     marks: Marks = NO_MARKS,
 ) -> Message:
-    """Run `program` at `place`. `on_event` gets {"event": "op", "index"} as each op starts, {"event": "views", "index"}
-    before an observe reads the files, and {"event": "cut"} at cut_power, with what _AT_CUT names; where flushes are
-    traced {"event": "begin"} before the first op, and {"event": "flushed", "index", "ranges"} when one has returned
-    since whose start anything was flushed. At all but the first, and at that if the `marks` wait, the child, its
-    mappings still in place, waits until `on_event` returns. `marks` are told of ops and views too.
-    `seed` determines the pauses in lanes. Returns {"results", "signal", "faults"} and {"placed", "dropped", "inodes",
-    "lost"} of the wire forms; "faults" counts them by op, entry and result. Nothing it started runs on.
-    Raises InfraError.
+    """Run `program` at `place`; `seed` determines the pauses in lanes.
+
+    `on_event` gets {"event": "op", "index"} as each op starts, {"event": "views", "index"} before an observe reads the
+    files, and {"event": "cut"} at cut_power, with what _AT_CUT names. Where flushes are traced, it also gets {"event":
+    "begin"} before the first op, and {"event": "flushed", "index", "ranges"} after an op if anything was flushed since
+    it began. At each event the child waits, its mappings still in place, until `on_event` returns; at "op" it waits
+    only if the `marks` do. `marks` are told of ops and views too.
+
+    Returns {"results", "signal", "faults"} and {"placed", "dropped", "inodes", "lost"} of the wire forms; "faults"
+    counts them by op, entry and result. No process that it started runs on. Raises InfraError.
     """
     with contextlib.closing(CrashedLane()) as blame, _tracing(traces):
         context = Context(cpu, place, program, seed, traces.faults, LaneStatus(LANE_LIMIT), blame)
@@ -64,7 +67,7 @@ def run(
 
 
 class _Answer:
-    """Gathers the answer from what the child tells; the child waits at an event until that is seen to."""
+    """Gathers the answer from what the child tells; the child waits at an event until the event is handled."""
 
     def __init__(self, context: Context, child: Child, on_event: Callable[[Message], None], marks: Marks) -> None:
         self._context = context
@@ -122,15 +125,15 @@ class _Answer:
 
 
 def _patience(program: Program, index: int) -> float:
-    """Seconds that op `index` may keep a processor busy. Lanes spin while they wait for each other, one of them perhaps
-    for a hung task that the kernel is about to tell of: their own bound is LaneStatus's STUCK."""
+    """Return the seconds that op `index` may keep a processor busy. Lanes spin while they wait for each other, perhaps
+    for a hung task that the kernel will soon report: their own bound is STUCK of lanes.shared."""
     racing = index < len(program.ops) and isinstance(program.ops[index], ops.Join)
     return float("inf") if racing else BUSY
 
 
 @contextlib.contextmanager
 def _tracing(traces: Traces) -> Iterator[None]:
-    """All of the traces on within."""
+    """Switch all of the traces on within."""
     with ExitStack() as stack:
         for trace in (traces.faults, traces.drops, traces.flushes):
             if trace is not None:
@@ -139,7 +142,7 @@ def _tracing(traces: Traces) -> Iterator[None]:
 
 
 def _work(channel: AgentChannel, context: Context, traces: Traces, marks: Marks) -> None:
-    """The child's life: events and results as they come, then {"end"}."""
+    """Do the child's work: send events and results as they come, then {"end"}."""
 
     def started(index: int) -> None:
         channel.send({"event": "op", "index": index})

@@ -33,18 +33,18 @@ from harness.model.wire.traced import Range
 
 @dataclass(frozen=True, slots=True)
 class MountedDevice:
-    """The file system under test, and where the device lies that it is on."""
+    """The file system under test, and the physical memory of the device that it is on."""
 
     place: Place
     medium: PmemRange
 
 
 class Agent:
-    """What the commands work on; `problems` are set-up failures that hello tells, `untraced` says why flushes cannot be
+    """Carries out the commands; `problems` are set-up failures that hello tells, `untraced` says why flushes cannot be
     traced, where that was asked for at boot.
 
-    `attached` is what a local agent has mounted by other means than attach; `marks` say in the kernel's log what is
-    done.
+    `attached` is the file system that a local agent has mounted by other means than attach; `marks` say in the kernel's
+    log what is done.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Agent:
 
     @property
     def busy(self) -> bool:
-        """Whether a child outlives the command that started it: who buries the children of others must not take it."""
+        """True while a child outlives the command that started it: the code that reaps orphans must not take it."""
         return self._script is not None
 
     def do(self, channel: AgentChannel, command: Message) -> Message:
@@ -158,7 +158,7 @@ class Agent:
         return answer
 
     def _disarm(self) -> Message:
-        """Trace no more: no instance and no probe of ours is left, which the answer proves. Raises OSError."""
+        """Stop all tracing and remove our instances and probes; the answer lists those still there. Raises OSError."""
         self._traces.close()
         self._traces = Traces()
         probes.remove_all()
@@ -174,14 +174,14 @@ class Agent:
         return self._found().place
 
     def _found(self) -> MountedDevice:
-        """Raises InfraError when nothing was attached."""
+        """Return what was attached. Raises InfraError when nothing was."""
         if self._attached is None:
             raise InfraError("no file system is there: attach first")
         return self._attached
 
 
 def _deaf(wanted: Program) -> Range:
-    """The bytes of the medium whose flushes the Program has ignored."""
+    """Return the bytes of the medium whose flushes are ignored, since the Program plants that; (0, 0) for none."""
     planted = (op for op in wanted.ops if isinstance(op, Planted) and op.plant is Plant.IGNORE_FLUSH)
     return next(((op.start, op.end) for op in planted), (0, 0))
 

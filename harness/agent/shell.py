@@ -16,7 +16,7 @@ from harness.model.wire.frame import Message
 TTY = "/dev/ttyS0"
 SHELL = "/bin/sh"
 PROMPT = "daxcheck:$PWD# "
-"""Expanded by the shell each time it is shown (POSIX, 2.5.3)."""
+"""The prompt; the shell expands it each time that it shows it (POSIX, 2.5.3)."""
 CHUNK = 64 * 1024
 """Bytes of output in one answer."""
 WAIT = 10.0
@@ -67,7 +67,7 @@ def _execute(argv: list[str] | list[bytes], root: str, term: str) -> NoReturn:
 class Script:
     """A shell that carries out one command, or the commands of a text on its standard input.
 
-    What it writes waits in two pipes until somebody asks for it: a slow reader slows it down, and nothing piles up.
+    Its output waits in two pipes until somebody asks for it: a slow reader slows it down, and nothing piles up.
     Raises OSError where there is no shell.
     """
 
@@ -90,11 +90,11 @@ class Script:
             self._poll.register(fd, select.POLLIN)
 
     def more(self) -> Message:
-        """What it does next: {"stream": 1 or 2, "data": base64} when it has written, {"status": N} once it has ended
-        and all that it wrote was fetched, {} when WAIT seconds brought neither.
+        """Return {"stream": 1 or 2, "data": base64} when it has written, {"status": N} once it has ended and all that
+        it wrote was fetched, {} when WAIT seconds brought neither.
 
-        The status is that of the shell, 128 and the number of a signal that ended it. What processes that it left
-        behind write later is not waited for.
+        The status is that of the shell, or 128 plus the number of a signal that ended it. Processes that it left behind
+        may write later: that is not waited for.
         """
         while ready := {fd for fd, _ in self._poll.poll(WAIT * 1000)}:
             for fd in sorted(ready - {self._ended}):
@@ -124,7 +124,7 @@ def _become_script(argv: list[bytes], root: str, streams: tuple[int, int, int]) 
 
 
 def _sane(tty: int) -> None:
-    """Line editing, echo and signals from keys: the other end sends every key as it is."""
+    """Switch on line editing, echo and signals from keys: the other end sends every key as it is."""
     mode = termios.tcgetattr(tty)
     mode[0] |= termios.ICRNL | termios.IXON
     mode[1] |= termios.OPOST | termios.ONLCR

@@ -1,5 +1,5 @@
-"""read(2) and write(2) between a file and memory, by any descriptor that How asks for: repeated for what one call has
-left, or `once`."""
+"""Does read(2) and write(2) between a file and memory, by the descriptor that How asks for: again for the bytes that
+one call has left, or `once`."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -30,9 +30,10 @@ class CutShort(OSError):
 
 
 def counted(call: Callable[[int], int], length: int, once: bool) -> int:
-    """The bytes of `length` that came of `call`, which is given how many there are and tells how many more it has done.
+    """Return how many of `length` bytes `call` did; it is given how many are done, and returns how many more it did.
 
-    It is called again until all are done or it does none, as at the end of a file; `once` is once. Raises CutShort.
+    It is called again until all are done or it does none, as at the end of a file; with `once` it is called once.
+    Raises CutShort.
     """
     done = 0
     while done < length:
@@ -48,7 +49,7 @@ def counted(call: Callable[[int], int], length: int, once: bool) -> int:
 
 @contextmanager
 def _descriptor(fd: int, how: How) -> Iterator[int]:
-    """`fd`, or one of the same file with O_DIRECT."""
+    """Yield `fd`, or a descriptor of the same file with O_DIRECT."""
     if how is not How.DIRECT:
         yield fd
         return
@@ -61,7 +62,7 @@ def _descriptor(fd: int, how: How) -> Iterator[int]:
 
 
 def write(fd: int, how: How, address: int, length: int, offset: int, once: bool = False) -> int:
-    """Write from memory to file offset `offset`; how many of the `length` bytes. Raises OSError, CutShort."""
+    """Write from memory to file offset `offset`; return how many of the `length` bytes. Raises OSError, CutShort."""
     flags = _SYNCING.get(how, 0)
     with _descriptor(fd, how) as opened:
         return counted(
@@ -70,7 +71,7 @@ def write(fd: int, how: How, address: int, length: int, offset: int, once: bool 
 
 
 def read(fd: int, how: How, address: int, length: int, offset: int, once: bool = False) -> int:
-    """Read into memory; how many of the `length` bytes there were. Raises OSError, CutShort."""
+    """Read into memory; return how many of the `length` bytes there were. Raises OSError, CutShort."""
     with _descriptor(fd, how) as opened:
         return counted(
             lambda done: syscalls.pread_into(opened, address + done, length - done, offset + done), length, once

@@ -1,4 +1,4 @@
-"""Where the kernel says that pages of a DAX file lie, and a flush of a line in each: proves the plugin's page walk."""
+"""Asks the kernel where pages of a DAX file lie, and flushes a line in each: that proves the plugin's page walk."""
 
 import os
 import struct
@@ -55,13 +55,16 @@ def _work(channel: AgentChannel, cpu: Cpu, path: str, pages: int) -> None:
 
 
 def _offsets(pages: int, number: int) -> Iterator[int]:
-    """A line of each page, another one from page to page and from mapping to mapping."""
+    """Yield the offset of one line of each page, another line from page to page and from mapping to mapping."""
     for page in range(pages):
         yield page * PAGE + (37 * page + 11 * number) % (PAGE // LINE) * LINE
 
 
 def _physical(fd: int, address: int) -> int:
-    """Documentation/admin-guide/mm/pagemap.rst: bits 0-54 hold the page frame number, bit 63 says present."""
+    """Return the physical address of `address`, by /proc/self/pagemap open at `fd`.
+
+    Documentation/admin-guide/mm/pagemap.rst: bits 0-54 hold the page frame number, bit 63 says present.
+    """
     entry: int = struct.unpack("<Q", os.pread(fd, 8, address // PAGE * 8))[0]
     if not entry & _PRESENT:
         raise OSError(0, f"no page is mapped at {address:#x}")

@@ -50,7 +50,7 @@ class AgentOfBox(Agent):
                 return super().do(channel, command)
 
     def _attach(self, fs: str, options: str, new: bool, write_cache: bool) -> Message:
-        """Mount what lies on the device, with FS_XFLAG_DAX for the root of a `new` file system that wants that."""
+        """Mount the file system on the device, with FS_XFLAG_DAX for the root of a `new` one that wants that."""
         pmem = self._pmem()
         if not write_cache:
             self._write_cache = str(pmem.write_cache)

@@ -35,7 +35,7 @@ HUNG_SECONDS = 60
 TRACE = "daxcheck.trace"
 """The word of the kernel's command line that asks for the trace of flushes; =NUMBER sets the KiB of its buffer."""
 LAST_WORDS = "daxcheck: "
-"""How a line starts on the console in which an agent that cannot reach its host says why; the host looks for it."""
+"""The start of the line on the console in which an agent that cannot reach its host says why; the host looks for it."""
 
 
 def main() -> NoReturn:
@@ -60,9 +60,9 @@ def main() -> NoReturn:
 
 
 def flush_trace() -> tuple[FlushTrace | None, str]:
-    """The trace of flushes where the kernel's command line asks for it, or in words why there is none.
+    """Return the trace of flushes where the kernel's command line asks for it, or in words why there is none.
 
-    To arm the probes before the snapshot saves every run their text pokes and RCU grace periods.
+    The probes are armed before the snapshot is taken, which saves every run their text pokes and RCU grace periods.
     """
     with open("/proc/cmdline") as file:
         words = [word.partition("=") for word in file.read().split()]
@@ -76,7 +76,7 @@ def flush_trace() -> tuple[FlushTrace | None, str]:
 
 
 def mount_all(mounts: tuple[tuple[str, str], ...]) -> list[str]:
-    """Mount the kernel's file systems; what failed, in words."""
+    """Mount the kernel's file systems; return in words what failed."""
     problems: list[str] = []
     for kind, target in mounts:
         try:
@@ -95,7 +95,7 @@ def shorten_patience() -> None:
 
 
 def load_modules() -> list[str]:
-    """Load the modules of MODULES; what failed, in words. A kernel with everything built in has no such file."""
+    """Load the modules of MODULES; return in words what failed. A kernel with everything built in has no such file."""
     problems: list[str] = []
     if not os.path.exists(MODULES):
         return problems
@@ -113,7 +113,7 @@ def load_modules() -> list[str]:
 
 
 def reap() -> None:
-    """Bury the children of others that fell to PID 1. Called when no child of ours is awaited."""
+    """Reap the children of others that PID 1 has inherited. Called when no child of ours is awaited."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -122,14 +122,14 @@ def reap() -> None:
 
 
 def await_port(wanted: str) -> int:
-    """The port of that name, open, once it is there. Raises DeadlineExpired."""
+    """Wait for the port of that name and open it. Raises DeadlineExpired."""
     return os.open(
         poll(lambda: find_port(wanted), Deadline(APPEAR), f"no virtio-serial port {wanted}"), os.O_RDWR | os.O_CLOEXEC
     )
 
 
 def find_port(wanted: str) -> str | None:
-    """The device node of the port of that name, once it is there."""
+    """Return the device node of the port of that name; None until it is there."""
     for name in os.listdir(PORTS) if os.path.isdir(PORTS) else ():
         with open(f"{PORTS}/{name}/name") as file:
             if file.read().strip() == wanted:

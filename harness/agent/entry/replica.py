@@ -1,6 +1,6 @@
 """PID 1 of a replica: a guest with the files of its host, in which daxcheck is used as on a machine with real pmem.
 
-The root is the host's, shared read-only, under a layer of memory: all can be written, and all written is forgotten.
+The root is the host's, shared read-only, under a layer of memory: every file can be written, and no write is kept.
 """
 
 import errno
@@ -21,7 +21,7 @@ from harness.model.wire.frame import Message
 TAG = "daxcheck"
 """The mount tag of the share (harness/vm/machine.py)."""
 SHARE = "trans=virtio,version=9p2000.L,msize=512000,cache=loose"
-"""Nothing is asked twice of a host whose files nobody changes."""
+"""The mount options of the share. cache=loose: nothing is asked twice of a host whose files nobody changes."""
 MOUNTS = (
     ("proc", "/proc"),
     ("sysfs", "/sys"),
@@ -32,10 +32,10 @@ MOUNTS = (
 )
 OPTIONAL = (init.TRACEFS, ("debugfs", "/sys/kernel/debug"), ("cgroup2", "/sys/fs/cgroup"))
 LINKS = (("/proc/self/fd", "fd"), ("fd/0", "stdin"), ("fd/1", "stdout"), ("fd/2", "stderr"))
-"""What udev would add to devtmpfs."""
+"""The links that udev would add to devtmpfs."""
 SHELL = "/bin/sh"
 SAID = 256 * 1024
-"""Bytes of a command's output that are told: the last."""
+"""Bytes that are told of the end of a command's output."""
 _MS_MOVE = 0x2000
 
 
@@ -104,10 +104,10 @@ def _gone(path: str) -> bool | None:
 
 
 def sh(command: str, environment: dict[str, str], deadline: Deadline) -> Message:
-    """Run a shell command to its end; its exit code (that of a killed one is negative) and the end of its output.
+    """Run a shell command to its end; return its exit code (negative when it was killed) and the end of its output.
 
-    The code is None when the deadline came first; then its process group is killed. What it left in the background
-    runs on. Raises OSError.
+    The code is None when the deadline came first; then its process group is killed. Processes that it left in the
+    background run on. Raises OSError.
     """
     out = os.memfd_create("output")
     try:
@@ -132,7 +132,7 @@ def _ended(pid: int) -> int | None:
 
 
 def _become(command: str, environment: dict[str, str], out: int) -> NoReturn:
-    """The child's whole life: it must never return into its parent's code."""
+    """Run the child to its end: it must never return into its parent's code."""
     try:
         os.setsid()
         os.dup2(os.open("/dev/null", os.O_RDONLY), 0)

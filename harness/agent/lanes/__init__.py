@@ -1,1 +1,1 @@
-"""Ops that run at the same time, each lane in a process of its own."""
+"""Runs ops at the same time, each lane in a thread or a process of its own."""

@@ -25,9 +25,9 @@ class CrashedLane:
 
     @contextlib.contextmanager
     def armed(self) -> Iterator[None]:
-        """From here on, a SIGBUS or SIGSEGV has the thread write its frames before it ends the process.
+        """Have a thread that gets SIGBUS or SIGSEGV write its frames before the process ends.
 
-        Only its own: those of threads that run on could not be read safely.
+        It writes its own frames only: those of threads that run on could not be read safely.
         """
         faulthandler.disable()  # one that is on already would keep the handlers it has put in, or thinks it has
         faulthandler.enable(self._fd, all_threads=False)
@@ -37,7 +37,7 @@ class CrashedLane:
             faulthandler.disable()
 
     def lane(self) -> int | None:
-        """The lane whose thread died, if it was one."""
+        """Return the lane whose thread died; None if the thread was no lane's."""
         text = os.pread(self._fd, _LIMIT, 0).decode("ascii", "replace")
         found = _FRAME.search(text)
         return int(found.group(1)) if found else None

@@ -1,4 +1,4 @@
-"""Lanes: parts of a Program that run at the same time, each in a thread or in a forked process.
+"""Runs lanes: parts of a Program that run at the same time, each in a thread or in a forked process.
 
 All start together, and do the same things in the same order whenever the seed is the same; how they meet differs.
 """
@@ -105,7 +105,7 @@ class LaneProcesses:
         """Numbers by which the kernel knows the threads that ran lanes."""
 
     def run(self) -> Results:
-        """Run all lanes to their end: the results by op. Raises LaneDied, InfraError; then no process is left."""
+        """Run all lanes to their end; return results by op. Raises LaneDied, InfraError; then no process is left."""
         self._board.clear()
         # Processes first: to fork beside running threads would copy locks that they hold.
         processes = [part for part in self._parts if part.lane.worker is Worker.PROCESS]
@@ -141,7 +141,7 @@ class LaneProcesses:
                 break
 
     def _where(self) -> str:
-        """Which op each lane began last."""
+        """Say which op each lane began last."""
         return "lanes are at op " + ", ".join(str(self._board.index(part.number)) for part in self._parts)
 
     def _collect(self, child: Child, lane: int) -> None:
@@ -176,7 +176,7 @@ class LaneProcesses:
             self._board.leave(part.number)
 
     def _lane(self, part: LanePart) -> Results:
-        """The whole life of a lane. Raises Stopped."""
+        """Run a lane from its start to its end; return its results by op. Raises Stopped."""
         results: Results = {}
         number, count = part.number, len(self._parts)
         jitter = Jitter(self._seed, number)
@@ -204,12 +204,12 @@ def _over(threads: list[threading.Thread]) -> bool | None:
 
 
 def _own_disk(path: str, lane: int) -> str:
-    """/dev/ram0 as /dev/ram1 for the first lane: lanes that wrote to one disk would read what others wrote."""
+    """Return /dev/ram1 for /dev/ram0 and the first lane: lanes that wrote to one disk would read what others wrote."""
     return f"{path.rstrip('0123456789')}{lane + 1}" if os.path.basename(path).startswith("ram") else path
 
 
 def after(before: OpResult | None, now: OpResult) -> OpResult:
-    """What counts of several runs of an op: the last one, but a failure or an unmet precondition stands."""
+    """Return the result of several runs of an op: the last one, but a failure or an unmet precondition stands."""
     if before is None:
         return now
     return replace(now, errno=before.errno or now.errno, unmet=before.unmet or now.unmet)

@@ -29,7 +29,7 @@ class LaneStatus:
         self._words = memoryview(mmap.mmap(-1, PAGE)).cast("Q")
 
     def clear(self) -> None:
-        """Before a group starts."""
+        """Set all words to 0 before a group starts."""
         for place in range(1 + self._lanes * len(self._FIELDS)):
             self._words[place] = 0
 
@@ -42,11 +42,11 @@ class LaneStatus:
         return bool(self._words[0])
 
     def leave(self, lane: int) -> None:
-        """The lane has ended, or is dead: barriers no longer wait for it."""
+        """Note that the lane has ended, or is dead: barriers no longer wait for it."""
         self._set(lane, "ended", 1)
 
     def start(self, lane: int, index: int) -> None:
-        """The lane begins op `index`. Raises Stopped."""
+        """Note that the lane begins op `index`. Raises Stopped."""
         if self.stopped:
             raise Stopped
         self._set(lane, "index", index)
@@ -106,7 +106,7 @@ class LaneWatch:
         self._steps = board.steps()
 
     def look(self) -> bool:
-        """False when nothing has moved for too long."""
+        """Look once; return False when nothing has moved for too long."""
         steps = self._board.steps()
         if steps != self._steps and self._beat.expired:
             self._steps = steps

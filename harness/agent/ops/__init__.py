@@ -1,1 +1,1 @@
-"""How ops are done: a module for each of harness.model.program.ops, but for lanes; perform.py picks the one."""
+"""Does the ops: one module for each of harness.model.program.ops except lanes; perform.py picks the module."""

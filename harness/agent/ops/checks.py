@@ -9,7 +9,7 @@ from harness.model.program.ops import CheckOp, Switch
 
 
 def why_not_met(handles: Handles, op: CheckOp) -> str:
-    """Why a precondition does not hold; empty when it does, or the op is none. Raises OSError."""
+    """Return why a precondition does not hold; empty when it does, or the op is no precondition. Raises OSError."""
     match op:
         case ops.ExpectMapped(name, entry, offset, length):
             base = handles.map(name).address
@@ -18,8 +18,8 @@ def why_not_met(handles: Handles, op: CheckOp) -> str:
             on = syscalls.is_dax(handles.file(fd).fd)
             return "" if on is (dax is Switch.ON) else f"the file is {'mapped' if on else 'not mapped'} by DAX"
         case ops.ExpectErrno() | ops.ExpectShort() | ops.ExpectSignal():
-            return ""  # of the next op's result
+            return ""  # they say something about the next op's result
         case ops.Observe() | ops.Planted() | ops.CutPower():
-            return ""  # of those who own the hardware or the files as a whole
+            return ""  # they are done where the hardware, or all files, are at hand
         case _:
             assert_never(op)

@@ -17,7 +17,7 @@ from harness.model.wire import stamps
 
 
 def do(handles: Handles, index: int, op: CopyOp) -> Moved | None:
-    """Do the op; what came of it if it is a CountedOp. Raises OSError, CutShort."""
+    """Do the op; return what it moved if it is a CountedOp. Raises OSError, CutShort."""
     once = index in handles.alone
     match op:
         case ops.CloneFile(fd, source):
@@ -51,8 +51,8 @@ def do(handles: Handles, index: int, op: CopyOp) -> Moved | None:
 
 
 def _unmapped(handles: Handles, index: int, *names: str) -> tuple[int, int]:
-    """The descriptors of two files of which the op may unmap everything (xfs_reflink_remap_prep, for one, breaks the
-    layouts of both)."""
+    """Return the descriptors of two files, and note that the op may unmap everything of both (xfs_reflink_remap_prep,
+    for one, breaks the layouts of both)."""
     files: list[OpenFile] = [handles.file(name) for name in names]
     for file in files:
         handles.unmaps(index, file)
@@ -60,7 +60,7 @@ def _unmapped(handles: Handles, index: int, *names: str) -> tuple[int, int]:
 
 
 def _dedupe(handles: Handles, index: int, op: ops.Dedupe, once: bool) -> int:
-    """Ranges that differ are no failure: then nothing is shared."""
+    """Return the bytes that were shared. Ranges that differ are no failure: then nothing is shared."""
     into, out = _unmapped(handles, index, op.fd, op.source)
 
     def more(done: int) -> int:
@@ -72,7 +72,7 @@ def _dedupe(handles: Handles, index: int, op: ops.Dedupe, once: bool) -> int:
 
 
 def _copy_file_range(handles: Handles, index: int, op: ops.CopyFileRange, once: bool) -> int:
-    """None is copied where the source ends."""
+    """Return the bytes that were copied. Nothing is copied from the end of the source on, which is no failure."""
     into, out = _unmapped(handles, index, op.fd, op.source)
 
     def more(done: int) -> int:
@@ -116,7 +116,7 @@ def _direct_load(handles: Handles, op: ops.DirectLoad, once: bool) -> Moved:
 
 
 def _whole(got: int, wanted: int) -> int:
-    """A disk has no end of file inside what was written to it."""
+    """Return `got`. Raises OSError unless it is `wanted`: a disk has no end of file inside the bytes written to it."""
     if got != wanted:
         raise OSError(errno.EIO, f"the other disk gave {got} of {wanted} bytes")
     return got

@@ -26,7 +26,7 @@ _NEW_FILE = 0o644
 
 
 def do(handles: Handles, index: int, op: FileOp) -> Moved | None:
-    """Do the op; what came of it if it is a CountedOp. Raises OSError, CutShort."""
+    """Do the op; return what it moved if it is a CountedOp. Raises OSError, CutShort."""
     match op:
         case ops.Create(fd, path):
             handles.files[fd] = _open(handles, path, os.O_CREAT | os.O_EXCL, handles.ids[index])

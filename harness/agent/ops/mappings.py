@@ -34,7 +34,7 @@ ADVICES = {
 
 
 def do(handles: Handles, index: int, op: MappingOp) -> tuple[Segment, ...]:
-    """Do the op; what a load saw. Raises OSError."""
+    """Do the op; return what a load saw. Raises OSError."""
     match op:
         case ops.Mmap():
             _mmap(handles, index, op)

@@ -2,12 +2,12 @@
 
 fs/dax.c. dax_delete_mapping_entry() takes the entry at an index, dirty or not; all its calls come from
 truncate_inode_pages_range(), once per entry, so the stack is recorded there, once per range. From Linux 6.15 on
-dax_delete_mapping_range() takes all entries of a range. __dax_clear_dirty_range() removes dirty tags. What else takes
-an entry out (dax_invalidate_mapping_entry_sync) leaves dirty ones in; what puts one in place of another
-(dax_insert_entry) tags the new one.
+dax_delete_mapping_range() takes all entries of a range. __dax_clear_dirty_range() removes dirty tags. Another function
+that takes an entry out (dax_invalidate_mapping_entry_sync) leaves dirty ones in; the one that puts one in place of
+another (dax_insert_entry) tags the new one.
 
-The calls take ranges, which may hold no entry, or one that was flushed before: a drop is what of the range was dirty,
-by agent.entries. An entry can be a PMD, and then all of it goes, whatever the range.
+The calls take ranges, which may hold no entry, or one that was flushed before: a drop is the part of the range that was
+dirty, by agent.watch.entries. An entry can be a PMD, and then all of it goes, whatever the range.
 """
 
 import contextlib
@@ -25,16 +25,16 @@ from harness.model.wire.traced import DROP_LIMIT, NAME_LIMIT, STACK_LIMIT
 
 INSTANCE = f"{tracefs.PREFIX}_drops"
 BUFFER_KB = 2048
-"""Per CPU; about 15000 faults or entries, or 6000 stacks."""
+"""KiB of the buffer of each CPU: about 15000 faults or entries, or 6000 stacks."""
 END = 1 << 63
 """The end of any file."""
 
 ENTRY, RANGE, CLEAN, TRUNCATE = "daxcheck_entry", "daxcheck_range", "daxcheck_clean", "daxcheck_truncate"
 ENTRY_FUNCTION = "dax_delete_mapping_entry"
 OP = "daxcheck_op="
-"""What a lane writes into the trace before each of its ops, followed by the op's index."""
+"""The text that a lane writes into the trace before each of its ops, followed by the op's index."""
 _S_DAX = 1 << 13
-"""include/linux/fs.h."""
+"""S_DAX of include/linux/fs.h."""
 _HEAD = re.compile(r"^.{16}-(\d+) +\[\d+\] +\S+ +[\d.]+: (?:daxcheck_entry: .* start=(\d+)(?: inode=(\d+))?$|(.*))")
 _PROBE = re.compile(r"(daxcheck_\w+): \((\w+)[^)]*\) start=(-?\d+)(?: end=(-?\d+))?(?: inode=(\d+))?")
 _TOUCH = re.compile(rf"({'|'.join(entries.EVENTS)}): dev \S+ ino (0x[0-9a-f]+) (?:(?:shared|private) (\S*) )?"
@@ -46,8 +46,8 @@ _CALLER = " => "
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Dirty entries of a file went, `entries` that follow each other: bytes [start, end). `inode` is 0 where it is not
-    known; `stack` nearest first; `op` is that of the lane whose thread it was, None outside of lanes."""
+    """The loss of `entries` dirty entries of a file that follow each other: bytes [start, end). `inode` is 0 where not
+    known; `stack` has the nearest caller first; `op` is that of the lane whose thread it was, None outside of lanes."""
 
     function: str
     inode: int
@@ -60,9 +60,9 @@ class Drop:
 
 @dataclass(slots=True)
 class _Event:
-    """A line of the trace: the event's name, the function probed, the three numbers, and who called.
+    """A line of the trace: the event's name, the probed function, the three numbers, and the callers.
 
-    Of ENTRY it stands for all lines that follow each other on pages `start` to `end`: a file can have thousands.
+    An ENTRY stands for all lines that follow each other on pages `start` to `end`: a file can have thousands.
     """
 
     thread: str
@@ -76,7 +76,7 @@ class _Event:
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
-    """A lane in `thread` begins an op."""
+    """A line that says that the lane in `thread` begins an op."""
 
     thread: str
     op: int
@@ -90,8 +90,8 @@ class History:
         self._callers: dict[str, tuple[str, ...]] = {}
 
     def take(self, text: str) -> tuple[list[Drop], bool]:
-        """The drops that these lines tell of, each once, neighbours joined, DROP_LIMIT at most, and whether the buffer
-        overran."""
+        """Return the drops that these lines tell of, each once, neighbours joined, DROP_LIMIT at most, and whether the
+        buffer overran."""
         found: dict[Drop, None] = {}
         ops: dict[str, int] = {}  # of this text alone: a thread of another race may have the number of one that ended
         events, lost = parse(text)
@@ -113,7 +113,7 @@ class History:
         return list(found)[:DROP_LIMIT], lost or self._entries.full
 
     def _drops(self, event: _Event, op: int | None) -> Iterator[Drop]:
-        """A drop for each run of dirty entries."""
+        """Yield a drop for each run of dirty entries."""
         start, end = (place // PAGE for place in bounds(event))
         take = self._entries.clean if event.name == CLEAN else self._entries.drop
         stack = _names(event) or self._callers.get(event.thread, ())
@@ -246,7 +246,7 @@ class DropTrace:
 
     @property
     def functions(self) -> list[str]:
-        """The functions watched that drop entries."""
+        """The watched functions that drop entries."""
         return sorted(probe.function for probe in self._probes if probe.name != TRUNCATE)
 
     @contextlib.contextmanager
@@ -257,7 +257,7 @@ class DropTrace:
             yield
 
     def begin(self, op: int) -> None:
-        """A lane begins op `op` in the thread that calls this."""
+        """Note that a lane begins op `op` in the thread that calls this."""
         self._instance.mark(f"{OP}{op}")
 
     def read(self) -> tuple[list[Drop], bool]:
@@ -282,7 +282,7 @@ class DropTrace:
 
 
 def _probes(types: btf.Types | None) -> Iterable[Probe]:
-    """All four; where the types of the kernel are not known, without the inode."""
+    """Yield all four probes; where the types of the kernel are not known, they do not record the inode."""
     inode = flags = pages = ""
     if types is not None:
         with contextlib.suppress(LookupError):
@@ -297,7 +297,7 @@ def _probes(types: btf.Types | None) -> Iterable[Probe]:
 
 
 def _condition(probe: Probe) -> str:
-    """Leaves out files that have no entries, or pages in their place, as far as the probe can tell."""
+    """Return the filter that leaves out files that have no entries, or pages instead, as far as the probe can tell."""
     wanted = (("pages=", "pages > 0"), ("flags=", f"flags & {_S_DAX}"))
     return " && ".join(condition for field, condition in wanted if field in probe.fetch)
 

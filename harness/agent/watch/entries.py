@@ -21,9 +21,9 @@ EVENTS = {
     HOLE: "",
     WRITTEN: "",
 }
-"""The events that are needed, each with the filter that leaves out what tells nothing."""
+"""The events that are needed, each with the filter that leaves out lines that tell nothing."""
 LIMIT = 1 << 16
-"""Dirty entries remembered, and PMD entries."""
+"""Dirty entries of a file that are remembered, and PMD entries of all files."""
 _PAGES = PMD // PAGE
 
 Entry = tuple[int, int]
@@ -51,10 +51,10 @@ class Entries:
         self._dirty: dict[int, set[Entry]] = {}
         self._holes: set[str] = set()
         self.full = False
-        """Entries are missing: there are more than LIMIT."""
+        """True when entries are missing: there are more than LIMIT."""
 
     def take(self, touch: Touch) -> None:
-        """What happened next."""
+        """Take account of the next event."""
         dirty = self._dirty.setdefault(touch.inode, set())
         if touch.name == HOLE:
             self._holes.add(touch.thread)
@@ -75,9 +75,9 @@ class Entries:
         return (pmd * _PAGES, _PAGES) if (inode, pmd) in self._pmds else (page, 1)
 
     def clean(self, inode: int, start: int, end: int) -> list[Entry]:
-        """The dirty entries of pages [start, end), ascending, which are dirty no more.
+        """Return the dirty entries of pages [start, end), ascending, and count them as clean from now on.
 
-        An entry goes as a whole. Inode 0 is any, and then nothing is forgotten: what else is dirty nobody knows.
+        An entry goes as a whole. Inode 0 is any, and then nothing is forgotten: nobody knows what else is dirty.
         """
         if not inode:
             return sorted({entry for dirty in self._dirty.values() for entry in _within(dirty, start, end)})
@@ -87,7 +87,7 @@ class Entries:
         return found
 
     def drop(self, inode: int, start: int, end: int) -> list[Entry]:
-        """The same, and all entries of these pages are there no more."""
+        """Do as clean() does, and forget all entries of these pages."""
         found = self.clean(inode, start, end)
         self._pmds -= {(one, pmd) for one, pmd in self._pmds
                        if one == inode and start < (pmd + 1) * _PAGES and pmd * _PAGES < end}  # fmt: skip

@@ -1,4 +1,4 @@
-"""The kernel's own account of DAX faults, from a tracefs instance that is daxcheck's alone."""
+"""Reads the kernel's own account of DAX faults, from a tracefs instance that is daxcheck's alone."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from harness.model.units import PAGE, PMD
 
 EVENTS = ("dax_pmd_fault_done", "dax_pte_fault_done", "dax_insert_pfn_mkwrite")
 BUFFER_KB = 2048
-"""Per CPU; about 15000 faults."""
+"""KiB of the buffer of each CPU: about 15000 faults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Fault:
 
     @property
     def mapped(self) -> bool:
-        """The fault left an entry of this size behind."""
+        """True when the fault left an entry of this size behind."""
         # A private copy of a page is told as DONE_COW (fs/dax.c, dax_fault_cow_page).
         return not {"NOPAGE", "DONE_COW"}.isdisjoint(self.result.split("|"))
 

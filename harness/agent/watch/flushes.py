@@ -5,7 +5,7 @@ zeroes; __memcpy_flushcache() stores past the caches, for block I/O to pmem (jou
 in older kernels __copy_user_flushcache(), does so for write(2) to a DAX file. A virtio-pmem device is flushed as a
 whole by virtio_pmem_flush() (drivers/nvdimm/nd_virtio.c), which returns when the host has answered.
 
-What a function does is done when it returns, so a range counts from then on: a journal thread that is still storing
+A function has done its work when it returns, so a range counts from then on: a journal thread that is still storing
 when an op ends is not believed to have stored.
 """
 
@@ -23,7 +23,7 @@ from harness.model.wire.traced import RANGE_LIMIT, Range
 
 INSTANCE = f"{tracefs.PREFIX}_flushes"
 BUFFER_KB = 1024
-"""Per CPU; about 10000 flushes."""
+"""KiB of the buffer of each CPU: about 10000 flushes."""
 PENDING_LIMIT = 1024
 """Flushes that have begun and not ended, by all threads."""
 
@@ -38,7 +38,7 @@ _FUNCTIONS = (
 """Event, the names its function has had, its arguments by register. The size of a copy was once an unsigned int; no
 write(2) is longer than 2 GiB (MAX_RW_COUNT)."""
 NEEDED = (WRITE_BACK, STORE, COPY)
-"""Without one of these a flush would go unseen."""
+"""The events without which a flush would go unseen."""
 _EVENT = re.compile(
     r"^.{16}-(\d+) +\[\d+\] +\S+ +[\d.]+: (daxcheck_\w+): \([^)]*\)"
     r"(?: addr=0x([0-9a-f]+) size=(\d+))?(?: left=(-?\d+))?$"
@@ -59,15 +59,15 @@ def _probes() -> list[Probe]:
 
 
 class Account:
-    """Makes ranges out of trace lines; keeps what has begun and not ended, by thread. `base` is where the direct map
-    starts."""
+    """Makes ranges out of trace lines; keeps the flushes that have begun and not ended, by thread. `base` is the start
+    of the direct map."""
 
     def __init__(self, base: int) -> None:
         self._base = base
         self._begun: dict[str, list[Flush]] = {}
 
     def take(self, text: str, medium: PmemRange) -> tuple[list[Range], str]:
-        """The ranges of the medium whose flush has ended in these lines, and in words what is missing among them."""
+        """Return the ranges of the medium whose flush ended in these lines, and in words what is missing among them."""
         found: list[Range] = []
         lost = ""
         for line in text.splitlines():
@@ -92,17 +92,17 @@ class Account:
         return found, lost
 
     def _begin(self, thread: str, flush: Flush) -> str:
-        """Note the flush; in words what was missed: no flush contains one of its own kind."""
+        """Note the flush; return in words what was missed: no flush contains one of its own kind."""
         begun = self._begun.setdefault(thread, [])
         missed = any(other[0] == flush[0] for other in begun)
         begun.append(flush)
         return f"the end of a flush by thread {thread} was missed" if missed else ""
 
     def _end(self, thread: str, name: str) -> tuple[Flush | None, str]:
-        """The flush of that kind that the thread began last, and in words what was missed.
+        """Return the flush of that kind that the thread began last, and in words what was missed.
 
-        A copy can fault on its source, and the fault can flush. What a thread does first may be to end one that it
-        began before the trace was on, which counts for nothing.
+        A copy can fault on its source, and the fault can flush. The first event of a thread may be the end of a flush
+        that began before the trace was on: that one counts for nothing.
         """
         known = thread in self._begun
         begun = self._begun.setdefault(thread, [])
@@ -124,10 +124,10 @@ class Account:
 
 
 def reach(name: str, start: int, end: int) -> Range:
-    """The bytes that reach the medium when [start, end) is flushed.
+    """Return the bytes that reach the medium when [start, end) is flushed.
 
-    Non-temporal stores take along their own bytes only; what is stored by other means, at an end that is not aligned,
-    is written back by the line (the comments in copy_user_flushcache() and __memcpy_flushcache()).
+    Non-temporal stores move their own bytes only; bytes at an end that is not aligned are stored by other means, and
+    written back by the line (the comments in copy_user_flushcache() and __memcpy_flushcache()).
     """
     if start >= end:
         return start, start
@@ -168,7 +168,7 @@ class FlushTrace:
         return sorted({probe.function for probe in self._probes})
 
     def covers(self, medium: PmemRange) -> bool:
-        """Whether all that makes stores to this medium durable is watched."""
+        """Say whether all that makes stores to this medium durable is watched."""
         return not medium.by_host or any(probe.name == HOST for probe in self._probes)
 
     @contextlib.contextmanager
@@ -180,7 +180,7 @@ class FlushTrace:
             yield
 
     def read(self, medium: PmemRange) -> tuple[list[Range], str]:
-        """The ranges of the medium whose flush has ended since the last read, merged; in words what was missed."""
+        """Return the ranges of the medium whose flush ended since the last read, merged; in words what was missed."""
         text, cut = self._instance.read()
         found, lost = self._account.take(text, medium)
         ranges = merged(found)
@@ -191,7 +191,7 @@ class FlushTrace:
         return ranges, lost
 
     def why_not_watched(self) -> str:
-        """In words, why the run since on() was not watched; empty when it was. To be asked once. Raises OSError."""
+        """Return in words why the run since on() was not watched; empty when it was. Call it once. Raises OSError."""
         before, now = Profile(self._hits, self._missed), self._profile()
         self._hits = now.hits
         return why_not_recorded(before, now)
@@ -213,7 +213,7 @@ class FlushTrace:
 
 
 def why_not_recorded(before: Profile, now: Profile) -> str:
-    """In words, what makes a run's trace worthless that the trace does not tell itself; empty when nothing does.
+    """Return in words why a run's trace is worthless, where the trace itself does not tell; empty when it is not.
 
     `before` are the hits when the run before it ended, and the misses when it began.
     """

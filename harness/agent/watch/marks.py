@@ -1,4 +1,4 @@
-"""Marks in the kernel's log that say what the agent is at, so that what the kernel says stands below its cause."""
+"""Writes marks into the kernel's log that say what the agent does, so that a complaint stands below its cause."""
 
 import contextlib
 import os
@@ -7,18 +7,18 @@ from harness.model.wire.moment import Moment, mark
 
 KMSG = "/dev/kmsg"
 RATE = "/proc/sys/kernel/printk_devkmsg"
-"""Documentation/admin-guide/sysctl/kernel.rst: unless it says "on", lines are dropped without a word when they are many
-(ratelimit), or all of them (off)."""
+"""The rule for lines from user space (Documentation/admin-guide/sysctl/kernel.rst): unless it is "on", lines are
+dropped silently when they are many (ratelimit), or always (off)."""
 LEVEL = 4
-"""That of a warning: a console that shows those shows marks, and one that does not shows none of both."""
+"""The level of a warning: a console that shows warnings shows marks, and one that does not shows neither."""
 
 
 class Marks:
-    """Writes marks into the log of a kernel that is ours alone. None at all where some could be dropped: what the
-    kernel says would be told of the last one that was not."""
+    """Writes marks into the log of a kernel that is ours alone. It writes none at all where some could be dropped: the
+    kernel's lines would then count for the last mark that was not dropped."""
 
     waits = False
-    """Whether the host notes what is begun, and is waited for each time."""
+    """True if the host notes what is begun, and the agent waits for it each time."""
 
     def __init__(self, kmsg: str = KMSG, rate: str = RATE) -> None:
         self._fd = -1
@@ -30,14 +30,14 @@ class Marks:
                     self._fd = os.open(kmsg, os.O_WRONLY | os.O_CLOEXEC)
 
     def at(self, moment: Moment) -> None:
-        """This begins."""
+        """Note that this moment begins."""
         if self._fd >= 0:
             with contextlib.suppress(OSError):
                 os.write(self._fd, f"<{LEVEL}>{mark(moment)}\n".encode())
 
 
 class HostsMarks(Marks):
-    """Writes none: the log is somebody else's, and the harness reads it on the same machine."""
+    """Writes no marks: the log is somebody else's, and the harness reads it on the same machine."""
 
     waits = True
 
@@ -51,4 +51,4 @@ class _NoMarks(Marks):
 
 
 NO_MARKS = _NoMarks()
-"""Of an agent whose kernel nobody listens to."""
+"""The marks of an agent whose kernel nobody listens to."""

@@ -1,4 +1,4 @@
-"""What a run tells beside its results: what each op flushed, where files then lay, which entries the kernel dropped."""
+"""Tells, beside a run's results, what each op flushed, where files then lay, and which entries the kernel dropped."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ BLOCKS_LIMIT = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """What a run is watched by. `flushes` needs `medium`; without them nothing is told of flushes or places."""
+    """The traces that watch a run. `flushes` needs `medium`; without them nothing is told of flushes or places."""
 
     faults: FaultTrace | None = None
     drops: DropTrace | None = None
@@ -39,7 +39,7 @@ class Traces:
 
 
 class OpObserver:
-    """Looks before and after each op at what the traces have; `tell` is given messages, `ask` those that are to be
+    """Looks before and after each op at what the traces have; `tell` is given messages, `ask` those that must be
     answered before anything goes on."""
 
     def __init__(self, traces: Traces, tell: Callable[[Message], None], ask: Callable[[Message], None]) -> None:
@@ -50,10 +50,10 @@ class OpObserver:
         self._places = self._blocks = self._drops = 0
 
     def prepare(self, index: int, op: Op, handles: Handles) -> None:
-        """Before op `index`: take the faults of one that stores to a mapping, so that what they flush is told alone.
+        """Take the faults of op `index` before it, if it stores to a mapping, so that what they flush is told alone.
 
         A fault that gives a page a new block stores zeroes, or a copy, to it and flushes that, before the op's own
-        stores. Told with them, it would pass for a flush of theirs. It counts for the op before.
+        stores. If it were told with them, it would pass for a flush of them. It counts for the op before.
         """
         traces = self._traces
         memory = touched(op) if traits(op).stores else None
@@ -70,13 +70,13 @@ class OpObserver:
         self._note_flushes(max(index - 1, 0), (), handles, traces.flushes, traces.medium)
 
     def begin(self, index: int) -> None:
-        """A lane is about to do op `index`; to be called in the lane's own thread."""
+        """Note that a lane is about to do op `index`; must be called in the lane's own thread."""
         if self._traces.drops is not None:
             self._traces.drops.begin(index)
 
     def look(self, index: int, done: Sequence[Op], handles: Handles) -> None:
-        """Op `index` has returned; `done` are the ops since the last look: it, unless it failed, and those of the lanes
-        that it joins."""
+        """Look after op `index` has returned; `done` are the ops since the last look: it, unless it failed, and those
+        of the lanes that it joins."""
         self._note_inodes(handles)
         self._note_drops(index)
         if self._traces.flushes is not None and self._traces.medium is not None:
@@ -124,7 +124,7 @@ class OpObserver:
             self._ask({"event": "flushed", "index": index, "ranges": [list(span) for span in found]})
 
     def _flushed(self, op: Op, handles: Handles, medium: PmemRange) -> list[Range]:
-        """What an op has flushed by an instruction of our own, which no kernel function sees."""
+        """Return what an op has flushed by an instruction of our own, which no kernel function sees."""
         if not isinstance(op, ops.Flush):
             return []
         if op.map not in handles.maps:
@@ -157,16 +157,16 @@ class OpObserver:
 
 
 def _places(op: Op) -> bool:
-    """Whether to tell where files lie after the op: for its promises, and at the cut for a control without any.
+    """Say whether to tell where files lie after the op: for its promises, and at the cut for a control without any.
 
-    An op that may flush and promises nothing is one more look, which stands in where another is missing (coverage).
+    An op that may flush and promises nothing gives one more look, which helps where another is missing (coverage).
     """
     facts = traits(op)
     return bool(facts.promises) or facts.writes_back or isinstance(op, ops.CutPower)
 
 
 def _blocks(handles: Handles, id: int, medium: PmemRange) -> list[Block] | None:
-    """Where file `id` lies; None when it is in too many pieces, or mapped but neither open nor to be found by a name.
+    """Return where file `id` lies; None if it is in too many pieces, or mapped but neither open nor found by a name.
 
     FIEMAP without FIEMAP_FLAG_SYNC writes nothing back.
     """

@@ -1,4 +1,4 @@
-"""The device under test as a range of physical memory, and where on it the bytes of files lie."""
+"""Describes the device under test as a range of physical memory, and finds where on it the bytes of files lie."""
 
 import os
 from collections.abc import Iterable
@@ -33,17 +33,17 @@ class PmemRange:
     deaf: Range = (0, 0)
 
     def heard(self, span: Range) -> list[Range]:
-        """What of a flushed range is not deaf to that."""
+        """Return the parts of a flushed range that are not deaf to being flushed."""
         pieces = (span[0], min(span[1], self.deaf[0])), (max(span[0], self.deaf[1]), span[1])
         return [piece for piece in pieces if piece[0] < piece[1]] if self.deaf[0] < self.deaf[1] else [span]
 
     def clipped(self, start: int, end: int) -> Range | None:
-        """Physical [start, end) in bytes of the medium; None when nothing of it is there."""
+        """Return physical [start, end) in bytes of the medium; None when nothing of it lies there."""
         low, high = max(start - self.origin, 0), min(end - self.origin, self.size)
         return (low, high) if low < high else None
 
     def placed(self, start: int, device: int, length: int) -> Iterable[Block]:
-        """Where bytes of the file system's device lie that hold those of a file from `start` on."""
+        """Yield where [device, device+length) of the file system's device lies, which holds a file from `start` on."""
         base = 0
         for place, size in self.pieces:
             low, high = max(device, base), min(device + length, base + size)
@@ -52,7 +52,7 @@ class PmemRange:
             base += size
 
     def blocks(self, fd: int) -> list[Block] | None:
-        """Where the bytes of an open file lie, ascending; None when in too many pieces. Raises OSError."""
+        """Return where the bytes of an open file lie, ascending; None if in too many pieces. Raises OSError."""
         extents = ioctls.fiemap(fd, RANGE_LIMIT)
         if extents is None:
             return None
@@ -62,7 +62,7 @@ class PmemRange:
 
 
 def lines(blocks: Iterable[Block], start: int, end: int) -> list[Range]:
-    """The cache lines of the medium that bytes [start, end) of a file touch, whose blocks those are."""
+    """Return the cache lines of the medium that bytes [start, end) of a file touch; `blocks` are those of the file."""
     found = []
     for place, medium, length in blocks:
         low, high = max(start, place), min(end, place + length)

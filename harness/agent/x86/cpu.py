@@ -112,9 +112,9 @@ class Cpu:
         self._edge(address, value, count)
 
     def match(self, address: int, words: int, first: int, file_bits: int, mask: int) -> int:
-        """How many words from `address` on equal what fill() would have stored there, up to `words`."""
+        """Return how many words from `address` on equal what fill() would have stored there, up to `words`."""
         return int(self._match(address, words, first, file_bits, mask))
 
     def match_zero(self, address: int, words: int) -> int:
-        """How many 8-byte words from `address` on are zero, up to `words`."""
+        """Return how many 8-byte words from `address` on are zero, up to `words`."""
         return int(self._match_zero(address, words))

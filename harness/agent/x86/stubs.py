@@ -1,11 +1,11 @@
-"""The machine code of agent.cpu: leaf functions of the System V calling convention.
+"""Holds the machine code of agent.x86.cpu: leaf functions of the System V calling convention.
 
 Each is kept as its AT&T listing beside its bytes; a unit test assembles the listing and compares. All stores are plain
 movs of a byte, a word or a vector, and so leave dirty lines in the caches. A non-temporal store would reach the media
-by itself and change what is tested, which is why memcpy() is not used to write; by what means a CPU carries out rep
-movs and rep stos is its own affair, so neither is used.
+by itself and change what is tested, which is why memcpy() is not used to write; a CPU may carry out rep movs and rep
+stos by any means, so neither is used.
 
-The stubs named _avx2 do what those named without do, several times faster under TCG too. No vector that they store
+The stubs named _avx2 do the same as those named without, several times faster under TCG too. No vector that they store
 crosses a page if the address is a multiple of eight, and stores go up: a fault leaves all that lies below it stored.
 """
 
