@@ -1,4 +1,4 @@
-"""Where a member lies in a struct of the running kernel, from its own type information (BTF).
+"""Finds where a member lies in a struct of the running kernel, from the kernel's own type information (BTF).
 
 Documentation/bpf/btf.rst. A distribution kernel has some hundred thousand types; only the bytes of one are read, since
 a walk through all would take seconds in a guest.
@@ -8,7 +8,7 @@ import struct
 
 VMLINUX = "/sys/kernel/btf/vmlinux"
 LIMIT = 64 << 20
-"""Bytes of it that are read; a distribution kernel has some six million."""
+"""Bytes of the type information that are read; a distribution kernel has some six million."""
 _MAGIC = 0xEB9F
 _HEADER = struct.Struct("<HBBIIIII")
 """struct btf_header: magic, version, flags, hdr_len, type_off, type_len, str_off, str_len."""
@@ -18,7 +18,7 @@ _MEMBER = struct.Struct("<III")
 """struct btf_member: name_off, type, offset in bits."""
 _KIND_STRUCT = 4
 _BITS = 0xFFFFFF
-"""Of a member's offset, where the struct has bit fields (kind_flag): the rest is the width of the field."""
+"""The bits of a member's offset where the struct has bit fields (kind_flag); the others are the width of the field."""
 
 
 class Types:
@@ -53,14 +53,14 @@ class Types:
         raise LookupError(f"the kernel's type information has no struct {name}")
 
     def _string(self, name: str) -> int:
-        """Where a name stands among the strings, of which each is there once."""
+        """Return where a name stands among the strings; each string is there once. Raises LookupError."""
         place = self._strings.find(b"\0" + name.encode() + b"\0")
         if place < 0:
             raise LookupError(f"the kernel's type information does not know the name {name}")
         return place + 1
 
     def _places(self, name: int) -> list[int]:
-        """Where a struct of that name may begin: four bytes that hold it can be anything."""
+        """Return where a struct of that name may begin: four bytes that have its value can be anything."""
         wanted, found, place = struct.pack("<I", name), [], -1
         while (place := self._types.find(wanted, place + 1)) >= 0:
             if place % 4 == 0:
@@ -68,7 +68,7 @@ class Types:
         return found
 
     def _members(self, place: int) -> list[tuple[int, int]] | None:
-        """The names and bit offsets of the members of the struct that begins there; None if none does."""
+        """Return the names and bit offsets of the members of the struct that begins there; None if no struct does."""
         if place + _TYPE.size > len(self._types):
             return None
         _, info, size = _TYPE.unpack_from(self._types, place)
@@ -86,7 +86,7 @@ class Types:
 
 
 def of_running_kernel() -> Types | None:
-    """None where the kernel has no type information (CONFIG_DEBUG_INFO_BTF), or it may not be read."""
+    """Return the kernel's types; None where it has no type information (CONFIG_DEBUG_INFO_BTF), or none may be read."""
     try:
         with open(VMLINUX, "rb") as file:
             return Types(file.read(LIMIT))

@@ -27,7 +27,7 @@ class AgentChannel:
 
     @property
     def begun(self) -> bool:
-        """Whether a part of the next message has been read already: then the descriptor may stay silent."""
+        """True when a part of the next message has been read already: then the descriptor may stay silent."""
         return bool(self._buffer)
 
     def send(self, message: Message) -> None:

@@ -1,4 +1,4 @@
-"""Work in a forked child, so that a SIGBUS in a mapping ends the child and is told, not the agent."""
+"""Runs work in a forked child, so that a SIGBUS in a mapping ends the child, not the agent, and is told."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from harness.linux.channel import AgentChannel, Closed
 from harness.model.wire.frame import Message
 
 BURIAL = 60.0
-"""Seconds for what a child left behind to end once it is killed."""
+"""Seconds for the processes that a child left behind to end once they are killed."""
 BUSY = 60.0
 """Seconds that a child may keep a processor busy between two messages. On an overloaded host all ops of one scenario
 together take less than 20."""
@@ -37,7 +37,7 @@ class Livelock(InfraError):
 class Child:
     """A forked child that runs `work` over a channel to its parent; leaving the context ends and reaps it.
 
-    It is killed when the thread that made it ends. A `leader` takes along all that it has forked itself.
+    It is killed when the thread that made it ends. With a `leader` all that it has forked itself is ended too.
     """
 
     def __init__(self, work: Callable[[AgentChannel], None], *, leader: bool = False) -> None:
@@ -72,7 +72,7 @@ class Child:
             poll(self._bury, Deadline(BURIAL), f"what child {self._group} has forked does not end")
 
     def fileno(self) -> int:
-        """What select(2) may wait on: readable when a message has begun, or the child has ended."""
+        """Return the descriptor for select(2): it is readable when a message has begun, or the child has ended."""
         return self._fds[0]
 
     def send(self, message: Message) -> None:
@@ -97,7 +97,7 @@ class Child:
         return message
 
     def _bury(self) -> bool | None:
-        """True when nothing is left of the group; orphans that fell to this process are reaped (PID 1 has them all)."""
+        """Return True when nothing is left of the group; reap orphans that are ours now (PID 1 gets all of them)."""
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-self._group, os.WNOHANG)[0]:
                 pass
@@ -108,7 +108,7 @@ class Child:
         return None
 
     def _reaped(self) -> bool | None:
-        """True once it has ended; never waits."""
+        """Return True once it has ended; never waits."""
         if not os.waitpid(self._pid, os.WNOHANG)[0]:
             return None
         self._pid = 0
@@ -142,7 +142,7 @@ def processor_ticks() -> float:
 
 
 def _run(work: Callable[[AgentChannel], None], channel: AgentChannel, parent: int, leader: bool) -> None:
-    """The child's whole life: it must never return into its parent's code."""
+    """Run the child to its end: it must never return into its parent's code."""
     try:
         if leader:
             os.setpgid(0, 0)

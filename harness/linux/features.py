@@ -1,4 +1,4 @@
-"""What the running kernel lacks of what the agent needs, each by the option that would bring it."""
+"""Finds what the agent needs and the running kernel lacks, and names the option that would bring it."""
 
 import os
 
@@ -6,7 +6,7 @@ CHANNEL = (
     ("/sys/bus/pci/drivers/virtio-pci", "CONFIG_VIRTIO_PCI"),
     ("/sys/bus/virtio/drivers/virtio_console", "CONFIG_VIRTIO_CONSOLE"),
 )
-"""Without these the host never hears of the agent: only the console can tell."""
+"""The drivers without which the host never hears of the agent: only the console can tell."""
 PMEM = (
     ("/sys/bus/acpi", "CONFIG_ACPI"),
     ("/sys/bus/nd/devices/ndbus0", "CONFIG_ACPI_NFIT"),
@@ -15,9 +15,9 @@ PMEM = (
     ("/sys/kernel/mm/transparent_hugepage", "CONFIG_TRANSPARENT_HUGEPAGE"),
     ("/sys/kernel/tracing/events/fs_dax", "CONFIG_FS_DAX"),
 )
-"""A thing in /sys and the option that puts it there; it tells nothing where the directory it is in is missing."""
+"""Paths in /sys, each with the option that puts it there; a path tells nothing where its directory is missing."""
 CONSOLE = "ttyS0"
-"""Where the host listens for the kernel's complaints."""
+"""The console on which the host listens for the kernel's complaints."""
 FILE_SYSTEMS = {"ext4": "CONFIG_EXT4_FS", "xfs": "CONFIG_XFS_FS"}
 
 
@@ -42,6 +42,6 @@ def mute() -> list[str]:
 
 
 def has_file_system(name: str) -> bool:
-    """Whether the kernel knows this file system now."""
+    """Say whether the kernel knows this file system now."""
     with open("/proc/filesystems") as file:
         return name in file.read().split()

@@ -9,10 +9,10 @@ import struct
 from harness.model.units import PAGE
 
 OFFSET = 4096
-"""Where in a namespace the block lies (SZ_4K)."""
+"""The offset of the block in a namespace, in bytes (SZ_4K)."""
 _SIGNATURE = b"NVDIMM_PFN_INFO"
 _VERSION = (1, 3)
-"""The last one without the size of struct page, which differs between kernels."""
+"""The last version without the size of struct page, which differs between kernels."""
 _RAM = 1
 """enum nd_pfn_mode: the page structs are in ordinary memory."""
 _BLOCK = struct.Struct("<16s 16s 16s I H H Q Q I I I I 4000x")

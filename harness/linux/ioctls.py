@@ -69,8 +69,8 @@ _FIEMAP_BATCH = 256
 
 @dataclass(frozen=True, slots=True)
 class MappedExtent:
-    """What FIEMAP tells of one extent, in bytes; `flags` are FIEMAP_EXTENT_ bits, `physical` is where it lies on the
-    block device."""
+    """An extent as FIEMAP tells of it, in bytes; `flags` are FIEMAP_EXTENT_ bits, `physical` is its place on the block
+    device."""
 
     start: int
     end: int
@@ -139,9 +139,9 @@ def set_dax(fd: int, on: bool) -> None:
 
 
 def fiemap(fd: int, limit: int) -> list[MappedExtent] | None:
-    """The extents of a file, also those past its end; None when there are more than `limit`.
+    """Return the extents of a file, also those past its end; None when there are more than `limit`.
 
-    Without FIEMAP_FLAG_SYNC, which would flush what is dirty and so change what a power cut shows.
+    It asks without FIEMAP_FLAG_SYNC, which would flush dirty data and so change what a power cut shows.
     """
     found: list[MappedExtent] = []
     start = 0

@@ -1,4 +1,4 @@
-"""Where the kernel maps physical memory, from the headers of /proc/kcore."""
+"""Finds where the kernel maps physical memory, from the headers of /proc/kcore."""
 
 import struct
 
@@ -8,15 +8,15 @@ _SEGMENT = struct.Struct("<IIQQQQQQ")
 """Elf64_Phdr: type, flags, offset, vaddr, paddr, filesz, memsz, align."""
 _LOAD = 1
 _TEXT = 0xFFFF_FFFF_8000_0000
-"""From here on the kernel itself is mapped (Documentation/arch/x86/x86_64/mm.rst)."""
+"""The address from which on the kernel itself is mapped (Documentation/arch/x86/x86_64/mm.rst)."""
 _NO_ADDRESS = (1 << 64) - 1
 _SEGMENTS = 4096
 
 
 def direct_map() -> int:
-    """The address at which physical address 0 is mapped (PAGE_OFFSET, random with CONFIG_RANDOMIZE_MEMORY).
+    """Return the address at which physical address 0 is mapped (PAGE_OFFSET, random with CONFIG_RANDOMIZE_MEMORY).
 
-    Raises OSError when the kernel has no /proc/kcore, it may not be read, or tells of no memory.
+    Raises OSError when the kernel has no /proc/kcore, or the file may not be read, or tells of no memory.
     """
     with open(KCORE, "rb", buffering=0) as file:
         header = file.read(_ELF.size)
@@ -29,7 +29,7 @@ def direct_map() -> int:
 
 
 def of_segments(table: bytes) -> int:
-    """The same from the program headers. fs/proc/kcore.c has physical addresses for memory and for the kernel."""
+    """Return the same from the program headers. fs/proc/kcore.c has physical addresses for memory and the kernel."""
     for kind, _, _, virtual, physical, *_ in _SEGMENT.iter_unpack(table[: len(table) // _SEGMENT.size * _SEGMENT.size]):
         if kind == _LOAD and physical != _NO_ADDRESS and physical < virtual < _TEXT:
             return int(virtual - physical)

@@ -1,4 +1,4 @@
-"""How the pmem is cut up or joined before a file system sees it, and where the file system's bytes then lie.
+"""Cuts up or joins the pmem before a file system sees it, and tells where the file system's bytes then lie.
 
 Written for daxcheck's own guest. Nothing of a layout is kept on the medium but the info block: partitions and joined
 devices are made again at each attach.
@@ -22,8 +22,9 @@ _ARGUMENT = struct.Struct("=i i i 4x Q")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """`align` is that of the info block; `start`, if not 0, where in the namespace the data starts; `partition` where
-    in the data the one partition starts, in bytes; `legs` is the number of NVDIMMs joined."""
+    """A layout of the pmem. `align` is that of the info block; `start`, if not 0, is the offset of the data in the
+    namespace, and `partition` that of the one partition in the data, all in bytes; `legs` is the number of NVDIMMs that
+    are joined."""
 
     align: int = PMD
     start: int = 0
@@ -32,7 +33,7 @@ class Layout:
 
     @property
     def pmds(self) -> bool:
-        """Whether PMDs of the file system lie on PMDs of the memory, as a mapping by a PMD entry demands."""
+        """True when PMDs of the file system lie on PMDs of the memory, as a mapping by a PMD entry demands."""
         return (self.start + self.partition) % PMD == 0
 
     @property
@@ -52,14 +53,14 @@ LAYOUTS = {
     "partition2m": Layout(partition=PMD),
     "linear": Layout(legs=2),
 }
-"""By the word of a label; the empty one is the whole device."""
+"""The layouts by the word of a label; the empty word is the whole device."""
 
 Piece = tuple[int, int]
-"""Where a part of the file system lies: the offset on the medium and the length, in bytes."""
+"""The place of a part of the file system: the offset on the medium and the length, in bytes."""
 
 
 def build(layout: Layout, legs: list[Pmem]) -> list[Piece]:
-    """Make layout.device out of the pmem devices; the pieces of the medium it consists of, in its own order.
+    """Make layout.device out of the pmem devices; return the pieces of the medium that it consists of, in its order.
 
     Raises OSError when the kernel refuses, InfraError.
     """
@@ -75,7 +76,7 @@ def build(layout: Layout, legs: list[Pmem]) -> list[Piece]:
 
 
 def _add_partition(path: str, start: int, size: int) -> None:
-    """Partition 1 of the disk, by ioctl: no table is written, so the kernel needs no parser for one."""
+    """Add partition 1 of the disk by ioctl: no table is written, so the kernel needs no parser for one."""
     partition = create_string_buffer(_PARTITION.pack(start, size, 1, b"", b""), _PARTITION.size)
     argument = _ARGUMENT.pack(_BLKPG_ADD_PARTITION, 0, _PARTITION.size, addressof(partition))
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""Block devices joined end to end by dm-linear, through the mapper's ioctls (linux/dm-ioctl.h): no dmsetup needed."""
+"""Joins block devices end to end by dm-linear, with the mapper's ioctls (linux/dm-ioctl.h): no dmsetup needed."""
 
 import errno
 import fcntl
@@ -8,7 +8,7 @@ import struct
 from harness.errors import InfraError
 
 CONTROL = "/dev/mapper/control"
-"""misc device of dm_mod; devtmpfs makes it where the driver is."""
+"""The misc device of dm_mod; devtmpfs makes it where the driver is."""
 NAME = "daxcheck"
 DEVICE = "/dev/dm-0"
 """The first device that the mapper makes; the links in /dev/mapper are udev's work, and there is no udev."""
@@ -23,7 +23,7 @@ _VERSION = (4, 0, 0)
 
 
 def join(legs: list[tuple[str, int]]) -> str:
-    """One device of the (path, bytes) `legs` laid end to end; its path.
+    """Make one device of the (path, bytes) `legs` laid end to end; return its path.
 
     Raises OSError, with the reason when the kernel has no device mapper or it refuses.
     """

@@ -1,4 +1,4 @@
-"""The mounted file system as a whole: unmounted and mounted again, frozen, filled."""
+"""Acts on the mounted file system as a whole: unmounts it and mounts it again, freezes it, fills it."""
 
 import errno
 import os
@@ -8,21 +8,21 @@ from harness.linux import ioctls, syscalls
 from harness.model.units import PAGE
 
 FILLER = ".filler"
-"""What Fill leaves in the root directory: no file of any Program, whose names cannot begin with a dot."""
+"""The file that Fill leaves in the root directory. It is no Program's: their names cannot begin with a dot."""
 DROP_CACHES = "/proc/sys/vm/drop_caches"
 _PIECES = (256 << 20, 32 << 20, 4 << 20, 512 << 10, 64 << 10, PAGE)
 _HIDDEN = "/run/daxcheck"
-"""What only daxcheck has files in: nobody's checkout, virtual environment or disk lies there."""
+"""A directory that only daxcheck has files in: nobody's checkout, virtual environment or disk lies there."""
 _FLAGS = {"ro": syscalls.MS_RDONLY, "rw": 0}
 """Options that mount(2) takes as flags; every other goes to the file system."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the file system under test is mounted, and what mount(2) was told.
+    """The mount point of the file system under test, and the arguments that mount(2) was given.
 
-    Without a source it is a directory of a file system that is not ours: what would act on all of that is refused with
-    EINVAL. Methods raise OSError.
+    Without a source it is a directory of a file system that is not ours: methods that would act on that as a whole
+    refuse with EINVAL. Methods raise OSError.
     """
 
     root: str
@@ -67,11 +67,11 @@ class Place:
             ioctls.thaw(fd)
 
     def read_only(self) -> bool:
-        """Whether nothing can be written to it now."""
+        """Say whether nothing can be written to it now."""
         return bool(os.statvfs(self.root).f_flag & os.ST_RDONLY)
 
     def drop_caches(self) -> None:
-        """Write 3 to drop_caches: clean page cache, dentries and inodes that nobody uses go."""
+        """Write 3 to drop_caches: the clean page cache, and dentries and inodes that nobody uses, go."""
         self._check()
         with open(DROP_CACHES, "w") as file:
             file.write("3")
@@ -79,8 +79,8 @@ class Place:
     def fill(self, spare: int) -> None:
         """Allocate all blocks to the filler, large pieces first, small ones for the rest, then let go of `spare` bytes.
 
-        statfs(2) would not tell how much there is: file systems keep reserves, of which root may use some. Nothing is
-        synced, so that what is not durable yet stays so. Raises OSError other than ENOSPC.
+        statfs(2) would not tell how much there is: file systems keep reserves, and root may use some of them. Nothing
+        is synced, so that what is not durable yet stays so. Raises OSError other than ENOSPC.
         """
         self._check()
         fd = os.open(os.path.join(self.root, FILLER), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -104,7 +104,7 @@ class Place:
 
 
 def _grow(fd: int, end: int, piece: int) -> int:
-    """Allocate pieces from `end` on until there is no space; the new end."""
+    """Allocate pieces from `end` on until there is no space; return the new end."""
     while True:
         try:
             syscalls.fallocate(fd, 0, end, piece)
@@ -130,7 +130,7 @@ class OpenDirectory:
 
 
 def own_root() -> str:
-    """A directory to mount at, in a mount namespace that this process has for its own from now on (see private_mounts).
+    """Make a directory to mount at, in a mount namespace that is this process's own from now on (see private_mounts).
 
     It lies in an empty file system that cannot be written to: whatever is done there while nothing is mounted reaches
     no file of the machine. Raises OSError.
@@ -145,7 +145,7 @@ def own_root() -> str:
 
 
 def found(root: str, options: str) -> Place:
-    """The Place of what is mounted at `root` now; a plain directory when nothing is."""
+    """Return the Place of the file system mounted at `root` now; that of a plain directory when none is."""
     with open("/proc/self/mounts") as file:
         for line in reversed(file.read().splitlines()):  # the last one lies on top
             source, target, fs, *_ = line.split()

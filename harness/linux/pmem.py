@@ -1,4 +1,4 @@
-"""NVDIMMs as pmem block devices by sysfs, without ndctl: fsdax mode, and back to devices that nothing holds.
+"""Makes pmem block devices in fsdax mode of NVDIMMs by sysfs, without ndctl, and releases them again.
 
 Between two uses nothing is bound, so the host may put any image into the NVDIMMs, or restore a snapshot.
 """
@@ -13,13 +13,13 @@ from harness.linux import infoblock
 ND = "/sys/bus/nd"
 DRIVER = "nd_pmem"
 UUID = "6461786c-6f67-4d65-8d64-617863686b31"
-"""Of every info block that daxcheck writes. nd_pfn_validate() accepts an image whose info block has the UUID that was
-configured; a constant one lets the same bound-again device take one image after another."""
+"""The UUID of every info block that daxcheck writes. nd_pfn_validate() accepts an image whose info block has the UUID
+that was configured; a constant one lets a device that is bound again take one image after another."""
 SETTLE = 30.0
 """Seconds for the kernel to make a device appear or go."""
 VIRTIO = "/sys/bus/virtio/drivers/virtio_pmem"
-"""Where the guest's virtio-pmem devices show, bound by their driver. QEMU 10 does not save the state of such a device,
-so a restored guest must find it anew: between two uses it is off the PCI bus."""
+"""The directory that shows the guest's virtio-pmem devices that their driver has bound. QEMU 10 does not save the state
+of such a device, so a restored guest must find it anew: between two uses it is off the PCI bus."""
 RESCAN = "/sys/bus/pci/rescan"
 _NO_NAMESPACE = "is there a virtio-pmem device, and does the kernel have CONFIG_VIRTIO_PMEM?"
 _NO_PFN = "is there an NVDIMM, and does the kernel have CONFIG_ACPI_NFIT and CONFIG_NVDIMM_PFN?"
@@ -79,7 +79,7 @@ def start_at(start: int) -> None:
 
 
 def without_write_cache(pmem: Pmem) -> Pmem:
-    """The device after its kernel was told that stores to it need no flush (dax_write_cache())."""
+    """Tell the kernel that stores to the device need no flush (dax_write_cache()); return the device as it then is."""
     write(f"/sys/block/{pmem.name}/dax/write_cache", "0")
     return replace(pmem, write_cache=int(read(f"/sys/block/{pmem.name}/dax/write_cache")))
 
@@ -120,7 +120,7 @@ def write(path: str, text: str) -> None:
 
 
 def _virtio() -> bool:
-    """Whether the guest's pmem is virtio-pmem; it is on the PCI bus then, and nd_pmem takes it by itself."""
+    """Say whether the guest's pmem is virtio-pmem; it is on the PCI bus then, and nd_pmem takes it by itself."""
     if os.path.isdir(VIRTIO) and not any(name.startswith("region") for name in os.listdir(f"{ND}/devices")):
         write(RESCAN, "1")
     return bool(_virtio_devices())

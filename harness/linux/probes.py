@@ -1,4 +1,4 @@
-"""Kprobe events of daxcheck's own group: defined, counted and removed.
+"""Defines, counts and removes kprobe events of daxcheck's own group.
 
 Documentation/trace/kprobetrace.rst.
 """
@@ -32,7 +32,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How often events were passed, and how often one was not recorded (a kretprobe also when too many were in it)."""
+    """Counts of events that were passed, and of those not recorded (for a kretprobe also when too many were in it)."""
 
     hits: int = 0
     missed: int = 0
@@ -41,7 +41,7 @@ class Profile:
 def define(probes: Iterable[Probe]) -> list[Probe]:
     """Define those of the probes that the kernel takes, in place of any that a killed run has left under the names.
 
-    A function is not there in every version, and may have been inlined or be off limits: what is missing is no error.
+    A function is not there in every version, and may have been inlined or be off limits: a missing one is no error.
     Raises OSError when the kernel has no kprobe events, or this process may not use them.
     """
     wanted = list(probes)
@@ -71,7 +71,7 @@ def defined() -> set[str]:
 
 
 def profile(names: Iterable[str]) -> Profile:
-    """What has become of all these events since they were defined. Raises OSError."""
+    """Return the sums of the counts of all these events since they were defined. Raises OSError."""
     wanted = set(names)
     with open(PROFILE) as file:
         rows = [line.split() for line in file.read().splitlines()]

@@ -87,7 +87,7 @@ def _check(result: int, what: str) -> int:
 
 
 def mmap(address: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
-    """mmap(2); the address of the mapping."""
+    """mmap(2); returns the address of the mapping."""
     result: int | None = _libc.mmap(address or None, length, prot, flags, fd, offset)
     if result is None or result == _MAP_FAILED:
         raise _fail(f"mmap {length} bytes at {offset}")
@@ -105,7 +105,7 @@ def mmap_aligned(length: int, prot: int, flags: int, fd: int, offset: int, align
 
 
 def mremap_moved(address: int, length: int) -> int:
-    """mremap(2) of whole pages to another address that is the same modulo PMD; the new address."""
+    """mremap(2) of whole pages to another address that is the same modulo PMD; returns the new address."""
 
     def move(place: int) -> int:
         result: int | None = _libc.mremap(address, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, place)
@@ -216,7 +216,7 @@ def ioctl(fd: int, request: int, argument: int, what: str) -> int:
 
 
 def is_dax(fd: int) -> bool:
-    """Whether statx(2) says STATX_ATTR_DAX of an open file."""
+    """Say whether an open file has STATX_ATTR_DAX (statx(2))."""
     (attributes,) = struct.unpack_from("=Q", _statx(fd, "", _AT_EMPTY_PATH, 0), _STATX_ATTRIBUTES)
     return bool(attributes & _STATX_ATTR_DAX)
 
@@ -232,7 +232,7 @@ def block_device(path: str) -> int:
 
 
 def same_files(first: int, second: int) -> bool:
-    """Whether two threads share their descriptor table (kcmp(2), KCMP_FILES); False where the kernel does not tell."""
+    """Say whether two threads share their descriptor table (kcmp(2), KCMP_FILES); False if the kernel does not tell."""
     return bool(_kcmp(_SYS_KCMP, first, second, _KCMP_FILES, 0, 0) == 0)
 
 
@@ -263,7 +263,7 @@ def sched_yield() -> None:
 
 
 def pwrite_from(fd: int, address: int, length: int, offset: int, flags: int = 0) -> int:
-    """pwrite(2), or pwritev2(2) with RWF_ flags, from memory at `address`; bytes written, which may be fewer."""
+    """pwrite(2), or pwritev2(2) with RWF_ flags, from memory at `address`; returns the bytes written, perhaps fewer."""
     if flags == 0:
         return _check(_libc.pwrite(fd, address, length, offset), "pwrite")
     vector = (ctypes.c_uint64 * 2)(address, length)  # struct iovec
@@ -271,11 +271,11 @@ def pwrite_from(fd: int, address: int, length: int, offset: int, flags: int = 0)
 
 
 def pread_into(fd: int, address: int, length: int, offset: int) -> int:
-    """pread(2) into memory at `address`; bytes read, which may be fewer."""
+    """pread(2) into memory at `address`; returns the bytes read, perhaps fewer."""
     return _check(_libc.pread(fd, address, length, offset), "pread")
 
 
 def equal(left: int, right: int, length: int) -> bool:
-    """True when `length` bytes at the two addresses are the same."""
+    """Say whether `length` bytes at the two addresses are the same."""
     result: int = _libc.memcmp(left, right, length)
     return result == 0

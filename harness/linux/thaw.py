@@ -1,7 +1,7 @@
 """Thaws a file system that a killed process has left frozen.
 
-A frozen superblock outlives its last mount (freeze_super() of fs/super.c holds it active), and with it its claim of the
-device: no mount is to be seen, and nobody can have the device again. To mount the device finds that superblock again.
+A frozen superblock outlives its last mount (freeze_super() of fs/super.c holds it active), and so does its claim of the
+device: no mount can be seen, and nobody can have the device again. A new mount of the device finds that superblock.
 """
 
 import errno
@@ -13,7 +13,7 @@ from harness.linux.mounts import Place
 
 
 def thaw(source: str, fs: str) -> bool:
-    """Mount what `source` holds out of sight, thaw it, unmount it; whether it was frozen. Raises InfraError."""
+    """Mount `source` at a hidden place, thaw it, unmount it; return whether it was frozen. Raises InfraError."""
     with Child(lambda channel: _thaw(channel, source, fs)) as child:
         return bool(child.receive()["frozen"])
 

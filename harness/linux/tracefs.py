@@ -8,9 +8,9 @@ from harness.linux import syscalls
 
 TRACEFS = "/sys/kernel/tracing"
 PREFIX = "daxcheck"
-"""How the names of all our instances begin."""
+"""The start of the names of all our instances."""
 READ_LIMIT = 16 << 20
-"""Bytes of trace text taken in one go; what is beyond counts as lost."""
+"""Bytes of trace text taken in one go; any more count as lost."""
 _CHUNK = 256 * 1024
 
 
@@ -87,13 +87,13 @@ class Instance:
 
 
 def mounted() -> None:
-    """See to it that there is tracefs at TRACEFS. Raises OSError."""
+    """Mount tracefs at TRACEFS unless it is there. Raises OSError."""
     if not os.path.isdir(f"{TRACEFS}/instances"):
         syscalls.mount("tracefs", TRACEFS, "tracefs")
 
 
 def overrun(line: str) -> bool:
-    """Whether a line of trace_pipe says that the ring buffer overran ("CPU:1 [LOST 7 EVENTS]")."""
+    """Say whether a line of trace_pipe tells that the ring buffer overran ("CPU:1 [LOST 7 EVENTS]")."""
     return line.startswith("CPU:") and "LOST" in line
 
 
