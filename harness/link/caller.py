@@ -1,4 +1,4 @@
-"""Commands to an agent over a stream socket: each gets one answer or ends in a typed failure; every wait is bounded."""
+"""Sends commands to an agent over a stream socket: each gets an answer or a typed failure; every wait is bounded."""
 
 import socket
 from collections.abc import Callable
@@ -17,17 +17,17 @@ After 60 to 120 s a guest's kernel tells of a hung task (harness/agent/entry/ini
 CALL = 1800.0
 """Seconds that are waited for the answer to one command, whatever events come; longer only where `seconds` is.
 
-What the harness does at an event does not count: at the cut of `daxcheck arm` that is to wait for a person.
+The time that the harness spends at an event does not count: at the cut of `daxcheck arm` it waits for a person.
 """
 EVENTS = 40_000
-"""Events of one command; an agent sends at most two per op, of which a Program has at most 10,000."""
+"""Events of one command; an agent sends at most two per op, and a Program has at most 10,000 ops."""
 
 OnEvent = Callable[[Message], None]
 
 
 class AgentError(InfraError):
-    """The agent could not do what it was asked; `errno` tells why where a system call failed, and `final` that the same
-    would happen again."""
+    """The agent could not do what it was asked; `errno` tells why where a system call failed, and `final` that it would
+    fail again in the same way."""
 
     def __init__(self, text: str, errno: int = 0, final: bool = False) -> None:
         super().__init__(text)
@@ -42,26 +42,29 @@ class Caller:
         self._channel = Channel(sock)
 
     def running(self) -> bool:
-        """Whether who runs the agent is still there."""
+        """Say whether the process that runs the agent is still there."""
         raise NotImplementedError
 
     def why_died(self, when: str) -> str:
-        """One line on why it ended."""
+        """Say in one line why it ended."""
         raise NotImplementedError
 
     def last_line(self) -> str:
-        """The last that its kernel said."""
+        """Return the last line that its kernel said."""
         raise NotImplementedError
 
     def listen(self) -> None:
-        """A wait for a message begins."""
+        """Note that a wait for a message begins."""
 
     def why_not_alive(self) -> str:
-        """Why its kernel counts as dead though it is there, asked while a message is awaited; empty if it does not."""
+        """Return why its kernel counts as dead though its process is there; empty if it does not.
+
+        It is asked while a message is awaited.
+        """
         return ""
 
     def hello(self, seconds: float = ANSWER) -> Message:
-        """Ask the agent who it is; also the wait for one that starts. Raises GuestHang, GuestDied, ChannelError."""
+        """Ask the agent who it is; waits for one that is starting. Raises GuestHang, GuestDied, ChannelError."""
         return self.call("hello", seconds)
 
     def call(

@@ -1,4 +1,4 @@
-"""The guest's console: what its kernel complained about.
+"""Reads the guest's console and finds what its kernel complained about.
 
 The text comes from a kernel that may be broken or hostile: it is only searched, and its size is bounded by
 the Machine.
@@ -15,7 +15,7 @@ from harness.model.wire.moment import Moment, marked
 
 
 class Trouble(StrEnum):
-    """What a line of the console stands for."""
+    """The kinds of trouble that a line of the console can stand for."""
 
     PANIC = "panic"
     OOPS = "oops"
@@ -48,15 +48,15 @@ _REGEXES = tuple(
     for trouble, patterns in _PATTERNS
 )
 OVERRAN = "(the kernel's log overran)"
-"""What stands in a copy of a kernel's log where lines are missing."""
+"""The line that stands in a copy of a kernel's log where lines are missing."""
 _GAP = re.compile(rf"\*\* [0-9]{{1,20}} printk messages dropped \*\*|^{re.escape(OVERRAN)}$")
-"""Lines are missing (kernel/printk/printk.c, console_prepend_dropped)."""
+"""A line that says that lines are missing (kernel/printk/printk.c, console_prepend_dropped)."""
 LINE_LIMIT = 400
 """Characters of a console line that a report keeps."""
 EACH = 100
 """Complaints of one kind that are kept: a kernel that complains for ever says the same again and again.
 
-Of each kind, since a flood of stalls, which are the host's fault, must not hide the one oops behind it.
+The limit is for each kind, since a flood of stalls, which are the host's fault, must not hide the one oops behind it.
 """
 
 
@@ -87,7 +87,7 @@ def complaints(lines: Iterable[str]) -> list[Complaint]:
 
 
 def _found(patterns: tuple[re.Pattern[str], ...], line: str) -> bool:
-    """Whether each pattern matches behind the first match of the one before: one pass through the line for each."""
+    """Say whether each pattern matches behind the first match of the one before: one pass through the line for each."""
     place = 0
     for pattern in patterns:
         match = pattern.search(line, place)
@@ -98,7 +98,7 @@ def _found(patterns: tuple[re.Pattern[str], ...], line: str) -> bool:
 
 
 def blamed(found: list[Complaint]) -> list[Complaint]:
-    """Those that are the kernel's own fault: what a host that starves it brings about is left out."""
+    """Return those that are the kernel's own fault; those that a host brings about by starving it are left out."""
     starved = any(complaint.trouble is Trouble.STALL for complaint in found)
     mute = {Trouble.STALL, Trouble.HUNG_TASK} if starved else {Trouble.STALL}
     return [complaint for complaint in found if complaint.trouble not in mute]
@@ -116,11 +116,11 @@ class Console:
         return os.fstat(self._fd).st_size
 
     def text(self) -> str:
-        """All the guest has said so far."""
+        """Return all that the guest has said so far."""
         return os.pread(self._fd, self.size, 0).decode(errors="replace").replace("\r", "")
 
     def complaints(self) -> list[Complaint]:
-        """All trouble so far."""
+        """Return all trouble so far."""
         return complaints(self.text().splitlines())
 
     def last_line(self) -> str:

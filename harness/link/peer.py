@@ -1,4 +1,4 @@
-"""An agent as the harness sees it, wherever it runs: in a guest, or beside us."""
+"""An agent as the harness sees it, wherever it runs: in a guest, or as a process beside the harness."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -19,24 +19,25 @@ class Peer(Protocol):
 
     def call(self, do: str, seconds: float = ANSWER, on_event: Callable[[Message], None] | None = None,
              **arguments: Any) -> Message:  # fmt: skip
-        """Send a command; what the agent answers. Raises AgentError, GuestHang, GuestDied, ChannelError."""
+        """Send a command, return what the agent answers. Raises AgentError, GuestHang, GuestDied, ChannelError."""
 
     def send(self, message: Message) -> None:
         """Send a message that needs no answer of its own."""
 
     def noted(self, moment: Moment) -> bool:
-        """Have what its kernel says from now on told of this moment; whether its agent waits for that (agent.marks)."""
+        """Note that what its kernel says from now on belongs to this moment; return whether its agent waits for that
+        (agent.watch.marks)."""
 
     def complaints(self) -> list[Complaint]:
-        """What its kernel has complained about."""
+        """Return what its kernel has complained about."""
 
     def said(self) -> str:
-        """All that its kernel has said."""
+        """Return all that its kernel has said."""
 
 
 def is_verdict(error: InfraError, peer: Peer) -> bool:
-    """Whether an agent failed by its kernel's doing: it died, hung or failed a command, and the kernel said why.
+    """Say whether an agent failed by its kernel's doing: it died, hung or failed a command, and the kernel said why.
 
-    An oops kills the process that ran into it and leaves what that held, so that the umount fails with EBUSY.
+    An oops kills the process that ran into it, and what the process held stays held: the umount fails with EBUSY.
     """
     return isinstance(error, GuestDied | GuestHang | AgentError) and bool(peer.complaints())

@@ -27,17 +27,17 @@ FLUSHED_LIMIT = 1 << 20
 PIECES = 16
 """Parts of the medium that a file system may lie on."""
 _REFUSALS = (errno.EINVAL, errno.EOPNOTSUPP)
-"""What mount(2) and the device mapper answer when the kernel does not take a format; all else is a failure."""
+"""The errors of mount(2) and the device mapper when the kernel does not take a format; all else is a failure."""
 
 
 class FlushSink(Protocol):
     """Takes the agent's account of what is flushed."""
 
     def begin(self) -> None:
-        """The account begins: what memory holds now counts as persisted. No op has started yet."""
+        """Begin the account: what memory holds now counts as persisted. No op has started yet."""
 
     def take(self, flushed: Flushed) -> None:
-        """An op has returned, or is about to store, and this was flushed; what the agent does next waits."""
+        """Take what was flushed when an op has returned, or is about to store; the agent waits before it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Attached:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What became of a Program: results by op, the files as they read while the power was on, a fatal signal, and what
+    """The outcome of a Program: results by op, the files as they read while the power was on, a fatal signal, and what
     the kernel's tracing told of it."""
 
     results: tuple[OpResult, ...]
@@ -62,7 +62,7 @@ class Ran:
 
 
 class _Account:
-    """The agent's account of one run's flushes, as far as it can be one: another would pass for what was persisted."""
+    """Takes the agent's account of one run's flushes and checks it: a wrong one would pass for what was persisted."""
 
     def __init__(self, flushes: FlushSink) -> None:
         self.flushed: list[Flushed] = []
@@ -89,7 +89,7 @@ class _Account:
         except ValueError as error:
             raise ChannelError(f"the agent's account of flushes is malformed: {error}") from error
         self._ranges += len(found.ranges)
-        # What faults have flushed before an op counts for the one before it (agent.witness).
+        # What faults have flushed before an op counts for the one before it (agent.watch.observer).
         if not reached - 1 <= found.index <= reached or self._ranges > FLUSHED_LIMIT:
             raise ChannelError(f"the agent told of {self._ranges} flushes up to op {found.index}, at op {reached}")
         self._flushes.take(found)
@@ -185,7 +185,7 @@ class AgentSession:
             raise ChannelError(f"the agent's answer to observe is malformed: {error}") from error
 
     def evict(self, paths: tuple[str, ...]) -> None:
-        """Have the file system let go of these files, whatever state a Program left it in; drop all caches."""
+        """Have the file system evict these files, whatever state a Program left it in; drop all caches."""
         self.guest.call("evict", paths=list(paths))
 
     def detach(self) -> None:
@@ -194,7 +194,7 @@ class AgentSession:
 
 
 def ran_from_wire(answer: Message, program: Program) -> Ran:
-    """What the agent's answer to run says. Raises ChannelError unless it tells of every op, or of those up to a signal.
+    """Parse the agent's answer to run. Raises ChannelError unless it tells of every op, or of those up to a signal.
 
     A precondition or a refusal that was left out would pass for one that was met.
     """
@@ -223,7 +223,7 @@ def ran_from_wire(answer: Message, program: Program) -> Ran:
 
 
 def _pieces(answer: Message, size: int) -> tuple[Piece, ...]:
-    """Whole pages of a medium of `size` bytes, none twice."""
+    """Return the answer's pieces: whole pages of a medium of `size` bytes, none twice. Raises ChannelError."""
     found = answer.get("pieces")
     if not isinstance(found, list) or not 0 < len(found) <= PIECES:
         raise ChannelError("the agent answered no list of pieces of the medium")

@@ -1,9 +1,9 @@
-"""When a guest that says nothing counts as dead, although the process that runs it is there.
+"""Decides when a guest that says nothing counts as dead, although the process that runs it is there.
 
-One TCG guest in a hundred has been seen to stop; why is not known (docs/code.md). A host that is busy, on the other
-hand, may leave a sound guest without a processor for minutes. So silence is not measured by the clock alone: only time
-counts in which the guest's process neither ran nor was kept from running. A vCPU that spins is thus no silence:
-that may be the kernel under test, which is judged by other means (linux.child, the kernel's own reports of lockups).
+One TCG guest in a hundred has been seen to stop; the reason is not known (docs/code.md). A host that is busy, on the
+other hand, may leave a sound guest without a processor for minutes. So silence is not measured by the clock alone: time
+counts only while the guest's process neither ran nor was kept from running. A vCPU that spins is thus no silence: that
+may be the kernel under test, which is judged by other means (linux.child, the kernel's own reports of lockups).
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 SILENT = 30.0
 """Seconds of silence after which a guest counts as dead: some 30 times the period of its pulse (agent.pulse)."""
 LONGEST_LOOK = 1.0
-"""Seconds that one look adds at most. Who looks twice a second and comes late was itself kept from running."""
+"""Seconds that one look adds at most. A host that looks twice a second and is late was itself kept from running."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +25,16 @@ class Look:
 
 
 class Silence:
-    """Seconds that a guest has given no sign of life in, though it could have."""
+    """The seconds in which a guest gave no sign of life though it could have."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
     def end(self) -> None:
-        """There was a sign of life, or none is due yet."""
+        """Count from 0 again: there was a sign of life, or none is due yet."""
         self.seconds = 0.0
 
     def add(self, look: Look) -> None:
-        """There was none between two looks. Example: of 0.5 s in which a vCPU ran for 0.1 s and queued for 0.3 s, 0.1 s
-        count."""
+        """Add the time between two looks, if there was no sign of life. Example: of 0.5 s in which a vCPU ran for 0.1 s
+        and queued for 0.3 s, 0.1 s count."""
         self.seconds += max(0.0, min(look.passed, LONGEST_LOOK) - look.ran - look.waited)
