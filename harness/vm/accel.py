@@ -1,4 +1,4 @@
-"""Whether guests can run under KVM here: tried once per boot of this machine, and remembered.
+"""Finds out whether guests can run under KVM here: by a trial once per boot of this machine, whose answer is kept.
 
 /dev/kvm may be there and still be of no use: inside a virtual machine a distribution's kernel may hang in its first
 instructions, or KVM may refuse the processor that it offers itself. Nothing but a booted guest tells.
@@ -33,7 +33,7 @@ def find(name: str) -> Accel:
 
 
 def choose(wanted: Accel, plan: Plan, say: Say) -> Plan:
-    """`plan` with the accelerator wanted, or with TCG, saying why, where KVM cannot run the plan's guest."""
+    """Return `plan` with the wanted accelerator, or with TCG where KVM cannot run its guest, and say why."""
     if wanted is Accel.KVM and (why := why_not_kvm(plan, say)):
         say(f"TCG instead of KVM: {why}")
         wanted = Accel.TCG
@@ -41,9 +41,9 @@ def choose(wanted: Accel, plan: Plan, say: Say) -> Plan:
 
 
 def why_not_kvm(plan: Plan, say: Say) -> str:
-    """Why a guest of this plan does not run under KVM, in one line; empty when it does.
+    """Return why a guest of this plan does not run under KVM, in one line; empty when it does.
 
-    What a trial boot told holds until this machine boots again, for this QEMU and this kernel.
+    The answer of a trial boot holds until this machine boots again, for this QEMU and this kernel.
     """
     if refused := why_not_open(DEVICE):
         return refused
@@ -53,7 +53,7 @@ def why_not_kvm(plan: Plan, say: Say) -> str:
 
 
 def why_not_open(device: Path) -> str:
-    """Why /dev/kvm cannot be opened; empty when it can."""
+    """Return why /dev/kvm cannot be opened; empty when it can."""
     try:
         os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
     except FileNotFoundError:
@@ -66,7 +66,7 @@ def why_not_open(device: Path) -> str:
 
 
 def key(plan: Plan) -> str:
-    """What the answer depends on: this boot of this machine, QEMU and the kernel."""
+    """Return a digest of what the answer depends on: this boot of this machine, QEMU and the kernel."""
     parts = (BOOT_ID.read_text(), host_processor(), str(plan.qemu.path), plan.qemu.version, sparse.digest(plan.kernel))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -79,7 +79,7 @@ def _ask(plan: Plan, room: Path, say: Say) -> None:
 
 
 def _failure(plan: Plan, nvdimm: MemFile) -> str:
-    """What became of a guest whose agent did not answer; empty when it did."""
+    """Boot a guest; return why its agent did not answer, empty when it did."""
     try:
         with Guest(plan, nvdimm) as guest:
             guest.hello(PROBE)

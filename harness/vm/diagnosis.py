@@ -1,6 +1,6 @@
 """Explains why a user's own kernel does not boot as a guest: from the words of its agent or console to a remedy.
 
-Only of boots: what a kernel that has booted once does wrong later is its own fault.
+It explains boots only: if a kernel that has booted once fails later, that is its own fault.
 """
 
 import re
@@ -15,15 +15,15 @@ LIMIT = 300
 """Characters of a line from the guest that an error keeps."""
 
 _LAST_WORDS = re.compile(r"^daxcheck: (.+)$", re.MULTILINE)
-"""What the agent writes when it has no channel (harness/agent/entry/init.py)."""
+"""The line that the agent writes when it has no channel (harness/agent/entry/init.py)."""
 _RELEASE = re.compile(r"Linux version (\S{1,80})")
 _RAISED = re.compile(r"^((?:Fatal Python error|/init|[\w.]+(?:Error|Exception|Expired)): .+)$", re.MULTILINE)
-"""What an interpreter, or the linker that should start it, says at the end of PID 1."""
+"""The line that an interpreter, or the linker that should start it, writes at the end of PID 1."""
 _SIGNS = (
     (r"VFS: Unable to mount root fs|No filesystem could mount root", "CONFIG_BLK_DEV_INITRD"),
     (r"Failed to execute /init \(error -8\)", "CONFIG_BINFMT_SCRIPT or CONFIG_BINFMT_ELF"),
 )
-"""What a kernel says on its way to a panic (init/do_mounts.c, init/main.c) and the option that it misses."""
+"""The words of a kernel on its way to a panic (init/do_mounts.c, init/main.c) and the option that it misses."""
 
 
 UNTRACED = "it needs CONFIG_KPROBE_EVENTS; --engine plugin needs no tracing"
@@ -43,7 +43,7 @@ def check_agent(answer: dict[str, Any]) -> None:
 
 
 def boot_failure(error: InfraError, console: str) -> Exception:
-    """What to raise for a boot that ended in `error`: SetupError where the console tells what the kernel lacks."""
+    """Return what to raise for a boot that ended in `error`: SetupError if the console tells what the kernel lacks."""
     release = _RELEASE.search(console)
     kernel = f"kernel {release[1]}" if release else "the kernel"
     words = _LAST_WORDS.search(console)

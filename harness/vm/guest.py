@@ -31,7 +31,7 @@ BOOT = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Nvdimm:
-    """Where the emulated NVDIMM lies in guest-physical memory, in bytes."""
+    """The place of the emulated NVDIMM in guest-physical memory, in bytes."""
 
     base: int
     size: int
@@ -87,15 +87,15 @@ class Guest(Caller):
         return self.machine.nvdimm.size
 
     def noted(self, moment: Moment) -> bool:
-        """Its agent writes marks itself, and waits for nobody."""
+        """Return False: its agent writes marks itself, and waits for nobody."""
         return False
 
     def listen(self) -> None:
-        """A wait for a message begins: it cannot have been silent before."""
+        """Note that a wait for a message begins: silence before it does not count."""
         self._pulse.begin()
 
     def why_not_alive(self) -> str:
-        """How long it has given no sign of life, and what its vCPUs are at; empty where it is not known to be dead."""
+        """Say how long it has given no sign of life, and what its vCPUs do; empty where it is not known to be dead."""
         seconds = self._pulse.silent()
         if seconds < SILENT:
             return ""
@@ -103,11 +103,11 @@ class Guest(Caller):
         return f"no sign of life for {seconds:.0f} s in which it was free to run ({states})"
 
     def said(self) -> str:
-        """The text of its console, and what QEMU told of it once it was dead."""
+        """Return the text of its console, and what QEMU told of it once it was dead."""
         return self.console.text() + self._found
 
     def complaints(self) -> list[Complaint]:
-        """What the guest's kernel complained about; what a host that starves it brings about is left out."""
+        """Return what the guest's kernel complained about, but not what a host brings about by starving it."""
         return blamed(self.console.complaints())
 
     def running(self) -> bool:
@@ -117,7 +117,7 @@ class Guest(Caller):
         return self.console.last_line()
 
     def why_died(self, when: str) -> str:
-        """One line on why the guest ended: its kernel's words where it had any, else QEMU's."""
+        """Say in one line why the guest ended: in its kernel's words where it had any, else in QEMU's."""
         for complaint in self.console.complaints():
             if complaint.trouble in (Trouble.PANIC, Trouble.OOPS, Trouble.BUG):
                 return f"the guest died {when}: {complaint.line}"

@@ -31,22 +31,22 @@ OLDEST_QEMU = (7, 2)
 SPLIT_QEMU = (8, 1)
 """The first QEMU whose memory backends may begin inside a file (property `offset`)."""
 ROM_QEMU = (8, 2)
-"""The first QEMU of which memory that is written need not be backed by a file open for writing (property `rom`)."""
+"""The first QEMU whose guests can write to memory backed by a file that is open for reading only (property `rom`)."""
 PORT = "daxcheck"
 """The name of the virtio-serial port that the agent looks for."""
 PULSE = "daxcheck.pulse"
-"""The name of the one that the guest writes its pulse to."""
+"""The name of the virtio-serial port that the guest writes its pulse to."""
 SHARE = "daxcheck"
 """The mount tag of the shared directory (harness/agent/entry/replica.py)."""
 
 
 _DRIVER = {PmemKind.NVDIMM: "nvdimm", PmemKind.EADR: "nvdimm", PmemKind.VIRTIO_PMEM: "virtio-pmem-pci"}
 _PERSISTENCE = {PmemKind.NVDIMM: "mem-ctrl", PmemKind.EADR: "cpu", PmemKind.VIRTIO_PMEM: "mem-ctrl"}
-"""What the firmware says of NVDIMMs. mem-ctrl is ADR: only what left the CPU caches survives. cpu is eADR: all does."""
+"""The firmware's word on NVDIMMs. mem-ctrl is ADR: only what left the CPU caches survives. cpu is eADR: all does."""
 
 
 class Accel(StrEnum):
-    """What carries out the guest's instructions, by the words of --accel. The plugin sees them under TCG only."""
+    """The engine that runs the guest's instructions, by the words of --accel. The plugin sees them under TCG only."""
 
     TCG = "tcg"
     KVM = "kvm"
@@ -58,7 +58,7 @@ _ACCEL = {Accel.TCG: ("max", "tcg,thread=multi"), Accel.KVM: ("host", "kvm")}
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What the guest is made of; part of the key of every snapshot."""
+    """The hardware of the guest; part of the key of every snapshot."""
 
     memory: int = 512 * MIB
     cpus: int = 2
@@ -70,7 +70,7 @@ class Hardware:
 
 @dataclass(frozen=True, slots=True)
 class Ram:
-    """Where guest RAM lives. A template is mapped copy-on-write, so that many guests share one file."""
+    """The file that holds guest RAM. A template is mapped copy-on-write, so that many guests share one file."""
 
     path: Path
     template: bool = False
@@ -91,9 +91,9 @@ class Qemu:
 
 
 def find_qemu(name: str = "qemu-system-x86_64", *, plugin: bool = True) -> Qemu:
-    """Find QEMU by name or path. Raises SetupError when there is none or it is too old, for the plugin if there is one.
+    """Find QEMU by name or path. Raises SetupError when there is none or it is too old.
 
-    Without the plugin QEMU 7.2 will do, else it must be 9.0 or newer.
+    With the plugin it must be 9.0 or newer, without it 7.2 or newer.
     """
     path = shutil.which(name)
     if path is None:
@@ -122,7 +122,7 @@ class Sockets:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything a QEMU process is started with; where its RAM lies is filled in when it starts."""
+    """Everything that a QEMU process is started with; the file of its RAM is filled in when it starts."""
 
     qemu: Qemu
     hardware: Hardware
@@ -141,7 +141,7 @@ class Plan:
 
 
 def command(plan: Plan, nvdimm: MemFile, console: MemFile, sockets: Sockets) -> list[str]:
-    """The argument vector, yet to be bound to us.
+    """Return the argument vector, without the part that binds QEMU to this process (hosttool.bound).
 
     Raises Refused when this QEMU cannot make such a machine.
     """
@@ -258,7 +258,7 @@ class Machine:
         self._stack.close()
 
     def _end(self) -> int:
-        """Give it a moment to end by itself, since its own exit code tells more than our SIGKILL."""
+        """Give it 5 s to end by itself, since its own exit code tells more than our SIGKILL."""
         try:
             return self._process.wait(5.0)
         except subprocess.TimeoutExpired:

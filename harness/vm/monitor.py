@@ -1,4 +1,4 @@
-"""QEMU's monitor protocol, made synchronous: one command at a time, each with a deadline."""
+"""Speaks QEMU's monitor protocol synchronously: one command at a time, each with a deadline."""
 
 import asyncio
 import contextlib
@@ -42,7 +42,7 @@ class Monitor:
         self.close()
 
     def close(self) -> None:
-        """End the session; QEMU itself is the Machine's to end."""
+        """End the session; it is the Machine that ends QEMU itself."""
         try:
             self._wait("disconnect", self._client.disconnect())
         except QemuError:
@@ -64,7 +64,7 @@ class Monitor:
         return self._wait(name, self._client.execute(name, arguments or None))
 
     def tell(self, line: str, seconds: float) -> str:
-        """What QEMU's monitor for people answers to `line`, within so many seconds."""
+        """Return what QEMU's monitor for people answers to `line`, within so many seconds."""
         arguments = {"command-line": line}
         answer = self._wait(line, self._client.execute("human-monitor-command", arguments), seconds)
         return str(answer).replace("\r", "")

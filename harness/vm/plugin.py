@@ -15,16 +15,16 @@ AREA = "plugin"
 LIBRARY = "persist.so"
 FLAGS = ("-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden")
 READY = "daxcheck plugin: ready"
-"""What the plugin says in mode=probe once QEMU has loaded it and offers every register it reads."""
+"""The line that the plugin writes in mode=probe once QEMU has loaded it and offers every register it reads."""
 PROBE_SECONDS = 60.0
-"""QEMU answers in 0.05 s on an idle machine."""
+"""Seconds that QEMU may take; it answers in 0.05 s on an idle machine."""
 COMPILE_SECONDS = 300.0
 APT = "apt-get install"
 
 
 @dataclass(frozen=True, slots=True)
 class Toolchain:
-    """What the plugin is built with; all of it is part of its key in the cache."""
+    """The compiler and flags that the plugin is built with; all of it is part of its key in the cache."""
 
     compiler: str
     version: str

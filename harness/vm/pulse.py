@@ -1,4 +1,4 @@
-"""The host's end of a guest's pulse (agent.pulse): how long the guest has given no sign of life."""
+"""Reads a guest's pulse (agent.pulse) on the host, and tells how long the guest has given no sign of life."""
 
 import contextlib
 import socket
@@ -16,7 +16,7 @@ class Pulse:
     """Listens to a guest while something is awaited of it; `look` tells what its QEMU did since the last call of it.
 
     A sign of life is a byte of the pulse. Before the first of these, while the guest boots, it is anything new on its
-    console; later it is not, since what still runs of a dying guest complains there of what does not.
+    console; later it is not, since the parts of a dying guest that still run complain there of those that do not.
     """
 
     def __init__(self, sock: socket.socket, console: Console, look: Callable[[], Look]) -> None:
@@ -28,12 +28,12 @@ class Pulse:
         self._printed = 0
 
     def begin(self) -> None:
-        """A wait begins: silence counts from now on."""
+        """Begin a wait: silence counts from now on."""
         self._look()
         self._silence.end()
 
     def silent(self) -> float:
-        """Seconds since its last sign of life, or since the wait began, by the clock of link.silence."""
+        """Return the seconds since its last sign of life, or since the wait began, by the clock of link.silence."""
         look = self._look()
         if self._beats() or self._speaks():
             self._silence.end()
@@ -42,7 +42,7 @@ class Pulse:
         return self._silence.seconds
 
     def _beats(self) -> bool:
-        """Whether bytes of the pulse have come since the last time."""
+        """Say whether bytes of the pulse have come since the last time."""
         come = False
         with contextlib.suppress(BlockingIOError, ConnectionError):
             for _ in range(_CHUNKS):
@@ -52,6 +52,6 @@ class Pulse:
         return come
 
     def _speaks(self) -> bool:
-        """Whether the console of a guest without a pulse has grown since the last time."""
+        """Say whether the console of a guest without a pulse has grown since the last time."""
         before, self._printed = self._printed, self._console.size
         return not self._begun and self._printed != before

@@ -30,14 +30,14 @@ RESTORE = 60.0
 """Seconds a restored guest has to answer; it usually takes less than one."""
 
 NO_SPACE = 1 << 20
-"""Bytes free below which a guest that failed to boot is put down to the disk."""
+"""Free bytes; with fewer, the failure of a guest to boot is blamed on the disk."""
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """An idle guest at rest in the cache, and where its NVDIMM lies."""
+    """An idle guest that is saved in the cache, and the place of its NVDIMM."""
 
     path: Path
     nvdimm: Nvdimm
@@ -65,7 +65,7 @@ Track = Callable[[Path, Nvdimm], Tracking | None]
 
 
 def key(plan: Plan) -> str:
-    """What a snapshot depends on: QEMU, hardware, kernel and initramfs, by content."""
+    """Return a digest of what a snapshot depends on: QEMU, hardware, kernel and initramfs, by content."""
     # -cpu host is whatever this machine has; a cache may be shared between machines.
     processor = host_processor() if plan.accel is Accel.KVM else ""
     parts = (FORMAT, plan.qemu.version, str(plan.qemu.path), plan.accel, processor,
@@ -75,7 +75,7 @@ def key(plan: Plan) -> str:
 
 
 def host_processor() -> str:
-    """What decides on the CPU of a guest under KVM: this machine's processor and kernel."""
+    """Return what decides on the CPU of a guest under KVM: this machine's processor and kernel."""
     first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
     words = ("vendor_id", "cpu family", "model", "stepping", "flags")
     return "\n".join([os.uname().release, *(line for line in first.splitlines() if line.startswith(words))])
@@ -111,7 +111,7 @@ def _take(plan: Plan, room: Path, say: Say) -> None:
 
 
 def boot(plan: Plan, nvdimm: MemFile, ram: Ram, tracking: Tracking | None = None) -> Guest:
-    """Cold boot; retried once, since one TCG boot in a hundred hangs before user space (an event of QEMU's)."""
+    """Boot cold; try once more, since one TCG boot in a hundred hangs before user space (an event of QEMU's)."""
     plan = _with(plan, ram, tracking)
     try:
         return _answering(plan, nvdimm, None)
@@ -128,7 +128,7 @@ def restore(plan: Plan, snapshot: Snapshot, nvdimm: MemFile, tracking: Tracking 
 
 
 def start(plan: Plan, nvdimm: MemFile, say: Say, track: Track | None = None) -> Guest:
-    """The quickest guest to be had: restored, restored at a second try, or cold-booted."""
+    """Return the quickest guest that can be had: restored, restored at a second try, or cold-booted."""
     snapshot = ensure(plan, say)
     for _ in range(2):
         tracking = track(snapshot.ram, snapshot.nvdimm) if track else None

@@ -1,4 +1,4 @@
-"""What this machine let the threads of a process do, by /proc: run, sleep, or wait for their turn."""
+"""Reads from /proc what this machine let the threads of a process do: run, sleep, or wait for their turn."""
 
 import os
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Threads:
         self._before = self._read()
 
     def look(self) -> Look:
-        """What happened since the last look."""
+        """Return what happened since the last look."""
         when, found = now(), self._read()
         passed, before = when - self._when, self._before
         self._when, self._before = when, found
@@ -61,7 +61,8 @@ def _thread(task: Path) -> ThreadTime | None:
 
 
 def waited(old: ThreadTime, thread: ThreadTime, passed: float) -> float:
-    """Seconds that a thread was ready and did not run. One that is in the queue has them added only when it leaves it
-    (kernel/sched/stats.h, sched_info_arrive), so one that is ready now counts as ready all the time."""
+    """Return the seconds that a thread was ready and did not run. The kernel adds those of a queued thread only when it
+    leaves the queue (kernel/sched/stats.h, sched_info_arrive), so one that is ready now counts as ready all the time.
+    """
     idle = passed - (thread.ran - old.ran) if thread.state in _READY else 0.0
     return max(thread.queued - old.queued, idle)

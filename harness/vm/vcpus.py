@@ -1,4 +1,4 @@
-"""What QEMU tells of a guest that no longer gives a sign of life: evidence for whoever asks why."""
+"""Asks QEMU about a guest that no longer gives a sign of life: evidence for people who look for the cause."""
 
 import re
 
@@ -15,7 +15,7 @@ _VCPU = re.compile(r"^CPU#(\d+)$.*?\bHLT=(\d)", re.DOTALL | re.MULTILINE)
 
 
 def ask(monitor: Monitor) -> tuple[str, str]:
-    """What its vCPUs are at, in a few words, and all answers as text to stand below its console."""
+    """Return what its vCPUs do, in a few words, and all answers as text to stand below its console."""
     text = "\n--- no sign of life; QEMU's monitor says ---\n"
     for question in QUESTIONS:
         try:
@@ -27,6 +27,6 @@ def ask(monitor: Monitor) -> tuple[str, str]:
 
 
 def states(registers: str) -> str:
-    """Example: "vCPU 0 halted, vCPU 1 running"."""
+    """Return the state of each vCPU. Example: "vCPU 0 halted, vCPU 1 running"."""
     words = {"1": "halted", "0": "running"}
     return ", ".join(f"vCPU {number} {words.get(halted, '?')}" for number, halted in _VCPU.findall(registers))

@@ -28,7 +28,7 @@ AGENT = "harness.agent"
 ENTRY = f"{AGENT}.entry.init"
 """The module whose main() is PID 1."""
 OURS = "/lib/daxcheck"
-"""Where our own modules lie in the guest."""
+"""The directory of our own modules in the guest."""
 TOOLS = ("mkfs.ext4", "mkfs.xfs")
 PACKAGES = {"mkfs.ext4": "e2fsprogs", "mkfs.xfs": "xfsprogs"}
 MODULE_LIST = "/modules.list"
@@ -58,7 +58,7 @@ def build(
 
     `tools` must exist on this machine, `extra` may; both are found in /bin of the guest. `root` holds the package
     `harness.agent`, whose module `entry` is PID 1 and loads the `wanted` modules. Where `library` names modules of the
-    standard library, those and python3 are for whoever works in the guest. Raises SetupError for a missing
+    standard library, those and python3 are for people who work in the guest. Raises SetupError for a missing
     tool, UsageError for a module that the kernel lacks.
     """
     programs = {name: _which(name) for name in tools}
@@ -80,7 +80,7 @@ def build(
 
 
 def _key(kernel: Kernel, inputs: Iterable[Path], programs: dict[str, Path], options: tuple[object, ...]) -> str:
-    """Everything the archive depends on, by content."""
+    """Return a digest of everything that the archive depends on, by content."""
     contents = {str(path): sparse.digest(path) for path in inputs}
     links = {name: str(path) for name, path in programs.items()}
     parts = (FORMAT, kernel.digest, options, _INIT, contents, links, bool(shutil.which("strip")))
@@ -95,7 +95,7 @@ def _which(name: str) -> Path:
 
 
 def _locate(name: str) -> Path | None:
-    """A user's PATH often lacks the sbin directories."""
+    """Find a program, also in the sbin directories, which a user's PATH often lacks."""
     found = shutil.which(name) or shutil.which(name, path=_SYSTEM_PATH)
     return Path(found) if found else None
 
@@ -158,7 +158,7 @@ def _guest_path(name: str, path: Path) -> str:
 
 
 def _compiled(python: PythonFiles) -> Tree:
-    """The standard library comes without its sources; ours with them, for the lines of a traceback."""
+    """Compile all modules. The standard library comes without its sources; ours with them, for lines of tracebacks."""
     places = [(path, str(path.with_suffix(".pyc")), str(path)) for path in python.standard]
     for name, path in python.sources.items():
         shown = Path(_guest_path(name, path))
@@ -176,7 +176,7 @@ def _stripped(path: Path) -> bytes:
 
 
 def _strip(data: bytes, how: str) -> bytes:
-    """Without symbols that only a debugger reads; as it is where binutils is not installed."""
+    """Remove symbols that only a debugger reads; where binutils is not installed, `data` stays as it is."""
     program = shutil.which("strip")
     if program is None:
         return data

@@ -1,4 +1,4 @@
-"""The guest's Python: what of this machine's interpreter and its standard library the agent needs.
+"""Finds the guest's Python: the parts of this machine's interpreter and standard library that the agent needs.
 
 Every file keeps the path that it has here, so that the interpreter finds its prefix, its library and its shared
 objects in the guest by the same rules as it does here, whoever built it.
@@ -16,7 +16,7 @@ from pathlib import Path
 from harness.errors import InfraError, SetupError
 
 ALWAYS = ("encodings.ascii", "encodings.latin_1", "encodings.utf_8", "traceback")
-"""Imported by the interpreter itself, by name and late: for the console's encoding and to print an exception."""
+"""Modules that the interpreter imports by name and late: for the console's encoding and to print an exception."""
 ASK = 120.0
 """Seconds that the interpreter may take to import or compile everything."""
 
@@ -62,10 +62,10 @@ class PythonFiles:
 
 
 def survey(package: str, root: Path, also: Sequence[str] = ()) -> PythonFiles:
-    """What `package` under `root` imports, now or later, and the modules `also` of the standard library.
+    """Find what `package` under `root` imports, now or later, and the modules `also` of the standard library.
 
-    Raises SetupError when that is more than the standard library. It is the base interpreter that is asked: that of
-    a virtual environment is only a link to it.
+    Raises SetupError when that is more than the standard library. The base interpreter is asked: that of a virtual
+    environment is only a link to it.
     """
     program = Path(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))
     sources, foreign = _reach(package, root)
@@ -107,7 +107,7 @@ def _ask(program: Path, arguments: list[str], text: str = "", environment: dict[
 
 
 def _reach(package: str, root: Path) -> tuple[dict[str, Path], set[str]]:
-    """Our modules that `package` reaches, by name, and the names of all other modules they import, however late."""
+    """Return our modules that `package` reaches, by name, and all other modules that they import, however late."""
     top = package.partition(".")[0]
     folder = root / Path(*package.split("."))
     # Importing a module takes its packages in, so their names count as reached too.
@@ -158,7 +158,7 @@ def _imports(path: Path, name: str) -> set[str]:
 
 
 def _exists(name: str) -> bool:
-    """Whether `name` is a module and not a thing in one."""
+    """Say whether `name` is a module and not a name in one."""
     if "." not in name:
         return True
     try:

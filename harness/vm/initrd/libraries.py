@@ -1,4 +1,4 @@
-"""Shared libraries of programs, as the dynamic linker of this machine finds them."""
+"""Finds the shared libraries of programs as the dynamic linker of this machine does."""
 
 import os
 import re
