@@ -72,7 +72,7 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Apt:
-    """A private apt state for one suite, in the directory `state`; the caller keeps others out of it."""
+    """A private apt state for one suite, in the directory `state`; the caller makes sure that no one else uses it."""
 
     suite: str
     uri: str
@@ -186,7 +186,7 @@ def _lines(fd: int, deadline: Deadline, complaint: str) -> Iterator[str]:
 
 
 def _failure(argv: list[str], state: Path, text: str) -> InfraError | SetupError:
-    """What apt complained about in one line. Its last complaint about an update only says that there were others."""
+    """Return an error with apt's complaints in one line. The last one of an update only says that there were others."""
     lines = [re.sub(r"^(E|Err|Error):\s*", "", line) for line in text.splitlines() if line.startswith(("E:", "Err"))]
     words = "; ".join(line for line in lines if not line.startswith("Some index files failed")) or text.strip()[-300:]
     what = f"{argv[0]} {argv[1]} failed: {words.rstrip('.') or 'no reason given'}"

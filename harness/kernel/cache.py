@@ -38,16 +38,16 @@ def store(fill: Callable[[Path], tuple[str, str]]) -> Kernel:
 def add(path: Path, modules: Path | None = None) -> Kernel:
     """Keep a copy of a kernel on this machine: an image with its modules, or a build tree. Raises UsageError.
 
-    A copy, so that a rebuild of the tree cannot change a run half-way.
+    It is a copy, so that a rebuild of the tree cannot change a run half-way.
     """
     path = path.expanduser()
     return store(lambda room: (local.collect(path, modules, room), str(path.absolute())))
 
 
 def cached() -> tuple[Kernel, ...]:
-    """All kernels of the cache, oldest release first, of one release the one added last at the end.
+    """Return all kernels of the cache, oldest release first; among those of one release the one added last is the last.
 
-    Whether one is damaged is looked at when it is used.
+    Damage is looked for only when a kernel is used.
     """
     found = []
     for key in cachedir.keys(AREA):
@@ -84,7 +84,7 @@ def find(prefix: str) -> Kernel:
 
 
 def newest(prefix: str) -> Kernel:
-    """As `find`, without looking whether the entry is damaged."""
+    """Do as `find` does, without looking whether the entry is damaged."""
     found = [kernel for kernel in cached() if _answers(kernel, prefix)]
     if found:
         return found[-1]
@@ -94,7 +94,7 @@ def newest(prefix: str) -> Kernel:
 
 
 def damage(kernel: Kernel) -> str:
-    """What is wrong with a cached kernel's files; empty when they are what was stored."""
+    """Return what is wrong with a cached kernel's files; empty when they are what was stored."""
     try:
         return "" if cachedir.present(AREA, kernel.digest, hashed=True) else "it was removed"
     except DamagedEntry as error:
@@ -102,7 +102,7 @@ def damage(kernel: Kernel) -> str:
 
 
 def current(kernel: Kernel) -> bool:
-    """Whether all is there that would be kept of the kernel today: an older daxcheck may have kept less."""
+    """Say whether all is there that would be kept of the kernel today: an older daxcheck may have kept less."""
     try:
         kept = json.loads((cachedir.root() / AREA / kernel.digest / tree.ABOUT).read_bytes()).get("kept")
     except (OSError, ValueError, AttributeError, RecursionError):

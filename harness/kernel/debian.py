@@ -1,4 +1,4 @@
-"""Kernels from Debian packages: which packages make one up, and what of them is kept.
+"""Fetches kernels from Debian: finds the packages that make one up, and takes from them the files that are kept.
 
 Up to 6.17 one linux-image package holds boot/vmlinuz-RELEASE and lib/modules/RELEASE. Later ones only depend on the
 linux-binary, linux-modules and linux-base of the same release, which put theirs under usr/lib/modules/RELEASE.
@@ -38,19 +38,19 @@ class Offer:
     package: Package
 
     def answers(self, wanted: str) -> bool:
-        """Whether `wanted` names it: its package, or a prefix in whole numbers of its release or package version."""
+        """Say whether `wanted` names it: its package, or a whole-number prefix of its release or package version."""
         exact = wanted in (self.release, self.package.name)
         special = re.search(r"-(cloud|rt)-amd64$", self.release) is not None
         return exact or (not special and (matches(wanted, self.release) or matches(wanted, self.package.version)))
 
     def parts(self, package: Package) -> tuple[str, ...]:
-        """What `package` depends on that is of this kernel: packages named after the same release."""
+        """Return the packages of this kernel that `package` depends on: those named after the same release."""
         end = f"-{self.release}"
         return tuple(name for name in package.depends if name.startswith("linux-") and name.endswith(end))
 
 
 def parse(spec: str) -> tuple[str, str]:
-    """(SUITE, VERSION or "") of `debian:SUITE[/VERSION]`. Raises UsageError."""
+    """Parse `debian:SUITE[/VERSION]` into (SUITE, VERSION or ""). Raises UsageError."""
     suite, _, wanted = spec.removeprefix(PREFIX).partition("/")
     if not spec.startswith(PREFIX) or not _SUITE.fullmatch(suite):
         raise UsageError(f"{spec!r} names no Debian suite: write debian:SUITE[/VERSION], such as debian:trixie")
@@ -99,7 +99,7 @@ def fetch(
 
 
 def offers(apt: Apt) -> tuple[Offer, ...]:
-    """All kernels for x86-64 that a suite holds whole, newest first.
+    """Return all kernels for x86-64 that a suite holds whole, newest first.
 
     A backports suite keeps old linux-image packages for a long while after the linux-modules that belong to them.
     """
@@ -144,8 +144,8 @@ def members(apt: Apt, offer: Offer) -> tuple[Package, ...]:
 
 
 def place(name: str, release: str) -> str | None:
-    """Where a file of a package goes in an entry, or None when it is not kept. Raises InfraError for a name that leads
-    out of the package."""
+    """Return the place of a package's file in an entry, or None when it is not kept. Raises InfraError for a name that
+    leads out of the package."""
     name = name.removeprefix("./")
     if not inside(name):
         raise InfraError(f"a file of the package is called {name[:200]!r}, which leads out of it: do not use it")
@@ -160,7 +160,7 @@ def place(name: str, release: str) -> str | None:
 
 
 def unpack(deb: Path, release: str, room: Path) -> None:
-    """Extract what is kept of one package. Raises InfraError when the file is damaged."""
+    """Extract the files that are kept of one package. Raises InfraError when it is damaged."""
     with tempfile.TemporaryFile(dir=room) as err:
         process = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE, stderr=err)
         try:

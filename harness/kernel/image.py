@@ -58,7 +58,10 @@ def release(path: Path) -> str:
 
 
 def _check(path: Path, header: bytes, size: int) -> None:
-    """Sources of the rules: boot.rst, fields boot_flag, header, setup_sects, syssize, kernel_version, xloadflags."""
+    """Raise UsageError unless it is a whole x86-64 image.
+
+    Sources of the rules: boot.rst, fields boot_flag, header, setup_sects, syssize, kernel_version, xloadflags.
+    """
     for offset, magic, what in _STRANGERS:
         if header[offset : offset + len(magic)] == magic:
             raise UsageError(f"{path}: {what}: {_REMEDY}")

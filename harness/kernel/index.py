@@ -1,4 +1,4 @@
-"""The index of a kernel's modules that modprobe reads, made by depmod(8): kernel packages ship none."""
+"""Makes the index of a kernel's modules that modprobe reads, with depmod(8): kernel packages ship none."""
 
 import shutil
 import subprocess
@@ -17,7 +17,7 @@ _SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def ensure(kernel: Kernel) -> Path | None:
-    """A directory with the files that belong into /lib/modules/RELEASE beside `kernel`; None if there are no modules.
+    """Return a directory with the files that belong beside `kernel` in /lib/modules/RELEASE; None if it has no modules.
 
     Raises SetupError without depmod, InfraError when it fails.
     """

@@ -22,7 +22,7 @@ class Kernel:
 
 
 def matches(prefix: str, text: str) -> bool:
-    """Whether a release or version starts with `prefix` in whole numbers: 6.1 is no prefix of 6.12."""
+    """Say whether a release or version starts with `prefix` in whole numbers: 6.1 is no prefix of 6.12."""
     return text.startswith(prefix) and not (prefix[-1:].isdigit() and text[len(prefix) : len(prefix) + 1].isdigit())
 
 

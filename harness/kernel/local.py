@@ -1,4 +1,4 @@
-"""Kernels that lie on this machine: an image with its modules beside it, or a build tree."""
+"""Copies kernels that lie on this machine: an image with its modules beside it, or a build tree."""
 
 import shutil
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ def _build_tree(path: Path) -> Path | None:
 
 
 def beside(source: Path, release: str) -> Iterator[Path]:
-    """Where the modules of an image may lie: next to it, in the root file system it is part of, or installed here."""
+    """Yield where an image's modules may lie: beside it, in the root file system it is part of, or installed here."""
     near = source.absolute().parent
     yield near
     yield near / "modules"
@@ -61,7 +61,7 @@ def beside(source: Path, release: str) -> Iterator[Path]:
 
 
 def holds_modules(path: Path) -> bool:
-    """Whether `path` is laid out as /lib/modules/RELEASE is."""
+    """Say whether `path` is laid out as /lib/modules/RELEASE is."""
     return (path / "kernel").is_dir() and (path / "modules.builtin").is_file()
 
 
@@ -80,7 +80,10 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _copy_built(top: Path, target: Path) -> None:
-    """modules.order lists kernel/fs/ext4/ext4.ko up to 6.1 and fs/ext4/ext4.o since (scripts/Makefile.modfinal)."""
+    """Copy the modules of a build tree by modules.order.
+
+    It lists kernel/fs/ext4/ext4.ko up to 6.1 and fs/ext4/ext4.o since (scripts/Makefile.modfinal).
+    """
     for name in tree.LISTS:
         if (top / name).is_file():
             _copy_file(top / name, target / name)
@@ -105,7 +108,8 @@ def _copy_file(source: Path, target: Path) -> None:
 
 
 def _check_release(target: Path, release: str, source: Path) -> None:
-    """The kernel refuses modules whose vermagic differs from its own (kernel/module/version.c): say it early."""
+    """Raise UsageError for modules of another release, early: the kernel refuses those whose vermagic differs from its
+    own (kernel/module/version.c)."""
     sample = next(iter(sorted(target.glob("kernel/**/*.ko*"))), None)
     if sample is None:
         return

@@ -1,4 +1,4 @@
-"""Which Debian mirror the host's own apt uses, and which keys it trusts for it."""
+"""Finds the Debian mirror that the host's own apt uses, and the keys that it trusts for it."""
 
 import os
 import re
@@ -27,7 +27,7 @@ class SuiteEntry:
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """Where a suite is fetched from. `signed_by` is the text of a Signed-By field; empty: the host's trusted keys."""
+    """The place to fetch a suite from. `signed_by` is the text of a Signed-By field; empty: the host's trusted keys."""
 
     uri: str
     signed_by: str
@@ -81,7 +81,7 @@ def _listed() -> list[SuiteEntry]:
 
 
 def _configured() -> list[SuiteEntry]:
-    """Suites that the host would download; what indextargets leaves out while /var/lib/apt/lists is empty."""
+    """Return the suites that the host would download; indextargets names none while /var/lib/apt/lists is empty."""
     with tempfile.TemporaryDirectory() as lists:
         (Path(lists) / "partial").mkdir()
         text = _ask(["apt-get", "update", "--print-uris", "-o", f"Dir::State::lists={lists}"])

@@ -72,7 +72,7 @@ def _zstd(path: Path) -> bytes:
 
 
 def _bounded(fd: int, path: Path) -> bytes:
-    """All that comes from a pipe, which never is more than LARGEST bytes. Raises BadModule, DeadlineExpired."""
+    """Read a pipe to its end. Raises BadModule when that is more than LARGEST bytes, DeadlineExpired."""
     deadline, data = Deadline(UNPACK), bytearray()
     while True:
         deadline.check(f"{path}: zstd does not end")
@@ -121,5 +121,5 @@ def _section(elf: bytes, name: bytes) -> bytes:
 
 
 def signed(module: bytes) -> bool:
-    """Whether a signature is appended (include/linux/module_signature.h); changing the file would break it."""
+    """Say whether a signature is appended (include/linux/module_signature.h); changing the file would break it."""
     return module.endswith(b"~Module signature appended~\n")

@@ -18,11 +18,11 @@ RAMDISK = ("brd",)
 LEGACY = ("nd_e820",)
 """The driver of memory that the kernel's command line calls persistent (memmap=SIZE!START)."""
 SHARED = ("9pnet_virtio", "9p", "overlay")
-"""With these a guest mounts this machine's files, and a layer of memory above them."""
+"""Modules with which a guest mounts this machine's files, and a layer of memory above them."""
 OPTIONAL = (*FILE_SYSTEMS, *MAPPER, *VIRTIO, *RAMDISK)
-"""What a kernel may lack if nobody wants to test on it; who does is told so then."""
+"""Modules that a kernel may lack if nobody wants to test on them; a user who does is told so then."""
 WANTED = (*CHANNEL, *PMEM, *OPTIONAL)
-"""What every guest of ours uses, by module name."""
+"""The modules that every guest of ours uses, by name."""
 
 CONFIG = {
     "virtio_pci": "CONFIG_VIRTIO_PCI",
@@ -53,9 +53,9 @@ DEEPEST = 100
 """Modules that depend on each other in a row; the longest such chain of a distribution's kernel has eight."""
 
 _ALGORITHMS = ("kernel/crypto/", "kernel/arch/x86/crypto/", "kernel/lib/crypto/")
-"""Where modules live that softdeps name by an alias such as crypto-crc32c instead of by name."""
+"""Directories of modules that softdeps name by an alias such as crypto-crc32c instead of by name."""
 _PORTABLE = ("_generic", "_cryptoapi")
-"""Ends of names of implementations that load on every processor; arch ones refuse with ENODEV where an insn lacks."""
+"""Ends of names of implementations that load on every processor; arch ones fail with ENODEV without an instruction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def canonical(name: str) -> str:
 
 
 def missing(kernel: Kernel, wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of `wanted` that the kernel has neither built in nor as a module."""
+    """Return the names of `wanted` that the kernel has neither built in nor as a module."""
     return () if kernel.modules is None else _Tree.load(kernel.modules).missing(wanted)
 
 
@@ -100,7 +100,7 @@ def closure(kernel: Kernel, wanted: tuple[str, ...] = WANTED) -> tuple[Module, .
 
 @dataclass(frozen=True, slots=True)
 class _Tree:
-    """A modules directory by name: files, what is built in, and who provides an algorithm's alias."""
+    """A modules directory by name: its files, what is built in, and the aliases of what is built in."""
 
     root: Path
     files: dict[str, Path]
@@ -120,7 +120,7 @@ class _Tree:
         return tuple(name for name in names if canonical(name) not in self.builtin | self.files.keys())
 
     def providers(self, alias: str) -> tuple[str, ...]:
-        """Modules whose alias it is, portable ones first."""
+        """Return the modules that have this alias, portable ones first."""
         found = [
             name
             for name, path in self.files.items()
@@ -172,7 +172,7 @@ def _visit_soft(tree: _Tree, name: str, order: dict[str, Module], above: tuple[s
 
 
 def _soft(texts: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """`pre: a b post: c` as ([a, b], [c])."""
+    """Parse `pre: a b post: c` into ([a, b], [c])."""
     before: list[str] = []
     after: list[str] = []
     into = before

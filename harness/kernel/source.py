@@ -1,4 +1,4 @@
-"""From what a user writes after --kernel to a kernel in the cache."""
+"""Turns what a user writes after --kernel into a kernel in the cache."""
 
 import os
 from collections.abc import Mapping
@@ -50,10 +50,10 @@ def fetch(spec: str, progress: Progress) -> Kernel:
 
 
 def defaults(os_release: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
-    """What to test when nobody says: for each kernel the specs to try, best first.
+    """Return what to test when the user names nothing: for each kernel the specs to try, best first.
 
-    They are the distribution's own, its newest backport, and the newest of the next suite; `os_release` holds the
-    fields of /etc/os-release. Elsewhere the kernel that runs.
+    On Debian they are the distribution's own, its newest backport, and the newest of the next suite; elsewhere it is
+    the kernel that runs. `os_release` holds the fields of /etc/os-release.
     """
     if os_release.get("ID") != "debian":
         return ((f"/boot/vmlinuz-{os.uname().release}",),)
@@ -76,9 +76,9 @@ _NEIGHBOURS = {
 
 
 def resolve_defaults(os_release: Mapping[str, str], progress: Progress) -> tuple[Kernel, ...]:
-    """The kernels of `defaults` that can be had, each once; what cannot is told to `progress` and left out.
+    """Return the kernels of `defaults` that can be had, each once; the others are told to `progress` and left out.
 
-    Raises InfraError when none can.
+    Raises InfraError when none can be had.
     """
     found: dict[str, Kernel] = {}
     reasons: list[str] = []

@@ -1,4 +1,4 @@
-"""What the cache keeps of a kernel: the names of the files of an entry, and which modules are worth their room."""
+"""Says what the cache keeps of a kernel: the names of the files of an entry, and the modules that are worth keeping."""
 
 from harness.paths import inside
 
@@ -18,7 +18,7 @@ KEPT = (
 
 
 def kept(name: str) -> bool:
-    """Whether a file of a modules directory, named from its top, is kept. Raises ValueError for one outside it."""
+    """Say whether a file of a modules directory, named from its top, is kept. Raises ValueError for one outside it."""
     if not inside(name):
         raise ValueError(f"{name[:200]!r} leads out of the modules directory")
     module = name.removeprefix("kernel/")
