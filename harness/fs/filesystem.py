@@ -1,4 +1,4 @@
-"""The file systems under test: how mkfs and mount are told of each format, and the layout of the device below.
+"""Describes the file systems under test: the arguments of mkfs and mount, and the layout of the device below.
 
 A label is NAME or NAME:WORD+WORD..., such as xfs, xfs:reflink, ext4:nojournal+linear. Without words a file system is
 made so that a fresh file can be mapped by PMD entries.
@@ -20,7 +20,7 @@ class NoFormat(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What a word of a label changes. Of the words of one `group` a label has one."""
+    """The changes that a word of a label makes. A label has at most one word of each `group`."""
 
     group: str
     mkfs: Options
@@ -33,9 +33,9 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class FileSystem:
-    """What mkfs and mount are told. `mkfs` names the device as its last argument.
+    """A file system as mkfs and mount are told of it. `mkfs` names the device as its last argument.
 
-    `layout` is a key of agent.layout.LAYOUTS. Without a `journal` a file system must be repaired after a power failure
+    `layout` is a key of linux.layout.LAYOUTS. Without a `journal` a file system must be repaired after a power failure
     before it is mounted (mke2fs(8)). `pmds` says whether a fresh file can be mapped by PMD entries.
     """
 
@@ -49,21 +49,21 @@ class FileSystem:
 
     @property
     def label(self) -> str:
-        """How it is named in options and results; `find` takes it."""
+        """The name in options and results; `find` takes it."""
         return f"{self.name}:{'+'.join(self.words)}" if self.words else self.name
 
     @property
     def nvdimms(self) -> int:
-        """How many NVDIMMs its layout needs."""
+        """The number of NVDIMMs that its layout needs."""
         return LAYOUTS[self.layout].legs
 
     def plus(self, words: str) -> "FileSystem":
-        """The same with more words, WORD+WORD; those it has count once. Raises NoFormat."""
+        """Return the same file system with more words, WORD+WORD; those it has count once. Raises NoFormat."""
         return _make(self.name, (*self.words, *words.split("+")))
 
 
 UNKNOWN = "unknown option"
-"""What mkfs.xfs says of an option that only a newer one has."""
+"""The words of mkfs.xfs about an option that only a newer one has."""
 _LAYOUTS = {word: Word("layout", {}, layout=word) for word in LAYOUTS if word}
 _TOOLS = {"ext4": ("mkfs.ext4", "-q", "-F", "-b", "4096"), "xfs": ("mkfs.xfs", "-q", "-f")}
 _BASE: dict[str, Options] = {
@@ -114,7 +114,7 @@ def find(label: str) -> FileSystem:
 
 
 def names() -> tuple[str, ...]:
-    """All that can be tested, each without words."""
+    """Return the names of all file systems that can be tested, each without words."""
     return tuple(_WORDS)
 
 
@@ -149,7 +149,7 @@ def _make(name: str, wanted: tuple[str, ...]) -> FileSystem:
 
 
 def _rendered(options: Options) -> list[str]:
-    """Options as arguments, those of one flag joined by commas."""
+    """Return the options as arguments, those of one flag joined by commas."""
     flags: dict[str, list[str]] = {}
     for (flag, key), value in options.items():
         if value is not None:

@@ -20,17 +20,17 @@ from harness.linux.layout import Piece
 from harness.memfile import MemFile
 
 SECONDS = 120.0
-"""A check of a sparse image takes some 0.03 s."""
+"""Seconds that a checker may take; a check of a sparse image takes some 0.03 s."""
 MEMORY = 4 << 30
-"""Bytes of address space of a checker."""
+"""Bytes of address space that a checker may use."""
 OUTPUT = 1 << 20
-"""Bytes that a checker may write; one that wants to say more has been told enough."""
+"""Bytes that a checker may write; the harness needs no more of them."""
 SAID = 600
 """Characters of a complaint that are kept."""
 
 _SBIN = "/usr/sbin:/usr/bin:/sbin:/bin"
 _NOISE = ("Pass ", "Phase ", "- ", "e2fsck ", "No modify flag set", "****", "/proc/")
-"""How lines begin that tell of progress, not of a fault."""
+"""The starts of lines that tell of progress, not of a fault."""
 _NO_MEMORY = ("Cannot allocate memory", "couldn't malloc", "couldn't allocate", "Memory allocation failed")
 
 
@@ -38,7 +38,7 @@ _NO_MEMORY = ("Cannot allocate memory", "couldn't malloc", "couldn't allocate", 
 class _Tool:
     """A tool that looks without changing anything; `faulty` are its exit codes for a file system that is not sound.
 
-    They count once it has said `begun`: before that they tell of trouble of its own.
+    They count once it has said `begun`: before that they tell of trouble in the tool itself.
     """
 
     package: str
@@ -59,7 +59,7 @@ _CHECKERS = {
 
 
 def check(system: FileSystem, medium: MemFile, pieces: Sequence[Piece]) -> str:
-    """What the checker complains about in a file system that was unmounted cleanly; empty when it is sound.
+    """Return the checker's complaints about a file system that was unmounted cleanly; empty when it is sound.
 
     Raises SetupError when the tool is missing, InfraError when it cannot do its work.
     """
@@ -90,7 +90,7 @@ def repair(system: FileSystem, medium: MemFile, pieces: Sequence[Piece]) -> None
 
 
 def _run(checker: _Tool, argv: Sequence[str], part: MemFile) -> tuple[int, str]:
-    """The exit code, negative for a signal, and what was said; a tool that says too much is stopped."""
+    """Run a tool; return its exit code, negative for a signal, and its output. One that writes too much is stopped."""
     tool = shutil.which(argv[0]) or shutil.which(argv[0], path=_SBIN)
     if tool is None:
         raise SetupError(f"{argv[0]} is missing: sudo apt-get install {checker.package}")
@@ -113,7 +113,7 @@ def _run(checker: _Tool, argv: Sequence[str], part: MemFile) -> tuple[int, str]:
 
 
 def _read(pipe: IO[bytes] | None, deadline: Deadline) -> str:
-    """What comes out of the pipe until it ends or is more than OUTPUT, when the pipe is closed."""
+    """Read from the pipe until it ends or has brought OUTPUT bytes, then close it. Raises DeadlineExpired."""
     if pipe is None:
         return ""
     said = b""
@@ -130,7 +130,7 @@ def _read(pipe: IO[bytes] | None, deadline: Deadline) -> str:
 
 
 def _gist(text: str) -> str:
-    """What is wrong, in one line."""
+    """Say in one line what is wrong."""
     lines = [line.strip() for line in text.splitlines()]
     return "; ".join(line for line in lines if line and not line.startswith(_NOISE))[:SAID] or "(it says nothing)"
 

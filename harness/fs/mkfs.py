@@ -1,4 +1,4 @@
-"""A fresh file system in an anonymous file, so that no tool ever opens the device under test for writing."""
+"""Makes a fresh file system in an anonymous file, so that no tool ever opens the device under test for writing."""
 
 import os
 import shutil
