@@ -101,6 +101,9 @@ LONGEST_FILE = {"harness": 320}
 """Lines, by the top-level directory; elsewhere OTHER_FILE."""
 OTHER_FUNCTION, OTHER_FILE = 60, 400
 
+HEADLESS = re.compile(r"(What|Who|Which|Whether|That|Those|Where|When|How|Why)\b")
+"""How a docstring of harness must not begin: a clause without a subject makes the reader look for one."""
+
 
 def violations(root: Path) -> list[str]:
     """Every breach in the tree at `root`, as "path:line: what is wrong"."""
@@ -193,6 +196,8 @@ def house_rules(name: Path, source: str, tree: ast.Module) -> Iterator[tuple[int
         yield most, f"{lines} lines: is it one room? (at most {most})"
     for node in ast.walk(tree):
         match node:
+            case ast.Expr(value=ast.Constant(value=str(text))) if name.parts[0] == "harness" and HEADLESS.match(text):
+                yield node.lineno, f"a docstring without a subject: {text.split()[0]} ..."
             case ast.keyword(arg="shell", value=ast.Constant(value=True)):
                 yield node.value.lineno, "shell=True"
             case ast.ExceptHandler(type=None) | ast.ExceptHandler(type=ast.Name(id="BaseException")):
@@ -324,6 +329,8 @@ PLANTED = {
     "utils": ("harness/vm/utils.py", "", "utils.py"),
     "long-function": ("harness/vm/x.py", "def f() -> None:\n" + "    pass\n" * 45, "f has 46 lines"),
     "long-test": ("tests/test_x.py", "def f() -> None:\n" + "    pass\n" * 60, "f has 61 lines"),
+    "headless": ("harness/vm/x.py", '"""What a guest is."""', "without a subject"),
+    "headless-field": ("harness/vm/x.py", 'SIZE = 1\n"""How large it is."""', "without a subject"),
     "long-file": ("harness/vm/x.py", "x = 1\n" * 321, "321 lines"),
 }
 """Rule: where a breach of it stands, the breach, and what is said of it."""
