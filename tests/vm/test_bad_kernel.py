@@ -83,6 +83,7 @@ def test_no_kernel(
     assert not list((tmp_path / "cache").rglob(".tmp-*"))
 
 
+@pytest.mark.nightly
 def test_a_modular_kernel_without_modules(kernel_6_1: Kernel, daxcheck: Daxcheck, tmp_path: Path) -> None:
     """A kernel whose modules are nowhere is told by what it lacks: the line names a module or its option."""
     path = without_modules(kernel_6_1, tmp_path)

@@ -112,6 +112,7 @@ def test_a_stopped_guest_is_a_hang(session: AgentSession) -> None:
     assert "silent during hello" in str(caught.value) and one_line(str(caught.value))
 
 
+@pytest.mark.nightly
 def test_an_agent_that_never_answers_is_not_silent(session: AgentSession, in_guest: InGuest) -> None:
     """A guest whose agent waits for ever, in its kernel or not, has a pulse all the same: the deadline is what ends it,
     so that the kernel has the time to tell of a hung task."""
@@ -192,7 +193,7 @@ def test_a_hang_during_the_ops_is_an_error(
     assert all(map(gone, target.pids))
 
 
-@pytest.mark.parametrize("still", [sigstop, qmp_stop])
+@pytest.mark.parametrize("still", [sigstop, pytest.param(qmp_stop, marks=pytest.mark.nightly)])
 def test_a_guest_that_falls_silent_is_run_again(
     target_6_1: GuestTarget, kept: Program, meddled: Meddled, still: Callable[[Guest], None],
     monkeypatch: pytest.MonkeyPatch,

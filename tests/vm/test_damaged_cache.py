@@ -63,7 +63,11 @@ RECOVERED: dict[str, dict[str, Damage]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("damages", RECOVERED.values(), ids=RECOVERED.keys())
+@pytest.mark.parametrize(
+    "damages",
+    [pytest.param(each, id=name, marks=() if name == "flipped" else pytest.mark.nightly)
+     for name, each in RECOVERED.items()],
+)  # fmt: skip
 def test_it_is_made_anew(
     target_6_1: GuestTarget, daxcheck: Daxcheck, private_cache: MakeCache, kept_file: Path, damages: dict[str, Damage]
 ) -> None:
@@ -98,6 +102,7 @@ def test_a_damaged_kernel_is_named(
     assert "daxcheck kernel rm" in line and f"daxcheck kernel add {path}" in line
 
 
+@pytest.mark.nightly
 def test_what_is_made_again_for_want_of_room_is_told(
     target_6_1: GuestTarget, daxcheck: Daxcheck, private_cache: MakeCache, kept_file: Path
 ) -> None:

@@ -58,6 +58,7 @@ def complaint(said: str) -> str:
     return line
 
 
+@pytest.mark.nightly
 def test_results_on_a_full_disk(
     target_6_1: GuestTarget, kept_file: Path, tmp_path: Path, tiny: Callable[..., tuple[int, str, Path]]
 ) -> None:

@@ -67,7 +67,7 @@ def test_it_brings_its_scenarios_and_its_plugin(installed: Path, project: Path) 
     assert wanted == {line for line in listed if "::" in line} != set()
 
 
-@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize("workers", [pytest.param("0", marks=pytest.mark.nightly), "1"])
 def test_it_judges(installed: Path, project: Path, kernel_6_12: Kernel, workers: str) -> None:
     """It runs a scenario, in its own process or in a worker, and the verdict is the one known of this kernel."""
     told = call(installed, "run", "--kernel", kernel_6_12.digest, "--fs", "ext4", "-n", workers,

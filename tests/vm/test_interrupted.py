@@ -64,6 +64,7 @@ def test_kill_9_leaves_nothing(
     assert list(run.scratch.iterdir()) == []
 
 
+@pytest.mark.nightly
 def test_after_kill_9_in_a_boot_the_next_run_works(
     target_6_1: GuestTarget, arguments: list[str], daxcheck: Daxcheck, private_cache: MakeCache
 ) -> None:

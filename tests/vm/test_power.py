@@ -72,6 +72,7 @@ def box(qemu: Qemu) -> Iterator[Callable[[Kernel], Box]]:
         yield lambda kernel: stack.enter_context(Box(kernel, qemu))
 
 
+@pytest.mark.nightly
 def test_a_loss_is_found_after_a_real_cut(box: Callable[[Kernel], Box], kernel_6_12: Kernel) -> None:
     """Debian's 6.12 loses 511 pages on ext4, and is blamed."""
     here = box(kernel_6_12)

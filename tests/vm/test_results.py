@@ -73,6 +73,7 @@ def test_a_loss_is_written_down_and_replays(target_6_12: GuestTarget, daxcheck: 
 PICKED = "(punch_hole and page_inside) or pwrite_fsync or lose_pwrite"
 
 
+@pytest.mark.nightly
 def test_pytest_and_daxcheck_agree(target_6_12: GuestTarget, daxcheck: Daxcheck, tmp_path: Path) -> None:
     """`pytest scenarios` and `daxcheck run` with the same words judge the same cells alike, workers or not."""
     words = ["-k", PICKED, "--kernel", target_6_12.kernel.digest, "--fs", "ext4"]

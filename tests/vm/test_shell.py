@@ -200,6 +200,7 @@ kill -TERM $$
 """
 
 
+@pytest.mark.nightly
 def test_a_script_on_another_device(kernel_6_1: Kernel) -> None:
     """A script on standard input is carried out, in a guest with the device and the layout that were asked for; all
     that it writes arrives, and a signal that ends it shows as in any shell."""

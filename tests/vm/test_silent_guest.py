@@ -59,7 +59,7 @@ def test_a_process_that_is_stopped_is_silent(rig: Assembler) -> None:
             guest.hello(10 * PATIENCE)
 
 
-@pytest.mark.parametrize("other", ["", HALT])
+@pytest.mark.parametrize("other", [pytest.param("", marks=pytest.mark.nightly), HALT])
 def test_a_processor_that_spins_is_not_silent(rig: Assembler, other: str) -> None:
     """It may be the kernel under test that spins, so such a guest has the whole of its deadline, whatever a second
     processor does."""

@@ -177,6 +177,7 @@ def test_ptes_are_dropped_as_ranges(target: GuestTarget) -> None:
     assert "do_sys_ftruncate" in drop.stack
 
 
+@pytest.mark.nightly
 def test_an_overrun_is_told(target_6_1: GuestTarget) -> None:
     """A buffer that cannot hold what one op flushes makes the trace worthless, and it says so."""
     text = "munmap m\nmmap p f 0 4M align=4K\nfallocate f punch_hole 0 4M\nstore p 0 4M\nmsync p 0 4M\n"

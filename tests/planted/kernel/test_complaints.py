@@ -82,6 +82,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
+@pytest.mark.nightly
 def test_a_hung_task(judged: Judged, scenes: Scenes) -> None:
     """A system call that sleeps for ever is the kernel's fault once the kernel has told of the hung task."""
     # movabs $MAX_SCHEDULE_TIMEOUT, %rdi; jmp
