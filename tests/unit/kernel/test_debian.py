@@ -117,13 +117,22 @@ class Repository:
             gpg(key, "--clearsign", "-o", str(dist / "InRelease"), str(dist / "Release"))
 
 
+GPG_TRIES = 5
+"""gpg waits 5 s for the agent that it starts, and gives up where a busy machine has not run it by then."""
+
+
 def run(*argv: str) -> None:
     subprocess.run(argv, check=True, capture_output=True, timeout=60)
 
 
 def gpg(home: Path, *arguments: str) -> None:
     quiet = ("--batch", "--yes", "--pinentry-mode", "loopback", "--passphrase", "")
-    run("gpg", "--homedir", str(home), *quiet, *arguments)
+    command = ("gpg", "--homedir", str(home), *quiet, *arguments)
+    for _ in range(GPG_TRIES):
+        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+        if b"agent" not in done.stderr or not done.returncode:
+            break
+    assert not done.returncode, done.stderr
     run("gpgconf", "--homedir", str(home), "--kill", "gpg-agent")
 
 
