@@ -17,7 +17,6 @@ the bytes been moved by a collapse in op 5 and dropped in op 6, the entry would 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from harness.model.contract import oracle
 from harness.model.contract.extents import Extents
 from harness.model.contract.filestate import FileState
 from harness.model.contract.state import State
@@ -36,18 +35,18 @@ KINDS = frozenset({Kind.STALE, Kind.ZERO, Kind.TORN, Kind.UNFLUSHED})
 
 
 def name(
-    program: Program, violations: Sequence[Violation], traced: Traced, states: Sequence[State] = ()
+    program: Program, violations: Sequence[Violation], traced: Traced, states: Sequence[State]
 ) -> tuple[Violation, ...]:
     """The violations, each with its culprit if it is a loss and the trace shows one; nothing is guessed.
 
-    `states` as oracle.run gives them for the run; without them every op is taken to have succeeded. Where the trace
-    tells what was flushed too, only bytes that were not flushed before the promise have a culprit.
+    `states` are those that oracle.run gives for the run. Where the trace tells what was flushed too, only bytes that
+    were not flushed before the promise have a culprit.
     """
     if traced.lost or not traced.dropped or not any(_breaks_promise(one) for one in violations):
         return tuple(violations)
     if program.expect is Expect.LOSS:
         return tuple(violations)  # nobody was to keep what a control loses
-    blame = _Blame(program, states or oracle.run(program), traced)
+    blame = _Blame(program, states, traced)
     return tuple(replace(one, culprit=blame.culprit(one)) for one in violations)
 
 

@@ -57,7 +57,8 @@ def dropped(
 def named(text: str, violation: Violation, *drops: Dropped, flushed: Sequence[Flushed] = (),
           placed: Sequence[Placed] = ()) -> str:  # fmt: skip
     traced = Traced(tuple(flushed), tuple(placed), drops, {1: INODE, 2: INODE + 1})
-    (one,) = culprit.name(parse(text), [violation], traced)
+    program = parse(text)
+    (one,) = culprit.name(program, [violation], traced, oracle.run(program))
     assert replace(one, culprit=None) == violation
     return Words(parse(text)).with_stack(one.culprit) if one.culprit else ""
 
@@ -156,7 +157,7 @@ def test_a_lossy_trace_and_a_control_name_nobody() -> None:
         (parse(TEXT), Traced(dropped=drops, inodes={1: INODE}, lost="3 events")),
         (replace(parse(TEXT), expect=Expect.LOSS), Traced(dropped=drops, inodes={1: INODE})),
     ):
-        assert culprit.name(program, [violation], traced) == (violation,)
+        assert culprit.name(program, [violation], traced, oracle.run(program)) == (violation,)
 
 
 def test_what_had_been_flushed_was_not_forgotten() -> None:
