@@ -209,6 +209,7 @@ def test_what_the_harness_does_at_an_event_is_not_waiting(monkeypatch: pytest.Mo
         assert len(slow) == 2
 
 
+@pytest.mark.nightly
 def test_an_op_that_never_returns_is_bounded_by_the_guests_clock() -> None:
     """A child that keeps a processor busy and says nothing is given up, and killed; one that only waits is not."""
 
@@ -242,6 +243,7 @@ def test_a_livelock_of_a_childs_child_is_one() -> None:
         child.receive()
 
 
+@pytest.mark.nightly
 def test_a_guest_that_gets_no_time_keeps_no_processor_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process whose time goes on while no tick comes, as where the host lets a virtual processor wait, is waited for;
     and so is one that sleeps while others keep the processors busy."""

@@ -177,6 +177,7 @@ def test_what_is_mounted_at_mnt_is_not_touched(box: Replica, names: tuple[str, .
     box.check("umount /mnt")
 
 
+@pytest.mark.nightly
 def test_what_a_killed_run_has_frozen_is_given_back(box: Replica) -> None:
     """Frozen, it outlives its last mount and holds the device, which nothing shows; cleanup finds and thaws it."""
     box.check(f"{sys.executable} - <<'END'\n{FREEZE}END")

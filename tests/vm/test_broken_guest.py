@@ -176,7 +176,7 @@ def test_a_qemu_killed_during_the_ops_is_an_error(
     assert len(target.pids) == 2 and all(map(gone, target.pids))
 
 
-@pytest.mark.parametrize("event", ["op", "cut"])
+@pytest.mark.parametrize("event", ["op", pytest.param("cut", marks=pytest.mark.nightly)])
 def test_a_hang_during_the_ops_is_an_error(
     target_6_1: GuestTarget, kept: Program, meddled: Meddled, event: str
 ) -> None:
@@ -193,7 +193,8 @@ def test_a_hang_during_the_ops_is_an_error(
     assert all(map(gone, target.pids))
 
 
-@pytest.mark.parametrize("still", [sigstop, pytest.param(qmp_stop, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("still", [sigstop, qmp_stop])
 def test_a_guest_that_falls_silent_is_run_again(
     target_6_1: GuestTarget, kept: Program, meddled: Meddled, still: Callable[[Guest], None],
     monkeypatch: pytest.MonkeyPatch,

@@ -84,6 +84,7 @@ def test_a_damaged_entry_is_built_anew(cache: Path, damage: Callable[[Path], obj
     plugin.probe(QEMU, library)
 
 
+@pytest.mark.nightly
 @needs_qemu
 def test_other_sources_are_another_plugin(cache: Path, tmp_path: Path) -> None:
     """One changed byte of one source gives another entry."""
@@ -97,7 +98,7 @@ def test_other_sources_are_another_plugin(cache: Path, tmp_path: Path) -> None:
 
 
 @needs_qemu
-@pytest.mark.parametrize("api", [2, 3, 4])
+@pytest.mark.parametrize("api", [pytest.param(2, marks=pytest.mark.nightly), 3, 4])
 def test_every_api_compiles(api: int, tmp_path: Path) -> None:
     """The sources compile without a warning for each plugin API of QEMU 9.0 and newer."""
     plugin._compile(plugin.find_toolchain(), plugin.find_sources(), api, tmp_path / "persist.so")

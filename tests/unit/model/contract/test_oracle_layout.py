@@ -244,6 +244,7 @@ def test_store_past_an_end_that_is_not_durable() -> None:
     assert not allows(after(cut + "fsync f\nstore m 0 4K\n"), "data", 100, Stamp(2, 1))
 
 
+@pytest.mark.nightly
 def test_four_hundred_inserts() -> None:
     """The work for an insert does not grow with those before it but for its own piece of the layout."""
 
