@@ -27,7 +27,7 @@ _TOOLS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Fact:
     """One thing that was looked at, in one line or more, with a remedy if something is missing.
 
     A hint says what may be done about a thing that only tests on real persistent memory need.
@@ -40,74 +40,74 @@ class Finding:
 
 
 def main() -> int:
-    """Print every finding; 2 when a needed thing is missing."""
-    return tell(list(_findings()))
+    """Print every fact; 2 when a needed thing is missing."""
+    return tell(list(_facts()))
 
 
-def tell(findings: Sequence[Finding]) -> int:
-    """Print findings; the exit code."""
-    for finding in findings:
-        first, *rest = finding.found.splitlines()
-        ending.say(f"{'MISSING' if finding.remedy else 'note' if finding.hint else 'ok':8}{finding.name:12}{first}")
+def tell(facts: Sequence[Fact]) -> int:
+    """Print facts; the exit code."""
+    for fact in facts:
+        first, *rest = fact.found.splitlines()
+        ending.say(f"{'MISSING' if fact.remedy else 'note' if fact.hint else 'ok':8}{fact.name:12}{first}")
         for line in rest:
             ending.say(f"{'':20}{line}")
-        if finding.remedy or finding.hint:
-            ending.say(f"{'':20}{'remedy' if finding.remedy else 'to do'}: {finding.remedy or finding.hint}")
-    return EXIT_USAGE if any(finding.remedy for finding in findings) else EXIT_CLEAN
+        if fact.remedy or fact.hint:
+            ending.say(f"{'':20}{'remedy' if fact.remedy else 'to do'}: {fact.remedy or fact.hint}")
+    return EXIT_USAGE if any(fact.remedy for fact in facts) else EXIT_CLEAN
 
 
-def _findings() -> Iterator[Finding]:
-    yield Finding("python", f"{platform.python_version()} at {sys.executable}")
+def _facts() -> Iterator[Fact]:
+    yield Fact("python", f"{platform.python_version()} at {sys.executable}")
     yield _attempt("qemu", lambda: "{0.version} at {0.path}".format(find_qemu()))
     yield _attempt("plugin", lambda: f"loads: {plugin.build(find_qemu().path)}")
     for name, purpose, package in _TOOLS:
         path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
-        yield Finding(name, path or purpose, "" if path else f"scripts/setup installs it (package {package})")
+        yield Fact(name, path or purpose, "" if path else f"scripts/setup installs it (package {package})")
     kernels = ", ".join(kernel.release for kernel in cache.cached())
-    yield Finding("kernels", kernels or "none cached", "" if kernels else "daxcheck kernel fetch default")
+    yield Fact("kernels", kernels or "none cached", "" if kernels else "daxcheck kernel fetch default")
     yield _cache()
-    yield Finding("parallel", f"{pool.capacity()} guests fit (-n auto)")
+    yield Fact("parallel", f"{pool.capacity()} guests fit (-n auto)")
     kvm = "exists" if Path("/dev/kvm").exists() else "absent"
-    yield Finding("kvm", f"/dev/kvm {kvm}; not used: cache lines are only seen under TCG")
+    yield Fact("kvm", f"/dev/kvm {kvm}; not used: cache lines are only seen under TCG")
     yield from hardware()
 
 
-def _cache() -> Finding:
+def _cache() -> Fact:
     """Say how full the cache is, and what it had to make again; if that was nothing, it is large enough."""
     try:
         held, bound = sum(trimming.sizes().values()) / trimming.GIB, trimming.limit() / trimming.GIB
-        return Finding("cache", f"{held:.1f} of at most {bound:g} GiB at {cachedir.root()}, kernels not counted",
+        return Fact("cache", f"{held:.1f} of at most {bound:g} GiB at {cachedir.root()}, kernels not counted",
                        hint=trimming.complaint())  # fmt: skip
     except DaxcheckError as error:
-        return Finding("cache", "unusable", str(error))
+        return Fact("cache", "unusable", str(error))
 
 
-def hardware() -> Iterator[Finding]:
-    """Yield findings on the needs of tests on this machine's own persistent memory; without any, guests still run."""
+def hardware() -> Iterator[Fact]:
+    """Yield facts on the needs of tests on this machine's own persistent memory; without any, guests still run."""
     try:
         devices, idle = discover.devices(), discover.idle()
     except DaxcheckError as error:
-        yield Finding("pmem", "cannot be looked for", hint=str(error))
+        yield Fact("pmem", "cannot be looked for", hint=str(error))
         devices, idle = (), ()
     for device in map(armed.known, devices):
-        yield Finding("pmem", "\n".join(inventory.describe(device)), hint=inventory.advice(device))
+        yield Fact("pmem", "\n".join(inventory.describe(device)), hint=inventory.advice(device))
     for item in idle:
         what, command = inventory.idle(item)
-        yield Finding("pmem", what, hint=command)
+        yield Fact("pmem", what, hint=command)
     if not devices and not idle:
-        yield Finding("pmem", inventory.NONE, hint=inventory.MAKE_ONE)
+        yield Fact("pmem", inventory.NONE, hint=inventory.MAKE_ONE)
     what, hint = inventory.tracing()
-    yield Finding("tracing", what, hint=hint)
+    yield Fact("tracing", what, hint=hint)
     records, complaints = undolog.records()
     for record in records:
         if not record.owner.alive:
-            yield Finding("journal", f"{record.path}: its run was killed", hint="daxcheck cleanup")
+            yield Fact("journal", f"{record.path}: its run was killed", hint="daxcheck cleanup")
     for complaint in complaints:
-        yield Finding("journal", complaint, hint="daxcheck cleanup tells more")
+        yield Fact("journal", complaint, hint="daxcheck cleanup tells more")
 
 
-def _attempt(name: str, look: Callable[[], str]) -> Finding:
+def _attempt(name: str, look: Callable[[], str]) -> Fact:
     try:
-        return Finding(name, look())
+        return Fact(name, look())
     except DaxcheckError as error:
-        return Finding(name, "unusable", str(error))
+        return Fact(name, "unusable", str(error))

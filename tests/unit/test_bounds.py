@@ -26,7 +26,7 @@ from harness.media import log
 from harness.model.contract import oracle
 from harness.model.judge import allocation, verdict
 from harness.model.judge.compare import Expected, compare
-from harness.model.judge.judgement import WAYS, Finding, gathered
+from harness.model.judge.judgement import WAYS, Wrong, gathered
 from harness.model.judge.values import Condition, Stored
 from harness.model.judge.violation import Kind
 from harness.model.program import ops
@@ -98,7 +98,7 @@ def test_differing_views_cost_as_many_steps_each(work: Work) -> None:
 
 def test_a_guest_cannot_invent_ways_without_end() -> None:
     """What is wrong in ten thousand ways is told in a few hundred, with all its bytes."""
-    ways: list[Finding] = [
+    ways: list[Wrong] = [
         ((Kind.FOREIGN, (1, "fsync"), Condition.ZERO, Stored(n, 0)), (n * 8, n * 8 + 8)) for n in range(10_000)
     ]
     found = gathered("data", "live", ways)

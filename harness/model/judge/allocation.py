@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from harness.model.contract.filestate import FileState
-from harness.model.judge.judgement import Finding, gathered
+from harness.model.judge.judgement import Wrong, gathered
 from harness.model.judge.naming import NO_PROMISE, Naming, Promise
 from harness.model.judge.values import BlockBytes, Condition, Value
 from harness.model.judge.violation import Kind, Violation
@@ -28,7 +28,7 @@ def judge(
     if durable:
         # While there is a page cache it may hold data over an unwritten extent; after a recovery nothing is in it.
         found += _unwritten(view.allocation, view)
-    findings: list[Finding] = [((Kind.ALLOCATION, by, expected, said), where) for where, expected, said in found]
+    findings: list[Wrong] = [((Kind.ALLOCATION, by, expected, said), where) for where, expected, said in found]
     return gathered(naming.path, image, findings) + gathered(naming.path, image, _room(naming, file, view, durable, by))
 
 
@@ -59,7 +59,7 @@ def _blocks(allocation: Allocation) -> Iterator[tuple[Range, Value, Value]]:
         yield where, BlockBytes(allocation.bytes), BlockBytes(total)
 
 
-def _room(naming: Naming, file: FileState, view: FileView, durable: bool, by: Promise) -> Iterator[Finding]:
+def _room(naming: Naming, file: FileState, view: FileView, durable: bool, by: Promise) -> Iterator[Wrong]:
     """fallocate(2): "subsequent writes into the range specified by offset and len are guaranteed not to fail because of
     lack of disk space", so there must be blocks; after a cut if fsync(2), which writes metadata too, came after it."""
     if view.allocation is None:

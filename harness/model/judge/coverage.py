@@ -53,7 +53,7 @@ from harness.model.contract.domain import PersistenceDomain
 from harness.model.contract.extents import END, Extents
 from harness.model.contract.filestate import FileState
 from harness.model.contract.state import State
-from harness.model.judge.judgement import Finding, Judgement, gathered
+from harness.model.judge.judgement import Judgement, Wrong, gathered
 from harness.model.judge.naming import Naming
 from harness.model.judge.values import Condition
 from harness.model.judge.violation import COVERAGE, Kind
@@ -217,7 +217,7 @@ class _Coverage:
         layouts = {by: self._layout(file.id, by) for by in {run[3] for run in runs}}
         judged: list[tuple[int, int, Stamp | None]] = []
         wrong: list[tuple[int, int, Stamp | None]] = []
-        found: list[Finding] = []
+        found: list[Wrong] = []
         for start, end, stamp, by in runs:
             layout = layouts[by]
             key = Kind.UNFLUSHED, naming.promise(by), naming.source(stamp), Condition.NOT_FLUSHED

@@ -14,7 +14,7 @@ WAYS = 256
 
 Way = tuple[Kind, Promise, Value, Value]
 """The kind, promise, expected and found values that violations of one way have in common."""
-Finding = tuple[Way, tuple[int, int]]
+Wrong = tuple[Way, tuple[int, int]]
 """A way in which something is wrong, and the range where it is."""
 
 
@@ -35,7 +35,7 @@ class Judgement:
         )  # fmt: skip
 
 
-def gathered(path: str, image: str, found: Iterable[Finding]) -> tuple[Violation, ...]:
+def gathered(path: str, image: str, found: Iterable[Wrong]) -> tuple[Violation, ...]:
     """One violation for all ranges that are wrong in the same way, or, past WAYS, for the same kind and promise.
 
     Ranges of one way must ascend.

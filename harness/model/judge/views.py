@@ -10,7 +10,7 @@ from harness.model.contract.extents import Extents
 from harness.model.contract.filestate import FileState, Span
 from harness.model.judge import allocation
 from harness.model.judge.compare import Expected, Mismatch, compare, made_of
-from harness.model.judge.judgement import Finding, Judgement, gathered
+from harness.model.judge.judgement import Judgement, Wrong, gathered
 from harness.model.judge.naming import NO_PROMISE, Naming, Promise
 from harness.model.judge.values import Answers, Condition, Content, Said, Shows, Sizes
 from harness.model.judge.violation import Kind, Violation
@@ -122,7 +122,7 @@ class Judge:
         )
         return gathered(self.naming.path, self.image, (*found, *self._past_end(view)))
 
-    def _past_end(self, view: FileView) -> Iterator[Finding]:
+    def _past_end(self, view: FileView) -> Iterator[Wrong]:
         """Yield what the last page shows past the end of the file but must not show."""
         for one in self._strange(view):
             said = Shows("eof", (self.naming.source(one.found),))

@@ -11,7 +11,7 @@ from harness.box.discover import Idle, MemoryKind, NamespaceMode, PmemDevice
 from harness.box.signature import Signature
 from harness.cli import main
 from harness.commands import doctor, inventory
-from harness.commands.doctor import Finding
+from harness.commands.doctor import Fact
 from harness.fs.label import LABEL, UUID_PREFIX
 from harness.model.units import PMD
 
@@ -91,8 +91,8 @@ def test_devices_and_idle_memory_are_noted(
 
 def test_a_remedy_is_a_failure_and_a_hint_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     """Only what every run needs can be missing."""
-    assert doctor.tell([Finding("a", "b", hint="c")]) == 0
-    assert doctor.tell([Finding("a", "b"), Finding("a", "b", "c")]) == 2
+    assert doctor.tell([Fact("a", "b", hint="c")]) == 0
+    assert doctor.tell([Fact("a", "b"), Fact("a", "b", "c")]) == 2
     assert "remedy: c" in capsys.readouterr().out
 
 
