@@ -1,6 +1,7 @@
 """`daxcheck run`, `daxcheck list`: run or list scenarios through pytest; exit codes tell a verdict from a failure."""
 
 import argparse
+import os
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,10 @@ from harness.pytestplugin.arguments import SCENARIOS, settings
 from harness.pytestplugin.options import RUN
 
 # no:tmpdir, or worker processes leave a pytest-of-USER in the temporary directory.
-_PLUGINS = ("-p", "harness.pytestplugin.hooks", "-p", "no:cacheprovider", "-p", "no:warnings", "-p", "no:tmpdir")
+_PLUGINS = (
+    "-p", "xdist", "-p", "harness.pytestplugin.hooks",
+    "-p", "no:cacheprovider", "-p", "no:warnings", "-p", "no:tmpdir",
+)  # fmt: skip
 _QUIET = (*_PLUGINS, "-q", "-rN", "--no-header", "--tb=no", "--capture=no")
 
 _ENDED = (
@@ -34,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         if value is not None and value is not False:
             argv.append(name if value is True else f"{name}={value}")
     tally = report.Tally()
-    code = pytest.main(argv, plugins=[tally])
+    code = _pytest(argv, tally)
     verdict = _exit_code(code, tally)
     return EXIT_CLEAN if options.judged and verdict == EXIT_VIOLATION and not _unjudged(tally) else verdict
 
@@ -45,10 +49,17 @@ def show(expression: str) -> int:
     catalogue = report.Catalogue()
     argv = [*_PLUGINS, "-p", "no:terminal", "--collect-only", *settings(files), *map(str, files)]
     argv += ["-k", expression] if expression else []
-    code = pytest.main(argv, plugins=[catalogue])
+    code = _pytest(argv, catalogue)
     for name, claim in catalogue.entries.items():
         print(f"{name}\n    {claim}")
     return EXIT_CLEAN if code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) else EXIT_USAGE
+
+
+def _pytest(argv: list[str], plugin: object) -> int:
+    """Run pytest without the plugins that happen to be installed beside daxcheck: one may shuffle cells, or skip some,
+    and each takes its time to load."""
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    return pytest.main(argv, plugins=[plugin])
 
 
 def _files(named: list[Path]) -> list[Path]:
