@@ -112,6 +112,7 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-m", dest="mark", default="", metavar="MARK", help="scenarios with this mark, such as quick")
     parser.add_argument("-n", dest="workers", default="0", metavar="N", help="guests in parallel; auto: as many as fit")
     parser.add_argument("-x", dest="first", action="store_true", help="stop at the first violation or error")
+    parser.add_argument("-v", dest="verbose", action="store_true", help="end with the words of every failing cell")
     parser.add_argument("--judged", action="store_true", help="exit 0 when every cell was judged")
     for name, settings in RUN:
         parser.add_argument(name, **settings)

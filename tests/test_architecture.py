@@ -28,7 +28,7 @@ MODEL = SETTING | {"model.cell", "model.judge"}
 
 TARGETS = SHARED | SETTING | {"linux", "kernel", "media", "fs", "link"}
 CELLS = TARGETS | MODEL | {"vm", "targets", "targets.engines", "box", "powercut"}
-FRONT = CELLS | {"agent", "cells", "report", "ending", "progfile"}
+FRONT = CELLS | {"agent", "cells", "findings", "report", "ending", "progfile"}
 
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "plain": frozenset(),
@@ -62,7 +62,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "box": TARGETS | {"targets", "targets.engines"},
     "powercut": TARGETS | {"targets", "targets.engines", "box"},
     "cells": CELLS,
-    "report": SHARED | MODEL,
+    "findings": MODEL | {"errors", "plain", "fs"},
+    "report": SHARED | MODEL | {"findings"},
     "ending": frozenset({"errors", "plain", "cachedir"}),
     "progfile": SETTING | {"errors"},
     "pytestplugin": FRONT,

@@ -33,10 +33,12 @@ def run(options: argparse.Namespace) -> int:
     argv += ["-k", options.expression] if options.expression else []
     argv += ["-m", options.mark] if options.mark else []
     argv += ["-x"] if options.first else []
+    argv += ["-vv"] if options.verbose else []
     for name, _ in RUN:
         value = getattr(options, name.removeprefix("--").replace("-", "_"))
-        if value is not None and value is not False:
-            argv.append(name if value is True else f"{name}={value}")
+        for one in value if isinstance(value, list) else (value,):
+            if one is not None and one is not False:
+                argv.append(name if one is True else f"{name}={one}")
     tally = report.Tally()
     code = _pytest(argv, tally)
     verdict = _exit_code(code, tally)

@@ -66,6 +66,8 @@ UNKNOWN = "unknown option"
 """The words of mkfs.xfs about an option that only a newer one has."""
 _LAYOUTS = {word: Word("layout", {}, layout=word) for word in LAYOUTS if word}
 _TOOLS = {"ext4": ("mkfs.ext4", "-q", "-F", "-b", "4096"), "xfs": ("mkfs.xfs", "-q", "-f")}
+NAMES = tuple(_TOOLS)
+"""The file systems that there are."""
 _BASE: dict[str, Options] = {
     # A stripe of one PMD makes the allocator align extents to PMDs; without it a 4 MiB file may start anywhere.
     # Lazy initialisation would go on writing from a kernel thread after the mount.

@@ -62,3 +62,10 @@ def identify(program: str, kernel_digest: str, fs: str, device: PmemKind, engine
     if not kernel_digest:
         return ""
     return hashlib.sha256(json.dumps([program, kernel_digest, fs, device, engine, seed]).encode()).hexdigest()
+
+
+def short(scenario: str) -> str:
+    """A scenario's name without the parts that all share: test_punch_hole.py::test_x[a] -> punch_hole::x[a]."""
+    name, bracket, parameters = scenario.partition("[")
+    parts = [part.removesuffix(".py").rpartition("/")[2].removeprefix("test_") for part in name.split("::")]
+    return "::".join(parts) + bracket + parameters

@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
-from harness import ending, progfile
+from harness import ending, progfile, shipped
 from harness.cells import setup
 from harness.cells.matrix import Slot
 from harness.errors import DaxcheckError
+from harness.findings import knownfile
+from harness.findings.known import KnownIssues
 from harness.model.program.recorder import Recorder
 from harness.pytestplugin import items, naming
-from harness.pytestplugin.items import RUNNER, ProgramFile
+from harness.pytestplugin.items import KNOWN, RUNNER, ProgramFile
 from harness.pytestplugin.options import RUN
 from harness.pytestplugin.report import Faults, Reporter, stop
 from harness.pytestplugin.resume import RECORDED, EarlierVerdicts, LeftOut
@@ -42,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.collectonly:
         return
     try:
+        config.stash[KNOWN] = _known(config)
         if worker is None:
             _configure_session(config)
         else:
@@ -51,15 +54,22 @@ def pytest_configure(config: pytest.Config) -> None:
         stop(error)
 
 
+def _known(config: pytest.Config) -> KnownIssues:
+    """Read the known issues: those that daxcheck brings, and those that the user named."""
+    own = [] if config.option.no_known else sorted(shipped.place("scenarios").glob("known/*.toml"))
+    return knownfile.read_all((*own, *config.option.known))
+
+
 def _configure_session(config: pytest.Config) -> None:
     options = config.option
     journal = Journal(options.results) if options.results else None
-    earlier = EarlierVerdicts(config, journal.judged(_say) if journal and options.resume else ())
+    judged = journal.judged(_say) if journal and options.resume else []
+    earlier = EarlierVerdicts(config, map(config.stash[KNOWN].settle, judged))
     config.stash[RUNNER] = setup.runner(options, _say)
     config.add_cleanup(config.stash[RUNNER].close)
     config.pluginmanager.register(earlier, "daxcheck-earlier-verdicts")
     config.pluginmanager.register(LeftOut(earlier.counts, earlier), "daxcheck-left-out")
-    config.pluginmanager.register(Reporter(config, journal), "daxcheck-reporter")
+    config.pluginmanager.register(Reporter(config, journal, config.stash[KNOWN]), "daxcheck-reporter")
 
 
 def _say(line: str) -> None:

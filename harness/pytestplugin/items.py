@@ -10,6 +10,7 @@ from harness import ending, progfile
 from harness.cells.matrix import ANYTHING, Slot, Wanted
 from harness.cells.runner import CellRunner
 from harness.errors import DaxcheckError
+from harness.findings.known import KnownIssues
 from harness.model.cell import Cell
 from harness.model.judge.result import Outcome
 from harness.model.program.program import Program
@@ -19,6 +20,8 @@ from harness.report import text
 
 RUNNER = pytest.StashKey[CellRunner]()
 """The key of the runner of a session's cells; not there when the session only collects."""
+KNOWN = pytest.StashKey[KnownIssues]()
+"""The key of the known issues of a session."""
 
 
 class ProgramFile(pytest.File):
@@ -76,13 +79,13 @@ def judge(item: pytest.Item, program: Program) -> None:
     except Exception as error:
         told = ending.foreseen(error)
         pytest.fail(str(told) if told else ending.trace(error) + ending.unforeseen(error), pytrace=False)
-    result = judged.result
+    result = item.config.stash[KNOWN].settle(judged.result)
     attach(item, result, judged.console)
     match result.outcome:
         case Outcome.SKIP:
             pytest.skip(result.error)
         case Outcome.XFAIL:
-            pytest.xfail("a known issue")
+            pytest.xfail(f"known: {', '.join(result.known)}")
         case Outcome.FAIL | Outcome.ERROR:
             pytest.fail(text.line(result), pytrace=False)
         case Outcome.PASS | Outcome.XPASS:

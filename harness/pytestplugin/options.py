@@ -30,6 +30,10 @@ RUN: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--qemu", {"default": "qemu-system-x86_64", "metavar": "PATH", "help": "the QEMU to use (qemu-system-x86_64)"}),
     ("--results", {"default": None, "type": Path, "metavar": "DIR", "help": "write results.jsonl, Programs, consoles"}),
     ("--resume", {"action": "store_true", "help": "leave out the cells that --results DIR already has a verdict on"}),
+    ("--known", {"default": [], "action": "append", "type": Path, "metavar": "FILE",
+                 "help": "a file of known issues, beside daxcheck's own of Debian's kernels; may be repeated: a cell "
+                         "in which nothing else shows is XFAIL"}),
+    ("--no-known", {"action": "store_true", "help": "leave out daxcheck's own known issues"}),
     ("--seed", {"default": 1, "type": int, "metavar": "N", "help": "seed of the random evictions (1)"}),
     ("--repeat", {"default": 1, "type": int, "metavar": "N", "help": "run every cell N times (1)"}),
 )  # fmt: skip

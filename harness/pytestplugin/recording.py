@@ -9,11 +9,11 @@ import pytest
 from harness import progfile
 from harness.cells.matrix import Wanted
 from harness.errors import UsageError
+from harness.model.cell import short
 from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
 from harness.pytestplugin import naming
 from harness.pytestplugin.arguments import settings
-from harness.report import text
 
 _ARGUMENTS = (
     "-p", "no:harness.pytestplugin.hooks", "-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:warnings",
@@ -47,14 +47,14 @@ def record(name: str, scenarios: Path) -> Recorded:
     found: list[str] = []
 
     def select(names: Collection[str]) -> Collection[str]:
-        exact = [one for one in names if name in (one, text.short(one))]
-        found.extend(exact or [one for one in names if name in text.short(one)])
+        exact = [one for one in names if name in (one, short(one))]
+        found.extend(exact or [one for one in names if name in short(one)])
         return found if len(found) == 1 else ()
 
     recording = _record(scenarios, select)
     if not found:
         raise UsageError(f"no scenario {name!r}: `daxcheck list` names them")
-    told = [text.short(one) for one in found]
+    told = [short(one) for one in found]
     if len(found) > 1:
         more = f" and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
         raise UsageError(f"{name!r} is a part of {', '.join(told[:_TOLD])}{more}: name one of them")

@@ -13,9 +13,10 @@ import pytest
 
 from harness import ending, trimming
 from harness.errors import EXIT_INFRA, EXIT_USAGE, DaxcheckError
+from harness.findings.known import KnownIssues
 from harness.model.judge.result import CellResult, Outcome
 from harness.plain import plain
-from harness.report import text
+from harness.report import summary, text
 from harness.report.journal import Journal
 
 PROPERTY = "daxcheck"
@@ -122,8 +123,9 @@ class Catalogue:
 class Reporter:
     """Tells each cell as it finishes, keeps it in the journal, and ends with the matrix."""
 
-    def __init__(self, config: pytest.Config, journal: Journal | None) -> None:
+    def __init__(self, config: pytest.Config, journal: Journal | None, known: KnownIssues) -> None:
         self.config = config
+        self._known = known
         self.journal = journal
         self.order: dict[str, int] = {}
         self.results: dict[int, CellResult] = {}
@@ -185,8 +187,10 @@ class Reporter:
         if not results:
             return
         terminalreporter.section("daxcheck")
-        told = (*text.losses(results), *text.warnings(results), *text.remarks(results), *text.clock(results))
-        for line in (*text.matrix(results), "", text.LEGEND, *told):
+        told = summary.findings(results, self._known)
+        each = text.losses(results) if self.config.option.verbose > 0 else text.unjudged(results)
+        told += ["", *text.matrix(results), "", text.LEGEND, *each, *text.warnings(results), *text.remarks(results)]
+        for line in (*told, *text.clock(results)):
             terminalreporter.write_line(line)
         if self.journal is not None:
             terminalreporter.write_line(f"results: {self.journal.path}")

@@ -1,27 +1,23 @@
 """The results directory: one line per judged cell, its Program, and the console of every cell that did not pass."""
 
 import contextlib
-import hashlib
 import json
 import os
-import re
-from collections.abc import Callable
 from pathlib import Path
 
 from harness import place
 from harness.errors import UsageError
 from harness.model.cell import identify
 from harness.model.judge.result import CellResult, Outcome
-from harness.model.setting.hardware import PmemKind
 from harness.plain import plain_lines
+from harness.report.naming import candidates
+from harness.report.results import LINES, Say, cells
 
 CONSOLE_LIMIT = 1 << 20
 """Characters of a console that are kept: its end, where the trouble is."""
-_GOOD = (Outcome.PASS, Outcome.XFAIL, Outcome.SKIP)
+_GOOD = (Outcome.PASS, Outcome.SKIP)
 
-Say = Callable[[str], None]
-TOLD = 5
-"""Damaged lines that are told one by one."""
+
 
 
 class Journal:
@@ -32,7 +28,7 @@ class Journal:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.path = directory / "results.jsonl"
+        self.path = directory / LINES
         try:
             self._folder = place.directory(directory)
             self._fd = place.create(self._folder, self.path.name, os.O_RDWR | os.O_APPEND)
@@ -51,20 +47,8 @@ class Journal:
 
         A line that is damaged, or that another daxcheck wrote, is told and left out, so that its cell runs again.
         """
-        found, bad = [], 0
-        for number, line in enumerate(self._lines, start=1):
-            try:
-                result = CellResult.from_json(json.loads(line))
-            except (ValueError, RecursionError) as error:
-                bad += 1
-                if bad <= TOLD:
-                    say(f"{self.path}: line {number} is damaged, its cell runs again: {' '.join(str(error).split())}")
-                continue
-            if result.outcome is not Outcome.ERROR:
-                found.append(result)
-        if bad > TOLD:
-            say(f"{self.path}: {bad - TOLD} more lines are damaged, their cells run again")
-        return found
+        found = cells(self.path, self._lines, say, "its cell runs again")
+        return [result for result in found if result.outcome is not Outcome.ERROR]
 
     def add(self, result: CellResult, console: str) -> None:
         """Write one cell: its Program and console first, so that its line never points at nothing."""
@@ -84,14 +68,14 @@ class Journal:
 
     def _free(self, result: CellResult) -> str:
         """Return the name for the result's files: two Programs of the same name do not overwrite each other's."""
-        name = stem(result)
+        name, other = candidates(result)
         path = self.directory / f"{name}.prog"
         if path.is_symlink():
             return name  # which place.write refuses
         with contextlib.suppress(FileNotFoundError, UnicodeDecodeError):
             if path.read_text() == result.program:
                 return name
-        return f"{name}-{_digest(result.program)[:12]}" if path.exists() else name
+        return other if path.exists() else name
 
     def _refusal(self, error: OSError) -> UsageError:
         return UsageError(f"--results {self.directory}: {error.strerror}; free some space or name another directory")
@@ -105,14 +89,3 @@ def cell_id(result: CellResult) -> str:
     return result.id or identify(
         result.program, result.kernel_digest, result.fs, result.device, result.engine, result.seed
     )
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
-
-
-def stem(result: CellResult) -> str:
-    """The name, without its ending, of the files that are kept of a cell."""
-    name = f"{result.scenario}-{result.kernel}-{result.fs}" + f"-{result.device}" * (result.device != PmemKind.NVDIMM)
-    name += result.engine.suffix
-    return re.sub(r"[^A-Za-z0-9._+-]+", "_", name)[-200:]

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from harness.model.cell import short
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import LOSSES, Kind, Violation
 from harness.model.setting.hardware import PmemKind
@@ -31,13 +32,6 @@ _VERDICT = "docs/verdict.md"
 """The document that says what a warning and a remark are."""
 _CULPRITS = 3
 """The number of culprits that are told of one cell; the others are counted."""
-
-
-def short(scenario: str) -> str:
-    """A scenario's name without the parts that all share: test_punch_hole.py::test_x[a] -> punch_hole::x[a]."""
-    name, bracket, parameters = scenario.partition("[")
-    parts = [part.removesuffix(".py").rpartition("/")[2].removeprefix("test_") for part in name.split("::")]
-    return "::".join(parts) + bracket + parameters
 
 
 def line(result: CellResult) -> str:
@@ -75,11 +69,16 @@ def losses(results: Sequence[CellResult]) -> list[str]:
     """Every loss and every cell that was not judged, in words; below a loss who forgot it, with the whole stack."""
     lines = []
     for result in results:
-        if result.outcome in (Outcome.FAIL, Outcome.ERROR):
+        if result.outcome in (Outcome.FAIL, Outcome.XFAIL, Outcome.ERROR):
             words = Words.of(result)
             lines.append(f"{_place(result)}: {why(result)}{_since(words, _lost(result))}")
             lines += (f"    {one}" for one in _blamed(map(words.with_stack, culprits(_lost(result)))))
     return list(map(plain, lines))
+
+
+def unjudged(results: Sequence[CellResult]) -> list[str]:
+    """The cells that were not judged, and why: a summary may leave out what failed, but not what nobody looked at."""
+    return [plain(f"{_place(one)}: {why(one)}") for one in results if one.outcome is Outcome.ERROR]
 
 
 def warnings(results: Sequence[CellResult]) -> list[str]:
@@ -155,7 +154,7 @@ def _place(result: CellResult) -> str:
 
 
 def _lost(result: CellResult) -> Sequence[Violation]:
-    return result.violations if result.outcome is Outcome.FAIL else ()
+    return result.violations if result.outcome in (Outcome.FAIL, Outcome.XFAIL) else ()
 
 
 def _since(words: Words, violations: Sequence[Violation]) -> str:

@@ -42,7 +42,8 @@ class CellResult:
     `timings` splits `seconds` by phase; `unpersisted_lines` counts the cache lines dirty at the cut. `warnings` are
     what is lost as well if only explicit fences complete flushes, `remarks` what no document allows and none forbids;
     they do not change the outcome. `recovered_by` is the kernel that booted after a real cut, empty for any other.
-    `kept`: this is a control, and it kept what it was to lose.
+    `kept`: this is a control, and it kept what it was to lose. `known` names the known issues that an XFAIL or XPASS
+    rests on, or that explain a part of a FAIL.
     """
 
     scenario: str
@@ -69,6 +70,7 @@ class CellResult:
     kernel_digest: str = ""
     kept: bool = False
     id: str = ""
+    known: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, value: object) -> "CellResult":
@@ -86,13 +88,14 @@ class CellResult:
             device=PmemKind(text("device", found["device"])), engine=Engine(text("engine", found["engine"])),
             seconds=_seconds("seconds", found["seconds"]), timings=_timings(found["timings"]),
             seed=checked.integer("seed", found["seed"], -COUNT, COUNT), kept=_yes("kept", found["kept"]),
+            known=checked.array("known", found["known"], MANY, lambda one: text("known", one)),
         )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
         """The object that stands on this cell's line."""
         plain = {one.name: getattr(self, one.name) for one in fields(self)}
         lists = {name: [from_violation(one) for one in plain[name]] for name in _LISTS}
-        return {"schema": SCHEMA, **plain, **lists, "timings": dict(self.timings)}
+        return {"schema": SCHEMA, **plain, **lists, "timings": dict(self.timings), "known": list(self.known)}
 
 
 _TEXTS = (
@@ -107,7 +110,7 @@ def _complete(value: object) -> dict[str, object]:
     defaults = {one.name: one.default for one in fields(CellResult) if one.default is not MISSING}
     if not isinstance(value, dict):
         raise ValueError(f"{checked.shown(value)} is no object")
-    found = {"timings": {}, **defaults, **value}
+    found = {"timings": {}, **defaults, "known": [], **value}
     return checked.fields_of(found, ("schema", *(one.name for one in fields(CellResult))))
 
 

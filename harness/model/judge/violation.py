@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.model.judge.values import Answers, Condition, Either, Said, Shows, Stored, Value
+from harness.model.judge.values import Value
 from harness.model.wire.moment import Moment
 
 
@@ -45,12 +45,6 @@ _ENTRY = re.compile(
     r"__(x64|ia32|se|do)_(compat_)?sys_|ksys_|x64_sys_call|do_syscall_|entry_|asm_|exc_|ret_from_fork|kthread$"
 )
 """The functions that only enter the kernel; they are the same in all stacks."""
-_CLONE = re.compile(r"\.(isra|constprop|part|cold)(\.[0-9]+)?")
-"""The suffix that a compiler gives to a function that it made from another: another build has other suffixes."""
-_TIME = re.compile(r"\[ *[0-9]+\.[0-9]+\]")
-"""The time that the kernel puts before each line of its log."""
-_NOISE = re.compile(r"\+0x[0-9a-f]+(/0x[0-9a-f]+)?|\b(0x)?[0-9a-f]{8,}\b|0x[0-9a-f]+|#?[0-9]+")
-"""Offsets, addresses, process ids, CPUs, lines and inodes in the words of a kernel or a tool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +66,14 @@ class Culprit:
     def caller(self) -> tuple[str, ...]:
         """The callers of `function`, in one or two names: the function of a file system that is nearest to it, and the
         one that called into the file system; without any of a file system the outermost caller."""
-        own = [index for index, frame in enumerate(self.stack) if frame.lstrip("_").startswith(FILE_SYSTEMS)]
+        own = self.in_file_system
         told = (self.stack[own[0]], *self.stack[own[-1] + 1 : own[-1] + 2]) if own else self.stack[-1:]
         return told or (self.function,)
+
+    @property
+    def in_file_system(self) -> tuple[int, ...]:
+        """The indices of the callers that are functions of a file system."""
+        return tuple(i for i, frame in enumerate(self.stack) if frame.lstrip("_").startswith(FILE_SYSTEMS))
 
 
 def trimmed(stack: Sequence[str]) -> tuple[str, ...]:
@@ -115,41 +114,3 @@ class Violation:
     def promised_at(self) -> int:
         """The index of the op whose promise is broken, for the order of promises; -1 for none."""
         return -1 if self.op is None else self.op
-
-    @property
-    def signature(self) -> str:
-        """A text that is the same whenever the same fault shows, in any Program, on any build of a kernel.
-
-        For example "stale; msync; cut; store not store; dax_delete_mapping_entry <- ext4_punch_hole <- vfs_fallocate".
-        There are no indices, seeds, offsets, sizes, image names, paths or addresses in it; nor whether whole pages or
-        cache lines are wrong, for the images of one cut show both.
-        """
-        during = self.moment.phase if self.moment else ""
-        where = self.image if self.image in (LIVE, COVERAGE) else "cut"
-        blamed = (self.culprit.function, *self.culprit.caller) if self.culprit else ()
-        functions = " <- ".join(dict.fromkeys(_CLONE.sub("", name) for name in blamed))
-        what = f"{_class(self.found)} not {_class(self.expected)}"
-        return "; ".join(filter(None, (self.kind, self.verb, during, where, what, functions)))
-
-
-def _class(value: Value) -> str:
-    """Return what a value has in common with those that the same fault makes on another run."""
-    match value:
-        case Condition():
-            return value.value
-        case Stored(of="", shift=0):
-            return "store"
-        case Stored(of=""):
-            return "moved store"
-        case Stored():
-            return "store of another file"
-        case Either(contents):
-            return " or ".join(sorted({_class(one) for one in contents}))
-        case Shows(view, contents):
-            return f"{view}: {' or '.join(sorted({_class(one) for one in contents}))}"
-        case Said(words):
-            return " ".join(_NOISE.sub("#", _CLONE.sub("", _TIME.sub("", words))).split())
-        case Answers(names):
-            return " or ".join(names)
-        case _:
-            return type(value).__name__.lower()

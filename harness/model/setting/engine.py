@@ -29,6 +29,11 @@ class Engine(StrEnum):
         """The ending for the name of a configuration or file; empty for the usual engine."""
         return "" if self is Engine.PLUGIN else f"-{self}"
 
+    @property
+    def option(self) -> tuple[str, ...]:
+        """The words of a command line that ask for this engine; none for the usual one, and for a real power cut."""
+        return () if self in (Engine.PLUGIN, Engine.POWER) else ("--engine", self)
+
 
 def find(name: str) -> Engine:
     """The engine of that name, one that a run can have. Raises UsageError."""

@@ -12,7 +12,8 @@ import pytest
 from harness.errors import UsageError
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.setting.hardware import PmemKind
-from harness.report.journal import CONSOLE_LIMIT, Journal, cell_id, stem
+from harness.report.journal import CONSOLE_LIMIT, Journal, cell_id
+from harness.report.naming import stem
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -58,7 +59,7 @@ def test_consoles_of_what_went_wrong(tmp_path: Path, outcome: Outcome) -> None:
     name = stem(cell())
     assert (tmp_path / f"{name}.prog").read_text() == cell().program
     console = tmp_path / f"{name}.console"
-    assert console.exists() == (outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.XPASS))
+    assert console.exists() == (outcome in (Outcome.FAIL, Outcome.ERROR, Outcome.XFAIL, Outcome.XPASS))
     if console.exists():
         assert console.stat().st_size == CONSOLE_LIMIT and console.read_text().endswith("the end")
 

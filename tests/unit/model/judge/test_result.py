@@ -15,7 +15,7 @@ from harness.model.wire.moment import Moment, Phase
 FIELDS = [
     "schema", "scenario", "target", "kernel", "fs", "outcome", "seconds", "device", "engine", "judged_bytes", "images",
     "unpersisted_lines", "violations", "warnings", "remarks", "program", "seed", "qemu", "plugin", "recovered_by",
-    "error", "timings", "kernel_digest", "kept", "id",
+    "error", "timings", "kernel_digest", "kept", "id", "known",
 ]  # fmt: skip
 
 

@@ -1,16 +1,17 @@
-"""A signature is the same for the same cause, wherever in a Program and under whatever seed it shows, and differs for
-different causes."""
+"""A cause is the same for the same fault, wherever in a Program and under whatever seed it shows, and differs for
+different faults."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
+from harness.findings.cause import cause, family
 from harness.model.contract import oracle
 from harness.model.judge import culprit, verdict
 from harness.model.judge.values import Answers, Condition, Said, Stored
 from harness.model.judge.violation import LIVE, Culprit, Kind, Violation
-from harness.model.program.program import parse
+from harness.model.program.program import Program, parse
 from harness.model.units import PAGE, PMD
 from harness.model.wire.moment import Moment, Phase
 from harness.model.wire.observation import FileView, Segment, Source, Stamp, Zero
@@ -49,12 +50,13 @@ def lost(start: int, hole: int, image: str, before: str = "", name: str = "data"
         views.append(FileView("other", PAGE, (Segment(0, PAGE, Stamp(1, 1)),)))
     violations = verdict.judge(program, states[-1], views, image).violations
     dropped = Dropped(punch, "dax_delete_mapping_entry", 0, start, start + PMD, tuple(stack))
-    found = {one.signature for one in culprit.name(program, violations, Traced(dropped=(dropped,)), states)}
+    traced = Traced(dropped=(dropped,))
+    found = {cause(one, program).signature for one in culprit.name(program, violations, traced, states)}
     (signature,) = found
     return signature
 
 
-SAME = "stale; msync; cut; store not store; dax_delete_mapping_entry <- ext4_punch_hole <- vfs_fallocate"
+SAME = "dropped; dax_delete_mapping_entry <- ext4_punch_hole <- ext4_fallocate <- vfs_fallocate"
 
 
 def test_the_same_cause_elsewhere() -> None:
@@ -76,39 +78,89 @@ LOSS = Violation(
 )  # fmt: skip
 
 
+UNKNOWN = replace(LOSS, culprit=None)
+PROGRAM = parse(HEAD + BODY.format(name="data", at=0, hole=0))
+
+
+def signature(violation: Violation, program: Program | None = PROGRAM) -> str:
+    return cause(violation, program).signature
+
+
 @pytest.mark.parametrize(
     "other",
     [
-        {"ranges": ((PAGE, PAGE + 64),), "bytes": 64}, {"image": "random:3"}, {"path": "other"}, {"op": 3},
+        {"ranges": ((PAGE, PAGE + 64),), "bytes": 64}, {"image": "random:3"}, {"path": "other"},
         {"expected": Stored(7, 1)}, {"found": Stored(5, 2)},
+    ],
+)  # fmt: skip
+def test_what_does_not_matter(other: dict[str, object]) -> None:
+    """Place, size, indices and image, whether it is known who forgot the bytes or not."""
+    for one in (LOSS, UNKNOWN):
+        assert signature(replace(one, **other)) == signature(one)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"kind": Kind.TORN}, {"kind": Kind.ZERO, "found": Condition.ZERO}, {"verb": "fsync", "op": 6},
         {"culprit": Culprit(2, "dax_delete_mapping_entry", ("ext4_punch_hole", "vfs_fallocate"), PMD, 2 * PMD, 9)},
         {"culprit": Culprit(7, "dax_delete_mapping_entry.isra.0", ("ext4_punch_hole.cold", "vfs_fallocate"), 0, 8, 1)},
     ],
 )  # fmt: skip
-def test_what_does_not_matter(other: dict[str, object]) -> None:
-    """Place, size, indices, image, and what another build calls a function."""
-    assert replace(LOSS, **other).signature == LOSS.signature  # type: ignore[arg-type]
+def test_one_drop_has_many_faces(other: dict[str, object]) -> None:
+    """A dropped entry is one fault, whatever the cut showed of it, and whatever another build calls the function."""
+    assert signature(replace(LOSS, **other)) == signature(LOSS)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        {"kind": Kind.TORN}, {"verb": "fsync"}, {"image": LIVE}, {"expected": Condition.ZERO}, {"culprit": None},
+        {"kind": Kind.TORN}, {"verb": "fsync"}, {"image": LIVE}, {"expected": Condition.ZERO},
         {"found": Condition.ZERO}, {"found": Stored(1, 3, "other")}, {"found": Stored(1, 3, shift=-PAGE)},
-        {"culprit": Culprit(7, "dax_delete_mapping_entry", ("xfs_flush_unmap_range", "vfs_fallocate"), 0, PMD, 1)},
-        {"found": Answers(("EIO",))},
+        {"found": Answers(("EIO",))}, {"op": 6}, {"culprit": LOSS.culprit},
     ],
 )  # fmt: skip
 def test_what_matters(other: dict[str, object]) -> None:
-    """Kind, promise, power on or off, and what was expected, found, and by whom it was forgotten."""
-    assert replace(LOSS, **other).signature != LOSS.signature  # type: ignore[arg-type]
+    """Where nobody is known: kind, promise, power on or off, what was expected and found, and what came before."""
+    assert signature(replace(UNKNOWN, **other)) != signature(UNKNOWN)  # type: ignore[arg-type]
+
+
+INSIDE = ("ext4_truncate_page_cache_block_range", "{}", "vfs_fallocate")
+
+
+def test_the_whole_way_through_the_file_system_matters() -> None:
+    """Two calls that reach one helper are two causes: 6.12's ext4 drops in the same one for a hole and a zero range."""
+    stacks = [tuple(frame.format(name) for frame in INSIDE) for name in ("ext4_punch_hole", "ext4_zero_range")]
+    causes = [replace(LOSS, culprit=Culprit(7, "dax_delete_mapping_entry", stack, 0, PMD, 1)) for stack in stacks]
+    assert signature(causes[0]) != signature(causes[1])
+
+
+RACE = """create f data
+fallocate f allocate 0 8M
+mmap m f 0 8M
+store m 0 4K
+lane a
+store m 0 4K
+lane b
+fallocate f punch_hole 4K 4K
+join
+msync m 0 8M
+cut_power
+"""
+
+
+def test_family() -> None:
+    """The op that disturbed the file last before the promise; a race if lanes did; nothing before the first store."""
+    assert family(replace(UNKNOWN, op=8), PROGRAM) == "punch_hole"
+    assert family(replace(UNKNOWN, op=5), PROGRAM) == ""
+    assert family(replace(UNKNOWN, op=None), PROGRAM) == ""
+    assert family(UNKNOWN, None) == ""
+    assert family(replace(UNKNOWN, op=9), parse(HEAD + RACE)) == "race"
 
 
 def complaint(line: str, phase: Phase = Phase.OP, op: int | None = 3) -> str:
     moment = Moment(phase, op)
-    return Violation(
-        Kind.KERNEL, "", op, "pread", LIVE, (), 0, Condition.SILENCE, Said(line), moment=moment
-    ).signature  # fmt: skip
+    return signature(Violation(Kind.KERNEL, "", op, "pread", LIVE, (), 0, Condition.SILENCE, Said(line), moment=moment))
 
 
 def test_the_same_complaint_of_a_kernel() -> None:

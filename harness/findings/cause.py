@@ -1,0 +1,163 @@
+"""Names the cause of a violation: what all violations of one fault share, in any Program, on any build of a kernel.
+
+A dirty entry that was dropped without writeback is one fault, whatever the cut then showed of it: stale pages, zeroes
+or torn cache lines, promised by msync or by fsync.
+
+    msync returned 0, 511 pages hold the older store    dropped in ext4_punch_hole   one cause
+    fsync returned 0, one page is zero                  dropped in ext4_punch_hole   the same one
+    msync returned 0, 511 pages hold the older store    dropped in ext4_zero_range   another one
+    msync returned 0, one page holds the older store    nobody is known, after a truncate: a third one
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.model.judge.result import CellResult
+from harness.model.judge.values import Answers, Condition, Either, Said, Shows, Stored, Value
+from harness.model.judge.violation import COVERAGE, LIVE, Culprit, Kind, Violation
+from harness.model.program import ops
+from harness.model.program.ops import Op
+from harness.model.program.program import Program, ProgramError, parse, verb
+from harness.model.program.traits import Unmaps, traits
+
+_CLONE = re.compile(r"\.(isra|constprop|part|cold)(\.[0-9]+)?")
+"""The suffix that a compiler gives to a function that it made from another: another build has other suffixes."""
+_TIME = re.compile(r"\[ *[0-9]+\.[0-9]+\]")
+"""The time that the kernel puts before each line of its log."""
+_NOISE = re.compile(r"\+0x[0-9a-f]+(/0x[0-9a-f]+)?|\b(0x)?[0-9a-f]{8,}\b|0x[0-9a-f]+|#?[0-9]+")
+"""Offsets, addresses, process ids, CPUs, lines and inodes in the words of a kernel or a tool."""
+RACE = "race"
+"""The family of what goes wrong where the ops of lanes run at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedEntry:
+    """`chain` took dirty entries out of the page tree though nobody had flushed them.
+
+    It begins with the function that did so; its callers in the file system follow, the nearest first, and then the
+    caller of these: ("dax_delete_mapping_entry", "ext4_punch_hole", "vfs_fallocate").
+    """
+
+    chain: tuple[str, ...]
+
+    @property
+    def signature(self) -> str:
+        """The text dropped; dax_delete_mapping_entry <- ext4_punch_hole <- vfs_fallocate."""
+        return f"dropped; {' <- '.join(self.chain)}"
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenPromise:
+    """A promise of `verb` was broken, by nobody known: what is wrong, where it was seen, and the `family` of the op
+    that had changed the file last (see family)."""
+
+    kind: Kind
+    verb: str
+    family: str
+    where: str
+    what: str
+
+    @property
+    def signature(self) -> str:
+        """The text stale; msync; after clone; cut; store not store."""
+        after = f"after {self.family}" if self.family else ""
+        return "; ".join(filter(None, (self.kind, self.verb, after, self.where, self.what)))
+
+
+Cause = DroppedEntry | BrokenPromise
+
+
+def id_of(signature: str) -> str:
+    """The short name of a cause: eight hexadecimal digits, the same wherever its signature is."""
+    return hashlib.sha256(signature.encode(errors="surrogatepass")).hexdigest()[:8]
+
+
+def causes(result: CellResult) -> dict[Cause, tuple[Violation, ...]]:
+    """The causes in a cell, each with its violations; in their order."""
+    program = _program(result)
+    found: dict[Cause, tuple[Violation, ...]] = {}
+    for violation in result.violations:
+        one = cause(violation, program)
+        found[one] = (*found.get(one, ()), violation)
+    return found
+
+
+def cause(violation: Violation, program: Program | None) -> Cause:
+    """The cause of one violation in a run of `program`; without that its family is not known."""
+    if violation.culprit is not None:
+        return DroppedEntry(chain(violation.culprit))
+    what = f"{_class(violation.found)} not {_class(violation.expected)}"
+    where = violation.image if violation.image in (LIVE, COVERAGE) else "cut"
+    phase = violation.moment.phase if violation.moment else ""
+    place = "; ".join(filter(None, (phase, where)))
+    return BrokenPromise(violation.kind, violation.verb, family(violation, program), place, what)
+
+
+def chain(culprit: Culprit) -> tuple[str, ...]:
+    """The functions that name a drop: see DroppedEntry. Suffixes that a compiler gave are left out."""
+    own = culprit.in_file_system
+    outside = culprit.stack[own[-1] + 1 : own[-1] + 2] if own else culprit.stack[-1:]
+    names = (culprit.function, *(culprit.stack[index] for index in own), *outside)
+    return tuple(dict.fromkeys(_CLONE.sub("", name) for name in names))
+
+
+def family(violation: Violation, program: Program | None) -> str:
+    """The kind of op that disturbed the file last before the broken promise: "punch_hole", "clone", "race"; or empty.
+
+    What a kernel says has a function of its own, and needs no family.
+    """
+    if program is None or violation.op is None or violation.kind is Kind.KERNEL:
+        return ""
+    before = program.ops[: violation.op + 1]
+    if any(isinstance(op, ops.Join) for op in before):
+        return RACE
+    first = next((index for index, op in enumerate(before) if traits(op).stamps), len(before))
+    return next((_name(op) for op in reversed(before[first:]) if _disturbs(op)), "")
+
+
+def _disturbs(op: Op) -> bool:
+    """Say whether the op may change where the bytes of a file are, or unmap them, other than by storing there."""
+    facts = traits(op)
+    return facts.unmaps is Unmaps.FILE or facts.moves or facts.shares or facts.frees or facts.copies
+
+
+def _name(op: Op) -> str:
+    return str(op.mode) if isinstance(op, ops.Fallocate) else verb(op)
+
+
+def _program(result: CellResult) -> Program | None:
+    """The Program of a result; None where a user has spoilt it in the results file."""
+    try:
+        return parse(result.program)
+    except ProgramError:
+        return None
+
+
+def _class(value: Value) -> str:
+    """Return what a value has in common with those that the same fault makes on another run."""
+    match value:
+        case Condition():
+            return value.value
+        case Stored(of="", shift=0):
+            return "store"
+        case Stored(of=""):
+            return "moved store"
+        case Stored():
+            return "store of another file"
+        case Either(contents):
+            return _classes(contents)
+        case Shows(view, contents):
+            return f"{view}: {_classes(contents)}"
+        case Said(words):
+            return " ".join(_NOISE.sub("#", _CLONE.sub("", _TIME.sub("", words))).split())
+        case Answers(names):
+            return " or ".join(names)
+        case _:
+            return type(value).__name__.lower()
+
+
+def _classes(contents: Sequence[Value]) -> str:
+    return " or ".join(sorted({_class(one) for one in contents}))
+

@@ -1,0 +1,81 @@
+"""The words for a finding: its title, as a maintainer would put it, and the command that shows it again."""
+
+import shlex
+from pathlib import Path
+
+from harness.findings.cause import RACE, BrokenPromise, Cause, DroppedEntry
+from harness.findings.finding import Finding, blamed, through
+from harness.model.cell import short
+from harness.model.judge.result import CellResult
+from harness.model.judge.violation import COVERAGE, LIVE, Kind
+from harness.model.setting.hardware import PmemKind
+from harness.plain import plain
+
+_WRONG = {
+    Kind.STALE: "promised data is stale", Kind.ZERO: "promised data is zero", Kind.TORN: "promised data is torn",
+    Kind.UNFLUSHED: "promised data is not flushed", Kind.FOREIGN: "a file holds foreign data",
+    Kind.INCOHERENT: "two views of a file differ", Kind.SIZE: "a file has the wrong size",
+    Kind.NAME: "a name is wrong", Kind.ALLOCATION: "holes and blocks do not suit the data",
+    Kind.RECOVERY: "recovery fails", Kind.FSCK: "the file system is inconsistent", Kind.KERNEL: "the kernel complains",
+    Kind.ERRNO: "a call gives the wrong errno", Kind.SIGNAL: "an access gives the wrong signal",
+    Kind.DEVICE: "the kernel misjudges the device",
+}  # fmt: skip
+"""The words for what is wrong, by kind of violation (tested to be total)."""
+_LIMIT = 120
+"""Characters of a title."""
+
+
+def title(finding: Finding) -> str:
+    """ext4_punch_hole drops a dirty PMD entry without writeback (truncate_pagecache_range)."""
+    match finding.cause:
+        case DroppedEntry():
+            who, way = blamed(finding), through(finding)
+            entry = "a dirty PMD entry" if finding.pmd else "a dirty PTE entry"
+            by = f" ({way})" if way and way != who else ""
+            text = f"{who} drops {entry} without writeback{by}"
+        case BrokenPromise(Kind.KERNEL) as cause:
+            text = cause.what.removesuffix(" not silence")
+        case BrokenPromise() as cause:
+            text = _broken(cause)
+    return plain(text)[:_LIMIT]
+
+
+def _broken(cause: BrokenPromise) -> str:
+    """After clone, promised data is stale: msync."""
+    after = {"": "", RACE: " in a race"}.get(cause.family, f" after {cause.family}")
+    when = ", with the power on" if LIVE in cause.where else ""
+    by = f" by {cause.verb}" if cause.verb else ""
+    wrong = _WRONG[cause.kind].replace("promised data", f"data promised{by}") if by else _WRONG[cause.kind]
+    said = f": {cause.what}" if cause.kind not in _DATA else ""
+    coverage = ", by flush coverage" if COVERAGE in cause.where and cause.kind is not Kind.UNFLUSHED else ""
+    return f"{wrong}{after}{when}{coverage}{said}"
+
+
+_DATA = frozenset({Kind.STALE, Kind.ZERO, Kind.TORN, Kind.UNFLUSHED})
+"""The kinds whose name says all: what is expected and found adds nothing."""
+
+
+def command(result: CellResult, program: Path | None = None) -> str:
+    """The command that runs the result's cell again, for a shell.
+
+    daxcheck run out/NAME.prog --kernel 6.12.95+deb12-amd64 --fs ext4    `program` is the file that holds its Program
+    daxcheck run -k "punch_hole and ..." --kernel ...                    without one, by the name of the scenario
+    """
+    words = ["daxcheck", "run", *([str(program)] if program else _selected(result))]
+    words += ["--kernel", result.kernel, "--fs", result.fs]
+    words += ["--device", result.device] * (result.device is not PmemKind.NVDIMM)
+    words += result.engine.option
+    words += ["--seed", str(result.seed)] * (result.seed != 1)
+    return shlex.join(words)
+
+
+def _selected(result: CellResult) -> list[str]:
+    """-k "punch_hole and page_inside_dirty_pmd"; of a .prog file its name."""
+    module, _, function = short(result.scenario).partition("::")
+    name = function.partition("[")[0]
+    return ["-k", f"{module} and {name}"] if name else [result.scenario]
+
+
+def cause_words(cause: Cause) -> str:
+    """The chain of functions of a drop; empty if nobody is known."""
+    return " <- ".join(cause.chain) if isinstance(cause, DroppedEntry) else ""
