@@ -73,6 +73,7 @@ def command_line() -> argparse.ArgumentParser:
     judge.add_argument("state", type=Path, metavar="DIR", help="the directory that `daxcheck arm` was given as --state")
     judge.add_argument("--results", type=Path, metavar="DIR", help="write results.jsonl, Program, console")
     _kernel_parser(commands.add_parser("kernel", help="fetch, list, add and remove kernels"))
+    _known_parser(commands.add_parser("known", help="list the known issues, or draft entries from a run"))
     _run_parser(commands.add_parser("run", help="run scenarios or .prog files"))
     _shell_parser(commands.add_parser("shell", help="a shell in a guest with a DAX mount at /mnt"))
     return parser
@@ -94,9 +95,8 @@ def _shell_parser(shell: argparse.ArgumentParser) -> None:
 def _arm_parser(parser: argparse.ArgumentParser) -> None:
     parser.description = "Run a scenario on a real device up to its cut, and wait for the power to go. Then: judge."
     parser.add_argument("scenario", metavar="SCENARIO", help="a name that `daxcheck list` tells, or a .prog file")
-    taken = {"--target", "--erase", "--erase-signature", "--seed"}
     for name, settings in RUN:
-        if name in taken:
+        if name in {"--target", "--erase", "--erase-signature", "--seed"}:
             parser.add_argument(name, **settings, required=name == "--target")
     parser.add_argument("--fs", default="ext4", metavar="FS", help="the file system, such as xfs:reflink (%(default)s)")
     parser.add_argument("--state", type=Path, required=True, metavar="DIR",
@@ -128,6 +128,22 @@ def _kernel_parser(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--modules", type=Path, metavar="DIR", help="where its modules lie, if not beside it")
     remove = actions.add_parser("rm", help="remove kernels from the cache")
     remove.add_argument("releases", nargs="+", metavar="RELEASE")
+
+
+def _known_parser(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    add = actions.add_parser("add", help="draft an entry for each finding of a run that is not known yet")
+    add.add_argument("results", nargs="+", type=Path, metavar="RESULTS", help="a directory that `run --results` filled")
+    add.add_argument("--to", type=Path, metavar="FILE", help="append the entries to this file (they are printed)")
+    for one in (add, actions.add_parser("list", help="list the known issues, a line each")):
+        _take(one, "--known", "--no-known")
+
+
+def _take(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Give a command these options of `run`."""
+    for name, settings in RUN:
+        if name in names:
+            parser.add_argument(name, **settings)
 
 
 def _dispatch(options: argparse.Namespace) -> int:
@@ -165,6 +181,10 @@ def _dispatch(options: argparse.Namespace) -> int:
             from harness.commands import kernels
 
             return kernels.main(options)
+        case "known":
+            from harness.commands import known
+
+            return known.main(options)
         case "run":
             from harness.commands import suite
 

@@ -62,7 +62,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "box": TARGETS | {"targets", "targets.engines"},
     "powercut": TARGETS | {"targets", "targets.engines", "box"},
     "cells": CELLS,
-    "findings": MODEL | {"errors", "plain", "fs"},
+    "findings": MODEL | {"errors", "plain", "fs", "shipped"},
     "report": SHARED | MODEL | {"findings"},
     "ending": frozenset({"errors", "plain", "cachedir"}),
     "progfile": SETTING | {"errors"},

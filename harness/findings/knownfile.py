@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from harness import shipped
 from harness.errors import UsageError
 from harness.findings import version
 from harness.findings.known import Issue, KnownIssues, Where
@@ -33,6 +34,12 @@ _WHERE = ("kernels", "since", "until", "fs", "formats", "devices", "scenarios", 
 _LITERAL = 12
 """Characters, other than *, that a signature must have at least: a shorter one would match whatever went wrong."""
 T = TypeVar("T")
+
+
+def load(named: Iterable[Path], *, own: bool) -> KnownIssues:
+    """The issues of the files that the user named, and of those that daxcheck brings. Raises UsageError."""
+    brought = sorted(shipped.place("scenarios").glob("known/*.toml")) if own else []
+    return read_all((*brought, *named))
 
 
 def read_all(paths: Iterable[Path]) -> KnownIssues:

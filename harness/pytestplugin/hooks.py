@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-from harness import ending, progfile, shipped
+from harness import ending, progfile
 from harness.cells import setup
 from harness.cells.matrix import Slot
 from harness.errors import DaxcheckError
 from harness.findings import knownfile
-from harness.findings.known import KnownIssues
 from harness.model.program.recorder import Recorder
 from harness.pytestplugin import items, naming
 from harness.pytestplugin.items import KNOWN, RUNNER, ProgramFile
@@ -44,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.collectonly:
         return
     try:
-        config.stash[KNOWN] = _known(config)
+        config.stash[KNOWN] = knownfile.load(config.option.known, own=not config.option.no_known)
         if worker is None:
             _configure_session(config)
         else:
@@ -52,12 +51,6 @@ def pytest_configure(config: pytest.Config) -> None:
             config.pluginmanager.register(LeftOut.of_worker(worker), "daxcheck-left-out")
     except (DaxcheckError, OSError) as error:
         stop(error)
-
-
-def _known(config: pytest.Config) -> KnownIssues:
-    """Read the known issues: those that daxcheck brings, and those that the user named."""
-    own = [] if config.option.no_known else sorted(shipped.place("scenarios").glob("known/*.toml"))
-    return knownfile.read_all((*own, *config.option.known))
 
 
 def _configure_session(config: pytest.Config) -> None:
