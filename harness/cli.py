@@ -1,6 +1,7 @@
 """The command line. Exit codes: 0 clean, 1 a violation was found, 2 usage or set-up, 3 infrastructure."""
 
 import argparse
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,9 @@ examples:
 exit codes: 0 clean, 1 a violation was found, 2 usage or set-up, 3 infrastructure (nothing was judged)
 DAXCHECK_TRACE=1 in the environment shows the whole trace of an error that daxcheck did not foresee.
 """
+
+_MODULES = {"run": "suite", "list": "suite", "kernel": "kernels"}
+"""The module of a command, where it is not called as the command is."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -147,49 +151,6 @@ def _take(parser: argparse.ArgumentParser, *names: str) -> None:
 
 
 def _dispatch(options: argparse.Namespace) -> int:
-    # Each command imports what it needs, so that `--help` and `kernel list` stay quick.
-    match options.command:
-        case "doctor":
-            from harness.commands import doctor
-
-            return doctor.main()
-        case "list":
-            from harness.commands import suite
-
-            return suite.show(options.expression)
-        case "ops":
-            from harness.commands import ops
-
-            return ops.main()
-        case "check":
-            from harness.commands import check
-
-            return check.main(options.files)
-        case "cleanup":
-            from harness.commands import cleanup
-
-            return cleanup.main()
-        case "arm":
-            from harness.commands import arm
-
-            return arm.main(options)
-        case "judge":
-            from harness.commands import judge
-
-            return judge.main(options)
-        case "kernel":
-            from harness.commands import kernels
-
-            return kernels.main(options)
-        case "known":
-            from harness.commands import known
-
-            return known.main(options)
-        case "run":
-            from harness.commands import suite
-
-            return suite.run(options)
-        case _:
-            from harness.commands import shell
-
-            return shell.main(options)
+    """Carry out the command in its module of harness.commands, and import no other: `--help` and `list` stay quick."""
+    module = importlib.import_module(f"harness.commands.{_MODULES.get(options.command, options.command)}")
+    return int(module.main(options))

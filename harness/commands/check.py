@@ -1,16 +1,15 @@
 """`daxcheck check`: say whether .prog files can be run and judged."""
 
-from collections.abc import Sequence
-from pathlib import Path
+import argparse
 
 from harness import ending, progfile
 from harness.errors import EXIT_CLEAN, EXIT_USAGE, UsageError
 
 
-def main(paths: Sequence[Path]) -> int:
+def main(options: argparse.Namespace) -> int:
     """Print a line for each file; 2 when one of them is bad. Nothing is formatted, booted or written."""
     code = EXIT_CLEAN
-    for path in paths:
+    for path in options.files:
         try:
             ending.say(f"{path}: ok, {len(progfile.judgeable(path).ops)} ops")
         except UsageError as error:

@@ -1,5 +1,6 @@
 """`daxcheck cleanup`: undo what a run on a real device left behind when it was killed."""
 
+import argparse
 import contextlib
 import os
 
@@ -8,7 +9,7 @@ from harness.box import cleanup, undolog
 from harness.errors import EXIT_CLEAN, EXIT_INFRA
 
 
-def main() -> int:
+def main(_: argparse.Namespace) -> int:
     """Undo all that dead runs of this user left; 3 when something stays, each step and each failure on a line.
 
     Raises UsageError while a run is at work, which a restored setting would disturb.

@@ -1,5 +1,6 @@
 """`daxcheck doctor`: tell what this machine has, what it lacks, and what to do about it."""
 
+import argparse
 import platform
 import shutil
 import sys
@@ -39,7 +40,7 @@ class Fact:
     hint: str = ""
 
 
-def main() -> int:
+def main(_: argparse.Namespace) -> int:
     """Print every fact; 2 when a needed thing is missing."""
     return tell(list(_facts()))
 

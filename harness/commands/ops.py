@@ -1,5 +1,6 @@
 """`daxcheck ops`: print what a line of a Program may say."""
 
+import argparse
 import dataclasses
 import inspect
 from enum import StrEnum
@@ -7,7 +8,7 @@ from enum import StrEnum
 from harness.model.program.program import HEADER, VERBS, usage
 
 
-def main() -> int:
+def main(_: argparse.Namespace) -> int:
     """Print how each op is written and what it does, in the groups of harness.model.program.ops."""
     print(f"A .prog file begins with the line {HEADER!r}. One op per line; sizes as 4096, 4K, 2M; # starts a comment.")
     group = ""

@@ -26,7 +26,12 @@ _ENDED = (
 """The exit codes of a session that came to an end of its own: all passed, some failed, -x, all judged before."""
 
 
-def run(options: argparse.Namespace) -> int:
+def main(options: argparse.Namespace) -> int:
+    """Run, or list, what the options choose. Raises UsageError."""
+    return _list(options.expression) if options.command == "list" else _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     """Run what the options choose; 1 when a violation was found, 3 when a cell was not judged, 2 for bad usage."""
     files = _files(options.files)
     argv = [*_QUIET, *settings(files), "--continue-on-collection-errors", *map(str, files), "-n", options.workers]
@@ -45,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     return EXIT_CLEAN if options.judged and verdict == EXIT_VIOLATION and not _unjudged(tally) else verdict
 
 
-def show(expression: str) -> int:
+def _list(expression: str) -> int:
     """Print each scenario's name and what it claims."""
     files = _files([])
     catalogue = report.Catalogue()
