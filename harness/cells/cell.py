@@ -1,6 +1,7 @@
 """One cell: a Program run on one kernel and file system, cut, recovered, and judged."""
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from harness.cells.judging import CellJudge, kernel_violations
 from harness.deadline import now
@@ -51,12 +52,13 @@ def cell_on(target: Target, scenario: str, program: Program, system: FileSystem,
 
 
 def unjudged(environment: Environment, cell: Cell) -> CellResult:
-    """The result of a cell before anything is known of it: an ERROR."""
+    """The result of a cell that begins now, before anything is known of it: an ERROR."""
     config = cell.config
+    started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return CellResult(
         cell.scenario, environment.target, config.kernel.release, config.fs, Outcome.ERROR, 0.0, device=config.device,
         engine=config.engine, program=format_program(cell.program), seed=cell.seed, qemu=environment.qemu,
-        plugin=environment.plugin, kernel_digest=config.kernel.digest, id=cell.id,
+        plugin=environment.plugin, kernel_digest=config.kernel.digest, id=cell.id, started=started,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Defines the result of a run: its outcome, and the line of results.jsonl for one cell of the matrix."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
@@ -43,7 +44,8 @@ class CellResult:
     what is lost as well if only explicit fences complete flushes, `remarks` what no document allows and none forbids;
     they do not change the outcome. `recovered_by` is the kernel that booted after a real cut, empty for any other.
     `kept`: this is a control, and it kept what it was to lose. `known` names the known issues that an XFAIL or XPASS
-    rests on, or that explain a part of a FAIL.
+    rests on, or that explain a part of a FAIL. `started` is when the cell began, in UTC and to the microsecond:
+    2026-11-27T14:30:00.123456Z; empty in the results of an older daxcheck.
     """
 
     scenario: str
@@ -71,6 +73,7 @@ class CellResult:
     kept: bool = False
     id: str = ""
     known: tuple[str, ...] = ()
+    started: str = ""
 
     @classmethod
     def from_json(cls, value: object) -> "CellResult":
@@ -89,6 +92,7 @@ class CellResult:
             seconds=_seconds("seconds", found["seconds"]), timings=_timings(found["timings"]),
             seed=checked.integer("seed", found["seed"], -COUNT, COUNT), kept=_yes("kept", found["kept"]),
             known=checked.array("known", found["known"], MANY, lambda one: text("known", one)),
+            started=_time("started", found["started"]),
         )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
@@ -103,6 +107,7 @@ _TEXTS = (
 )  # fmt: skip
 _COUNTS = ("judged_bytes", "images", "unpersisted_lines")
 _LISTS = ("violations", "warnings", "remarks")
+_TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z)?")
 
 
 def _complete(value: object) -> dict[str, object]:
@@ -117,6 +122,12 @@ def _complete(value: object) -> dict[str, object]:
 def _yes(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{name}: {checked.shown(value)} is neither true nor false")
+    return value
+
+
+def _time(name: str, value: object) -> str:
+    if not isinstance(value, str) or not _TIME.fullmatch(value):
+        raise ValueError(f"{name}: {checked.shown(value)} is no time such as 2026-11-27T14:30:00.123456Z")
     return value
 
 

@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,18 @@ def test_a_sound_machine_passes(toy: Toy, judged: Judged, engine: Engine) -> Non
         (0, []) if engine is Engine.COVERAGE else (1, ["pessimistic"])
     )  # fmt: skip
     assert {"attach", "ops", "umount", "fsck"} <= result.timings.keys()
+
+
+def test_a_cell_says_when_it_began(toy: Toy, judged: Judged) -> None:
+    """The time is that of the machine, in the one form that a line of results.jsonl may have."""
+    before = _now()
+    first, second = (judged(toy(Engine.PLUGIN), SYNCED) for _ in range(2))
+    assert before <= first.started < second.started <= _now()
+    assert CellResult.from_json(first.to_json()).started == first.started
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 @pytest.mark.parametrize("engine", WATCHED)

@@ -15,7 +15,7 @@ from harness.model.wire.moment import Moment, Phase
 FIELDS = [
     "schema", "scenario", "target", "kernel", "fs", "outcome", "seconds", "device", "engine", "judged_bytes", "images",
     "unpersisted_lines", "violations", "warnings", "remarks", "program", "seed", "qemu", "plugin", "recovered_by",
-    "error", "timings", "kernel_digest", "kept", "id", "known",
+    "error", "timings", "kernel_digest", "kept", "id", "known", "started",
 ]  # fmt: skip
 
 
@@ -77,6 +77,19 @@ def test_a_line_comes_back_as_it_was() -> None:
     assert again.warnings == cell.warnings and again.warnings[0].kind is Kind.STALE
     assert (again.device, again.outcome) == (PmemKind.EADR, Outcome.PASS)
     assert again.remarks == cell.remarks and again == cell
-    del line["device"], line["warnings"], line["remarks"]
+    del line["device"], line["warnings"], line["remarks"], line["started"]
     old = CellResult.from_json(line)
-    assert (old.device, old.warnings, old.remarks) == (PmemKind.NVDIMM, (), ())
+    assert (old.device, old.warnings, old.remarks, old.started) == (PmemKind.NVDIMM, (), (), "")
+
+
+@pytest.mark.parametrize("time", [
+    "yesterday", "2026-11-27", "2026-11-27T14:30:00Z", "2026-11-27T14:30:00.123456", "2026-11-27T14:30:00.123456Z\n", 7,
+    None,
+])  # fmt: skip
+def test_a_time_is_in_one_form(time: object) -> None:
+    """The form sorts as times do. What is in no form, or in another one, is refused."""
+    right = "2026-11-27T14:30:00.123456Z"
+    line = CellResult("punch", "qemu", "6.12", "ext4", Outcome.PASS, 1.5, started=right).to_json()
+    assert CellResult.from_json(line).started == right
+    with pytest.raises(ValueError, match="started"):
+        CellResult.from_json({**line, "started": time})
