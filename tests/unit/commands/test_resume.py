@@ -3,29 +3,19 @@
 The real command runs, on a kernel that is no more than a file, and with a QEMU that cannot boot anything.
 """
 
-import dataclasses
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from harness.kernel import cache, tree
-from harness.kernel.kernel import Kernel
-from harness.model.cell import identify
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.program.program import Program, format, parse
 from harness.model.program.recorder import Recorder
-from harness.model.setting.engine import Engine
-from harness.model.setting.hardware import PmemKind
 from harness.report.journal import Journal
+from tests.unit.commands.user import KEPT, RELEASE, User
 
-ROOT = Path(__file__).resolve().parents[3]
-MAIN = "import sys; from harness.cli import main; sys.exit(main())"
-KEPT = "daxcheck program 1\ncreate f data\npwrite f 0 4K\nfsync f\nfsyncdir\ncut_power\n"
 OTHER = KEPT.replace("4K", "8K")
 SCENARIO = """\
 def test_kept(dax):
@@ -34,7 +24,6 @@ def test_kept(dax):
     f.fsync()
     dax.cut_power()
 """
-RELEASE = "6.1.0-test"
 
 
 def recorded() -> Program:
@@ -44,64 +33,6 @@ def recorded() -> Program:
     file.fsync()
     dax.cut_power()
     return dax.program()
-
-
-@dataclasses.dataclass
-class User:
-    """Somebody with a kernel, a QEMU that keeps a list of what it was started for, and results of earlier runs."""
-
-    place: Path
-
-    def __post_init__(self) -> None:
-        self.kernel = self.build(b"one")
-        self.qemu = self.place / "qemu"
-        script = 'case $1 in --version) echo "QEMU emulator version 9.0.0";; *) echo "$@" >>"$0.started"; exit 1;; esac'
-        self.qemu.write_text(f"#!/bin/sh\n{script}\n")
-        self.qemu.chmod(0o755)
-        self.results = self.place / "results"
-
-    def build(self, contents: bytes) -> Kernel:
-        """A kernel of these contents, and always the same release, in the cache."""
-
-        def fill(room: Path) -> tuple[str, str]:
-            (room / tree.IMAGE).write_bytes(contents)
-            return RELEASE, "a build tree"
-
-        return cache.store(fill)
-
-    def judged(self, scenario: str, program: str, outcome: Outcome = Outcome.PASS, kernel: str = "") -> None:
-        """What an earlier run found."""
-        journal = Journal(self.results)
-        digest = kernel or self.kernel.digest
-        journal.add(
-            CellResult(scenario, "qemu", RELEASE, "ext4", outcome, 1.0, engine=Engine.COVERAGE, judged_bytes=4096,
-                       program=program, seed=1, kernel_digest=digest,
-                       id=identify(program, digest, "ext4", PmemKind.NVDIMM, Engine.COVERAGE, 1)), "",
-        )  # fmt: skip
-        journal.close()
-
-    def resume(self, *words: str | Path, kernel: Kernel | None = None) -> "subprocess.CompletedProcess[str]":
-        options = ["--kernel", (kernel or self.kernel).digest, "--fs", "ext4", "--engine", "coverage",
-                   "--qemu", str(self.qemu), "--results", str(self.results), "--resume"]  # fmt: skip
-        return subprocess.run(
-            [sys.executable, "-P", "-c", MAIN, "run", *map(str, words), *options], capture_output=True, text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
-
-    @property
-    def areas(self) -> set[str]:
-        """What there is in the cache."""
-        return {path.name for path in (self.place / "cache/daxcheck").iterdir()}
-
-    @property
-    def booted(self) -> bool:
-        return self.qemu.with_name("qemu.started").exists()
-
-
-@pytest.fixture
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> User:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return User(tmp_path)
 
 
 @pytest.mark.parametrize(
