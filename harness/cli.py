@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness import __version__, ending
 from harness.errors import EXIT_INFRA, EXIT_USAGE
-from harness.pytestplugin.options import RUN
+from harness.pytestplugin.options import FORMATS, RUN
 
 EPILOG = """\
 examples:
@@ -78,6 +78,7 @@ def command_line() -> argparse.ArgumentParser:
     judge.add_argument("--results", type=Path, metavar="DIR", help="write results.jsonl, Program, console")
     _kernel_parser(commands.add_parser("kernel", help="fetch, list, add and remove kernels"))
     _known_parser(commands.add_parser("known", help="list the known issues, or draft entries from a run"))
+    _report_parser(commands.add_parser("report", help="write a report of a results directory"))
     _run_parser(commands.add_parser("run", help="run scenarios or .prog files"))
     _shell_parser(commands.add_parser("shell", help="a shell in a guest with a DAX mount at /mnt"))
     return parser
@@ -107,6 +108,15 @@ def _arm_parser(parser: argparse.ArgumentParser) -> None:
                         help="for what the verdict needs: on a disk that outlives the cut, not the device")  # fmt: skip
     parser.add_argument("--power", default="", metavar="COMMAND",
                         help="takes the power and gives it back: labgrid-client -p PLACE power cycle")  # fmt: skip
+
+
+def _report_parser(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Write a report of what `run --results DIR` has found, for people elsewhere or for a program."
+    parser.add_argument("directory", type=Path, metavar="DIR", help="the directory that `run --results` has filled")
+    parser.add_argument("--format", required=True, metavar="FORMAT", help=FORMATS)
+    parser.add_argument("--out", type=Path, default=None, metavar="FILE", help="write it there (standard output)")
+    parser.add_argument("--finding", default="", metavar="ID", help="of a mail: the finding to tell (all, one by one)")
+    _take(parser, "--known", "--no-known", "--origin", "--build-id", "--checkout-id")
 
 
 def _run_parser(parser: argparse.ArgumentParser) -> None:

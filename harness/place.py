@@ -7,6 +7,7 @@ user may not write. So as root no link of another user is followed, and none at 
 import contextlib
 import errno
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,6 +100,24 @@ def write(folder: int, name: str, data: bytes) -> None:
             file.write(data)
     finally:
         os.close(fd)
+
+
+def replace(folder: int, name: str, data: bytes) -> None:
+    """Have the file `name` of the open directory hold `data`: a reader finds the old contents, or the new ones whole.
+
+    A file that is there is replaced, whatever it is: the caller looks first. Raises OSError, and then nothing changed.
+    """
+    made = f".daxcheck-{secrets.token_hex(8)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(made, flags, 0o644, dir_fd=folder), "wb") as file:
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            os.rename(made, name, src_dir_fd=folder, dst_dir_fd=folder)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(made, dir_fd=folder)
 
 
 def shared(path: Path) -> str:

@@ -47,7 +47,9 @@ def _run(options: argparse.Namespace) -> int:
     tally = report.Tally()
     code = _pytest(argv, tally)
     verdict = _exit_code(code, tally)
-    return EXIT_CLEAN if options.judged and verdict == EXIT_VIOLATION and not _unjudged(tally) else verdict
+    if options.judged and verdict == EXIT_VIOLATION and not _unjudged(tally):
+        verdict = EXIT_CLEAN
+    return verdict or tally.unwritten
 
 
 def _list(expression: str) -> int:

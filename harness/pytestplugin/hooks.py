@@ -20,7 +20,10 @@ from harness.pytestplugin import items, naming
 from harness.pytestplugin.items import KNOWN, RUNNER, ProgramFile
 from harness.pytestplugin.options import RUN
 from harness.pytestplugin.report import Faults, Reporter, stop
+from harness.pytestplugin.reports import Reports
 from harness.pytestplugin.resume import RECORDED, EarlierVerdicts, LeftOut
+from harness.report.formats import reportfile
+from harness.report.formats.options import ReportOptions
 from harness.report.journal import Journal
 from harness.vm import pool
 
@@ -56,13 +59,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def _configure_session(config: pytest.Config) -> None:
     options = config.option
     journal = Journal(options.results) if options.results else None
+    reports = reportfile.parse_all(options.report)
     judged = journal.judged(_say) if journal and options.resume else []
     earlier = EarlierVerdicts(config, map(config.stash[KNOWN].settle, judged))
     config.stash[RUNNER] = setup.runner(options, _say)
     config.add_cleanup(config.stash[RUNNER].close)
     config.pluginmanager.register(earlier, "daxcheck-earlier-verdicts")
     config.pluginmanager.register(LeftOut(earlier.counts, earlier), "daxcheck-left-out")
-    config.pluginmanager.register(Reporter(config, journal, config.stash[KNOWN]), "daxcheck-reporter")
+    reporter = Reporter(config, journal, config.stash[KNOWN])
+    config.pluginmanager.register(reporter, "daxcheck-reporter")
+    wanted = ReportOptions(origin=options.origin, build=options.build_id, checkout=options.checkout_id)
+    config.pluginmanager.register(Reports(reports, wanted, reporter.run), "daxcheck-reports")
 
 
 def _say(line: str) -> None:

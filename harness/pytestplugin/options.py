@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+FORMATS = "markdown"
+"""The report formats, for help texts: those of harness/report/formats, which `--help` does not load."""
+
 RUN: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--kernel", {"default": "", "metavar": "SPEC,...",
                   "help": "kernels to test: a cached release or its prefix (6.12), debian:SUITE[/VERSION], a path to a "
@@ -34,6 +37,13 @@ RUN: tuple[tuple[str, dict[str, Any]], ...] = (
                  "help": "a file of known issues, beside daxcheck's own of Debian's kernels; may be repeated: a cell "
                          "in which nothing else shows is XFAIL"}),
     ("--no-known", {"action": "store_true", "help": "leave out daxcheck's own known issues"}),
+    ("--report", {"default": [], "action": "append", "metavar": "FORMAT=FILE",
+                  "help": f"write a report when the run ends; may be repeated; formats: {FORMATS}"}),
+    ("--origin", {"default": "daxcheck", "metavar": "NAME", "help": "of a kcidb report: who sends it (daxcheck)"}),
+    ("--build-id", {"default": "", "metavar": "ID",
+                    "help": "of a kcidb report: the build that was tested, ORIGIN:ID (made from the kernel)"}),
+    ("--checkout-id", {"default": "", "metavar": "ID",
+                       "help": "of a kcidb report: the checkout that was built, ORIGIN:ID (made from the release)"}),
     ("--seed", {"default": 1, "type": int, "metavar": "N", "help": "seed of the random evictions (1)"}),
     ("--repeat", {"default": 1, "type": int, "metavar": "N", "help": "run every cell N times (1)"}),
 )  # fmt: skip

@@ -12,16 +12,19 @@ from typing import Any, NoReturn
 import pytest
 
 from harness import ending, trimming
-from harness.errors import EXIT_INFRA, EXIT_USAGE, DaxcheckError
+from harness.errors import EXIT_CLEAN, EXIT_INFRA, EXIT_USAGE, DaxcheckError
 from harness.findings.known import KnownIssues
 from harness.model.judge.result import CellResult, Outcome
 from harness.plain import plain
 from harness.report import summary, text
 from harness.report.journal import Journal
+from harness.report.results import Broken, Run
 
 PROPERTY = "daxcheck"
 PREVIOUS = pytest.StashKey[list[CellResult]]()
 """The cells that a resumed session found judged."""
+UNWRITTEN = pytest.StashKey[int]()
+"""The exit code of a report that could not be written; not there if all were."""
 
 
 def stop(error: Exception) -> NoReturn:
@@ -87,11 +90,15 @@ class Tally:
         """True if a test failed without a cell, such as by a fault in the scenario's own code."""
         self.unread = False
         """True if a file could not be collected."""
+        self.unwritten = EXIT_CLEAN
+        """The exit code of a report that could not be written."""
 
+    @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if PREVIOUS in session.config.stash:
             previous = session.config.stash[PREVIOUS]
             self.results += previous
+        self.unwritten = session.config.stash.get(UNWRITTEN, EXIT_CLEAN)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self.unread |= report.failed
@@ -129,8 +136,15 @@ class Reporter:
         self.journal = journal
         self.order: dict[str, int] = {}
         self.results: dict[int, CellResult] = {}
+        self.broken: dict[str, Broken] = {}
         self.unread = False
         self._cache = trimming.mark()
+
+    def run(self) -> Run:
+        """Return the run so far, with what was judged before a resumed session."""
+        results = [*self.config.stash[PREVIOUS], *(self.results[index] for index in sorted(self.results))]
+        directory = self.journal.directory if self.journal else None
+        return Run.of(results, self._known, directory, self.broken.values())
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self.order = {item.nodeid: index for index, item in enumerate(session.items)}
@@ -142,6 +156,7 @@ class Reporter:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         found = list(cells(report))
         if report.failed and not found:
+            self._break(report)
             self._tell(f"ERROR {report.nodeid}: {reason(report)}")
         for result, console in found:
             self.results[self.order.get(report.nodeid, len(self.results))] = result
@@ -156,6 +171,7 @@ class Reporter:
         """Name a file that cannot be collected, also where tracebacks are off."""
         if report.failed:
             self.unread = True
+            self._break(report)
             why = reason(report)
             named = bool(report.nodeid) and report.nodeid.rpartition("/")[2] in why
             self._tell(f"ERROR {why}" if named else f"ERROR {report.nodeid or 'collection'}: {why}")
@@ -170,7 +186,7 @@ class Reporter:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Set the exit code: pytest says 1 for any failed test; here only a verdict gives 1, and a bad file gives 2."""
-        results = [*self.config.stash[PREVIOUS], *self.results.values()]
+        results = self.run().results
         if exitstatus == pytest.ExitCode.TESTS_FAILED and self.unread:
             session.exitstatus = EXIT_USAGE
         elif exitstatus == pytest.ExitCode.TESTS_FAILED and all(one.outcome is not Outcome.FAIL for one in results):
@@ -183,7 +199,7 @@ class Reporter:
             stop(error)
 
     def _summarise(self, terminalreporter: Any) -> None:
-        results = [*self.config.stash[PREVIOUS], *(self.results[index] for index in sorted(self.results))]
+        results = self.run().results
         if not results:
             return
         terminalreporter.section("daxcheck")
@@ -200,6 +216,9 @@ class Reporter:
     def pytest_unconfigure(self) -> None:
         if self.journal is not None:
             self.journal.close()
+
+    def _break(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        self.broken[report.nodeid] = Broken(report.nodeid or "collection", reason(report))
 
     def _tell(self, line: str) -> None:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")

@@ -22,19 +22,34 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Broken:
+    """A test of a session that failed without a cell, or a file that could not be collected, and why."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
-    """The cells of a run and its findings, for reports; `directory` is where it keeps its files, None for nowhere."""
+    """The cells of a run and its findings, for reports; `directory` is where it keeps its files, None for nowhere.
+
+    `broken` is known of a session only: a results directory holds nothing but cells.
+    """
 
     results: tuple[CellResult, ...]
     findings: tuple[Finding, ...]
     known: KnownIssues
     directory: Path | None = None
+    broken: tuple[Broken, ...] = ()
 
     @classmethod
-    def of(cls, results: Iterable[CellResult], known: KnownIssues, directory: Path | None = None) -> "Run":
+    def of(
+        cls, results: Iterable[CellResult], known: KnownIssues, directory: Path | None = None,
+        broken: Iterable[Broken] = (),
+    ) -> "Run":  # fmt: skip
         """The run of these cells, whose outcomes are settled."""
         found = tuple(results)
-        return cls(found, gather(found), known, directory)
+        return cls(found, gather(found), known, directory, tuple(broken))
 
     def program_file(self, result: CellResult) -> Path | None:
         """The file that holds the cell's Program; None if there is none, or it was edited since."""

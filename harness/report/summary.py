@@ -1,6 +1,6 @@
 """The findings of a run for a terminal: how many cells fail, for how many causes, and each cause in a few lines."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from harness.findings.finding import Finding, gather, perhaps_same
 from harness.findings.known import KnownIssues
@@ -17,18 +17,23 @@ _PLACES = 6
 def findings(results: Sequence[CellResult], known: KnownIssues) -> list[str]:
     """The findings: those that are not known first, each with where it shows and how to see it again."""
     found = gather(results)
-    failing = {id(one.result) for finding in found for one in finding.cases}
     if not found:
         return []
-    fresh = [one for one in found if not is_known(one)]
-    lines = [headline(len(failing), len(found), len(found) - len(fresh))]
-    for finding in (*fresh, *(one for one in found if is_known(one))):
+    lines = [headline(found)]
+    for finding in ranked(found):
         lines += _told(finding, found)
     return [plain(line) for line in (*lines, *fixed(results), *_unused(results, known))]
 
 
-def headline(cells: int, findings: int, known: int) -> str:
+def ranked(found: Iterable[Finding]) -> list[Finding]:
+    """The findings as a reader wants them: those that are not known first."""
+    return sorted(found, key=is_known)
+
+
+def headline(found: Sequence[Finding]) -> str:
     """35 failing cells, 3 findings (2 known)."""
+    cells = len({id(result) for finding in found for result in finding.results})
+    findings, known = len(found), sum(map(is_known, found))
     told = f"{cells} failing cell{'s' * (cells != 1)}, {findings} finding{'s' * (findings != 1)}"
     return told + f" ({known} known)" * bool(known)
 

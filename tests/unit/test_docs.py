@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "qemu" / "README.md"]
 TOPS = ("harness", "scenarios", "tests", "scripts", "qemu", "docs")
 LONGEST_README = 130
-COMMANDS = {"arm", "check", "cleanup", "doctor", "judge", "kernel", "known", "list", "ops", "run", "shell"}
+COMMANDS = {"arm", "check", "cleanup", "doctor", "judge", "kernel", "known", "list", "ops", "report", "run", "shell"}
 
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 _QUOTED = re.compile(r"`([^`\n]+)`")

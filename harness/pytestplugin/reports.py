@@ -1,0 +1,57 @@
+"""--report: reports that are written at the end of a session, also of one that was interrupted."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from harness import ending
+from harness.errors import EXIT_CLEAN, EXIT_INFRA
+from harness.plain import plain
+from harness.pytestplugin.report import UNWRITTEN
+from harness.report.formats.options import ReportOptions
+from harness.report.formats.reportfile import ReportFile
+from harness.report.results import Run
+
+
+class Reports:
+    """Writes the reports that the user asked for; `run` tells what was judged until then."""
+
+    def __init__(self, files: Sequence[ReportFile], options: ReportOptions, run: Callable[[], Run]) -> None:
+        self._files = files
+        self._options = options
+        self._run = run
+        self._untold: list[str] = []
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write them. A session that is clean but for a report that is missing ends with the code of that error."""
+        for file in self._files:
+            failed, said = self._write(file)
+            self._untold.append(f"{file.format}: {said}")
+            if failed:
+                session.config.stash[UNWRITTEN] = max(failed, session.config.stash.get(UNWRITTEN, EXIT_CLEAN))
+        if session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = session.config.stash.get(UNWRITTEN, session.exitstatus)
+
+    def _write(self, file: ReportFile) -> tuple[int, str]:
+        """Return 0 and where the report is, or the exit code and the words for why it is not there."""
+        try:
+            file.write(self._run(), self._options)
+        except Exception as error:  # whatever it is: the other reports and the verdict are not lost for it
+            told = ending.foreseen(error)
+            words = str(told) if told else ending.trace(error) + ending.unforeseen(error)
+            return told.exit_code if told else EXIT_INFRA, f"not written: {words}"
+        return EXIT_CLEAN, str(file.path)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        self._tell(terminalreporter.write_line)
+
+    def pytest_unconfigure(self) -> None:
+        """Tell it now where the session had no summary."""
+        self._tell(ending.say)
+
+    def _tell(self, write: Callable[[str], object]) -> None:
+        for line in self._untold:
+            write(plain(line))
+        self._untold.clear()
