@@ -12,12 +12,14 @@ from typing import Any, NoReturn
 import pytest
 
 from harness import ending, trimming
+from harness.deadline import now
 from harness.errors import EXIT_CLEAN, EXIT_INFRA, EXIT_USAGE, DaxcheckError
 from harness.findings.known import KnownIssues
 from harness.model.judge.result import CellResult, Outcome
 from harness.plain import plain
 from harness.report import summary, text
 from harness.report.journal import Journal
+from harness.report.progress import LiveLine, Progress
 from harness.report.results import Broken, Run
 
 PROPERTY = "daxcheck"
@@ -25,6 +27,8 @@ PREVIOUS = pytest.StashKey[list[CellResult]]()
 """The cells that a resumed session found judged."""
 UNWRITTEN = pytest.StashKey[int]()
 """The exit code of a report that could not be written; not there if all were."""
+_TOLD = frozenset({Outcome.FAIL, Outcome.ERROR, Outcome.XPASS})
+"""The outcomes of cells that have a line of their own above the live line of a terminal."""
 
 
 def stop(error: Exception) -> NoReturn:
@@ -139,6 +143,8 @@ class Reporter:
         self.broken: dict[str, Broken] = {}
         self.unread = False
         self._cache = trimming.mark()
+        self._progress = Progress(0, now())
+        self._live: LiveLine | None = None
 
     def run(self) -> Run:
         """Return the run so far, with what was judged before a resumed session."""
@@ -147,11 +153,19 @@ class Reporter:
         return Run.of(results, self._known, directory, self.broken.values())
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self.order = {item.nodeid: index for index, item in enumerate(session.items)}
+        self._begin([item.nodeid for item in session.items])
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        self._begin(ids)
+
+    def _begin(self, ids: list[str]) -> None:
+        """Note what is to be run; of workers each tells, and all the same."""
         self.order = {nodeid: index for index, nodeid in enumerate(ids)}
+        self._progress = Progress(len(ids), now())
+        terminal = self.config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is not None and terminal.isatty and not self.config.option.verbose > 0:
+            self._live = LiveLine(lambda text: terminal.write(text, flush=True))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         found = list(cells(report))
@@ -160,7 +174,11 @@ class Reporter:
             self._tell(f"ERROR {report.nodeid}: {reason(report)}")
         for result, console in found:
             self.results[self.order.get(report.nodeid, len(self.results))] = result
-            self._tell(f"[{len(self.results)}/{len(self.order)}] {text.line(result)}")
+            self._progress.add(result)
+            if self._live is None or result.outcome in _TOLD:
+                self._tell(f"[{len(self.results)}/{len(self.order)}] {text.line(result)}")
+            else:
+                self._live.show(self._progress.line(now()))
             try:
                 if self.journal is not None:
                     self.journal.add(result, console)
@@ -202,6 +220,8 @@ class Reporter:
         results = self.run().results
         if not results:
             return
+        if self._live is not None:
+            self._live.clear()
         terminalreporter.section("daxcheck")
         told = summary.findings(results, self._known)
         each = text.losses(results) if self.config.option.verbose > 0 else text.unjudged(results)
@@ -222,5 +242,9 @@ class Reporter:
 
     def _tell(self, line: str) -> None:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:
+        if reporter is not None and self._live is None:
             reporter.write_line(plain(line))
+        elif reporter is not None and self._live is not None:
+            self._live.clear()
+            reporter.write_line(plain(line))
+            self._live.show(self._progress.line(now()))
