@@ -223,10 +223,13 @@ class Reporter:
         if self._live is not None:
             self._live.clear()
         terminalreporter.section("daxcheck")
-        told = summary.findings(results, self._known)
-        each = text.losses(results) if self.config.option.verbose > 0 else text.unjudged(results)
-        told += ["", *text.matrix(results), "", text.LEGEND, *each, *text.warnings(results), *text.remarks(results)]
-        for line in (*told, *text.clock(results)):
+        told = [*summary.findings(results, self._known), "", *text.matrix(results), "", text.legend(results)]
+        warnings, remarks = text.warnings(results), text.remarks(results)
+        if self.config.option.verbose > 0:
+            told += [*text.losses(results), *warnings, *remarks, *text.clock(results)]
+        else:
+            told += [*text.unjudged(results), *warnings[:1], *remarks[:1]]
+        for line in told:
             terminalreporter.write_line(line)
         if self.journal is not None:
             terminalreporter.write_line(f"results: {self.journal.path}")

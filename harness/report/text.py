@@ -17,17 +17,20 @@ _SIGN = {
 }  # fmt: skip
 _LOST, _KEPT = "lost", "KEPT"
 """The signs of a control that lost data, and of one that kept it."""
-LEGEND = (
-    "ok: all promised data survived   LOSS: promised data did not   KERNEL: it warned or oopsed   "
-    "WRONG: any other broken promise   lost: a control lost data, as it must   "
-    "~: by flush coverage alone, the power was not cut"
-)
 _WARNED = "*"
 """The mark behind the sign of a cell that has warnings."""
 _REMARKED = "+"
 """The mark behind the sign of a cell that has remarks."""
 _COVERED = "~"
 """The mark behind the sign of a cell whose verdict rests on flush coverage alone."""
+_MEANINGS = {
+    "LOSS": "promised data did not survive", "KERNEL": "the kernel warned or oopsed",
+    "WRONG": "any other broken promise", "known": "known issues alone", "fixed?": "a known issue that does not show",
+    _LOST: "a control lost data, as it must", _KEPT: "a control lost nothing: do not believe this run",
+    "ERROR": "not judged", _WARNED: "by no explicit fence", _REMARKED: "bytes stored past the end have moved",
+    _COVERED: "by flush coverage alone, the power was not cut",
+}  # fmt: skip
+"""The meaning of each sign and mark that does not speak for itself; docs/verdict.md says more."""
 _VERDICT = "docs/verdict.md"
 """The document that says what a warning and a remark are."""
 _CULPRITS = 3
@@ -76,13 +79,21 @@ def losses(results: Sequence[CellResult]) -> list[str]:
     return list(map(plain, lines))
 
 
+def legend(results: Sequence[CellResult]) -> str:
+    """The meanings of the signs and marks that stand in the matrix of these results, in one line."""
+    signs = {_sign(result) for result in results}
+    marks = _WARNED + _REMARKED + _COVERED
+    shown = {sign.rstrip(marks) for sign in signs} | {mark for sign in signs for mark in sign if mark in marks}
+    return "   ".join(f"{sign}: {meaning}" for sign, meaning in _MEANINGS.items() if sign in shown)
+
+
 def unjudged(results: Sequence[CellResult]) -> list[str]:
     """The cells that were not judged, and why: a summary may leave out what failed, but not what nobody looked at."""
     return [plain(f"{_place(one)}: {why(one)}") for one in results if one.outcome is Outcome.ERROR]
 
 
 def warnings(results: Sequence[CellResult]) -> list[str]:
-    """Count the cells that have warnings, and tell each in words."""
+    """Count the cells that have warnings in the first line, and tell each in words below it."""
     warned = [r for r in results if r.warnings]
     if not warned:
         return []
@@ -92,7 +103,7 @@ def warnings(results: Sequence[CellResult]) -> list[str]:
 
 
 def remarks(results: Sequence[CellResult]) -> list[str]:
-    """Count the cells that have remarks, and tell each in words."""
+    """Count the cells that have remarks in the first line, and tell each in words below it."""
     remarked = [r for r in results if r.remarks]
     if not remarked:
         return []

@@ -171,7 +171,8 @@ def test_flush_coverage_alone_is_told() -> None:
     assert text.losses([lost]) == [
         f"6.12.95 ext4 a::b (by flush coverage): {words} (wrong after op 10: msync m1 [0..8M))"
     ]
-    assert text.matrix([results[Outcome.PASS]])[-1].split() == ["a::b", "ok~"] and "~: by flush" in text.LEGEND
+    assert text.matrix([results[Outcome.PASS]])[-1].split() == ["a::b", "ok~"]
+    assert text.legend([results[Outcome.PASS]]) == "~: by flush coverage alone, the power was not cut"
     for outcome in (Outcome.SKIP, Outcome.ERROR):
         assert text.line(results[outcome]) == text.line(cell(outcome))
     traced = dataclasses.replace(cell(Outcome.PASS), engine=Engine.TRACE)
@@ -262,6 +263,16 @@ def test_losses_are_told_in_words() -> None:
     assert len(told) == 3
     assert any(line.startswith(f"6.12.95 ext4 a::b: {WORDS}") for line in told)
     assert any("no guest" in line for line in told)
+
+
+def test_the_legend_tells_what_stands_there() -> None:
+    """Each sign and mark of the matrix that does not speak for itself, and no other."""
+    assert text.legend([cell(Outcome.PASS), cell(Outcome.SKIP)]) == ""
+    told = text.legend([cell(Outcome.FAIL), dataclasses.replace(cell(Outcome.PASS), warnings=(LOSS,))])
+    assert told == "LOSS: promised data did not survive   *: by no explicit fence"
+    assert "known: " in text.legend([cell(Outcome.XFAIL)]) and "fixed?: " in text.legend([cell(Outcome.XPASS)])
+    kept = dataclasses.replace(cell(Outcome.ERROR), kept=True)
+    assert text.legend([kept]) == "KEPT: a control lost nothing: do not believe this run"
 
 
 def test_an_empty_matrix() -> None:
