@@ -140,6 +140,10 @@ def _kernel_parser(parser: argparse.ArgumentParser) -> None:
     add = actions.add_parser("add", help="put a bzImage, vmlinuz or kernel build tree into the cache")
     add.add_argument("path", type=Path)
     add.add_argument("--modules", type=Path, metavar="DIR", help="where its modules lie, if not beside it")
+    build = actions.add_parser("build", help="build a kernel from a source tree, with what daxcheck needs built in")
+    build.description = "Build a kernel outside of its source tree, again only what has changed."
+    build.add_argument("tree", type=Path, metavar="TREE", help="the top of the source tree; nothing is written there")
+    _build_options(build)
     remove = actions.add_parser("rm", help="remove kernels from the cache")
     remove.add_argument("releases", nargs="+", metavar="RELEASE")
 
@@ -158,6 +162,14 @@ def _take(parser: argparse.ArgumentParser, *names: str) -> None:
     for name, settings in RUN:
         if name in names:
             parser.add_argument(name, **settings)
+
+
+def _build_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", default="small", metavar="CONFIG",
+                        help="small: what daxcheck needs and no more; debian: as the newest cached Debian kernel; or "
+                             "the path of a .config; what daxcheck needs is always built in (%(default)s)")  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to build (a directory of the cache)")
+    parser.add_argument("--jobs", type=int, metavar="N", help="compilers at a time (one per processor)")
 
 
 def _dispatch(options: argparse.Namespace) -> int:

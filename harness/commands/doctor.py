@@ -12,7 +12,7 @@ from harness import cachedir, ending, trimming
 from harness.box import armed, discover, undolog
 from harness.commands import inventory
 from harness.errors import EXIT_CLEAN, EXIT_USAGE, DaxcheckError
-from harness.kernel import cache
+from harness.kernel import buildtools, cache
 from harness.vm import plugin, pool
 from harness.vm.machine import find_qemu
 
@@ -31,7 +31,7 @@ _TOOLS = (
 class Fact:
     """One thing that was looked at, in one line or more, with a remedy if something is missing.
 
-    A hint says what may be done about a thing that only tests on real persistent memory need.
+    A hint says what may be done about a thing that few need: for tests on real persistent memory, to build kernels.
     """
 
     name: str
@@ -66,11 +66,20 @@ def _facts() -> Iterator[Fact]:
         yield Fact(name, path or purpose, "" if path else f"scripts/setup installs it (package {package})")
     kernels = ", ".join(kernel.release for kernel in cache.cached())
     yield Fact("kernels", kernels or "none cached", "" if kernels else "daxcheck kernel fetch default")
+    yield _builds()
     yield _cache()
     yield Fact("parallel", f"{pool.capacity()} guests fit (-n auto)")
     kvm = "exists" if Path("/dev/kvm").exists() else "absent"
     yield Fact("kvm", f"/dev/kvm {kvm}; not used: cache lines are only seen under TCG")
     yield from hardware()
+
+
+def _builds() -> Fact:
+    """Say whether a kernel can be built here; only `kernel build` and `bisect-step --build` need that."""
+    if lacking := buildtools.missing():
+        names = ", ".join(tool.name for tool in lacking)
+        return Fact("build", f"kernel build lacks {names}", hint=buildtools.remedy(lacking))
+    return Fact("build", "kernel build finds all its tools")
 
 
 def _cache() -> Fact:

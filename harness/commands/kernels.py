@@ -2,10 +2,12 @@
 
 import argparse
 import platform
+import shlex
 
 from harness import ending
 from harness.errors import EXIT_CLEAN
-from harness.kernel import cache, source
+from harness.kernel import build, buildconfig, cache, source
+from harness.kernel.build import BuildOrder
 from harness.kernel.kernel import Kernel
 
 
@@ -17,6 +19,9 @@ def main(options: argparse.Namespace) -> int:
                 _fetch(spec)
         case "add":
             _show(cache.add(options.path, options.modules))
+        case "build":
+            out = build.build(ordered(options), _say)
+            _say(f"built; to run it: daxcheck run --kernel {shlex.quote(str(out))}")
         case "rm":
             for release in options.releases:
                 _say(f"removed {', '.join(cache.remove(release))}")
@@ -27,6 +32,11 @@ def main(options: argparse.Namespace) -> int:
             if not kernels:
                 _say("no kernels cached: daxcheck kernel fetch default")
     return EXIT_CLEAN
+
+
+def ordered(options: argparse.Namespace) -> BuildOrder:
+    """The build that the options TREE, --config, --out and --jobs ask for. Raises UsageError."""
+    return BuildOrder.checked(options.tree, buildconfig.choose(options.config), options.out, options.jobs)
 
 
 def _fetch(spec: str) -> None:

@@ -4,6 +4,7 @@ qemu/kernel.config switches all of it on. Options that these imply are left out.
 """
 
 import re
+from collections.abc import Mapping
 
 from harness.errors import UsageError
 from harness.kernel.kernel import Kernel
@@ -52,15 +53,25 @@ def check(kernel: Kernel, systems: tuple[str, ...] = ()) -> None:
     if kernel.config is None:
         return
     options = parse(kernel.config.read_text(errors="replace"))
-    wanted = NEEDED | {FILE_SYSTEMS[name]: f"the file system {name}" for name in systems if name in FILE_SYSTEMS}
-    off = [f"{name} ({why})" for name, why in wanted.items() if name not in options]
-    if off:
-        what = f"kernel {kernel.release} ({kernel.source}) was built without {_some(off)}"
+    if off := absent(options, systems):
+        what = f"kernel {kernel.release} ({kernel.source}) was built without {off}"
         raise UsageError(f"{what}: build it with these =y, as qemu/kernel.config does")
-    loose = [f"{name}=m" for name in wanted if options[name] == "m"]
+    loose = [f"{name}=m" for name in _wanted(systems) if options[name] == "m"]
     if loose and kernel.modules is None:
         what = f"kernel {kernel.release} ({kernel.source}) has {_some(loose)}, but no modules lie beside it"
         raise UsageError(f"{what}: name its lib/modules directory with --modules, or build it with these =y")
+
+
+def absent(options: Mapping[str, str], systems: tuple[str, ...] = ()) -> str:
+    """The options that a guest, or one of the file systems, needs and that are off, each with the reason; may be empty.
+
+    An error is about to name them: of many it names the first, and counts the others.
+    """
+    return _some([f"{name} ({why})" for name, why in _wanted(systems).items() if name not in options])
+
+
+def _wanted(systems: tuple[str, ...]) -> dict[str, str]:
+    return NEEDED | {FILE_SYSTEMS[name]: f"the file system {name}" for name in systems if name in FILE_SYSTEMS}
 
 
 def _some(names: list[str]) -> str:

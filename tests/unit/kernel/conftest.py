@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.kernel.stubtree import bzimage
+
 RELEASE = "6.12.1-test"
 
 
@@ -13,20 +15,6 @@ RELEASE = "6.12.1-test"
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "daxcheck"
-
-
-def bzimage(release: str = RELEASE) -> bytes:
-    """A header of the boot protocol (boot.rst) and 64 KiB of payload."""
-    data = bytearray(5 * 512 + 65536)
-    data[0x1F1] = 4
-    struct.pack_into("<I", data, 0x1F4, 65536 // 16)
-    data[0x1FE:0x200] = b"\x55\xaa"
-    data[0x202:0x206] = b"HdrS"
-    struct.pack_into("<H", data, 0x20E, 0x400)
-    struct.pack_into("<H", data, 0x236, 0x7F)
-    text = f"{release} (someone@example.org) #1 SMP".encode() + b"\0"
-    data[0x600 : 0x600 + len(text)] = text
-    return bytes(data)
 
 
 def module(*info: str) -> bytes:
@@ -44,7 +32,10 @@ def module(*info: str) -> bytes:
 
 @pytest.fixture
 def make_image() -> Callable[..., bytes]:
-    return bzimage
+    def image(release: str = RELEASE) -> bytes:
+        return bzimage(release)
+
+    return image
 
 
 @pytest.fixture
@@ -89,5 +80,5 @@ def installed(tmp_path: Path, modules_tree: Path) -> Path:
     """An image under boot/ of a root file system that has its modules under lib/modules."""
     image = tmp_path / "boot" / f"vmlinuz-{RELEASE}"
     image.parent.mkdir()
-    image.write_bytes(bzimage())
+    image.write_bytes(bzimage(RELEASE))
     return image
