@@ -10,10 +10,10 @@ or torn cache lines, promised by msync or by fsync.
 """
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.findings import complaint
 from harness.model.judge.result import CellResult
 from harness.model.judge.values import Answers, Condition, Either, Said, Shows, Stored, Value
 from harness.model.judge.violation import COVERAGE, LIVE, Culprit, Kind, Violation
@@ -22,12 +22,6 @@ from harness.model.program.ops import Op
 from harness.model.program.program import Program, ProgramError, parse, verb
 from harness.model.program.traits import Unmaps, traits
 
-_CLONE = re.compile(r"\.(isra|constprop|part|cold)(\.[0-9]+)?")
-"""The suffix that a compiler gives to a function that it made from another: another build has other suffixes."""
-_TIME = re.compile(r"\[ *[0-9]+\.[0-9]+\]")
-"""The time that the kernel puts before each line of its log."""
-_NOISE = re.compile(r"\+0x[0-9a-f]+(/0x[0-9a-f]+)?|\b(0x)?[0-9a-f]{8,}\b|0x[0-9a-f]+|#?[0-9]+")
-"""Offsets, addresses, process ids, CPUs, lines and inodes in the words of a kernel or a tool."""
 RACE = "race"
 """The family of what goes wrong where the ops of lanes run at the same time."""
 
@@ -75,11 +69,15 @@ def id_of(signature: str) -> str:
 
 
 def causes(result: CellResult) -> dict[Cause, tuple[Violation, ...]]:
-    """The causes in a cell, each with its violations; in their order."""
+    """The causes in a cell, each with its violations; in their order.
+
+    A complaint of the kernel that only follows from another one is of the cause of that.
+    """
     program = _program(result)
     found: dict[Cause, tuple[Violation, ...]] = {}
+    heads = {id(violation): head for violation, head in complaint.consequences(result.violations)}
     for violation in result.violations:
-        one = cause(violation, program)
+        one = cause(heads.get(id(violation), violation), program)
         found[one] = (*found.get(one, ()), violation)
     return found
 
@@ -88,6 +86,9 @@ def cause(violation: Violation, program: Program | None) -> Cause:
     """The cause of one violation in a run of `program`; without that its family is not known."""
     if violation.culprit is not None:
         return DroppedEntry(chain(violation.culprit))
+    if violation.kind is Kind.KERNEL and isinstance(violation.found, Said):
+        # The place in the source is the cause, whatever op led there.
+        return BrokenPromise(Kind.KERNEL, "", "", "", complaint.place(violation.found.text))
     what = f"{_class(violation.found)} not {_class(violation.expected)}"
     where = violation.image if violation.image in (LIVE, COVERAGE) else "cut"
     phase = violation.moment.phase if violation.moment else ""
@@ -100,7 +101,7 @@ def chain(culprit: Culprit) -> tuple[str, ...]:
     own = culprit.in_file_system
     outside = culprit.stack[own[-1] + 1 : own[-1] + 2] if own else culprit.stack[-1:]
     names = (culprit.function, *(culprit.stack[index] for index in own), *outside)
-    return tuple(dict.fromkeys(_CLONE.sub("", name) for name in names))
+    return tuple(dict.fromkeys(complaint.CLONE.sub("", name) for name in names))
 
 
 def family(violation: Violation, program: Program | None) -> str:
@@ -151,7 +152,7 @@ def _class(value: Value) -> str:
         case Shows(view, contents):
             return f"{view}: {_classes(contents)}"
         case Said(words):
-            return " ".join(_NOISE.sub("#", _CLONE.sub("", _TIME.sub("", words))).split())
+            return complaint.plain_words(words)
         case Answers(names):
             return " or ".join(names)
         case _:

@@ -108,8 +108,19 @@ def blamed(finding: Finding) -> str:
     the first if there is no other. Without a file system, the outermost function. Empty if nobody is known.
     """
     names = finding.cause.chain if isinstance(finding.cause, DroppedEntry) else ()
-    own = [name for name in reversed(names) if name.lstrip("_").startswith(FILE_SYSTEMS)]
+    own = _own(finding)
     return (*own[1:2], *own[:1], *names[-1:], "")[0]
+
+
+def entered(finding: Finding) -> str:
+    """The function by which the file system was entered: ext4_fallocate; empty if no stack tells."""
+    return next(iter(_own(finding)), "")
+
+
+def _own(finding: Finding) -> list[str]:
+    """The functions of the file system in the stack, the outermost first."""
+    names = finding.cause.chain if isinstance(finding.cause, DroppedEntry) else ()
+    return [name for name in reversed(names) if name.lstrip("_").startswith(FILE_SYSTEMS)]
 
 
 def through(finding: Finding) -> str:

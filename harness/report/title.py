@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 from harness.findings.cause import RACE, BrokenPromise, Cause, DroppedEntry
-from harness.findings.finding import Finding, blamed, through
+from harness.findings.finding import Finding, blamed, entered, through
 from harness.model.cell import short
 from harness.model.judge.result import CellResult
 from harness.model.judge.violation import COVERAGE, LIVE, Kind
@@ -26,15 +26,15 @@ _LIMIT = 120
 
 
 def title(finding: Finding) -> str:
-    """ext4_punch_hole drops a dirty PMD entry without writeback (truncate_pagecache_range)."""
+    """ext4_punch_hole drops a dirty PMD entry without writeback (ext4_fallocate -> truncate_pagecache_range)."""
     match finding.cause:
         case DroppedEntry():
-            who, way = blamed(finding), through(finding)
-            entry = "a dirty PMD entry" if finding.pmd else "a dirty PTE entry"
-            by = f" ({way})" if way and way != who else ""
-            text = f"{who} drops {entry} without writeback{by}"
+            who = blamed(finding)
+            way = [name for name in dict.fromkeys((entered(finding), through(finding))) if name not in ("", who)]
+            by = f" ({' -> '.join(way)})" if way else ""
+            text = f"{who} drops a dirty {'PMD' if finding.pmd else 'PTE'} entry without writeback{by}"
         case BrokenPromise(Kind.KERNEL) as cause:
-            text = cause.what.removesuffix(" not silence")
+            text = cause.what
         case BrokenPromise() as cause:
             text = _broken(cause)
     return plain(text)[:_LIMIT]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.findings.cause import cause, family
+from harness.findings.cause import cause, causes, family
 from harness.model.contract import oracle
 from harness.model.judge import culprit, verdict
 from harness.model.judge.values import Answers, Condition, Said, Stored
@@ -16,6 +16,7 @@ from harness.model.units import PAGE, PMD
 from harness.model.wire.moment import Moment, Phase
 from harness.model.wire.observation import FileView, Segment, Source, Stamp, Zero
 from harness.model.wire.traced import Dropped, Traced
+from tests.unit.findings.cells import cell
 
 PUNCH = ("truncate_pagecache_range", "ext4_punch_hole", "ext4_fallocate", "vfs_fallocate", "__x64_sys_fallocate")
 COLLAPSE = ("truncate_pagecache", "ext4_collapse_range", "ext4_fallocate", "vfs_fallocate", "__x64_sys_fallocate")
@@ -158,14 +159,48 @@ def test_family() -> None:
     assert family(replace(UNKNOWN, op=9), parse(HEAD + RACE)) == "race"
 
 
-def complaint(line: str, phase: Phase = Phase.OP, op: int | None = 3) -> str:
+def complained(line: str, phase: Phase = Phase.OP, op: int | None = 3, image: str = LIVE) -> Violation:
     moment = Moment(phase, op)
-    return signature(Violation(Kind.KERNEL, "", op, "pread", LIVE, (), 0, Condition.SILENCE, Said(line), moment=moment))
+    return Violation(Kind.KERNEL, "", op, "pread", image, (), 0, Condition.SILENCE, Said(line), moment=moment)
+
+
+WARNINGS = (
+    "warning: [   10.356896] WARNING: fs/dax.c:452 at dax_x.isra.0+0x9c/0xc0, CPU#0: init/107",
+    "warning: [ 9.1] WARNING: fs/dax.c:460 at dax_x+0x90/0xb8, CPU#11: init/99",
+    "warning: [    7.1] WARNING: CPU: 0 PID: 1 at fs/dax.c:380 dax_x+0x1b1/0x310",
+)
 
 
 def test_the_same_complaint_of_a_kernel() -> None:
-    """Times, processes, CPUs, addresses, lines and offsets are not in it; the function is."""
-    one = complaint("warning: [   10.356896] WARNING: fs/dax.c:452 at dax_x.isra.0+0x9c/0xc0, CPU#0: init/107")
-    two = complaint("warning: [ 9.1] WARNING: fs/dax.c:460 at dax_x+0x90/0xb8, CPU#11: init/99", op=5)
-    assert one == two == "kernel; pread; op; live; warning: WARNING: fs/dax.c:# at dax_x#, CPU#: init/# not silence"
-    assert complaint("warning: [ 9.1] WARNING: fs/dax.c:460 at dax_y+0x90/0xb8, CPU#11: init/99") != two
+    """Function and file are in it, on all versions; time, process, CPU, line, op and phase are not."""
+    found = {signature(complained(line, op=op)) for op, line in enumerate(WARNINGS)}
+    found |= {signature(complained(WARNINGS[0], phase=Phase.RECOVERY, op=None, image="evicted"))}
+    assert found == {"kernel; WARNING in dax_x (fs/dax.c)"}
+    other = "warning: [ 9.1] WARNING: fs/dax.c:460 at dax_y+0x90/0xb8, CPU#11: init/99"
+    assert signature(complained(other)) == "kernel; WARNING in dax_y (fs/dax.c)"
+    assert signature(complained("bug: [ 8.0] kernel BUG at fs/inode.c:650!")) == "kernel; BUG in fs/inode.c"
+    odd = "file system: [ 3.2] EXT4-fs error (device pmem0): ext4_x:12: inode #13: bad"
+    assert signature(complained(odd)) == "kernel; file system: EXT#-fs error (device pmem#): ext#_x:#: inode #: bad"
+
+
+BUG = complained("bug: [ 8.0] kernel BUG at fs/inode.c:650!")
+OOPS = complained("oops: [ 8.1] Oops: invalid opcode: 0000 [#1] PREEMPT SMP NOPTI")
+SECOND = complained("oops: [ 8.3] Oops: 0000 [#2] PREEMPT SMP NOPTI")
+PANIC = complained("panic: [ 8.2] Kernel panic - not syncing: Fatal exception")
+OTHER = complained("panic: [ 8.2] Kernel panic - not syncing: XFS: log is lost")
+
+
+def found_in(*violations: Violation) -> list[int]:
+    """The number of violations of each cause."""
+    return [len(of) for of in causes(cell(*violations)).values()]
+
+
+def test_what_follows_from_a_bug_is_of_its_cause() -> None:
+    """The first oops, and a panic that only says that something died; nothing else, and in no other image."""
+    assert found_in(BUG, OOPS, PANIC) == [3]
+    assert found_in(OOPS, PANIC) == [2]
+    assert found_in(BUG, OOPS, SECOND) == [2, 1]
+    assert found_in(BUG, OTHER) == [1, 1]
+    assert found_in(PANIC, OOPS) == [1, 1]
+    assert found_in(BUG, replace(OOPS, image="evicted")) == [1, 1]
+    assert found_in(BUG, complained(WARNINGS[0]), OOPS) == [2, 1]

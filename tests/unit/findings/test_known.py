@@ -94,10 +94,10 @@ def test_settling_again_forgets_what_was_known_before() -> None:
 
 def test_signature_pattern() -> None:
     """A * stands for anything; brackets and question marks, which kernels write, are themselves."""
-    odd = replace(WARNED, verb="m[sy]nc?")
+    odd = replace(UNKNOWN, verb="m[sy]nc?")
     text = cause(odd, None).signature
     assert Issue("x", (text,), (Where(),)).explains(text)
-    assert Issue("x", (text.replace("dax", "*"),), (Where(),)).explains(text)
+    assert Issue("x", (text.replace("store", "*"),), (Where(),)).explains(text)
     assert not Issue("x", (text,), (Where(),)).explains(cause(replace(odd, verb="msnc?"), None).signature)
 
 

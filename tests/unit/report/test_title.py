@@ -21,10 +21,14 @@ def told(violation: Violation) -> str:
 
 
 def test_who_dropped() -> None:
-    """The function by which the file system was entered, the entry, and what it called."""
+    """The function to blame, the entry, the function by which the file system was entered, and what it called."""
     assert told(LOSS) == "ext4_punch_hole drops a dirty PMD entry without writeback (truncate_pagecache_range)"
     small = replace(LOSS, culprit=replace(PUNCH, end=4096, stack=("ext4_zero_range", "vfs_fallocate")))
     assert told(small) == "ext4_zero_range drops a dirty PTE entry without writeback (dax_delete_mapping_entry)"
+    inner = ("dax_break_layout", "xfs_break_layouts", "xfs_vn_setattr", "notify_change")
+    assert told(replace(LOSS, culprit=replace(PUNCH, stack=inner))) == (
+        "xfs_break_layouts drops a dirty PMD entry without writeback (xfs_vn_setattr -> dax_break_layout)"
+    )
     none = replace(LOSS, culprit=replace(PUNCH, stack=("invalidate_inode_pages2", "do_x")))
     assert told(none) == "do_x drops a dirty PMD entry without writeback (dax_delete_mapping_entry)"
 
@@ -39,7 +43,7 @@ def test_nobody_known() -> None:
 
 
 def test_a_complaint_of_the_kernel() -> None:
-    assert told(WARNED) == "warning: WARNING: fs/dax.c:# at dax_x#"
+    assert told(WARNED) == "WARNING in dax_x (fs/dax.c)"
 
 
 @pytest.mark.parametrize("kind", Kind)
