@@ -24,3 +24,9 @@ def plain_lines(text: str) -> str:
 
 def _escape(char: str) -> str:
     return repr(char)[1:-1]  # str.__repr__ escapes just what is not printable
+
+
+def clipped(text: str, limit: int) -> str:
+    """Return the text in one plain line of at most `limit` characters; one that was longer ends in "..."."""
+    told = plain(text[: limit + 1])
+    return told if len(told) <= limit else f"{told[: limit - 3]}..."

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from harness.errors import UsageError
-from harness.report.formats import markdown
+from harness.report.formats import junit, ktap, markdown
 from harness.report.formats.options import ReportOptions
 from harness.report.results import Run
 
@@ -11,6 +11,8 @@ MakeReport = Callable[[Run, ReportOptions], str]
 """A function that makes the text of a report. Raises UsageError for options that do not suit the run."""
 
 FORMATS: Mapping[str, MakeReport] = {
+    "junit": junit.text,
+    "ktap": ktap.text,
     "markdown": markdown.text,
 }
 """The formats by name. Each takes any run: without cells, without findings, without a directory, with hostile words."""
