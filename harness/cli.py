@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,12 +22,22 @@ exit codes: 0 clean, 1 a violation was found, 2 usage or set-up, 3 infrastructur
 DAXCHECK_TRACE=1 in the environment shows the whole trace of an error that daxcheck did not foresee.
 """
 
-_MODULES = {"run": "suite", "list": "suite", "kernel": "kernels"}
+_MODULES = {"run": "suite", "list": "suite", "kernel": "kernels", "bisect-step": "bisect"}
 """The module of a command, where it is not called as the command is."""
+BISECT = "bisect-step"
+STOP = 255
+"""The code of bisect-step for what is no verdict: git bisect run would take 2 and 3 for bad, and ends at 128."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. Whatever happens is at most one line on stderr, and 1 is a verdict's."""
+    code = _ended(argv)
+    words = sys.argv[1:] if argv is None else argv
+    return STOP if [*words[:1]] == [BISECT] and code in (EXIT_USAGE, EXIT_INFRA) else code
+
+
+def _ended(argv: Sequence[str] | None) -> int:
+    """Run one command to its end, whatever that is; the exit code."""
     ending.open_streams()
     try:
         with ending.signals():
@@ -79,6 +90,7 @@ def command_line() -> argparse.ArgumentParser:
     _kernel_parser(commands.add_parser("kernel", help="fetch, list, add and remove kernels"))
     _known_parser(commands.add_parser("known", help="list the known issues, or draft entries from a run"))
     _report_parser(commands.add_parser("report", help="write a report of a results directory"))
+    _bisect_parser(commands.add_parser(BISECT, help="say for `git bisect run` whether a kernel has a finding"))
     _run_parser(commands.add_parser("run", help="run scenarios or .prog files"))
     _shell_parser(commands.add_parser("shell", help="a shell in a guest with a DAX mount at /mnt"))
     return parser
@@ -162,6 +174,28 @@ def _take(parser: argparse.ArgumentParser, *names: str) -> None:
     for name, settings in RUN:
         if name in names:
             parser.add_argument(name, **settings)
+
+
+def _bisect_parser(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Run a Program on one kernel, which may be built first, and say whether a finding is there."
+    parser.epilog = ("Exit codes: 0 good, 1 the finding is there, 125 cannot tell (no build, no boot, or another "
+                     "failure), 255 usage or set-up, which ends the bisection, as Ctrl-C does.")  # fmt: skip
+    parser.add_argument("file", type=Path, metavar="FILE", help="a .prog file that showed the finding")
+    kernel = parser.add_mutually_exclusive_group(required=True)
+    kernel.add_argument("--build", dest="tree", type=Path, metavar="TREE", help="build this source tree and judge it")
+    kernel.add_argument("--kernel", default="", metavar="SPEC", help="judge this kernel, as `run --kernel` names one")
+    _build_options(parser)
+    parser.add_argument("--finding", action="append", default=[], metavar="ID",
+                        help="the finding, as `run` and reports name it; may be repeated")  # fmt: skip
+    parser.add_argument("--signature", action="append", default=[], metavar="TEXT",
+                        help="the same by its signature; a * stands for anything; may be repeated")  # fmt: skip
+    parser.add_argument("--results", type=Path, metavar="DIR",
+                        help="the results of a run that showed it (the directory that FILE lies in)")  # fmt: skip
+    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="good only after N clean runs (%(default)s)")
+    for name in ("--fs", "--device", "--engine"):
+        parser.add_argument(name, default="", metavar=name[2:].upper(), help="as for `run` (that of the earlier run)")
+    parser.add_argument("--seed", type=int, metavar="N", help="as for `run` (that of the earlier run)")
+    _take(parser, "--modules", "--accel", "--qemu")
 
 
 def _build_options(parser: argparse.ArgumentParser) -> None:

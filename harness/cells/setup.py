@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from harness.box import permit
 from harness.cells import guests
@@ -15,11 +16,12 @@ from harness.kernel import cache
 from harness.kernel.kernel import Kernel
 from harness.model.setting.engine import Engine
 from harness.model.setting.engine import find as find_engine
+from harness.model.setting.hardware import PmemKind
 from harness.model.setting.hardware import find as find_device
 from harness.targets import provision
 from harness.targets.target import Say
 from harness.vm import accel
-from harness.vm.machine import Accel, find_qemu
+from harness.vm.machine import Accel, Qemu, find_qemu
 
 
 def runner(options: argparse.Namespace, say: Say) -> CellRunner:
@@ -38,6 +40,27 @@ def runner_on(options: argparse.Namespace, digests: Iterable[str], say: Say) -> 
 
 
 def _on_guests(options: argparse.Namespace, kernels: Iterable[Kernel], say: Say) -> CellRunner:
+    return guest_setting(options, say).on(kernels, say)
+
+
+@dataclass(frozen=True, slots=True)
+class GuestSetting:
+    """All that cells in guests run on but the kernels."""
+
+    systems: tuple[FileSystem, ...]
+    devices: tuple[PmemKind, ...]
+    engines: tuple[Engine, ...]
+    qemu: Qemu
+    speed: Accel
+
+    def on(self, kernels: Iterable[Kernel], say: Say) -> CellRunner:
+        """The runner of cells on these kernels."""
+        pool = GuestPool(tuple(kernels), self.qemu, say, self.devices, self.engines, self.speed)
+        return CellRunner(pool, self.systems)
+
+
+def guest_setting(options: argparse.Namespace, say: Say) -> GuestSetting:
+    """The setting that the options ask for, --kernel left out. Raises UsageError, SetupError."""
     systems = _systems(options)
     devices = [find_device(name) for name in dict.fromkeys(options.device.split(","))]
     speed, engines = accel.find(options.accel), _engines(options)
@@ -45,7 +68,7 @@ def _on_guests(options: argparse.Namespace, kernels: Iterable[Kernel], say: Say)
     if speed is Accel.KVM and Engine.PLUGIN in engines:
         raise UsageError("--engine plugin sees cache lines under --accel tcg only: take trace or coverage with kvm")
     engines = engines or [Engine.TRACE if speed is Accel.KVM else provision.strongest(qemu, say)]
-    return CellRunner(GuestPool(tuple(kernels), qemu, say, devices, engines, speed), systems)
+    return GuestSetting(tuple(systems), tuple(devices), tuple(engines), qemu, speed)
 
 
 def _on_box(options: argparse.Namespace, say: Say) -> CellRunner:

@@ -41,7 +41,7 @@ class Where:
             and (not self.systems or system in self.systems)
             and (not self.formats or words in self.formats)
             and (not self.devices or result.device in self.devices)
-            and (not self.scenarios or any(_matches(short(result.scenario), one) for one in self.scenarios))
+            and (not self.scenarios or any(matches(short(result.scenario), one) for one in self.scenarios))
         )
 
     def fails(self, result: CellResult) -> bool:
@@ -77,7 +77,7 @@ class Issue:
 
     def explains(self, signature: str) -> bool:
         """Says whether the cause of that signature is this issue."""
-        return any(_matches(signature, one) for one in self.signatures)
+        return any(matches(signature, one) for one in self.signatures)
 
     def holds(self, result: CellResult) -> bool:
         """Says whether the issue may show in the cell."""
@@ -128,6 +128,6 @@ _RAW = {Outcome.XFAIL: Outcome.FAIL, Outcome.XPASS: Outcome.PASS}
 """The outcome that a cell had before anything was known of it."""
 
 
-def _matches(text: str, pattern: str) -> bool:
+def matches(text: str, pattern: str) -> bool:
     """Says whether the text is the pattern, in which * stands for anything and no other character is special."""
     return fnmatchcase(text, pattern.replace("[", "[[]").replace("?", "[?]"))

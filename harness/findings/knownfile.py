@@ -91,7 +91,7 @@ def _issue(what: str, value: object, path: Path) -> Issue:
     if not name:
         raise UsageError(f"{what}: it has no name; write one such as name = \"ext4-punch-hole\"")
     what = f"{path}: issue {plain(repr(name))}"
-    signatures = _list(what, table, "signatures", lambda one: _signature(what, one))
+    signatures = _list(what, table, "signatures", lambda one: signature(what, one))
     where = _list(what, table, "where", lambda one: _where(what, one))
     if not signatures:
         raise UsageError(f"{what}: it has no signatures; `daxcheck report` tells those of a run")
@@ -104,11 +104,12 @@ def _issue(what: str, value: object, path: Path) -> Issue:
     return Issue(name, signatures, where, **texts, source=str(path))
 
 
-def _signature(what: str, value: object) -> str:
-    signature = _string(what, "signatures", value)
-    if len(signature.replace("*", "")) < _LITERAL or signature.startswith("*"):
-        raise UsageError(f"{what}: signature {plain(repr(signature))} matches too much; a * stands for a part of one")
-    return signature
+def signature(what: str, value: object) -> str:
+    """The signature that a user wrote. Raises UsageError, which begins with `what`, for one that matches too much."""
+    text = _string(what, "signatures", value)
+    if len(text.replace("*", "")) < _LITERAL or text.startswith("*"):
+        raise UsageError(f"{what}: signature {plain(repr(text))} matches too much; a * stands for a part of one")
+    return text
 
 
 def _where(what: str, value: object) -> Where:

@@ -90,7 +90,7 @@ def _configure(order: BuildOrder, making: Making, say: Progress) -> None:
         raise BuildError(f"{order.tree}: this source cannot have {off}: daxcheck needs it in every kernel")
     if lost := buildconfig.lost(text):
         more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
-        say(f"not in this kernel, though qemu/kernel.config asks for it: {', '.join(lost[:_SHOWN])}{more}")
+        say(f"not built in, though qemu/kernel.config asks for it: {', '.join(lost[:_SHOWN])}{more}")
 
 
 def _make(

@@ -25,8 +25,9 @@ _OFF_HOST = """\
 CONFIG_SYSTEM_TRUSTED_KEYS=""
 CONFIG_SYSTEM_REVOCATION_KEYS=""
 # CONFIG_MODULE_SIG is not set
+# CONFIG_SECURITY_LOCKDOWN_LSM is not set
 """
-"""A distribution's configuration names certificates that lie in its own source package."""
+"""A distribution's configuration names certificates that lie in its own source package, and has modules signed."""
 _NO_DEBUG = """\
 CONFIG_DEBUG_INFO_NONE=y
 # CONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT is not set

@@ -102,7 +102,7 @@ def test_what_is_lost_is_named(tree: Path, tmp_path: Path) -> None:
     unknown.write_text("CONFIG_XFS_FS=\nCONFIG_VIRTIO_PMEM=\n")
     said: list[str] = []
     build.build(ordered(tree, tmp_path / "out"), said.append)
-    assert said[1:] == ["not in this kernel, though qemu/kernel.config asks for it: CONFIG_VIRTIO_PMEM, CONFIG_XFS_FS"]
+    assert said[1:] == ["not built in, though qemu/kernel.config asks for it: CONFIG_VIRTIO_PMEM, CONFIG_XFS_FS"]
     unknown.write_text("CONFIG_FS_DAX=\n")
     with pytest.raises(BuildError, match=r"cannot have CONFIG_FS_DAX \(what is tested\)"):
         build.build(ordered(tree, tmp_path / "none"), print)
