@@ -63,7 +63,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "powercut": TARGETS | {"targets", "targets.engines", "box"},
     "cells": CELLS,
     "findings": MODEL | {"errors", "plain", "fs", "shipped"},
-    "report": SHARED | MODEL | {"findings"},
+    "report": SHARED | MODEL | {"fs", "findings"},
     "ending": frozenset({"errors", "plain", "cachedir"}),
     "progfile": SETTING | {"errors"},
     "pytestplugin": FRONT,

@@ -9,7 +9,7 @@ from harness.model.cell import short
 from harness.model.judge.result import CellResult
 from harness.model.judge.violation import COVERAGE, LIVE, Kind
 from harness.model.setting.hardware import PmemKind
-from harness.plain import plain
+from harness.plain import clipped
 
 _WRONG = {
     Kind.STALE: "promised data is stale", Kind.ZERO: "promised data is zero", Kind.TORN: "promised data is torn",
@@ -37,7 +37,7 @@ def title(finding: Finding) -> str:
             text = cause.what
         case BrokenPromise() as cause:
             text = _broken(cause)
-    return plain(text)[:_LIMIT]
+    return clipped(text, _LIMIT)
 
 
 def _broken(cause: BrokenPromise) -> str:

@@ -88,13 +88,20 @@ def suites(run: Run) -> tuple[Suite, ...]:
             group, name = (module, function) if function else (PROGRAMS, module)
             group, name = plain_name(group), of_group.free(plain_name(name), plain_name(group))
             tests.append(SuiteTest(group, name, result, tuple(found.get(id(result), ()))))
-        made.append(Suite(names.free(plain_name(_configuration(results[0]))), tuple(tests)))
+        made.append(Suite(names.free(plain_name(configuration(results[0]))), tuple(tests)))
     return tuple(made)
 
 
 def plain_name(text: str) -> str:
     """A name that no format has to fear, never empty: in one line, not too long, without spaces at its ends."""
     return clipped(text, NAME).strip() or "-"
+
+
+def configuration(result: CellResult) -> str:
+    """Return what a cell ran on, in words: 6.12.95+deb12-amd64 xfs:reflink eadr trace; what is usual is left out."""
+    words = [result.kernel, result.fs]
+    words += [result.device] * (result.device is not PmemKind.NVDIMM)
+    return " ".join(words) + result.engine.suffix.replace("-", " ", 1)
 
 
 class _Names:
@@ -113,12 +120,6 @@ class _Names:
         told = f"{name} ({count})" if count else name
         self._given.setdefault((group, told), 1)
         return told
-
-
-def _configuration(result: CellResult) -> str:
-    words = [result.kernel, result.fs]
-    words += [result.device] * (result.device is not PmemKind.NVDIMM)
-    return " ".join(words) + result.engine.suffix.replace("-", " ", 1)
 
 
 def _findings(run: Run) -> dict[int, list[str]]:

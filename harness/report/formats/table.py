@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from harness.errors import UsageError
-from harness.report.formats import junit, ktap, markdown
+from harness.report.formats import junit, ktap, mail, markdown
 from harness.report.formats.options import ReportOptions
 from harness.report.results import Run
 
@@ -13,6 +13,7 @@ MakeReport = Callable[[Run, ReportOptions], str]
 FORMATS: Mapping[str, MakeReport] = {
     "junit": junit.text,
     "ktap": ktap.text,
+    "mail": mail.text,
     "markdown": markdown.text,
 }
 """The formats by name. Each takes any run: without cells, without findings, without a directory, with hostile words."""

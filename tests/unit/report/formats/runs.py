@@ -63,13 +63,13 @@ HOSTILE = tuple(map(hostile, BAD_WORDS))
 ALL = (EMPTY, NOTHING_JUDGED, EVERY, *HOSTILE)
 
 
-def many(count: int) -> Run:
+def many(count: int, scenarios: int = 500) -> Run:
     """A run of so many cells, a third of which fail for two causes."""
     violations = ((LOSS, UNKNOWN), (), ())
-    return run([
-        cell(*violations[number % 3], scenario=f"test_a.py::test_{number % 500}", kernel=f"6.{number // 500}.0")
-        for number in range(count)
-    ], KnownIssues())  # fmt: skip
+    names = [f"test_family.py::test_something_or_other_{number}" for number in range(scenarios)]
+    places = ((number, number % scenarios, f"6.{number // scenarios}.0") for number in range(count))
+    results = [cell(*violations[number % 3], scenario=names[at], kernel=kernel) for number, at, kernel in places]
+    return run(results, KnownIssues())
 
 
 def at(directory: Path, run: Run) -> Run:
