@@ -7,12 +7,27 @@ known loss beside a warning of the kernel that nobody knows is FAIL.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from typing import Protocol
 
 from harness.findings import version
 from harness.findings.cause import causes
 from harness.findings.version import Version
 from harness.model.cell import short
 from harness.model.judge.result import CellResult, Outcome
+from harness.model.setting.hardware import PmemKind
+
+
+class Located(Protocol):
+    """A cell, as far as an issue asks where it ran: a CellResult, or what the history keeps of one."""
+
+    @property
+    def scenario(self) -> str: ...
+    @property
+    def kernel(self) -> str: ...
+    @property
+    def fs(self) -> str: ...
+    @property
+    def device(self) -> PmemKind: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +48,20 @@ class Where:
     scenarios: tuple[str, ...] = ()
     flaky: bool = False
 
-    def holds(self, result: CellResult) -> bool:
+    def holds(self, cell: Located) -> bool:
         """Says whether the cell is one of these."""
-        system, _, words = result.fs.partition(":")
+        system, _, words = cell.fs.partition(":")
         return (
-            self._runs(result.kernel)
+            self._runs(cell.kernel)
             and (not self.systems or system in self.systems)
             and (not self.formats or words in self.formats)
-            and (not self.devices or result.device in self.devices)
-            and (not self.scenarios or any(matches(short(result.scenario), one) for one in self.scenarios))
+            and (not self.devices or cell.device in self.devices)
+            and (not self.scenarios or any(matches(short(cell.scenario), one) for one in self.scenarios))
         )
 
-    def fails(self, result: CellResult) -> bool:
+    def fails(self, cell: Located) -> bool:
         """Says whether the issue shows in the cell on every run: a cell that is named, and not said to be flaky."""
-        return not self.flaky and short(result.scenario) in self.scenarios and self.holds(result)
+        return not self.flaky and short(cell.scenario) in self.scenarios and self.holds(cell)
 
     def _runs(self, release: str) -> bool:
         if not self.kernels and self.since is None and self.until is None:
@@ -79,13 +94,17 @@ class Issue:
         """Says whether the cause of that signature is this issue."""
         return any(matches(signature, one) for one in self.signatures)
 
-    def holds(self, result: CellResult) -> bool:
+    def holds(self, cell: Located) -> bool:
         """Says whether the issue may show in the cell."""
-        return any(one.holds(result) for one in self.where)
+        return any(one.holds(cell) for one in self.where)
 
-    def fails(self, result: CellResult) -> bool:
+    def fails(self, cell: Located) -> bool:
         """Says whether the issue shows in the cell on every run."""
-        return any(one.fails(result) for one in self.where)
+        return any(one.fails(cell) for one in self.where)
+
+    def flaky(self, cell: Located) -> bool:
+        """Says whether the issue is said to show in the cell on some runs only."""
+        return any(one.flaky and one.holds(cell) for one in self.where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +132,13 @@ class KnownIssues:
             case _:
                 return raw
 
-    def explaining(self, signature: str, result: CellResult) -> Issue | None:
+    def explaining(self, signature: str, cell: Located) -> Issue | None:
         """The first issue that explains a cause in this cell; None if it is not known there."""
-        return next((one for one in self.issues if one.explains(signature) and one.holds(result)), None)
+        return next((one for one in self.issues if one.explains(signature) and one.holds(cell)), None)
+
+    def flaky(self, signature: str, cell: Located) -> bool:
+        """Says whether a cause is known to show in this cell on some runs only."""
+        return any(one.explains(signature) and one.flaky(cell) for one in self.issues)
 
     def unused(self, results: Sequence[CellResult]) -> tuple[Issue, ...]:
         """The issues that may show in some of these cells, and did in none of them."""
