@@ -19,10 +19,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import place
+from harness import paths, place
 from harness.deadline import Deadline, poll
 from harness.errors import InfraError, SetupError
-from harness.paths import inside
 from harness.sparse import digest
 
 MANIFEST = "MANIFEST.json"
@@ -66,12 +65,9 @@ def root() -> Path:
 
 def _place() -> Path:
     """Return the path of the cache, whether it exists or not."""
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG base directory specification: a relative path is invalid and to be ignored.
-    try:
-        base = Path(home) if home.startswith("/") else Path.home() / ".cache"
-    except RuntimeError as error:
-        raise SetupError("no home directory for the cache: set HOME, or XDG_CACHE_HOME to a directory") from error
+    base = paths.base("XDG_CACHE_HOME", ".cache")
+    if base is None:
+        raise SetupError("no home directory for the cache: set HOME, or XDG_CACHE_HOME to a directory")
     return base / "daxcheck"
 
 
@@ -284,7 +280,7 @@ def _publish(room: Path, manifest: dict[str, _File], path: Path) -> None:
 def _load(path: Path) -> dict[str, _File]:
     try:
         plain = json.loads((path / MANIFEST).read_bytes())
-        if outside := next((name for name in plain if not inside(name)), None):
+        if outside := next((name for name in plain if not paths.inside(name)), None):
             raise ValueError(f"{outside[:200]!r} leads out of the entry")
         return {str(name): _File(int(size), sha256) for name, (size, sha256) in plain.items()}
     except (OSError, ArithmeticError, ValueError, TypeError, AttributeError, RecursionError) as error:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,8 +45,13 @@ def say(text: str) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tests load scenario files, whose marks come from a plugin that is not loaded here."""
+    """Tests load scenario files, whose marks come from a plugin that is not loaded here. What they run, and the
+    controls that run beside them, adds nothing to the history of the user."""
     naming.register(config)
+    if not hasattr(config, "workerinput"):
+        state = tempfile.TemporaryDirectory(prefix="daxcheck-state-")
+        config.add_cleanup(state.cleanup)
+        os.environ["XDG_STATE_HOME"] = state.name
 
 
 def in_turn(cells: Sequence[tuple[str, str]]) -> list[bool]:

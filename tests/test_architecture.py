@@ -28,7 +28,7 @@ MODEL = SETTING | {"model.cell", "model.judge"}
 
 TARGETS = SHARED | SETTING | {"linux", "kernel", "media", "fs", "link"}
 CELLS = TARGETS | MODEL | {"vm", "targets", "targets.engines", "box", "powercut"}
-FRONT = CELLS | {"agent", "cells", "findings", "report", "ending", "progfile"}
+FRONT = CELLS | {"agent", "cells", "findings", "history", "report", "ending", "progfile"}
 
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "plain": frozenset(),
@@ -63,7 +63,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "powercut": TARGETS | {"targets", "targets.engines", "box"},
     "cells": CELLS,
     "findings": MODEL | {"errors", "plain", "fs", "shipped"},
-    "report": SHARED | MODEL | {"fs", "findings"},
+    "history": SHARED | MODEL | {"findings", "kernel"},
+    "report": SHARED | MODEL | {"fs", "findings", "history", "kernel"},
     "ending": frozenset({"errors", "plain", "cachedir"}),
     "progfile": SETTING | {"errors"},
     "pytestplugin": FRONT,
@@ -81,8 +82,9 @@ ONLY_IN = {
     "qemu": ("harness.vm.monitor",),
     "pytest": ("harness.pytestplugin", "harness.commands.suite"),
     "_pytest": ("harness.pytestplugin",),
+    "sqlite3": ("harness.history",),
 }
-"""Third-party modules with few doors: a cell is judged without pytest, which is one client of harness.cells."""
+"""Modules with few doors: a cell is judged without pytest, which is one client of harness.cells."""
 
 KNOW_ENGINES = ("harness.targets.engines", "harness.model.setting.engine")
 """Where one engine may be told from another; the others ask its object (targets.engines.table)."""
@@ -321,6 +323,8 @@ PLANTED = {
     "psutil": ("harness/cli.py", "import psutil", "psutil may be imported by"),
     "pytest": ("harness/cells/x.py", "import pytest", "pytest may be imported by harness.pytestplugin and"),
     "qemu": ("harness/vm/x.py", "from qemu.qmp import QMPClient", "qemu may be imported by harness.vm.monitor only"),
+    "sqlite3": ("harness/report/x.py", "import sqlite3", "sqlite3 may be imported by harness.history only"),
+    "history-reports": ("harness/history/x.py", "from harness.report import text", "must not import harness.report"),
     "qemu-shadow": ("qemu/__init__.py", "", "would hide PyPI's qemu.qmp"),
     "shell": ("harness/vm/x.py", "f('ls', shell=True)", "shell=True"),
     "bare-except": ("tests/test_x.py", "try:\n    f()\nexcept:\n    pass", "swallows"),

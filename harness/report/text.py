@@ -9,6 +9,7 @@ from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import LOSSES, Kind, Violation
 from harness.model.setting.hardware import PmemKind
 from harness.plain import plain
+from harness.report.columns import columns
 from harness.report.words import Words, culprits, why
 
 _SIGN = {
@@ -60,12 +61,11 @@ def matrix(results: Sequence[CellResult]) -> list[str]:
         name, colon, words = result.fs.partition(":")
         row = f"{short(result.scenario)} {colon}{words}".rstrip()
         cells.setdefault((row, result.kernel, _medium(replace(result, fs=name))), []).append(result)
-    columns = list(dict.fromkeys((kernel, medium) for _, kernel, medium in cells))
-    table = [["", *(plain(kernel) for kernel, _ in columns)], ["scenario", *(plain(medium) for _, medium in columns)]]
+    places = list(dict.fromkeys((kernel, medium) for _, kernel, medium in cells))
+    table = [["", *(plain(kernel) for kernel, _ in places)], ["scenario", *(plain(medium) for _, medium in places)]]
     for row in dict.fromkeys(row for row, _, _ in cells):
-        table.append([plain(row), *(_cell(cells.get((row, *column), [])) for column in columns)])
-    widths = [max(len(line[i]) for line in table) for i in range(len(columns) + 1)]
-    return ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in table]
+        table.append([plain(row), *(_cell(cells.get((row, *place), [])) for place in places)])
+    return columns(table)
 
 
 def losses(results: Sequence[CellResult]) -> list[str]:

@@ -24,6 +24,7 @@ DOORS = {
     "harness.commands.arm:_awake": "/dev/cpu_dma_latency, no disk: takes a number (power/pm_qos_interface.rst)",
     "harness.ending:_silence": "/dev/null",
     "harness.ending:open_streams": "/dev/null",
+    "harness.history.file:_connect": "a regular file: place.create has made it for a writer, stat tells it to a reader",
     "harness.kernel.apt:Apt.prepare": ROOM,
     "harness.kernel.cache:_write": CACHE,
     "harness.kernel.cache:store.make": ROOM,
@@ -72,6 +73,8 @@ def opens_for_writing(call: ast.Call) -> bool:
             return not names >= NEW and not names <= READING
         case ast.Attribute(value=ast.Name(id="os"), attr="truncate" | "mknod"):
             return True
+        case ast.Attribute(value=ast.Name(id="sqlite3"), attr="connect"):
+            return not (call.args and isinstance(call.args[0], ast.Constant) and call.args[0].value == ":memory:")
         case ast.Name(id="open"):
             return _writes(_argument(call, 1, "mode"))
         case ast.Attribute(value=ast.Name(id="tarfile" | "PersistLog" | "cls" | "self"), attr="open"):
@@ -165,6 +168,7 @@ PLANTED = {
     "write-text": ("harness/powercut/x.py", "def f(p): p.write_text('0')", "powercut.x:f may"),
     "copyfile": ("harness/commands/x.py", "import shutil\ndef f(a, b): shutil.copyfile(a, b)", "commands.x:f may"),
     "in-a-door's-module": ("harness/place.py", "import os\ndef write(p): os.open(p, os.O_RDWR)", "place:write may"),
+    "sqlite": ("harness/history/x.py", "import sqlite3\nsqlite3.connect(f'file:{P}', uri=True)", "x: may"),
     "dev-path": ("harness/powercut/x.py", "P = '/dev/pmem0'", "/dev/pmem0 is named"),
     "dev-f-string": ("harness/commands/x.py", "def f(name): return f'/dev/{name}'", "/dev/ is named"),
 }
@@ -195,6 +199,7 @@ ALLOWED = {
     "box": ("harness/box/x.py", "import os\nFD = os.open('/dev/pmem0', os.O_RDWR)"),
     "read": ("harness/vm/x.py", "import os\ndef f(p): return os.open(p, os.O_RDONLY | os.O_DIRECT), open(p, 'rb')"),
     "new": ("harness/vm/x.py", "import os\ndef f(p): os.open(p, os.O_WRONLY | os.O_CREAT | os.O_EXCL), p.open('xb')"),
+    "memory": ("harness/history/x.py", "import sqlite3\nC = sqlite3.connect(':memory:', isolation_level=None)"),
     "descriptor": ("harness/vm/x.py", "import mmap\ndef f(fd): return mmap.mmap(fd, 4096)"),
 }
 
