@@ -87,6 +87,7 @@ def command_line() -> argparse.ArgumentParser:
     judge = commands.add_parser("judge", help="judge what a real power cut left of an armed run")
     judge.add_argument("state", type=Path, metavar="DIR", help="the directory that `daxcheck arm` was given as --state")
     judge.add_argument("--results", type=Path, metavar="DIR", help="write results.jsonl, Program, console")
+    _history_parser(commands.add_parser("history", help="when findings were seen and scenarios failed, over all runs"))
     _kernel_parser(commands.add_parser("kernel", help="fetch, list, add and remove kernels"))
     _known_parser(commands.add_parser("known", help="list the known issues, or draft entries from a run"))
     _report_parser(commands.add_parser("report", help="write a report of a results directory"))
@@ -167,6 +168,13 @@ def _known_parser(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--to", type=Path, metavar="FILE", help="append the entries to this file (they are printed)")
     for one in (add, actions.add_parser("list", help="list the known issues, a line each")):
         _take(one, "--known", "--no-known")
+
+
+def _history_parser(parser: argparse.ArgumentParser) -> None:
+    parser.description = "The findings of all runs, one finding, or one scenario; `import` adds old results."
+    parser.add_argument("words", nargs="*", metavar="FINDING | SCENARIO | import DIR...",
+                        help="the beginning of a finding's id, or a part of a scenario's name")  # fmt: skip
+    _take(parser, "--history")
 
 
 def _take(parser: argparse.ArgumentParser, *names: str) -> None:

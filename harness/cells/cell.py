@@ -16,7 +16,7 @@ from harness.model.contract.state import State
 from harness.model.contract.worth import NO_CUT
 from harness.model.judge.naming import NO_PROMISE, promise
 from harness.model.judge.refusal import Refusals, judge_death, judge_refusals
-from harness.model.judge.result import CellResult, Outcome, decide
+from harness.model.judge.result import TIME, CellResult, Outcome, decide
 from harness.model.judge.schema1 import KEPT
 from harness.model.judge.values import Said
 from harness.model.judge.verdict import LIVE, Judgement
@@ -54,7 +54,7 @@ def cell_on(target: Target, scenario: str, program: Program, system: FileSystem,
 def unjudged(environment: Environment, cell: Cell) -> CellResult:
     """The result of a cell that begins now, before anything is known of it: an ERROR."""
     config = cell.config
-    started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    started = datetime.now(UTC).strftime(TIME)
     return CellResult(
         cell.scenario, environment.target, config.kernel.release, config.fs, Outcome.ERROR, 0.0, device=config.device,
         engine=config.engine, program=format_program(cell.program), seed=cell.seed, qemu=environment.qemu,

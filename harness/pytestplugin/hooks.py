@@ -15,8 +15,10 @@ from harness.cells import setup
 from harness.cells.matrix import Slot
 from harness.errors import DaxcheckError
 from harness.findings import knownfile
+from harness.history.writer import HistoryWriter
 from harness.model.program.recorder import Recorder
 from harness.pytestplugin import items, naming
+from harness.pytestplugin.historian import Historian
 from harness.pytestplugin.items import KNOWN, RUNNER, ProgramFile
 from harness.pytestplugin.options import RUN
 from harness.pytestplugin.report import Faults, Reporter, stop
@@ -70,6 +72,9 @@ def _configure_session(config: pytest.Config) -> None:
     config.pluginmanager.register(reporter, "daxcheck-reporter")
     wanted = ReportOptions(origin=options.origin, build=options.build_id, checkout=options.checkout_id)
     config.pluginmanager.register(Reports(reports, wanted, reporter.run), "daxcheck-reports")
+    if not options.no_history:
+        historian = Historian(HistoryWriter(options.history, options.results))
+        config.pluginmanager.register(historian, "daxcheck-historian")
 
 
 def _say(line: str) -> None:

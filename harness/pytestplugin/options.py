@@ -44,6 +44,9 @@ RUN: tuple[tuple[str, dict[str, Any]], ...] = (
                     "help": "of a kcidb report: the build that was tested, ORIGIN:ID (made from the kernel)"}),
     ("--checkout-id", {"default": "", "metavar": "ID",
                        "help": "of a kcidb report: the checkout that was built, ORIGIN:ID (made from the release)"}),
+    ("--history", {"default": None, "type": Path, "metavar": "FILE",
+                   "help": "the history of all runs ($XDG_STATE_HOME/daxcheck/history.sqlite)"}),
+    ("--no-history", {"action": "store_true", "help": "keep the cells of this run out of the history"}),
     ("--seed", {"default": 1, "type": int, "metavar": "N", "help": "seed of the random evictions (1)"}),
     ("--repeat", {"default": 1, "type": int, "metavar": "N", "help": "run every cell N times (1)"}),
 )  # fmt: skip

@@ -78,6 +78,11 @@ def read(directory: Path, known: KnownIssues, say: Say) -> Run:
 
     Raises UsageError when there is no such directory, or it has no cell that can be read.
     """
+    return Run.of(map(known.settle, load(directory, say)), known, directory)
+
+
+def load(directory: Path, say: Say) -> list[CellResult]:
+    """The cells of a results directory as they were written, one at least. Raises and says as `read` does."""
     path = directory / LINES
     try:
         with path.open("rb") as file:
@@ -89,7 +94,7 @@ def read(directory: Path, known: KnownIssues, say: Say) -> Run:
     results = cells(path, text.splitlines(), say)
     if not results:
         raise UsageError(f"{path}: no cell in it can be read; name a directory that `run --results` has filled")
-    return Run.of(map(known.settle, results), known, directory)
+    return results
 
 
 def cells(path: Path, lines: Iterable[bytes], say: Say, remedy: str = "it is left out") -> list[CellResult]:

@@ -107,6 +107,8 @@ _TEXTS = (
 )  # fmt: skip
 _COUNTS = ("judged_bytes", "images", "unpersisted_lines")
 _LISTS = ("violations", "warnings", "remarks")
+TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
+"""The form of `started`, as strftime(3) has it."""
 _TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z)?")
 
 
