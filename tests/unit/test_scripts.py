@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.kernel import buildtools
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted([*(path for path in (ROOT / "scripts").iterdir() if not path.suffix), ROOT / ".ci" / "run"])
 SETUP = str(ROOT / "scripts" / "setup")
@@ -93,6 +95,20 @@ def test_a_directory_that_is_no_venv_is_left_alone(tmp_path: Path) -> None:
     assert answer.returncode == 1
     assert "is there and is no venv" in answer.stderr
     assert [path.name for path in precious.parent.iterdir()] == ["precious"]
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_what_kernels_are_built_with_is_installed_on_demand(tmp_path: Path, bare_path: str) -> None:
+    """scripts/setup asks for it with --kernel-build alone, and then for all of it; the command says so too."""
+    for name in ("flex", "bison", "bc"):
+        (Path(bare_path) / name).unlink(missing_ok=True)
+    told = {words: run_setup(tmp_path, *NAMESPACE, SETUP, *words, path=bare_path).stderr
+            for words in ((), ("--kernel-build",))}  # fmt: skip
+    assert "builds kernels" not in told[()]
+    assert told["--kernel-build",].count("builds kernels") >= 3
+    assert told["--kernel-build",].splitlines()[-1].rstrip('"').endswith(("--system --kernel-build", "run this again"))
+    text = Path(SETUP).read_text()
+    assert [tool.package for tool in buildtools.TOOLS if f"\n  need {tool.package} " not in text] == []
 
 
 def test_controls_in_turn(request: pytest.FixtureRequest) -> None:

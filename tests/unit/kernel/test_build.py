@@ -213,7 +213,7 @@ def alive(pid: str) -> bool:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_build_leaves_no_process(tree: Path, tmp_path: Path, number: int, code: int) -> None:
-    """Ctrl-C ends make and all that it started, and the next build works."""
+    """Ctrl-C ends make and all that it started; no file is half-written, which a later build would take for whole."""
     stubtree.write(tree, "a slow kernel")
     script = ("import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
               "from harness.cli import main; sys.exit(main())")  # fmt: skip
@@ -226,5 +226,6 @@ def test_an_interrupted_build_leaves_no_process(tree: Path, tmp_path: Path, numb
     assert process.communicate(timeout=60)[1].count(b"\n") == 1
     assert process.returncode == code
     assert not alive(pid)
+    assert not (tmp_path / "out" / local.BUILT).exists()
     stubtree.write(tree, "a kernel")
     assert build.build(ordered(tree, tmp_path / "out"), print).is_dir()
