@@ -61,16 +61,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def _configure_session(config: pytest.Config) -> None:
     options = config.option
     journal = Journal(options.results) if options.results else None
+    wanted = ReportOptions(origin=options.origin, build=options.build_id, checkout=options.checkout_id)
     reports = reportfile.parse_all(options.report)
     judged = journal.judged(_say) if journal and options.resume else []
     earlier = EarlierVerdicts(config, map(config.stash[KNOWN].settle, judged))
     config.stash[RUNNER] = setup.runner(options, _say)
     config.add_cleanup(config.stash[RUNNER].close)
+    wanted.refuse(len(config.stash[RUNNER].kernels))
     config.pluginmanager.register(earlier, "daxcheck-earlier-verdicts")
     config.pluginmanager.register(LeftOut(earlier.counts, earlier), "daxcheck-left-out")
     reporter = Reporter(config, journal, config.stash[KNOWN])
     config.pluginmanager.register(reporter, "daxcheck-reporter")
-    wanted = ReportOptions(origin=options.origin, build=options.build_id, checkout=options.checkout_id)
     config.pluginmanager.register(Reports(reports, wanted, reporter.run), "daxcheck-reports")
     if not options.no_history:
         historian = Historian(HistoryWriter(options.history, options.results))

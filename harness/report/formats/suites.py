@@ -84,12 +84,17 @@ def suites(run: Run) -> tuple[Suite, ...]:
     for results in configurations.values():
         tests, of_group = [], _Names()
         for result in results:
-            module, _, function = short(result.scenario).partition("::")
-            group, name = (module, function) if function else (PROGRAMS, module)
-            group, name = plain_name(group), of_group.free(plain_name(name), plain_name(group))
+            group, name = map(plain_name, group_and_name(result))
+            name = of_group.free(name, group)
             tests.append(SuiteTest(group, name, result, tuple(found.get(id(result), ()))))
         made.append(Suite(names.free(plain_name(configuration(results[0]))), tuple(tests)))
     return tuple(made)
+
+
+def group_and_name(result: CellResult) -> tuple[str, str]:
+    """Return the family of a scenario and its name: ("punch_hole", "page_inside_dirty_pmd")."""
+    module, _, function = short(result.scenario).partition("::")
+    return (module, function) if function else (PROGRAMS, module)
 
 
 def plain_name(text: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from harness.errors import UsageError
-from harness.report.formats import junit, ktap, mail, markdown
+from harness.report.formats import junit, kcidb, ktap, mail, markdown
 from harness.report.formats.options import ReportOptions
 from harness.report.results import Run
 
@@ -12,6 +12,7 @@ MakeReport = Callable[[Run, ReportOptions], str]
 
 FORMATS: Mapping[str, MakeReport] = {
     "junit": junit.text,
+    "kcidb": kcidb.text,
     "ktap": ktap.text,
     "mail": mail.text,
     "markdown": markdown.text,
