@@ -68,25 +68,32 @@ def skipped(environment: Environment, cell: Cell, reason: str) -> Judged:
 
 
 def judge_cell(target: Target, cell: Cell) -> Judged:
-    """Run and judge one cell. Infrastructure failures are tried again, then become an ERROR: never a verdict."""
+    """Run and judge one cell. Infrastructure failures are tried again, then become an ERROR: never a verdict.
+
+    The console begins with that of a try that failed: of a guest that stopped, nothing else is left.
+    """
     start = now()
-    program, system = cell.program, filesystem.find(cell.config.fs)
     blank = unjudged(target.environment, cell)
-    for _ in range(TRIES):
-        job = Job(program, system, blank.seed)
+    failed = ""
+    for turn in range(1, TRIES + 1):
+        blank = replace(blank, tries=turn)
+        job = Job(cell.program, filesystem.find(cell.config.fs), cell.seed)
         try:
             judged = _run(target, job, blank)
             break
         except InfraError as error:
-            if isinstance(error, AgentError) and error.final:
-                judged = Judged(replace(blank, error=str(error)), error.console)
+            final = isinstance(error, AgentError) and error.final
+            told = str(error) if final else f"{error} (tried {TRIES} times)"
+            judged = Judged(replace(blank, error=told), error.console)
+            if final or turn == TRIES:
                 break
-            judged = Judged(replace(blank, error=f"{error} (tried {TRIES} times)"), error.console)
+            failed += f"{error.console}\n--- the cell is run again: {error} ---\n"
         except (DaxcheckError, OSError) as error:
             # A full disk, or a cache entry that another daxcheck removed: the same would happen again.
             judged = Judged(replace(blank, error=str(error)))
             break
-    return replace(judged, result=replace(judged.result, seconds=now() - start, timings=job.split.seconds))
+    result = replace(judged.result, seconds=now() - start, timings=job.split.seconds)
+    return Judged(result, failed + judged.console)
 
 
 def _run(target: Target, job: Job, blank: CellResult) -> Judged:

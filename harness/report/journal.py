@@ -1,4 +1,5 @@
-"""The results directory: one line per judged cell, its Program, and the console of every cell that did not pass."""
+"""The results directory: one line per judged cell, its Program, and the console of every cell that did not pass, or not
+in its first run."""
 
 import contextlib
 import json
@@ -16,8 +17,6 @@ from harness.report.results import LINES, Say, cells
 CONSOLE_LIMIT = 1 << 20
 """Characters of a console that are kept: its end, where the trouble is."""
 _GOOD = (Outcome.PASS, Outcome.SKIP)
-
-
 
 
 class Journal:
@@ -56,7 +55,7 @@ class Journal:
         end = os.fstat(self._fd).st_size
         try:
             place.write(self._folder, f"{name}.prog", result.program.encode())
-            if result.outcome not in _GOOD:
+            if result.outcome not in _GOOD or result.tries > 1:
                 place.write(self._folder, f"{name}.console", plain_lines(console[-CONSOLE_LIMIT:]).encode())
             line = json.dumps(result.to_json(), separators=(",", ":")).encode() + b"\n"
             written = os.write(self._fd, line)

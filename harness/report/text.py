@@ -39,9 +39,10 @@ _CULPRITS = 3
 
 
 def line(result: CellResult) -> str:
-    """One cell in one line: outcome, kernel, file system, device, scenario, seconds, what it was judged by if not by a
-    cut, why, who forgot it, and what a warning says."""
-    took = f"{result.seconds:.1f} s, {_basis(result)}".removesuffix(", ")
+    """One cell in one line: outcome, kernel, file system, device, scenario, seconds, how many runs it took if not one,
+    what it was judged by if not by a cut, why, who forgot it, and what a warning says."""
+    runs = f"{result.tries} runs" if result.tries > 1 else ""
+    took = ", ".join(filter(None, (f"{result.seconds:.1f} s", runs, _basis(result))))
     head = f"{_sign(result):5} {result.kernel} {_medium(result):4} {short(result.scenario)} ({took})"
     words = Words.of(result)
     said = [why(result), *_blamed(map(words.culprit, culprits(_lost(result))))]

@@ -18,7 +18,7 @@ KEYS: dict[str, Any] = {
     "device": str, "engine": str, "judged_bytes": int, "images": int, "unpersisted_lines": int, "violations": list,
     "warnings": list, "remarks": list, "program": str, "seed": int, "qemu": str, "plugin": str, "recovered_by": str,
     "error": str, "timings": dict, "kernel_digest": str,
-    "kept": bool, "id": str, "known": list, "started": str,
+    "kept": bool, "id": str, "known": list, "started": str, "tries": int,
 }  # fmt: skip
 VIOLATION: dict[str, Any] = {
     "kind": str, "path": str, "op": (int, type(None)), "verb": str, "image": str, "ranges": list, "bytes": int,

@@ -45,7 +45,8 @@ class CellResult:
     they do not change the outcome. `recovered_by` is the kernel that booted after a real cut, empty for any other.
     `kept`: this is a control, and it kept what it was to lose. `known` names the known issues that an XFAIL or XPASS
     rests on, or that explain a part of a FAIL. `started` is when the cell began, in UTC and to the microsecond:
-    2026-11-27T14:30:00.123456Z; empty in the results of an older daxcheck.
+    2026-11-27T14:30:00.123456Z; empty in the results of an older daxcheck. `tries` counts the runs that it took: more
+    than one if the infrastructure failed in the first; `timings` are those of the last.
     """
 
     scenario: str
@@ -74,6 +75,7 @@ class CellResult:
     id: str = ""
     known: tuple[str, ...] = ()
     started: str = ""
+    tries: int = 1
 
     @classmethod
     def from_json(cls, value: object) -> "CellResult":
@@ -105,7 +107,7 @@ class CellResult:
 _TEXTS = (
     "scenario", "target", "kernel", "fs", "program", "qemu", "plugin", "recovered_by", "error", "kernel_digest", "id",
 )  # fmt: skip
-_COUNTS = ("judged_bytes", "images", "unpersisted_lines")
+_COUNTS = ("judged_bytes", "images", "unpersisted_lines", "tries")
 _LISTS = ("violations", "warnings", "remarks")
 TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 """The form of `started`, as strftime(3) has it."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.cells.cell import cell_on, judge_cell
+from harness.cells.cell import Judged, cell_on, judge_cell
 from harness.errors import ChannelError
 from harness.fs import filesystem
 from harness.link import kernellog
@@ -58,7 +58,7 @@ class ToyFaults:
     flushes no fence completes. `errnos` and `unmet`: by op, what it answers. `misreads`: preads that return zeroes.
     `hides`: files that are not read back. `run` and `recovery`: lines of the kernel's log. `dies`: the command at which
     the agent ends, in a run or `recovering`. `drops`: entries that lost their dirty tag. `unsound`: what fsck says
-    after a recovery. `alters`: what becomes of the media before a recovery.
+    after a recovery. `alters`: what becomes of the media before a recovery. `heals`: nothing is wrong in a second run.
     """
 
     forgets: dict[int, tuple[Range, ...]] = field(default_factory=dict)
@@ -76,6 +76,7 @@ class ToyFaults:
     unsound: str = ""
     write_cache: int = 1
     alters: Callable[[CrashImage], None] = lambda crash: None
+    heals: bool = False
 
 
 class ToyDisk:
@@ -342,6 +343,7 @@ class ToyTarget:
             disk = ToyDisk(live, job.program.paths(), file)
             self.marks = disk.marks
             peer = ToyPeer(disk, self.planted, self.planted.run)
+            self.planted = ToyFaults() if self.planted.heals else self.planted
             with contextlib.closing(peer):
                 session = AgentSession(peer, job.system, None if logged else watch.flushes)
                 execution = steps.run(session, job, take_cut, lambda attached: "")
@@ -371,11 +373,17 @@ def toy() -> Callable[..., ToyTarget]:
 
 
 @pytest.fixture
-def judged() -> Callable[..., CellResult]:
-    """Judges a Program's text on a target: judged(toy(forgets=...), "create f data ...")."""
+def judged_cell() -> Callable[..., Judged]:
+    """Judges a Program's text on a target, and returns the consoles too."""
 
-    def judge(target: ToyTarget, text: str, fs: str = "ext4") -> CellResult:
+    def judge(target: ToyTarget, text: str, fs: str = "ext4") -> Judged:
         program = parse(f"daxcheck program 1\n{text}\n")
-        return judge_cell(target, cell_on(target, "toy", program, filesystem.find(fs))).result
+        return judge_cell(target, cell_on(target, "toy", program, filesystem.find(fs)))
 
     return judge
+
+
+@pytest.fixture
+def judged(judged_cell: Callable[..., Judged]) -> Callable[..., CellResult]:
+    """Judges a Program's text on a target: judged(toy(forgets=...), "create f data ...")."""
+    return lambda *what: judged_cell(*what).result

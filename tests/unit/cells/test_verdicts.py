@@ -162,6 +162,19 @@ def test_an_agent_that_dies_is_no_verdict(toy: Toy, judged: Judged, step: str) -
     assert f"the toy died during {step}" in result.error and "(tried 2 times)" in result.error
 
 
+def test_a_run_that_failed_is_not_forgotten(toy: Toy, judged_cell: Callable[..., Any]) -> None:
+    """The verdict is that of the second run. How many there were is told, and what the first guest had said is kept: a
+    guest that stops once in a hundred times leaves nothing else."""
+    found = judged_cell(toy(dies="run", run=("all its processors stand still",), heals=True), SYNCED)
+    assert (found.result.outcome, found.result.tries, found.result.error) == (Outcome.PASS, 2, "")
+    assert "all its processors stand still" in found.console and "the toy died during run" in found.console
+    once = judged_cell(toy(), SYNCED)
+    assert (once.result.outcome, once.result.tries, once.console) == (Outcome.PASS, 1, "")
+    never = judged_cell(toy(dies="run", run=("the first words",)), SYNCED)
+    assert (never.result.outcome, never.result.tries) == (Outcome.ERROR, 2)
+    assert never.console.count("the first words") == 2
+
+
 def test_a_kernel_that_says_why_its_agent_died_fails(toy: Toy, judged: Judged) -> None:
     """Its own words are the violation; of the data nothing is said."""
     result = judged(toy(dies="run", run=("[1.0] kernel BUG at fs/dax.c:2",)), SYNCED)

@@ -64,6 +64,14 @@ def test_consoles_of_what_went_wrong(tmp_path: Path, outcome: Outcome) -> None:
         assert console.stat().st_size == CONSOLE_LIMIT and console.read_text().endswith("the end")
 
 
+def test_the_console_of_a_run_that_failed_is_kept(tmp_path: Path) -> None:
+    """A cell that passed in its second run leaves its consoles too."""
+    journal = Journal(tmp_path)
+    journal.add(dataclasses.replace(cell(), tries=2), "no sign of life")
+    journal.close()
+    assert (tmp_path / f"{stem(cell())}.console").read_text() == "no sign of life"
+
+
 @pytest.mark.parametrize("scenario", ["a/../../etc/passwd", "x" * 1000, "\n\0\t", "test[6.1-ext4]", "..", "ä ö"])
 def test_names_stay_inside(tmp_path: Path, scenario: str) -> None:
     """Whatever a scenario is called, its files lie in the results directory under plain names."""

@@ -58,6 +58,13 @@ def cell(
 
 
 @pytest.mark.parametrize("outcome", Outcome)
+def test_a_cell_that_was_run_again_says_so(outcome: Outcome) -> None:
+    """However it ended: who sees it often has a machine that fails."""
+    again = dataclasses.replace(cell(outcome), tries=2)
+    assert "(1.2 s, 2 runs)" in text.line(again) and "runs" not in text.line(cell(outcome))
+
+
+@pytest.mark.parametrize("outcome", Outcome)
 def test_a_cell_is_one_line(outcome: Outcome) -> None:
     """A cell's line names the kernel, the file system, the scenario, and why it went wrong if it did."""
     line = text.line(cell(outcome))

@@ -16,6 +16,7 @@ FIELDS = [
     "schema", "scenario", "target", "kernel", "fs", "outcome", "seconds", "device", "engine", "judged_bytes", "images",
     "unpersisted_lines", "violations", "warnings", "remarks", "program", "seed", "qemu", "plugin", "recovered_by",
     "error", "timings", "kernel_digest", "kept", "id", "known", "started",
+    "tries",
 ]  # fmt: skip
 
 
@@ -77,9 +78,9 @@ def test_a_line_comes_back_as_it_was() -> None:
     assert again.warnings == cell.warnings and again.warnings[0].kind is Kind.STALE
     assert (again.device, again.outcome) == (PmemKind.EADR, Outcome.PASS)
     assert again.remarks == cell.remarks and again == cell
-    del line["device"], line["warnings"], line["remarks"], line["started"]
+    del line["device"], line["warnings"], line["remarks"], line["started"], line["tries"]
     old = CellResult.from_json(line)
-    assert (old.device, old.warnings, old.remarks, old.started) == (PmemKind.NVDIMM, (), (), "")
+    assert (old.device, old.warnings, old.remarks, old.started, old.tries) == (PmemKind.NVDIMM, (), (), "", 1)
 
 
 @pytest.mark.parametrize("time", [
