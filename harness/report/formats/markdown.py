@@ -3,15 +3,13 @@
 Words of others stand in code, where nothing in them is markup, a link, or a mention that sends somebody a mail.
 """
 
-import html
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from harness.findings.finding import Finding
 from harness.model.cell import short
 from harness.model.judge.result import Outcome
-from harness.plain import clipped, plain
+from harness.report import markup
 from harness.report import text as lines
 from harness.report.formats.listing import listing
 from harness.report.formats.options import ReportOptions
@@ -27,7 +25,6 @@ FOLDED = 15
 _ROWS = 40
 _RUNS = 8
 _TOLD = 10
-_CLIP = 600
 _COUNTED = {
     Outcome.PASS: "pass", Outcome.FAIL: "fail", Outcome.XFAIL: "fail as is known", Outcome.XPASS: "fixed?",
     Outcome.SKIP: "skipped", Outcome.ERROR: "not judged",
@@ -57,8 +54,8 @@ def _table(findings: Sequence[Finding]) -> Iterator[str]:
         yield from ("", "| | finding | what | where (cells) |", "|---|---|---|---|")
     for finding in ranked(findings)[:_ROWS]:
         known = dict.fromkeys(name for one in finding.results for name in one.known)
-        sign = f"known: {_cell(', '.join(known))}" if is_known(finding) else "**new**"
-        yield f"| {sign} | {_cell(finding.id)} | {_cell(title(finding))} | {_cell(places(finding))} |"
+        sign = f"known: {markup.cell(', '.join(known))}" if is_known(finding) else "**new**"
+        yield f"| {sign} | {markup.cell(finding.id)} | {markup.cell(title(finding))} | {markup.cell(places(finding))} |"
     if len(findings) > _ROWS:
         yield from ("", f"and {len(findings) - _ROWS} more findings")
 
@@ -78,11 +75,12 @@ def _run(finding: Finding) -> Iterator[str]:
     """Tell one run that shows a finding, folded: what went wrong, the Program, the command."""
     result = finding.example.result
     words = Words.of(result)
-    yield from ("", "<details>", f"<summary><code>{_html(f'{finding.id} {title(finding)}')}</code></summary>", "")
-    yield from ("In " + _code(f"{result.kernel} {result.fs} {short(result.scenario)}") + ":", "")
+    yield from ("", "<details>", f"<summary><code>{markup.html(f'{finding.id} {title(finding)}')}</code></summary>", "")
+    yield from ("In " + markup.code(f"{result.kernel} {result.fs} {short(result.scenario)}") + ":", "")
     told = [words.sentence((finding.example.largest,)), *map(words.with_stack, filter(None, [finding.culprit]))]
-    yield from (f"- {_code(one)}" for one in told)
-    yield from ("", *_block(listing(finding.example)), "", *_block([command(result)], "sh"), "", "</details>")
+    yield from (f"- {markup.code(one)}" for one in told)
+    again = markup.block([command(result)], "sh")
+    yield from ("", *markup.block(listing(finding.example)), "", *again, "", "</details>")
 
 
 def _unjudged(run: Run) -> Iterator[str]:
@@ -93,7 +91,7 @@ def _unjudged(run: Run) -> Iterator[str]:
 def _listed(head: str, told: Iterable[str]) -> Iterator[str]:
     found = list(told)
     if found:
-        yield from ("", f"{head}:", "", *(f"- {_code(one)}" for one in found[:_TOLD]))
+        yield from ("", f"{head}:", "", *(f"- {markup.code(one)}" for one in found[:_TOLD]))
     if len(found) > _TOLD:
         yield f"- and {len(found) - _TOLD} more"
 
@@ -111,35 +109,8 @@ def _matrix(run: Run, room: int) -> Iterator[str]:
         kept.append(line)
     rest = [f"... and {len(told) - len(kept)} more lines"] if len(told) > len(kept) else []
     meanings = filter(None, lines.legend(run.results).split("   "))
-    block = ("", *_block(kept + rest), "", *(f"- {_code(one)}" for one in meanings))
+    block = ("", *markup.block(kept + rest), "", *(f"- {markup.code(one)}" for one in meanings))
     if len(told) < FOLDED:
         yield from block
     else:
         yield from ("", "<details>", f"<summary>Matrix ({len(told)} lines)</summary>", *block, "", "</details>")
-
-
-def _block(told: Iterable[str], language: str = "") -> list[str]:
-    """Lines of code, within a fence that is longer than any in them."""
-    found = [plain(line) for line in told]
-    fence = "`" * max(3, _longest("\n".join(found)) + 1)
-    return [f"{fence}{language}", *found, fence]
-
-
-def _code(words: str) -> str:
-    """The words as code in a line; a backtick in them does not end it."""
-    told = clipped(words, _CLIP).strip() or "-"
-    fence = "`" * (_longest(told) + 1)
-    return f"{fence} {told} {fence}" if len(fence) > 1 else f"`{told}`"
-
-
-def _cell(words: str) -> str:
-    """The same in a table, whose cells end at a | even in code, and even behind two backslashes."""
-    return _code(words).replace("|", "\N{BROKEN BAR}")
-
-
-def _html(words: str) -> str:
-    return html.escape(clipped(words, _CLIP))
-
-
-def _longest(words: str) -> int:
-    return max(map(len, re.findall("`+", words)), default=0)
