@@ -8,8 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import harness
 from harness.box.claim import Claim
@@ -75,7 +74,7 @@ class KernelLog:
 
 
 class AgentProcess(Caller):
-    """Owns the process, which has `environment` beside ours. Leaving the context ends it, and with it its mounts."""
+    """Owns the process, which has `environment` beside ours; its mounts end with it."""
 
     def __init__(self, claim: Claim, device: PmemDevice, environment: Mapping[str, str]) -> None:
         self.device = device
@@ -101,17 +100,7 @@ class AgentProcess(Caller):
             super().__init__(ours)
             self._size = claim.owned
             self.features = self.hello(START).get("features", {})
-            self._stack = stack.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the agent and all that it has started."""
-        self._stack.close()
+            self.own(stack)
 
     def _end(self) -> None:
         with contextlib.suppress(ProcessLookupError):

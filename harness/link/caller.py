@@ -1,8 +1,10 @@
 """Sends commands to an agent over a stream socket: each gets an answer or a typed failure; every wait is bounded."""
 
+import contextlib
 import socket
 from collections.abc import Callable
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from harness.deadline import Deadline, DeadlineExpired, now
 from harness.errors import ChannelError, GuestDied, GuestHang, InfraError, SilentGuest
@@ -36,10 +38,29 @@ class AgentError(InfraError):
 
 
 class Caller:
-    """The harness's end of the channel to an agent that may end or fall silent at any time."""
+    """The harness's end of the channel to an agent that may end or fall silent at any time.
+
+    A context manager: leaving it ends the agent. The constructor of a subclass starts what runs the agent in a stack,
+    and hands that over by `own` once all has started; where something fails before, the constructor ends it.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._channel = Channel(sock)
+        self._owned = contextlib.ExitStack()
+
+    def own(self, stack: contextlib.ExitStack) -> None:
+        """Take over what is in the stack, and leave that empty."""
+        self._owned = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the agent, and what was started for it, now."""
+        self._owned.close()
 
     def running(self) -> bool:
         """Say whether the process that runs the agent is still there."""

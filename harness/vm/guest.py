@@ -8,8 +8,6 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from types import TracebackType
-from typing import Self
 
 from harness.errors import InfraError, QemuError, StartError
 from harness.link.caller import ANSWER, AgentError, Caller, OnEvent
@@ -38,7 +36,7 @@ class Nvdimm:
 
 
 class Guest(Caller):
-    """Owns the machine, its monitor and its channel; leaving the context ends all three."""
+    """Owns the machine, its monitor and its channel."""
 
     def __init__(self, plan: Plan, nvdimm: MemFile) -> None:
         with contextlib.ExitStack() as stack:
@@ -51,17 +49,7 @@ class Guest(Caller):
             super().__init__(self.machine.channel)
             self._pulse = Pulse(self.machine.pulse, self.console, Threads(self.machine.pid).look)
             self._found = ""
-            self._stack = stack.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the guest now."""
-        self._stack.close()
+            self.own(stack)
 
     def nvdimm(self) -> Nvdimm:
         """Ask QEMU where it put the NVDIMMs, which follow each other. Raises QemuError when they do not."""
