@@ -1,5 +1,6 @@
 """One pmem device of this machine as the target of a session: its cells run one after the other."""
 
+import contextlib
 from collections.abc import Sequence
 
 from harness.box.permit import Permit
@@ -19,6 +20,7 @@ class BoxPool:
 
     def __init__(self, permit: Permit, engines: Sequence[Engine], say: Say) -> None:
         self._targets = {engine: LocalTarget(permit, engine, say) for engine in engines}
+        self._held = contextlib.ExitStack()
         self._open: LocalTarget | None = None
 
     def matrix(self, systems: tuple[FileSystem, ...]) -> Matrix:
@@ -38,7 +40,7 @@ class BoxPool:
         target = self._targets[config.engine]
         if self._open is not target:
             self.close()
-            self._open = target.__enter__()
+            self._open = self._held.enter_context(target)
         return target
 
     def make_format(self, config: Config) -> None:
@@ -48,9 +50,8 @@ class BoxPool:
 
     def close(self) -> None:
         """Give the device up."""
-        if self._open is not None:
-            target, self._open = self._open, None
-            target.__exit__(None, None, None)
+        self._open = None
+        self._held.close()
 
 
 def why_not_here(system: FileSystem, device: PmemKind) -> str:
