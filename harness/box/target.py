@@ -114,9 +114,8 @@ class LocalTarget:
             return f"persistence_domain is {attached.persistence_domain}, not {found.persistence_domain}"
         return ""
 
-    def claimed(self, planted: Collection[Plant], attached: Attached) -> tuple[str, str]:
-        """Return nothing: only the kernel says what a real device keeps."""
-        return "", ""
+    def false_fact(self, planted: Collection[Plant], attached: Attached) -> None:
+        """Return none: only the kernel says what a real device keeps."""
 
     def why_not_run(self, program: Program) -> str:
         """Return why it would harm the machine, or needs a device that nobody named; empty if neither."""

@@ -109,7 +109,7 @@ def _run(target: Target, job: Job, blank: CellResult) -> Judged:
         results = ran.results if ran else ()
         states = oracle.run(program, results, domain, system.journal)
         refusals = _refusals(program, states, ran)
-        known = _claims(target, program, execution) + refusals.violations
+        known = _false_facts(target, program, execution) + refusals.violations
         known += kernel_violations(program, LIVE, execution.complaints, execution.unsound)
         known += _promised(program, execution, system)
         spoilt = unfit(program, execution, refusals, target, system)
@@ -151,12 +151,14 @@ def _refusals(program: Program, states: tuple[State, ...], ran: Ran | None) -> R
     return refusals + judge_death(program, states, ran.signal_op, ran.signal) if ran.signal else refusals
 
 
-def _claims(target: Target, program: Program, execution: Execution) -> tuple[Violation, ...]:
+def _false_facts(target: Target, program: Program, execution: Execution) -> tuple[Violation, ...]:
     """Find promises of the kernel that the device does not keep: then data proves nothing (see why_not_as_declared)."""
     if execution.attached is None:
         return ()
-    found, truth = target.claimed(faults(program), execution.attached)
-    return (Violation(Kind.DEVICE, "", *NO_PROMISE, LIVE, (), 0, Said(truth), Said(found)),) if found else ()
+    wrong = target.false_fact(faults(program), execution.attached)
+    if wrong is None:
+        return ()
+    return (Violation(Kind.DEVICE, "", *NO_PROMISE, LIVE, (), 0, Said(wrong.truth), Said(wrong.said)),)
 
 
 def _promised(program: Program, execution: Execution, system: FileSystem) -> tuple[Violation, ...]:

@@ -76,8 +76,8 @@ class PowerTarget:
         """Return nothing: the device was checked before the cut."""
         return ""
 
-    def claimed(self, planted: Collection[Plant], attached: Attached) -> tuple[str, str]:
-        return "", ""
+    def false_fact(self, planted: Collection[Plant], attached: Attached) -> None:
+        return None
 
     def why_not_run(self, program: Program) -> str:
         return ""

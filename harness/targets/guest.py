@@ -18,7 +18,7 @@ from harness.model.program.ops import Plant
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.model.setting.environment import Environment, KernelBuild
-from harness.model.setting.hardware import PmemKind, claimed, why_not_as_declared
+from harness.model.setting.hardware import FalseFact, PmemKind, false_fact, why_not_as_declared
 from harness.targets import steps
 from harness.targets.engines.cut import Cut
 from harness.targets.target import Execution, Job, Recovery, Say
@@ -77,8 +77,8 @@ class GuestTarget:
     def why_not_as_declared(self, planted: Collection[Plant], attached: Attached) -> str:
         return why_not_as_declared(self.device, planted, attached.write_cache, attached.persistence_domain)
 
-    def claimed(self, planted: Collection[Plant], attached: Attached) -> tuple[str, str]:
-        return claimed(self.device, planted, attached.write_cache, attached.persistence_domain)
+    def false_fact(self, planted: Collection[Plant], attached: Attached) -> FalseFact | None:
+        return false_fact(self.device, planted, attached.write_cache, attached.persistence_domain)
 
     def why_not_run(self, program: Program) -> str:
         return ""

@@ -16,7 +16,7 @@ from harness.model.program.ops import Plant
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.model.setting.environment import Environment
-from harness.model.setting.hardware import PmemKind
+from harness.model.setting.hardware import FalseFact, PmemKind
 from harness.model.wire.observation import FileView
 from harness.targets.engines.cut import Cut
 from harness.targets.timing import Split
@@ -82,8 +82,8 @@ class Target(Protocol):
     def why_not_as_declared(self, planted: Collection[Plant], attached: Attached) -> str:
         """Return why the kernel does not see the device as it must, with these faults planted; empty if it does."""
 
-    def claimed(self, planted: Collection[Plant], attached: Attached) -> tuple[str, str]:
-        """Return the kernel's promise of more than the device keeps, and what the device keeps; empty texts if none."""
+    def false_fact(self, planted: Collection[Plant], attached: Attached) -> FalseFact | None:
+        """Return the kernel's promise of more than the device keeps, with these faults planted; None if none is."""
 
     def why_not_run(self, program: Program) -> str:
         """Return why the Program is not to run here at all; empty if it may."""

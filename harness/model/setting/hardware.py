@@ -66,6 +66,15 @@ EMULATED = (PmemKind.NVDIMM, PmemKind.EADR, PmemKind.VIRTIO_PMEM)
 """The devices that a guest can be given."""
 
 
+@dataclass(frozen=True, slots=True)
+class FalseFact:
+    """A value of the kernel in sysfs that promises more than the device keeps: `said` has its file name, and `truth` is
+    what the firmware tells of the device."""
+
+    said: str
+    truth: str
+
+
 def find(name: str) -> PmemKind:
     """The device of that name. Raises UsageError."""
     if name not in EMULATED:
@@ -106,25 +115,24 @@ def why_not_as_declared(device: PmemKind, planted: Collection[Plant], write_cach
     return ""
 
 
-def claimed(device: PmemKind, planted: Collection[Plant], write_cache: int, domain: str) -> tuple[str, str]:
-    """Return a claim of the kernel in sysfs that promises more than the emulated device keeps, with its file name,
-    and what the firmware says of the device; empty texts if there is no such claim.
+def false_fact(device: PmemKind, planted: Collection[Plant], write_cache: int, domain: str) -> FalseFact | None:
+    """Return the value of the kernel in sysfs that promises more than the emulated device keeps; None if none does.
 
     ACPI 6.5, 5.2.25.9: only bit 0 of the platform capabilities says that the CPU caches are flushed on power loss, and
-    bit 1 that the memory controller is. A kernel that says more claims a protection that the device was built without:
-    by write_cache 0 it leaves out its own flushes (dax_flush, fs/dax.c), by persistence_domain it tells programs to
-    leave out theirs (sysfs-bus-nvdimm). A kernel that says less than there is breaks no promise; what it does then is
-    not known (see why_not_as_declared).
+    bit 1 that the memory controller is. A kernel that says more promises a protection that the device was built
+    without: by write_cache 0 it leaves out its own flushes (dax_flush, fs/dax.c), by persistence_domain it tells
+    programs to leave out theirs (sysfs-bus-nvdimm). A kernel that says less than there is breaks no promise; what it
+    does then is not known (see why_not_as_declared).
     """
     traits = TRAITS[device]
     truth = f"{device}, whose firmware tells {_DOMAINS[traits.persistence_domain]}"
     off = traits.write_cache and not write_cache and Plant.WRITE_CACHE_OFF in traits.faults
     if off and Plant.WRITE_CACHE_OFF not in planted:
-        return "/sys/block/pmem*/dax/write_cache says 0: CPU caches survive a power failure", truth
+        return FalseFact("/sys/block/pmem*/dax/write_cache says 0: CPU caches survive a power failure", truth)
     known = list(_DOMAINS)
     if domain in known and known.index(domain) > known.index(traits.persistence_domain):
-        return f"/sys/bus/nd/devices/region*/persistence_domain says {domain}", truth
-    return "", ""
+        return FalseFact(f"/sys/bus/nd/devices/region*/persistence_domain says {domain}", truth)
+    return None
 
 
 def metadata_at_stake(state: State) -> bool:

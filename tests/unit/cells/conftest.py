@@ -32,7 +32,7 @@ from harness.model.program.ops import Plant
 from harness.model.program.program import Program, parse
 from harness.model.setting.engine import Engine
 from harness.model.setting.environment import Environment, KernelBuild
-from harness.model.setting.hardware import PmemKind
+from harness.model.setting.hardware import FalseFact, PmemKind
 from harness.model.units import LINE, PAGE
 from harness.model.wire import stamps, wire
 from harness.model.wire.frame import Message
@@ -316,8 +316,8 @@ class ToyTarget:
     def why_not_as_declared(self, planted: Collection[Plant], attached: Attached) -> str:
         return ""
 
-    def claimed(self, planted: Collection[Plant], attached: Attached) -> tuple[str, str]:
-        return ("", "") if attached.write_cache else ("write_cache says 0", "the toy loses its caches")
+    def false_fact(self, planted: Collection[Plant], attached: Attached) -> FalseFact | None:
+        return None if attached.write_cache else FalseFact("write_cache says 0", "the toy loses its caches")
 
     def why_not_run(self, program: Program) -> str:
         return "the toy has no locks" if any(isinstance(op, ops.Freeze) for op in program.ops) else ""

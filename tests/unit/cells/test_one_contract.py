@@ -35,8 +35,8 @@ class Kept:
     def why_not_as_declared(self, planted: Collection[object], attached: Attached) -> str:
         return ""
 
-    def claimed(self, planted: Collection[object], attached: Attached) -> tuple[str, str]:
-        return "", ""
+    def false_fact(self, planted: Collection[object], attached: Attached) -> None:
+        return None
 
     def why_not_run(self, program: Program) -> str:
         return ""

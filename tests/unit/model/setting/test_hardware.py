@@ -6,7 +6,15 @@ from harness.errors import UsageError
 from harness.model.contract.domain import PersistenceDomain
 from harness.model.program.ops import Plant
 from harness.model.program.recorder import Recorder
-from harness.model.setting.hardware import EMULATED, TRAITS, PmemKind, claimed, find, why_not_as_declared, why_not_run
+from harness.model.setting.hardware import (
+    EMULATED,
+    TRAITS,
+    PmemKind,
+    false_fact,
+    find,
+    why_not_as_declared,
+    why_not_run,
+)
 from harness.model.units import PMD
 
 WHOLE = 1 << 40
@@ -107,7 +115,7 @@ def test_the_cache_is_off_only_where_that_is_planted() -> None:
 def test_a_kernel_must_not_promise_more(device: PmemKind, write_cache: int, domain: str) -> None:
     """What it says beyond the firmware is a broken promise, told by its file; what it says less, or what no flush
     depends on, is a reason not to judge. Whoever breaks a promise is not judged by data either."""
-    said, truth = claimed(device, (), write_cache, domain)
+    told = false_fact(device, (), write_cache, domain)
     wrong = ""
     if device is PmemKind.NVDIMM and write_cache == 0:
         wrong = "dax/write_cache says 0"
@@ -115,13 +123,14 @@ def test_a_kernel_must_not_promise_more(device: PmemKind, write_cache: int, doma
         wrong = "persistence_domain says cpu_cache"
     elif (device, domain) == (PmemKind.VIRTIO_PMEM, "memory_controller"):
         wrong = "persistence_domain says memory_controller"
-    assert wrong in said and bool(wrong) == bool(said) == bool(truth)
-    assert why_not_as_declared(device, (), write_cache, domain) or not said
+    assert (told is not None) == bool(wrong)
+    assert told is None or (wrong in told.said and device in told.truth)
+    assert why_not_as_declared(device, (), write_cache, domain) or told is None
 
 
 def test_a_planted_claim_is_ours() -> None:
     """That the kernel was told to flush nothing is no promise of its own."""
-    assert claimed(PmemKind.NVDIMM, (Plant.WRITE_CACHE_OFF,), 0, "memory_controller") == ("", "")
+    assert false_fact(PmemKind.NVDIMM, (Plant.WRITE_CACHE_OFF,), 0, "memory_controller") is None
 
 
 def test_only_eadr_keeps_caches() -> None:
