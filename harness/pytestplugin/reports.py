@@ -25,18 +25,20 @@ class Reports:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write them. A session that is clean but for a report that is missing ends with the code of that error."""
-        for file in self._files:
-            failed, said = self._write(file)
-            self._untold.append(f"{file.format}: {said}")
-            if failed:
-                session.config.stash[UNWRITTEN] = max(failed, session.config.stash.get(UNWRITTEN, EXIT_CLEAN))
-        if session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = session.config.stash.get(UNWRITTEN, session.exitstatus)
+        if not self._files:
+            return
+        run = self._run()
+        told = [(file.format, *self._write(file, run)) for file in self._files]
+        self._untold += [f"{format}: {said}" for format, _, said in told]
+        if failed := max(code for _, code, _ in told):
+            session.config.stash[UNWRITTEN] = failed
+            if session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = failed
 
-    def _write(self, file: ReportFile) -> tuple[int, str]:
+    def _write(self, file: ReportFile, run: Run) -> tuple[int, str]:
         """Return 0 and where the report is, or the exit code and the words for why it is not there."""
         try:
-            file.write(self._run(), self._options)
+            file.write(run, self._options)
         except Exception as error:  # whatever it is: the other reports and the verdict are not lost for it
             told = ending.foreseen(error)
             words = str(told) if told else ending.trace(error) + ending.unforeseen(error)

@@ -108,7 +108,7 @@ def test_a_run_refuses_a_report_before_it_boots(user: User) -> None:
     ("outcome", "judged", "code"),
     [
         (Outcome.PASS, "", EXIT_USAGE),
-        (Outcome.FAIL, "", EXIT_VIOLATION),
+        pytest.param(Outcome.FAIL, "", EXIT_VIOLATION, marks=pytest.mark.nightly),
         pytest.param(Outcome.FAIL, "--judged", EXIT_USAGE, marks=pytest.mark.nightly),
     ],
 )
@@ -126,6 +126,7 @@ def test_a_report_that_does_not_fit(user: User, outcome: Outcome, judged: str, c
     assert file.read_text() == "the report of last night" and not list(user.place.glob(".daxcheck-*"))
 
 
+@pytest.mark.nightly
 def test_an_interrupted_run_writes_its_reports(user: User) -> None:
     """Ctrl-C ends it with 130, and what was judged until then is in the report."""
     for name, program in (("x.prog", KEPT), ("y.prog", KEPT.replace("4K", "8K"))):
