@@ -169,9 +169,9 @@ def test_no_link_is_followed(path: Path) -> None:
 
 
 def test_no_device_is_written() -> None:
-    """SQLite would write its pages to a block device as to any file."""
-    with pytest.raises(UsageError, match="/dev/null: is no regular file"):
-        add(Path("/dev/null"), "first", [cell()])
+    """SQLite would write its pages to a block device as to any file. This one holds nothing that could be lost."""
+    with pytest.raises(UsageError, match="/dev/full: is no regular file"):
+        add(Path("/dev/full"), "first", [cell()])
 
 
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
