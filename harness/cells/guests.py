@@ -36,15 +36,18 @@ def _distinct(kernel: Kernel) -> Kernel:
 
 
 class GuestPool:
-    """Holds the targets of a session's kernels. Two builds of one release are told apart in the names of both."""
+    """Holds the targets of a session's kernels. Two builds of one release are told apart in the names of both; a kernel
+    that is named twice is one."""
 
     def __init__(
         self, kernels: Sequence[Kernel], qemu: Qemu, say: Say, devices: Sequence[PmemKind] = (PmemKind.NVDIMM,),
         engines: Sequence[Engine] = (Engine.PLUGIN,), speed: Accel = Accel.TCG,
     ) -> None:  # fmt: skip
-        releases = Counter(kernel.release for kernel in kernels)
-        named = [kernel if releases[kernel.release] == 1 else _distinct(kernel) for kernel in kernels]
-        self._kernels = {kernel.digest: kernel for kernel in named}
+        builds = {kernel.digest: kernel for kernel in kernels}
+        releases = Counter(kernel.release for kernel in builds.values())
+        self._kernels = {
+            digest: kernel if releases[kernel.release] == 1 else _distinct(kernel) for digest, kernel in builds.items()
+        }
         self._devices = tuple(devices)
         self._engines = tuple(engines)
         self._speed = speed
