@@ -6,12 +6,9 @@ from harness.model.program.ops import Entry, How, MsyncFlag, Wait
 from harness.model.program.recorder import File, Mapping, Recorder
 from harness.model.units import PAGE, PMD
 
-PTES = 3 * PMD
-"""Where dirty() stores through PTEs."""
-
 
 def dirty(dax: Recorder) -> tuple[File, Mapping]:
-    """A file whose first contents are durable, then stored to through a PMD entry at 0 and through PTEs at PTES."""
+    """A file whose first contents are durable, then stored to through a PMD entry at 0 and through PTEs at 3 PMDs."""
     file = dax.create("data", size=4 * PMD)
     mapping = file.mmap(length=2 * PMD)
     small = file.mmap(2 * PMD, 2 * PMD, align=PAGE)

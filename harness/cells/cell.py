@@ -16,8 +16,7 @@ from harness.model.contract.state import State
 from harness.model.contract.worth import NO_CUT
 from harness.model.judge.naming import NO_PROMISE, promise
 from harness.model.judge.refusal import Refusals, judge_death, judge_refusals
-from harness.model.judge.result import TIME, CellResult, Outcome, decide
-from harness.model.judge.schema1 import KEPT
+from harness.model.judge.result import KEPT, TIME, CellResult, Outcome, decide
 from harness.model.judge.values import Said
 from harness.model.judge.verdict import LIVE, Judgement
 from harness.model.judge.violation import Kind, Violation

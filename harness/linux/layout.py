@@ -14,7 +14,6 @@ from harness.linux import mapper
 from harness.linux.pmem import Pmem
 from harness.model.units import PAGE, PMD
 
-SECTOR = 512
 _BLKPG, _BLKPG_ADD_PARTITION = 0x1269, 1  # linux/blkpg.h
 _PARTITION = struct.Struct("=q q i 64s 64s 4x")
 _ARGUMENT = struct.Struct("=i i i 4x Q")

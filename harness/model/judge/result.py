@@ -14,9 +14,11 @@ from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import PmemKind
 from harness.model.wire import checked
 
-__all__ = ["SCHEMA", "CellResult", "Outcome", "Violation", "decide"]
+__all__ = ["KEPT", "SCHEMA", "CellResult", "Outcome", "Violation", "decide"]
 
 SCHEMA = 2
+KEPT = "the control kept its data: the harness cannot be believed"
+"""The error of a control that lost nothing."""
 
 
 class Outcome(StrEnum):
@@ -81,7 +83,7 @@ class CellResult:
     def from_json(cls, value: object) -> "CellResult":
         """The result that `to_json` gave this object for. Raises ValueError for anything else: a user may edit it."""
         if isinstance(value, dict) and value.get("schema") == 1:
-            value = schema1.upgraded(value)
+            value = schema1.upgraded(value, KEPT)
         if isinstance(value, dict) and value.get("schema") != SCHEMA:
             raise ValueError(f"schema {checked.shown(value.get('schema'))} is not {SCHEMA}")
         found = _complete(value)

@@ -13,8 +13,6 @@ from harness.model.units import parse_size
 from harness.model.wire import checked
 from harness.model.wire.moment import Phase
 
-KEPT = "the control kept its data: the harness cannot be believed"
-"""The reason why a control that lost nothing is no verdict."""
 _CONDITIONS = {
     "zero": Condition.ZERO,
     "anything": Condition.ANYTHING,
@@ -45,14 +43,15 @@ _SOME = 2
 """Dirty entries that were told as several."""
 
 
-def upgraded(line: Mapping[str, Any]) -> dict[str, Any]:
-    """The line as schema 2 has it. Errors in it stay, and the reader of schema 2 refuses them."""
+def upgraded(line: Mapping[str, Any], kept: str) -> dict[str, Any]:
+    """The line as schema 2 has it; `kept` is the error of a control that lost nothing. Errors in it stay, and the
+    reader of schema 2 refuses them."""
     outcome = line.get("outcome")
     new = {**line, "schema": 2, "kept": outcome == "XPASS"}
     if outcome in ("XFAIL", "XPASS"):
         new["outcome"] = "PASS" if outcome == "XFAIL" else "ERROR"
     if outcome == "XPASS":
-        new["error"] = line.get("error") or KEPT
+        new["error"] = line.get("error") or kept
     for name in ("violations", "warnings", "remarks"):
         if isinstance(line.get(name), list):
             new[name] = [_violation(one) for one in line[name]]
