@@ -116,8 +116,9 @@ class Words:
 
     def _line(self, index: int | None) -> str:
         """msync m [0..4M); empty if the op is not known."""
-        known = self.program is not None and index is not None and index < len(self.program.ops)
-        return describe(self.program.ops[index]) if self.program and known and index is not None else ""
+        if self.program is None or index is None or index >= len(self.program.ops):
+            return ""
+        return describe(self.program.ops[index])
 
     def _during(self, violation: Violation) -> str:
         """Say when the kernel complained, if that is known."""
