@@ -88,7 +88,7 @@ def command_line() -> argparse.ArgumentParser:
     judge.add_argument("state", type=Path, metavar="DIR", help="the directory that `daxcheck arm` was given as --state")
     judge.add_argument("--results", type=Path, metavar="DIR", help="write results.jsonl, Program, console")
     _history_parser(commands.add_parser("history", help="when findings were seen and scenarios failed, over all runs"))
-    _kernel_parser(commands.add_parser("kernel", help="fetch, list, add and remove kernels"))
+    _kernel_parser(commands.add_parser("kernel", help="fetch, build, list, add and remove kernels"))
     _known_parser(commands.add_parser("known", help="list the known issues, or draft entries from a run"))
     _report_parser(commands.add_parser("report", help="write a report of a results directory"))
     _bisect_parser(commands.add_parser(BISECT, help="say for `git bisect run` whether a kernel has a finding"))
