@@ -43,7 +43,7 @@ def line(result: CellResult) -> str:
     what it was judged by if not by a cut, why, who forgot it, and what a warning says."""
     runs = f"{result.tries} runs" if result.tries > 1 else ""
     took = ", ".join(filter(None, (f"{result.seconds:.1f} s", runs, _basis(result))))
-    head = f"{_sign(result):5} {result.kernel} {_medium(result):4} {short(result.scenario)} ({took})"
+    head = f"{sign(result):5} {result.kernel} {medium(result):4} {short(result.scenario)} ({took})"
     words = Words.of(result)
     said = [why(result), *_blamed(map(words.culprit, culprits(_lost(result))))]
     said += [f"without a fence: {words.sentence(result.warnings)}"] if result.warnings else []
@@ -61,7 +61,7 @@ def matrix(results: Sequence[CellResult]) -> list[str]:
     for result in results:
         name, colon, words = result.fs.partition(":")
         row = f"{short(result.scenario)} {colon}{words}".rstrip()
-        cells.setdefault((row, result.kernel, _medium(replace(result, fs=name))), []).append(result)
+        cells.setdefault((row, result.kernel, medium(replace(result, fs=name))), []).append(result)
     places = list(dict.fromkeys((kernel, medium) for _, kernel, medium in cells))
     table = [["", *(plain(kernel) for kernel, _ in places)], ["scenario", *(plain(medium) for _, medium in places)]]
     for row in dict.fromkeys(row for row, _, _ in cells):
@@ -82,10 +82,10 @@ def losses(results: Sequence[CellResult]) -> list[str]:
 
 def legend(results: Sequence[CellResult]) -> str:
     """The meanings of the signs and marks that stand in the matrix of these results, in one line."""
-    signs = {_sign(result) for result in results}
+    signs = {sign(result) for result in results}
     marks = _WARNED + _REMARKED + _COVERED
-    shown = {sign.rstrip(marks) for sign in signs} | {mark for sign in signs for mark in sign if mark in marks}
-    return "   ".join(f"{sign}: {meaning}" for sign, meaning in _MEANINGS.items() if sign in shown)
+    shown = {one.rstrip(marks) for one in signs} | {mark for one in signs for mark in one if mark in marks}
+    return "   ".join(f"{one}: {meaning}" for one, meaning in _MEANINGS.items() if one in shown)
 
 
 def unjudged(results: Sequence[CellResult]) -> list[str]:
@@ -117,7 +117,7 @@ def clock(results: Sequence[CellResult]) -> list[str]:
     columns: dict[str, list[CellResult]] = {}
     for result in results:
         name = result.fs.partition(":")[0]
-        columns.setdefault(f"{result.kernel} {_medium(replace(result, fs=name))}", []).append(result)
+        columns.setdefault(f"{result.kernel} {medium(replace(result, fs=name))}", []).append(result)
     return [plain(f"{column}: {len(cells)} cells took {_split(cells)}") for column, cells in columns.items()]
 
 
@@ -133,14 +133,15 @@ def _split(results: Sequence[CellResult]) -> str:
     return f"{total:.0f} s ({', '.join(shares)})" if shares else f"{total:.0f} s"
 
 
-def _sign(result: CellResult) -> str:
+def sign(result: CellResult) -> str:
+    """The sign of one cell: ok, LOSS, KERNEL*; LEGEND and docs/verdict.md explain them."""
     kinds = {violation.kind for violation in result.violations}
-    sign = _KEPT if result.kept else _SIGN[result.outcome]
+    word = _KEPT if result.kept else _SIGN[result.outcome]
     if result.outcome is Outcome.PASS and Words.of(result).control:
-        sign = _LOST
+        word = _LOST
     if result.outcome is Outcome.FAIL and not any(violation.lost for violation in result.violations):
-        sign = "KERNEL" if Kind.KERNEL in kinds and not kinds & LOSSES else "WRONG"
-    return sign + _WARNED * bool(result.warnings) + _REMARKED * bool(result.remarks) + _COVERED * bool(_basis(result))
+        word = "KERNEL" if Kind.KERNEL in kinds and not kinds & LOSSES else "WRONG"
+    return word + _WARNED * bool(result.warnings) + _REMARKED * bool(result.remarks) + _COVERED * bool(_basis(result))
 
 
 def _basis(result: CellResult) -> str:
@@ -156,12 +157,13 @@ def _blamed(found: Iterable[str]) -> list[str]:
     return told[:_CULPRITS] + rest
 
 
-def _medium(result: CellResult) -> str:
+def medium(result: CellResult) -> str:
+    """The file system of a cell, its format, and the device unless it is the usual one: xfs:reflink eadr."""
     return result.fs if result.device is PmemKind.NVDIMM else f"{result.fs} {result.device}"
 
 
 def _place(result: CellResult) -> str:
-    place = f"{result.kernel} {_medium(result)} {short(result.scenario)}"
+    place = f"{result.kernel} {medium(result)} {short(result.scenario)}"
     return f"{place} (by {_basis(result)})" if _basis(result) else place
 
 
@@ -178,5 +180,5 @@ def _since(words: Words, violations: Sequence[Violation]) -> str:
 
 
 def _cell(results: list[CellResult]) -> str:
-    signs = Counter(_sign(r) for outcome in _SIGN for r in results if r.outcome is outcome)
-    return ", ".join(sign if len(results) == 1 else f"{sign} {count}" for sign, count in signs.items()) or "-"
+    signs = Counter(sign(r) for outcome in _SIGN for r in results if r.outcome is outcome)
+    return ", ".join(one if len(results) == 1 else f"{one} {count}" for one, count in signs.items()) or "-"

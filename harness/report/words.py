@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from harness.model.judge.result import CellResult
 from harness.model.judge.values import (
@@ -61,10 +62,7 @@ class Words:
     @classmethod
     def of(cls, result: CellResult) -> "Words":
         """The words for a result, whose Program may be missing or spoilt in a results file that a user has edited."""
-        try:
-            return cls(parse(result.program))
-        except ProgramError:
-            return cls(None)
+        return cls(_parsed(result.program))
 
     @property
     def control(self) -> bool:
@@ -136,6 +134,15 @@ class Words:
                 return f", during daxcheck's own views{after or ' after the cut'}"
             case phase:
                 return f", during {phase}{after if phase is not Phase.RECOVERY else ''}"
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> Program | None:
+    """The Program of a text; None if there is none. A report words each cell several times, and Programs recur."""
+    try:
+        return parse(text)
+    except ProgramError:
+        return None
 
 
 def why(result: CellResult) -> str:
