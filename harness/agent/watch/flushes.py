@@ -13,13 +13,13 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from harness.agent.watch.pmemrange import PmemRange, merged, whole_lines
+from harness.agent.watch.pmemrange import PmemRange, whole_lines
 from harness.errors import SetupError
 from harness.linux import kcore, probes, syscalls, tracefs
 from harness.linux.probes import Probe, Profile
 from harness.linux.tracefs import Instance
 from harness.model.units import LINE, PAGE
-from harness.model.wire.traced import RANGE_LIMIT, Range
+from harness.model.wire.traced import RANGE_LIMIT, Range, merged
 
 INSTANCE = f"{tracefs.PREFIX}_flushes"
 BUFFER_KB = 1024

@@ -9,14 +9,14 @@ from harness.agent.handles import Handles
 from harness.agent.watch.drops import DropTrace
 from harness.agent.watch.faults import FaultTrace
 from harness.agent.watch.flushes import FlushTrace
-from harness.agent.watch.pmemrange import Block, PmemRange, lines, merged
+from harness.agent.watch.pmemrange import Block, PmemRange, lines
 from harness.linux import syscalls
 from harness.model.program import ops
 from harness.model.program.ops import Op
 from harness.model.program.traits import touched, traits
 from harness.model.units import PAGE
 from harness.model.wire.frame import Message
-from harness.model.wire.traced import DROP_LIMIT, LOST_LIMIT, PLACED_LIMIT, Range
+from harness.model.wire.traced import DROP_LIMIT, LOST_LIMIT, PLACED_LIMIT, Range, merged
 
 BLOCKS_LIMIT = 1 << 16
 """Blocks told of in a whole run, which all go into one message."""

@@ -76,17 +76,6 @@ def whole_lines(start: int, end: int) -> Range:
     return start // LINE * LINE, -(-end // LINE) * LINE
 
 
-def merged(ranges: Iterable[Range]) -> list[Range]:
-    """The same bytes as ascending ranges that neither overlap nor touch."""
-    found: list[Range] = []
-    for start, end in sorted(ranges):
-        if found and start <= found[-1][1]:
-            found[-1] = found[-1][0], max(end, found[-1][1])
-        else:
-            found.append((start, end))
-    return found
-
-
 def of_guest(pieces: Iterable[Piece]) -> PmemRange:
     """The NVDIMMs of daxcheck's own guest, which follow each other in physical memory.
 

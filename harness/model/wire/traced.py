@@ -1,11 +1,12 @@
-"""Reads what the kernel's tracing tells of a run: what was flushed, where files lay, which dirty entries were dropped.
+"""Reads what the kernel's tracing tells of a run: what was flushed, where files lay, what became of dirty entries.
 
 Bytes of the medium are those of the whole device under test (all NVDIMMs of a guest, or the block device of a real
 box), so that they can be held against an image of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from harness.model.wire.checked import OFFSET_LIMIT, array, ascending, fields_of, integer, range_from, shown, text
 
@@ -15,6 +16,10 @@ RANGE_LIMIT = 1 << 14
 DROP_LIMIT = 2000
 """Dropped entries told of one run."""
 STACK_LIMIT = 32
+TOUCHED_LIMIT = 1 << 12
+"""Touched told of one run."""
+TOUCHED_RANGES = 256
+"""Ranges of one Touched."""
 PLACED_LIMIT = 4096
 LOST_LIMIT = 400
 NAME_LIMIT = 128
@@ -22,6 +27,17 @@ FILE_LIMIT = 512
 INODE_LIMIT = (1 << 64) - 1
 
 Range = tuple[int, int]
+
+
+def merged(ranges: Iterable[Range]) -> list[Range]:
+    """The same bytes as ascending ranges that neither overlap nor touch."""
+    found: list[Range] = []
+    for start, end in sorted(ranges):
+        if found and start <= found[-1][1]:
+            found[-1] = found[-1][0], max(end, found[-1][1])
+        else:
+            found.append((start, end))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +87,40 @@ class Dropped:
     entries: int = 1
 
 
+class EntryEvent(StrEnum):
+    """The things that happen to DAX entries: a write fault leaves them dirty, write-back cleans them, and a drop takes
+    dirty ones, or their dirty tags, out of the page tree though nobody had written them back."""
+
+    DIRTIED = "dirtied"
+    WRITTEN = "written"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """In op `index`, also one of a lane, `entries` entries of inode `inode` were dirtied or written back: of 2 MiB each
+    if `pmd`, else of a page. `ranges` are their bytes in the file, in the order in which it happened, neighbours
+    joined; the same bytes may come again.
+
+    It is no evidence for a verdict: only the process of the Program and its children are watched, so write-back by a
+    thread of the kernel is not told.
+    """
+
+    index: int
+    event: EntryEvent
+    inode: int
+    pmd: bool
+    entries: int
+    ranges: tuple[Range, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """The flushes, places and drops of one run. `inodes` are those of the files by the number in their stamps.
+    """The flushes, places, drops and touches of one run. `inodes` are those of the files by the number in their stamps.
 
     `lost` says what the trace has missed, in words; then it proves nothing. Flushes and places are told only where
-    the trace is the engine.
+    the trace is the engine. `watched`: somebody looked for drops and touches; those of op `missed` and of later ones
+    may not all be told (None: all are).
     """
 
     flushed: tuple[Flushed, ...] = ()
@@ -84,18 +128,25 @@ class Traced:
     dropped: tuple[Dropped, ...] = ()
     inodes: Mapping[int, int] = field(default_factory=dict)
     lost: str = ""
+    touched: tuple[Touched, ...] = ()
+    watched: bool = False
+    missed: int | None = None
 
 
 def from_wire(answer: Mapping[str, object]) -> Traced:
-    """Read "placed", "dropped", "inodes" and "lost" from the agent's answer to run; each of them may be missing.
+    """Read what the agent's answer to run tells of the trace: all fields but `flushed`. Each may be missing.
 
     Raises ValueError.
     """
+    missed = answer.get("missed")
     return Traced(
         placed=array("placed", answer.get("placed", []), PLACED_LIMIT, placed_from_wire),
         dropped=array("dropped", answer.get("dropped", []), DROP_LIMIT, dropped_from_wire),
+        touched=array("touched", answer.get("touched", []), TOUCHED_LIMIT, touched_from_wire),
         inodes=inodes_from_wire(answer.get("inodes", [])),
         lost=text("lost", answer.get("lost", ""), LOST_LIMIT),
+        watched=bool(integer("watched", answer.get("watched", 0), 0, 1)),
+        missed=None if missed is None else integer("missed", missed, 0, OP_LIMIT),
     )
 
 
@@ -129,6 +180,22 @@ def dropped_from_wire(value: object) -> Dropped:
         integer("end", fields["end"], start, INODE_LIMIT),
         array("stack", fields["stack"], STACK_LIMIT, lambda name: text("function", name, NAME_LIMIT)),
         integer("entries", fields["entries"], 1, OFFSET_LIMIT),
+    )
+
+
+def touched_from_wire(value: object) -> Touched:
+    """Read {"index", "event", "inode", "pmd", "entries", "ranges"}. Raises ValueError."""
+    fields = fields_of(value, ("index", "event", "inode", "pmd", "entries", "ranges"))
+    event = EntryEvent(text("event", fields["event"], NAME_LIMIT))
+    if event is EntryEvent.DROPPED:
+        raise ValueError("event: a drop is told with the function that did it")
+    return Touched(
+        integer("index", fields["index"], 0, OP_LIMIT),
+        event,
+        integer("inode", fields["inode"], 1, INODE_LIMIT),
+        bool(integer("pmd", fields["pmd"], 0, 1)),
+        integer("entries", fields["entries"], 1, OFFSET_LIMIT),
+        array("ranges", fields["ranges"], TOUCHED_RANGES, range_from),
     )
 
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.agent.watch.flushes import COPY, HOST, PENDING_LIMIT, STORE, WRITE_BACK, Account, reach, why_not_recorded
-from harness.agent.watch.pmemrange import PmemRange, lines, merged
+from harness.agent.watch.pmemrange import PmemRange, lines
 from harness.linux import kcore, probes
 from harness.linux.probes import Profile
-from harness.model.wire.traced import Range
+from harness.model.wire.traced import Range, merged
 
 BASE = 0xFFFF_8E80_0000_0000
 ORIGIN = 1 << 32
