@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-FORMATS = "junit, kcidb, ktap, mail, markdown"
+FORMATS = "html, junit, kcidb, ktap, mail, markdown"
 """The report formats, for help texts: those of harness/report/formats, which `--help` does not load."""
 
 RUN: tuple[tuple[str, dict[str, Any]], ...] = (

@@ -58,7 +58,10 @@ def sdist(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_carries_what_a_checkout_runs_with(wheel: Path) -> None:
-    """Scenarios, plugin sources and the kernel's options lie in the wheel, below the one package that it installs."""
+    """Scenarios, plugin sources, the kernel's options and the parts of a page lie in the wheel, below the one package
+    that it installs."""
+    assets = checkout("harness/report/html/assets/*")
+    assert "harness/report/html/assets/style.css" in assets and assets <= names(wheel)
     wanted = checkout("scenarios/**/*.py", "scenarios/known/*.toml", "qemu/**/*")
     assert {"scenarios/conftest.py", "qemu/plugin/persist.c", "qemu/kernel.config"} <= wanted
     found = names(wheel, "harness/")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from harness.errors import UsageError
-from harness.report.formats import junit, kcidb, ktap, mail, markdown
+from harness.report.formats import html, junit, kcidb, ktap, mail, markdown
 from harness.report.formats.options import ReportOptions
 from harness.report.results import Run
 
@@ -11,6 +11,7 @@ MakeReport = Callable[[Run, ReportOptions], str]
 """A function that makes the text of a report. Raises UsageError for options that do not suit the run."""
 
 FORMATS: Mapping[str, MakeReport] = {
+    "html": html.text,
     "junit": junit.text,
     "kcidb": kcidb.text,
     "ktap": ktap.text,
