@@ -34,7 +34,7 @@ def _store_edge(cpu: Cpu, address: int, offset: int, count: int, seq: int, file:
 
 
 class Memory:
-    """Memory at `address` that holds a file from offset `start` on, as contents.decode looks at it (a View)."""
+    """Memory at `address` that holds a file from offset `start` on, as wire.stamps.decode looks at it (a View)."""
 
     def __init__(self, cpu: Cpu, address: int, start: int) -> None:
         self._cpu = cpu

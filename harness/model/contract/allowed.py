@@ -111,7 +111,7 @@ def _too_many(values: Values) -> bool:
 
 
 def moved(values: Values, distance: int) -> Values:
-    """The values of bytes that were moved by `distance`; stamps can only be told after some (contents.SHIFT_UNIT)."""
+    """The values of bytes that were moved by `distance`; stamps can only be told after some (stamps.SHIFT_UNIT)."""
     if not distance:
         return values
     return frozenset(_moved(source, distance) if isinstance(source, Stamp) else source for source in values)

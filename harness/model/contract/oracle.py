@@ -1,7 +1,7 @@
 """The contract of the system calls: from a Program alone, what each file must read as and may be after a cut.
 
 This knows nothing of any file system or of caches. A rule that is stricter than what a kernel does is the
-test; one that is laxer than the documents is a hole in it. Every rule names its document; they stand in model.rules.
+test; one that is laxer than the documents is a hole in it. Every rule names its document; they stand in contract.rules.
 """
 
 from collections.abc import Iterable, Sequence

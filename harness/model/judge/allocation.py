@@ -108,7 +108,7 @@ def _nonzero(segment: Segment, start: int, end: int) -> bool:
         case Raw(data):
             return any(data[start - segment.start : end - segment.start])
         case Opaque():
-            # Each of its cache lines begins with a word that is neither a stamp nor zero (contents.decode).
+            # Each of its cache lines begins with a word that is neither a stamp nor zero (wire.stamps.decode).
             return -(-start // LINE) * LINE + WORD <= end
         case stamp:
             return any(source_bytes(stamp, start, min(end, start + WORD)) or b"")

@@ -15,7 +15,7 @@ the file keeps it were flushed in an op that is not before the one that stored t
 
 A violation here is never a false alarm, for these reasons:
 - The ranges that are told as flushed are taken as they are: whole lines where clwb wrote back, and of non-temporal
-  stores their own bytes, as agent.flushes makes them. Bytes beside such a store in its line are not believed to
+  stores their own bytes, as agent.watch.flushes makes them. Bytes beside such a store in its line are not believed to
   have left with it, though many CPUs evict the line (SDM vol. 1, 10.4.6.2): a sync that keeps its promise flushes it.
 - A place counts for a promise if it was looked up when the promising op had returned: then its metadata are durable
   too. Another lookup stands in for one that is missing if no op between them can take blocks away, and no op of the
@@ -34,8 +34,8 @@ Its blind spots:
   or was zeroed by the kernel's own stores. The same holds for names, sizes and all other metadata.
 - The kernel's copies of a stamp, when the block that they go to was flushed for another reason since it was stored.
 - Order within an op, or within a race: a flush before the store covers it. For stores outside of lanes the faults,
-  which flush zeroes into fresh blocks, are told with the op before (agent.witness): what they flush besides counts for
-  its promise.
+  which flush zeroes into fresh blocks, are told with the op before (agent.watch.observer): what they flush besides
+  counts for its promise.
 - Fences: what was flushed counts as persisted.
 - A promise that was broken between two syncs, if only the later one has a place; and a promise of bytes that were
   written again later, if it has no place.

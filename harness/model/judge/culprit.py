@@ -1,9 +1,9 @@
 """Names the culprit of a lost range: the function that dropped its dirty entry from the page tree, and the op that ran.
 
-The trace tells drops of dirty entries alone (agent.drops). The first that covered the lost bytes, where they were at
-that time, after their store and not after the promise, is the one that forgot them. There is one exception: if a flush
-that the trace did not see, such as one of a kernel thread, had kept an earlier promise of the same bytes, then they
-were lost in another way, such as a copy for copy-on-write that is never flushed.
+The trace tells drops of dirty entries alone (agent.watch.drops). The first that covered the lost bytes, where they were
+at that time, after their store and not after the promise, is the one that forgot them. There is one exception: if a
+flush that the trace did not see, such as one of a kernel thread, had kept an earlier promise of the same bytes, then
+they were lost in another way, such as a copy for copy-on-write that is never flushed.
 
     4 store m 0 2M                    one dirty entry, [0..2M)
     5 fallocate f punch_hole 0 4K     traced: entry [0..2M) dropped by dax_delete_mapping_entry

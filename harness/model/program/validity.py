@@ -210,7 +210,7 @@ def _ranged(scope: Scope, op: Op) -> None:
 
 
 def _tellable(op: Op) -> None:
-    """Refuse a copy over a distance by which moved stamps cannot be told from chance (contents.decode)."""
+    """Refuse a copy over a distance by which moved stamps cannot be told from chance (wire.stamps.decode)."""
     start = getattr(op, "offset", 0)
     for field in ("source_offset", "other_offset"):
         begin = getattr(op, field, start)

@@ -14,7 +14,7 @@ class Zero:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Bytes of store `seq` of file `file` that were stored at offset - shift (see contents.word)."""
+    """Bytes of store `seq` of file `file` that were stored at offset - shift (see wire.stamps.word)."""
 
     seq: int
     file: int

@@ -193,7 +193,7 @@ def test_store_writes_exactly_its_range(cpu: Cpu, seq: int, file: int, offset: i
 @both
 @given(st.lists(st.tuples(st.integers(0, SIZE), st.integers(0, 700), st.integers(0, 3)), max_size=6))
 def test_native_view_decodes_as_the_reference(cpu: Cpu, edits: list[tuple[int, int, int]]) -> None:
-    """contents.decode sees through Memory what it sees through the reference view of the same bytes."""
+    """stamps.decode sees through Memory what it sees through the reference view of the same bytes."""
     data = bytearray(SIZE)
     for start, length, seq in edits:
         end = min(start + length, SIZE)
