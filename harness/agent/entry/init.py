@@ -30,8 +30,14 @@ PULSE = "daxcheck.pulse"
 PORTS = "/sys/class/virtio-ports"
 APPEAR = 25.0
 """Seconds for a port to appear: fewer than the host waits for a guest that says nothing (harness/link/silence.py)."""
-HUNG_TASK = "/proc/sys/kernel/hung_task_timeout_secs"
-HUNG_SECONDS = 60
+SETTINGS = {
+    # The kernel tells of a hung task before the host gives the guest up.
+    "/proc/sys/kernel/hung_task_timeout_secs": "60",
+    # Without ftrace (CONFIG_FUNCTION_TRACER) a probe becomes a jump, behind which the kernel's unwinder loses callers;
+    # a breakpoint it sees through.
+    "/proc/sys/debug/kprobes-optimization": "0",
+}
+"""The files that are written, with what; a kernel that was built without one does without."""
 TRACE = "daxcheck.trace"
 """The word of the kernel's command line that asks for the trace of flushes; =NUMBER sets the KiB of its buffer."""
 LAST_WORDS = "daxcheck: "
@@ -42,7 +48,7 @@ def main() -> NoReturn:
     """Be init: set up, then serve for ever. Without a channel the last words go to the console."""
     problems = [*mount_all(MOUNTS), *load_modules()]
     mount_all((TRACEFS,))
-    shorten_patience()
+    configure()
     lacking = features.missing(features.CHANNEL)
     if lacking:
         sys.exit(f"{LAST_WORDS}{'; '.join([*lacking, *problems])}")
@@ -53,7 +59,7 @@ def main() -> NoReturn:
     device.unbind()
     events = faults.available()
     if events is None and not levels.can_scan():
-        problems.append("it lacks CONFIG_ENABLE_DEFAULT_TRACERS: nothing tells a PMD mapping from PTEs")
+        problems.append("it lacks CONFIG_KPROBE_EVENTS: nothing tells a PMD mapping from PTEs")
     flushes, untraced = flush_trace()
     traces = Traces(events, drops.available(), flushes)
     serve.serve(port, serve.Agent(cpu, traces, problems, untraced, marks=Marks()), reap)
@@ -87,11 +93,12 @@ def mount_all(mounts: tuple[tuple[str, str], ...]) -> list[str]:
     return problems
 
 
-def shorten_patience() -> None:
-    """Have the kernel tell of a hung task before the host gives the guest up; one built without that stays silent."""
-    if os.path.exists(HUNG_TASK):
-        with open(HUNG_TASK, "w") as file:
-            file.write(str(HUNG_SECONDS))
+def configure() -> None:
+    """Write SETTINGS."""
+    for path, value in SETTINGS.items():
+        if os.path.exists(path):
+            with open(path, "w") as file:
+                file.write(value)
 
 
 def load_modules() -> list[str]:

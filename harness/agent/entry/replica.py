@@ -47,7 +47,7 @@ def main() -> NoReturn:
     init.mount_all(OPTIONAL)
     for target, name in LINKS:
         os.symlink(target, f"/dev/{name}")
-    init.shorten_patience()
+    init.configure()
     pulse.start(init.await_port(init.PULSE))
     port = Port(init.await_port(init.PORT))
     while True:
