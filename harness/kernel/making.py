@@ -123,4 +123,5 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _span(seconds: float) -> str:
-    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -89,6 +89,14 @@ def test_a_tree_that_does_not_build(tree: Path, tmp_path: Path) -> None:
     assert build.build(ordered(tree, tmp_path / "out"), print).is_dir()
 
 
+def test_long_work_is_told(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build of many minutes says from time to time how far it is, and at what."""
+    monkeypatch.setattr(making, "TELL", -1.0)
+    said: list[str] = []
+    build.build(ordered(tree, tmp_path / "out"), said.append)
+    assert said[1:] == ["1 files built in 0 s, next is image.o"]
+
+
 def test_a_full_disk_is_no_fault_of_the_tree(tree: Path, tmp_path: Path) -> None:
     """It is the machine's, and told with a remedy: a bisection must not go on with it."""
     stubtree.write(tree, "a full disk")
