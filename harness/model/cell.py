@@ -69,3 +69,12 @@ def short(scenario: str) -> str:
     name, bracket, parameters = scenario.partition("[")
     parts = [part.removesuffix(".py").rpartition("/")[2].removeprefix("test_") for part in name.split("::")]
     return "::".join(parts) + bracket + parameters
+
+
+def family_and_name(scenario: str) -> tuple[str, str]:
+    """The family of a scenario, its file, and its name there: ("punch_hole", "page_inside_dirty_pmd[a]").
+
+    A .prog file is of the family "programs".
+    """
+    family, _, name = short(scenario).partition("::")
+    return (family, name) if name else ("programs", family)

@@ -7,9 +7,9 @@ from dataclasses import replace
 from harness.model.cell import short
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import LOSSES, Kind, Violation
-from harness.model.setting.hardware import PmemKind
 from harness.plain import plain
 from harness.report.columns import columns
+from harness.report.setting import medium
 from harness.report.words import Words, culprits, why
 
 _SIGN = {
@@ -155,11 +155,6 @@ def _blamed(found: Iterable[str]) -> list[str]:
     told = list(dict.fromkeys(found))
     rest = [f"and {len(told) - _CULPRITS} more"] if len(told) > _CULPRITS else []
     return told[:_CULPRITS] + rest
-
-
-def medium(result: CellResult) -> str:
-    """The file system of a cell, its format, and the device unless it is the usual one: xfs:reflink eadr."""
-    return result.fs if result.device is PmemKind.NVDIMM else f"{result.fs} {result.device}"
 
 
 def _place(result: CellResult) -> str:

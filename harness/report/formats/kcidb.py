@@ -17,10 +17,10 @@ from datetime import datetime
 from typing import Any
 
 from harness.findings.finding import Finding
+from harness.model.cell import family_and_name
 from harness.model.judge.result import CellResult, Outcome
 from harness.plain import clipped, plain_lines
 from harness.report.formats.options import ReportOptions
-from harness.report.formats.suites import group_and_name
 from harness.report.results import Broken, Run
 from harness.report.title import command, title
 from harness.report.words import why
@@ -97,7 +97,7 @@ def _build(result: CellResult, options: ReportOptions) -> Json:
 def _test(result: CellResult, name: str, run: Run, options: ReportOptions) -> Json:
     test: Json = {
         "id": _id(options, name), "origin": options.origin, "build_id": _build_id(result, options),
-        "path": _path(result.fs, *group_and_name(result)), "status": STATUS[result.outcome],
+        "path": _path(result.fs, *family_and_name(result.scenario)), "status": STATUS[result.outcome],
         "duration": result.seconds, "environment": _environment(result),
         "misc": {"daxcheck": _texts({"outcome": result.outcome, "scenario": result.scenario, "cell": result.id,
                                      "known": ", ".join(result.known), "again": command(result)})

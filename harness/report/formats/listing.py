@@ -8,12 +8,9 @@
 import textwrap
 
 from harness.findings.finding import Case
-from harness.model.judge.values import Stored
-from harness.model.judge.violation import Kind, Violation
 from harness.model.program.program import ProgramError, format, parse
-from harness.model.units import size_text
 from harness.plain import clipped, plain
-from harness.report.words import culprits, value
+from harness.report.remarks import remarks
 
 LINES = 120
 """Lines of a Program that are shown whole; of a longer one only those near a remark are."""
@@ -34,7 +31,9 @@ def listing(case: Case) -> list[str]:
         return [clipped(line, _LINE) for line in case.result.program.splitlines()[:LINES]]
     lines = format(program).splitlines()
     first = len(lines) - len(program.ops)
-    notes = {first + op: f"# op {op}: {'; '.join(words)}" for op, words in remarks(case).items()}
+    notes = {
+        first + op: f"# op {op}: {'; '.join(one.words for one in told)}" for op, told in remarks(case).items()
+    }  # fmt: skip
     width = max((len(line) for line in lines if len(line) <= _WIDTH), default=0)
     told: list[str] = []
     left_out = 0
@@ -52,39 +51,6 @@ def listing(case: Case) -> list[str]:
 def whole(case: Case) -> bool:
     """Say whether the listing has every line, so that it can be run."""
     return case.result.program.count("\n") <= LINES
-
-
-def remarks(case: Case) -> dict[int, list[str]]:
-    """The remarks by the index of their op, each once."""
-    found: dict[int, list[str]] = {}
-
-    def note(op: int | None, words: str) -> None:
-        if op is not None and words not in found.setdefault(op, []):
-            found[op].append(words)
-
-    largest = case.largest
-    if isinstance(largest.expected, Stored):
-        note(largest.expected.op, "the store that is lost")
-    if isinstance(largest.found, Stored) and not largest.found.of:
-        note(largest.found.op, "the store found instead")
-    for one in culprits(case.violations):
-        entries = "the dirty entry" if one.entries == 1 else "dirty entries"
-        note(one.op, f"drops {entries} [{size_text(one.start)}..{size_text(one.end)})")
-    for violation in case.violations:
-        note(violation.op, _broken(violation))
-    return found
-
-
-def _broken(violation: Violation) -> str:
-    match violation.kind:
-        case Kind.KERNEL:
-            return "the kernel complains"
-        case Kind.ERRNO | Kind.SIGNAL:
-            return clipped(value(violation.found), 60)
-        case _ if violation.lost:
-            return "promised what is lost"
-        case _:
-            return "what is wrong shows from here on"
 
 
 def _with(line: str, note: str, width: int) -> list[str]:

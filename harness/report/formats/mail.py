@@ -14,19 +14,16 @@ from harness import __version__
 from harness.errors import UsageError
 from harness.findings.cause import BrokenPromise, DroppedEntry
 from harness.findings.finding import Finding, blamed, perhaps_same
-from harness.fs import filesystem
-from harness.model.cell import short
 from harness.model.judge.result import CellResult, Outcome
-from harness.model.judge.violation import LIVE, Kind, Violation
-from harness.model.setting.engine import Engine
-from harness.model.setting.hardware import PmemKind
+from harness.model.judge.violation import Kind, Violation
 from harness.model.units import size_text
 from harness.plain import clipped
 from harness.report.formats.listing import listing, whole
 from harness.report.formats.options import ReportOptions
-from harness.report.formats.reach import reach
-from harness.report.formats.splat import splat
+from harness.report.reach import reach
 from harness.report.results import Run
+from harness.report.setting import facts, image
+from harness.report.splat import splat
 from harness.report.summary import ranked
 from harness.report.title import command, title
 from harness.report.words import Words, culprits, value
@@ -42,27 +39,6 @@ _PLACES = 20
 _MARGIN = "  "
 _FACT = 14
 """Columns of the name of a fact."""
-DEVICES = {
-    PmemKind.NVDIMM: "NVDIMM; a power failure takes what is in the CPU caches (ADR)",
-    PmemKind.EADR: "NVDIMM; the CPU caches survive a power failure (eADR)",
-    PmemKind.VIRTIO_PMEM: "virtio-pmem; a power failure takes what the host was not told to flush",
-    PmemKind.MEMMAP: "memory set aside by memmap=; a power failure takes what is in the CPU caches",
-}
-"""The words for each device (tested to be total)."""
-CUTS = {
-    Engine.PLUGIN: "emulated: only cache lines that were flushed and fenced are kept; QEMU (TCG) sees each instruction",
-    Engine.TRACE: "emulated: only what the kernel has flushed is kept; kprobes see each call of its flush functions",
-    Engine.COVERAGE: "none: data counts as lost if it was promised and the kernel never flushed it (seen by kprobes)",
-    Engine.POWER: "real: the machine was switched off",
-}
-"""The words for the power cut of each engine (tested to be total)."""
-IMAGES = {
-    "pessimistic": "where no dirty cache line was evicted before the cut",
-    "random": "where some dirty cache lines were evicted before the cut, by chance",
-    "evicted": "where all dirty cache lines were evicted before the cut",
-    LIVE: "with the power on",
-}
-"""The words for crash images, by the first word of their name."""
 _TIME = re.compile(r"\[ *[0-9]+\.[0-9]+\] ?")
 
 
@@ -122,21 +98,9 @@ def _claim(finding: Finding) -> Iterator[str]:
 
 def _facts(result: CellResult) -> Iterator[str]:
     """Kernel, file system, device, power cut, one below the other."""
-    device = DEVICES[result.device] + (f"; emulated by QEMU {result.qemu}" if result.qemu else "")
-    facts = {"Kernel": f"{result.kernel}, x86-64", "File system": result.fs, **_made(result), "Device": device,
-             "Power cut": CUTS[result.engine], "Scenario": f"{short(result.scenario)}, seed {result.seed}"}  # fmt: skip
-    for name, words in facts.items():
+    for name, words in facts(result).items():
         told = _wrapped(f"{name + ':':{_FACT}}{words}", "", " " * _FACT)
         yield from told if name != "Made by" else [clipped(f"{name + ':':{_FACT}}{words}", _CLIP)]
-
-
-def _made(result: CellResult) -> dict[str, str]:
-    """Return how the file system was made and mounted; nothing for one that is not known here."""
-    try:
-        system = filesystem.find(result.fs)
-    except UsageError:
-        return {}
-    return {"Made by": " ".join(system.mkfs), "Mounted": f"-o {system.mount}"}
 
 
 def _done(finding: Finding, run: Run) -> Iterator[str]:
@@ -155,8 +119,7 @@ def _wrong(finding: Finding) -> Iterator[str]:
         seen.setdefault((one.kind, one.path, one.op, one.expected, one.found), one)
     for one in list(seen.values())[:_VIOLATIONS]:
         where = f"{one.path} {_ranges(one)}".strip()
-        image = IMAGES.get(one.image.partition(":")[0], f"in the image {one.image}")
-        words = f"{where}: {value(one.found)}, not {value(one.expected)}, {image}".removeprefix(": ")
+        words = f"{where}: {value(one.found)}, not {value(one.expected)}, {image(one.image)}".removeprefix(": ")
         yield from _wrapped(words, "", _MARGIN, taken=2)
     if len(seen) > _VIOLATIONS:
         yield f"and {len(seen) - _VIOLATIONS} more"

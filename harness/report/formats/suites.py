@@ -8,11 +8,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.model.cell import short
+from harness.model.cell import family_and_name
 from harness.model.judge.result import CellResult, Outcome
-from harness.model.setting.hardware import PmemKind
 from harness.plain import clipped, plain
 from harness.report.results import Run
+from harness.report.setting import configuration
 from harness.report.title import command, title
 from harness.report.words import Words, culprits, why
 
@@ -20,8 +20,6 @@ NAME = 200
 """Characters of the name of a suite or a test."""
 LINE = 2000
 """Characters of a line that tells why."""
-PROGRAMS = "programs"
-"""The group of what is no scenario but a .prog file."""
 BAD = frozenset({Outcome.FAIL, Outcome.ERROR})
 """The outcomes that turn a suite red: what is known does not."""
 
@@ -84,29 +82,16 @@ def suites(run: Run) -> tuple[Suite, ...]:
     for results in configurations.values():
         tests, of_group = [], _Names()
         for result in results:
-            group, name = map(plain_name, group_and_name(result))
+            group, name = map(plain_name, family_and_name(result.scenario))
             name = of_group.free(name, group)
             tests.append(SuiteTest(group, name, result, tuple(found.get(id(result), ()))))
         made.append(Suite(names.free(plain_name(configuration(results[0]))), tuple(tests)))
     return tuple(made)
 
 
-def group_and_name(result: CellResult) -> tuple[str, str]:
-    """Return the family of a scenario and its name: ("punch_hole", "page_inside_dirty_pmd")."""
-    module, _, function = short(result.scenario).partition("::")
-    return (module, function) if function else (PROGRAMS, module)
-
-
 def plain_name(text: str) -> str:
     """A name that no format has to fear, never empty: in one line, not too long, without spaces at its ends."""
     return clipped(text, NAME).strip() or "-"
-
-
-def configuration(result: CellResult) -> str:
-    """Return what a cell ran on, in words: 6.12.95+deb12-amd64 xfs:reflink eadr trace; what is usual is left out."""
-    words = [result.kernel, result.fs]
-    words += [result.device] * (result.device is not PmemKind.NVDIMM)
-    return " ".join(words) + result.engine.suffix.replace("-", " ", 1)
 
 
 class _Names:

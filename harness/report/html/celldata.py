@@ -12,7 +12,8 @@ from harness.model.cell import short
 from harness.model.judge.result import CellResult
 from harness.model.program.program import describe
 from harness.plain import plain, plain_lines
-from harness.report.text import medium, sign
+from harness.report.setting import medium
+from harness.report.text import sign
 from harness.report.title import command
 from harness.report.words import Words, culprits, why
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from harness.findings.finding import Case
 from harness.model.cell import short
 from harness.model.judge.violation import COVERAGE, LIVE, Violation
-from harness.plain import plain, plain_lines
+from harness.report import setting
 from harness.report.html import filemap
 from harness.report.html.deeds import Course, course
 from harness.report.html.filemap import FileMap
 from harness.report.html.timeline import Timeline, timeline
 from harness.report.results import Run
-from harness.report.text import medium
+from harness.report.setting import facts, medium
+from harness.report.splat import splat
 from harness.report.title import command
 from harness.report.words import Words
 
@@ -38,15 +39,16 @@ class ImageMaps:
 class Example:
     """One cell in full. `timeline` is None where the Program cannot be read; then `program` holds its text.
 
-    `images` are those in which bytes were wrong; the timeline ends with the first of them.
+    `splat` has the kernel's own words if it complained. `images` are those in which bytes were wrong; the timeline ends
+    with the first of them.
     """
 
     scenario: str
     kernel: str
     medium: str
-    engine: str
-    seconds: str
+    facts: tuple[tuple[str, str], ...]
     sentence: str
+    splat: str
     command: str
     program: str
     timeline: Timeline | None
@@ -56,19 +58,16 @@ class Example:
 
 def example(case: Case, run: Run) -> Example:
     """The example of a finding, with what the run's directory keeps of its cell."""
-    result = case.result
-    found = course(result)
+    result, found = case.result, course(case.result)
     images = filemap.images(case.violations)[:_IMAGES]
-    line = None
-    if found is not None:
-        shown = [one for one in result.violations if one.image in images[:1]]
-        line = timeline(found, case.violations, shown, None)
+    shown = [one for one in result.violations if one.image in images[:1]]
+    console = run.console(result)
     return Example(
-        short(result.scenario), result.kernel, medium(result), str(result.engine), f"{result.seconds:.1f} s",
-        plain(Words.of(result).sentence(case.violations)), command(result, run.program_file(result)),
-        plain_lines(result.program[:_PROGRAM]), line,
-        tuple(_image(name, result.violations, found) for name in images),
-        plain_lines(run.console(result)[-_CONSOLE:]),
+        short(result.scenario), result.kernel, medium(result), tuple(facts(result).items()),
+        Words.of(result).sentence(case.violations), "\n".join(splat(case, console)),
+        command(result, run.program_file(result)), result.program[:_PROGRAM],
+        timeline(found, case, shown, None) if found else None,
+        tuple(_image(name, result.violations, found) for name in images), console[-_CONSOLE:],
     )  # fmt: skip
 
 
@@ -78,13 +77,5 @@ def _image(name: str, violations: Sequence[Violation], found: Course | None) -> 
         filemap.draw(path, name, violations, found.file(path) if found else None) for path in paths[:_MAPS]
     )  # fmt: skip
     title = name if name in (LIVE, COVERAGE) else f"after the cut, {name} image"
-    return ImageMaps(name, title, _IMAGE_WORDS.get(name.partition(":")[0], ""), maps)
+    return ImageMaps(name, title, setting.image(name), maps)
 
-
-_IMAGE_WORDS = {
-    "pessimistic": "nothing that was dirty in the caches survived",
-    "random": "some dirty cache lines had been evicted, and survived",
-    "evicted": "all dirty cache lines had been evicted, and survived",
-    "live": "as it was read while the power was on",
-    "flush coverage": "no power was cut: these bytes had not been flushed",
-}

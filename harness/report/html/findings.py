@@ -12,8 +12,8 @@ from harness.plain import plain
 from harness.report.html.example import Example, example
 from harness.report.html.places import Places, places
 from harness.report.results import Run
+from harness.report.setting import medium
 from harness.report.summary import is_known, ranked
-from harness.report.text import medium
 from harness.report.title import command, title
 from harness.report.words import Words
 
@@ -89,7 +89,7 @@ def findings(run: Run) -> tuple[FindingView, ...]:
 def _view(finding: Finding, run: Run, index: int) -> FindingView:
     return FindingView(
         finding.id, title(finding), is_known(finding), plain(finding.signature), _issues(finding, run),
-        tuple(one.id for one in perhaps_same(finding, run.findings)), places(finding, run.results), _stack(finding),
+        tuple(one.id for one in perhaps_same(finding, run.findings)), places(finding, run), _stack(finding),
         example(finding.example, run) if index < _FULL else None,
         tuple(map(_case, finding.cases[:_CELLS])), len(finding.cases[_CELLS:]),
         index < _UNFOLDED and not is_known(finding),

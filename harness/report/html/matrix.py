@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.findings.finding import Finding
-from harness.model.cell import short
+from harness.model.cell import family_and_name
 from harness.model.judge.result import CellResult, Outcome
 from harness.plain import plain
 from harness.report.html import celldata
-from harness.report.text import medium, sign
+from harness.report.setting import place
+from harness.report.text import sign
 
 _CELLS = 12_000
 """Cells of a page; of a larger run only rows are shown in which a cell did not pass."""
@@ -23,8 +24,6 @@ _COLUMNS = 60
 _DULL = (Outcome.PASS, Outcome.SKIP)
 _ORDER = [one.value for one in
           (Outcome.FAIL, Outcome.ERROR, Outcome.XFAIL, Outcome.XPASS, Outcome.PASS, Outcome.SKIP)]  # fmt: skip
-_PROGRAMS = "programs"
-"""The family of recorded Programs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +109,9 @@ def matrix(results: Sequence[CellResult], findings: Sequence[Finding]) -> CellTa
 
 def _cell(result: CellResult) -> _Cell:
     system, colon, words = result.fs.partition(":")
-    family, split, name = short(result.scenario).partition("::")
-    place = f"{medium(replace(result, fs=system))} {result.engine.suffix.lstrip('-')}".strip()
-    row = plain(family) if split else _PROGRAMS, plain(f"{name or family} {colon}{words}".strip())
-    return _Cell(result, row, Column(plain(result.kernel), plain(place)))
+    family, name = family_and_name(result.scenario)
+    row = plain(family), plain(f"{name} {colon}{words}".strip())
+    return _Cell(result, row, Column(plain(result.kernel), plain(place(replace(result, fs=system)))))
 
 
 def _columns(results: Sequence[CellResult]) -> tuple[Column, ...]:

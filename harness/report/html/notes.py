@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.model.judge.entryhistory import EntryChange, EntryHistory, EntryLevel
-from harness.model.judge.violation import Culprit, Violation
+from harness.model.judge.violation import Violation
 from harness.model.program.ops import Op
 from harness.model.program.traits import Promise, traits
-from harness.model.units import PMD
 from harness.model.wire.traced import EntryEvent, Range
 from harness.report.html.fates import FATES
 from harness.report.html.filemap import amount, span_text
@@ -38,18 +37,11 @@ def of_account(index: int, op: Op, history: EntryHistory) -> Iterator[Note]:
                 yield Note(f"{_entries(sum(one.entries for one in found), level)} {verb}: {_places(found)}")
     for one in changes:
         if one.event is EntryEvent.DROPPED:
-            yield _dropped(one.entries, one.level, _places([one]))
+            told = _entries(one.entries, one.level, "dirty ")
+            yield Note(f"{told} dropped, not written back: {_places([one])}", True)
     syncs = traits(op).promises not in _NOT_DATA or traits(op).writes_back
     if syncs and history.whole(index) and all(one.event is not EntryEvent.WRITTEN for one in changes):
         yield Note("no entry written back")
-
-
-def of_culprits(index: int, culprits: Sequence[Culprit]) -> Iterator[Note]:
-    """Yield what was dropped in op `index`, where no account was kept."""
-    for one in culprits:
-        if one.op == index:
-            level = EntryLevel.PMD if one.end - one.start >= one.entries * PMD else EntryLevel.PTE
-            yield _dropped(one.entries, level, span_text(one.start, one.end))
 
 
 def of_violations(index: int, violations: Sequence[Violation]) -> Iterator[Note]:
@@ -59,10 +51,6 @@ def of_violations(index: int, violations: Sequence[Violation]) -> Iterator[Note]
             yield Note(f"{amount(one.bytes)} {FATES[one.kind]}", True)
         elif one.op == index:
             yield Note(f"{value(one.found)[:_SAID]}, not {value(one.expected)}", True)
-
-
-def _dropped(entries: int, level: EntryLevel, places: str) -> Note:
-    return Note(f"{_entries(entries, level, 'dirty ')} dropped, not written back: {places}", True)
 
 
 def _entries(count: int, level: EntryLevel, what: str = "") -> str:

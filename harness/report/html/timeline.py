@@ -4,14 +4,13 @@ What is stored and promised is known from the Program. What became of the DAX en
 one was kept; without one, the violations still tell who dropped what.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 
+from harness.findings.finding import Case
 from harness.model.contract.extents import Extents
 from harness.model.judge.entryhistory import EntryChange, EntryHistory
-from harness.model.judge.values import Stored
-from harness.model.judge.violation import LIVE, Culprit, Violation
+from harness.model.judge.violation import Culprit, Violation
 from harness.model.program import ops
 from harness.model.program.program import describe
 from harness.model.program.stages import stages
@@ -21,6 +20,7 @@ from harness.report.html.axis import Bar, FileAxis, Span, lay
 from harness.report.html.deeds import Course, Deed
 from harness.report.html.fates import FATES, Fate, fates
 from harness.report.html.notes import Note
+from harness.report.remarks import Remark, remarks
 
 _ALL = 90
 """Ops of a Program that is shown whole; of a longer one those near what matters."""
@@ -30,16 +30,6 @@ _MARKS = 120
 """Marks of one kind in one row."""
 _ALL_MARKS = 3000
 _DEEDS = {EntryEvent.DIRTIED: Deed.DIRTIED, EntryEvent.WRITTEN: Deed.WRITTEN, EntryEvent.DROPPED: Deed.DROPPED}
-
-
-class Role(StrEnum):
-    """The part that an op has in what went wrong."""
-
-    LOST = "stored what was lost"
-    OLDER = "stored what is there instead"
-    DROPPED = "dropped the dirty entry"
-    PROMISED = "promised what was lost"
-    WRONG = "went wrong here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +43,14 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class OpRow:
-    """One op: its place in the Program, its words, its roles, and what is to be drawn and said of it.
+    """One op: its place in the Program, its words, its remarks, and what is to be drawn and said of it.
 
     `index` is None for a row that stands for ops left out, whose words count them. `inner`: it is in a lane.
     """
 
     index: int | None
     words: str
-    roles: tuple[Role, ...] = ()
+    remarks: tuple[Remark, ...] = ()
     marks: tuple[Shape, ...] = ()
     notes: tuple[Note, ...] = ()
     inner: bool = False
@@ -80,11 +70,11 @@ class Timeline:
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
-    """A cell to be drawn: the course of its Program, its violations of one cause, all those of one image."""
+class _Drawn:
+    """A cell to be drawn: the course of its Program, its case of one finding, all its violations in one image."""
 
     course: Course
-    violations: Sequence[Violation]
+    case: Case
     shown: Sequence[Violation]
     history: EntryHistory | None
     axes: dict[int, FileAxis] = field(default_factory=dict)
@@ -92,7 +82,7 @@ class _Case:
     @property
     def culprits(self) -> tuple[tuple[int, Culprit], ...]:
         """The culprits, each once, with the file whose entries they dropped; 0 if that is not known."""
-        found = ((self.file(one), one.culprit) for one in self.violations)
+        found = ((self.file(one), one.culprit) for one in self.case.violations)
         return tuple(dict.fromkeys((file, culprit) for file, culprit in found if culprit is not None))
 
     def file(self, violation: Violation) -> int:
@@ -120,98 +110,76 @@ class _Case:
 
     def notes(self, index: int) -> tuple[Note, ...]:
         """The words beside op `index`."""
-        dropped = [culprit for _, culprit in self.culprits]
-        account = notes.of_culprits(index, dropped)
-        if self.history is not None:
-            account = notes.of_account(index, self.course.program.ops[index], self.history)
-        return (*account, *notes.of_violations(index, self.shown or self.violations))
+        op, history = self.course.program.ops[index], self.history
+        account = notes.of_account(index, op, history) if history is not None else ()
+        return (*account, *notes.of_violations(index, self.shown or self.case.violations))
 
 
-def timeline(
-    course: Course, violations: Sequence[Violation], shown: Sequence[Violation], history: EntryHistory | None
-) -> Timeline:
-    """The timeline of a cell for its `violations` of one cause; `shown` are those of the image that is drawn last."""
-    case = _Case(course, violations, shown, history)
+def timeline(course: Course, case: Case, shown: Sequence[Violation], history: EntryHistory | None) -> Timeline:
+    """The timeline of a case of a finding; `shown` are all violations of its cell in the image that is drawn last."""
+    drawn = _Drawn(course, case, shown, history)
     spans: dict[int, list[Span]] = {}
-    for file, span in case.spans():
+    for file, span in drawn.spans():
         spans.setdefault(file, []).append(span)
     wanted = sorted(spans.keys() & course.labels.keys())[:_FILES]
-    case.axes.update(lay({file: spans[file] for file in wanted}, course.labels))
-    return Timeline(tuple(case.axes.values()), tuple(_rows(case)), tuple(_media(case)), history is not None)
+    drawn.axes.update(lay({file: spans[file] for file in wanted}, course.labels))
+    return Timeline(tuple(drawn.axes.values()), tuple(_rows(drawn)), tuple(_media(drawn)), history is not None)
 
 
-def _rows(case: _Case) -> Iterator[OpRow]:
-    program, roles = case.course.program, _roles(case)
-    kept = _kept(case, roles)
+def _rows(drawn: _Drawn) -> Iterator[OpRow]:
+    program, told = drawn.course.program, remarks(drawn.case)
+    kept = _kept(drawn, told)
     lanes = {index for stage in stages(program.ops) for lane in stage.lanes for index in lane.indices}
     skipped = 0
-    for (index, op), dirty in zip(enumerate(program.ops), _dirty(case), strict=True):
+    for (index, op), dirty in zip(enumerate(program.ops), _dirty(drawn), strict=True):
         if index not in kept:
             skipped += 1
             continue
         if skipped:
             yield OpRow(None, f"{skipped} ops")
         skipped = 0
-        marks = (*_placed(case, case.marks(index)), *_placed(case, dirty))
-        yield OpRow(index, describe(op), tuple(roles.get(index, {})), marks, case.notes(index), index in lanes)
+        marks = (*_placed(drawn, drawn.marks(index)), *_placed(drawn, dirty))
+        yield OpRow(index, describe(op), told.get(index, ()), marks, drawn.notes(index), index in lanes)
 
 
-def _roles(case: _Case) -> dict[int, dict[Role, None]]:
-    found: dict[int, dict[Role, None]] = {}
-
-    def note(index: int | None, role: Role) -> None:
-        if index is not None:
-            found.setdefault(index, {})[role] = None
-
-    for one in case.violations:
-        of_data = one.kind in FATES and one.image != LIVE
-        note(one.op, Role.PROMISED if of_data else Role.WRONG)
-        if isinstance(one.expected, Stored):
-            note(one.expected.op, Role.LOST)
-        if isinstance(one.found, Stored):
-            note(one.found.op, Role.OLDER)
-        note(one.culprit.op if one.culprit else None, Role.DROPPED)
-    return found
-
-
-def _kept(case: _Case, roles: dict[int, dict[Role, None]]) -> set[int]:
+def _kept(drawn: _Drawn, roles: Iterable[int]) -> set[int]:
     """The ops that are shown."""
-    count = len(case.course.program.ops)
+    count = len(drawn.course.program.ops)
     if count <= _ALL:
         return set(range(count))
-    made = (index for index, op in enumerate(case.course.program.ops) if isinstance(op, ops.Create | ops.Mmap))
+    made = (index for index, op in enumerate(drawn.course.program.ops) if isinstance(op, ops.Create | ops.Mmap))
     centres = {*roles, *[one for one, _ in zip(made, range(_NEAR), strict=False)], count - 1}
     return {index for centre in centres for index in range(centre - _NEAR, centre + _NEAR + 1) if 0 <= index < count}
 
 
-def _dirty(case: _Case) -> Iterator[list[tuple[str, int, Span]]]:
+def _dirty(drawn: _Drawn) -> Iterator[list[tuple[str, int, Span]]]:
     """Yield after each op the entries that the kernel knows to be dirty; none without its account."""
-    dirty = {file: Extents.of(False) for file in case.axes}
+    dirty = {file: Extents.of(False) for file in drawn.axes}
     changes: dict[int, list[EntryChange]] = {}
-    for change in case.history.changes if case.history else ():
+    for change in drawn.history.changes if drawn.history else ():
         changes.setdefault(change.op, []).append(change)
-    for index in range(len(case.course.program.ops)):
+    for index in range(len(drawn.course.program.ops)):
         for change in changes.get(index, []):
             for start, end in change.ranges if change.file in dirty else ():
                 dirty[change.file] = dirty[change.file].set(start, end, change.event is EntryEvent.DIRTIED)
         yield [("dirty", file, (low, high)) for file, one in dirty.items() for low, high, is_so in one.runs() if is_so]
 
 
-def _media(case: _Case) -> Iterator[Shape]:
+def _media(drawn: _Drawn) -> Iterator[Shape]:
     """Yield what the cut left of the files that are drawn."""
-    for file, axis in case.axes.items():
-        wrong = [one for one in case.shown if case.file(one) == file]
-        size = min(axis.edges[-1], case.course.last.files[file].longest if file in case.course.last.files else 0)
-        found = fates(wrong, case.course.last.files.get(file), size)
+    for file, axis in drawn.axes.items():
+        wrong = [one for one in drawn.shown if drawn.file(one) == file]
+        size = min(axis.edges[-1], drawn.course.last.files[file].longest if file in drawn.course.last.files else 0)
+        found = fates(wrong, drawn.course.last.files.get(file), size)
         runs = ((one.fate.name, file, (low, high)) for low, high, one in found.runs(0, size))
-        yield from _placed(case, (one for one in runs if one[0] != Fate.OPEN.name))
+        yield from _placed(drawn, (one for one in runs if one[0] != Fate.OPEN.name))
 
 
-def _placed(case: _Case, marks: Iterator[tuple[str, int, Span]] | list[tuple[str, int, Span]]) -> Iterator[Shape]:
+def _placed(drawn: _Drawn, marks: Iterator[tuple[str, int, Span]] | list[tuple[str, int, Span]]) -> Iterator[Shape]:
     """Yield the marks that have a place on the axis."""
     counts: dict[str, int] = {}
     for kind, file, span in marks:
         counts[kind] = counts.get(kind, 0) + 1
-        bar = case.axes[file].bar(*span) if file in case.axes and counts[kind] <= _MARKS else None
+        bar = drawn.axes[file].bar(*span) if file in drawn.axes and counts[kind] <= _MARKS else None
         if bar is not None:
             yield Shape(kind, bar)

@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from harness.model.cell import Cell, Config
+from harness.model.cell import Cell, Config, family_and_name
 from harness.model.program.program import parse
 from harness.model.setting.engine import Engine
 from harness.model.setting.environment import KernelBuild
@@ -61,3 +61,9 @@ def test_a_configuration_is_named() -> None:
     """By kernel and file system, and by a device and an engine that are not the usual ones."""
     assert str(CONFIG) == "6.1.0-ext4"
     assert str(dataclasses.replace(CONFIG, device=PmemKind.EADR, engine=Engine.TRACE)) == "6.1.0-ext4-eadr-trace"
+
+
+def test_the_family_of_a_scenario() -> None:
+    """Its file without what all files share; of a .prog file there is one family."""
+    assert family_and_name("scenarios/test_punch_hole.py::test_x[a::b]") == ("punch_hole", "x[a::b]")
+    assert family_and_name("x y.prog") == ("programs", "x y.prog")

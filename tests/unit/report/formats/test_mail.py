@@ -11,11 +11,12 @@ from harness.model.judge.result import CellResult
 from harness.model.program.program import parse
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import PmemKind
+from harness.report import setting
 from harness.report.formats import mail
 from harness.report.formats.listing import LINES, listing
 from harness.report.formats.options import ReportOptions
-from harness.report.formats.reach import reach
 from harness.report.journal import Journal
+from harness.report.reach import reach
 from harness.report.results import Run
 from tests.unit.findings.cells import LOSS, PROGRAM, UNKNOWN, WARNED, ZEROED, cell
 from tests.unit.report.formats import runs
@@ -152,4 +153,4 @@ def test_reach() -> None:
 
 
 def test_every_device_and_engine_has_words() -> None:
-    assert set(mail.DEVICES) == set(PmemKind) and set(mail.CUTS) == set(Engine)
+    assert set(setting.DEVICES) == set(PmemKind) and set(setting.CUTS) == set(Engine)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from harness.findings.finding import Case
 from harness.model.judge.entryhistory import EntryChange, EntryHistory, EntryLevel
 from harness.model.judge.values import Condition
 from harness.model.judge.violation import Violation
@@ -11,7 +12,8 @@ from harness.model.units import PAGE, PMD
 from harness.model.wire.traced import EntryEvent
 from harness.report.html.deeds import Course, Deed, course
 from harness.report.html.fates import Fate
-from harness.report.html.timeline import OpRow, Role, Timeline, timeline
+from harness.report.html.timeline import OpRow, Timeline, timeline
+from harness.report.remarks import Role
 from tests.unit.findings.cells import LOSS, PROGRAM, WARNED, cell
 
 DIRTIED = EntryChange(5, EntryEvent.DIRTIED, 1, EntryLevel.PMD, 1, ((0, PMD),))
@@ -26,7 +28,7 @@ def of(program: str) -> Course:
 
 
 def drawn(*violations: Violation, history: EntryHistory | None = None, program: str = PROGRAM) -> Timeline:
-    return timeline(of(program), violations, violations, history)
+    return timeline(of(program), Case(cell(*violations), violations), violations, history)
 
 
 def row(found: Timeline, index: int) -> OpRow:
@@ -38,6 +40,10 @@ def kinds(found: OpRow) -> set[str]:
     return {mark.kind for mark in found.marks}
 
 
+def roles(found: OpRow) -> list[Role]:
+    return [remark.role for remark in found.remarks]
+
+
 def told(found: OpRow) -> list[str]:
     return [note.words for note in found.notes]
 
@@ -45,8 +51,8 @@ def told(found: OpRow) -> list[str]:
 def test_roles() -> None:
     """The op that stored what was lost, the one that stored what is there, who dropped the entry, who had promised."""
     found = drawn(LOSS)
-    assert {one.index: one.roles for one in found.rows if one.roles} == {
-        3: (Role.OLDER,), 5: (Role.LOST,), 6: (Role.DROPPED,), 7: (Role.PROMISED,),
+    assert {one.index: roles(one) for one in found.rows if one.remarks} == {
+        3: [Role.OLDER], 5: [Role.LOST], 6: [Role.DROPPED], 7: [Role.PROMISED],
     }  # fmt: skip
     assert [one.index for one in found.rows] == list(range(9))
     assert row(found, 6).words == "fallocate f punch_hole [0..4K)"
@@ -59,7 +65,8 @@ def test_without_an_account() -> None:
     assert kinds(row(found, 5)) == {Deed.STORE.name}
     assert kinds(row(found, 6)) == {Deed.CHANGE.name, Deed.DROPPED.name}
     assert kinds(row(found, 7)) == {Deed.PROMISE.name}
-    assert told(row(found, 6)) == ["1 dirty PMD entry dropped, not written back: [0..2M)"]
+    assert [one.words for one in row(found, 6).remarks] == ["drops the dirty entry [0..2M)"]
+    assert told(row(found, 6)) == []
     assert told(row(found, 7)) == ["512 pages stale"]
     assert {mark.kind for mark in found.media} == {Fate.STALE.name, Fate.KEPT.name}
 
@@ -86,7 +93,7 @@ def test_an_account_with_gaps_claims_nothing() -> None:
 def test_a_complaint_has_its_words() -> None:
     """What the kernel said stands beside the op that ran."""
     found = drawn(WARNED)
-    assert row(found, 7).roles == (Role.WRONG,)
+    assert roles(row(found, 7)) == [Role.WRONG]
     assert told(row(found, 7)) == ["warning: WARNING: fs/dax.c:1 at dax_x+0x1/0x2, not silence"]
 
 
