@@ -104,7 +104,7 @@ class Caller:
             left -= now() - start
             if "event" in message:
                 if left <= 0:
-                    raise GuestHang(f"the guest told of events for {whole:g} s during {do}, and gave no answer")
+                    raise GuestHang(f"the agent told of events for {whole:g} s during {do}, and gave no answer")
                 if on_event is not None:
                     on_event(message)
             elif isinstance(done := message.get("done"), dict):
@@ -114,8 +114,8 @@ class Caller:
                 final = message.get("final") is True
                 raise AgentError(f"agent: {do}: {text[:500]}", code if isinstance(code, int) else 0, final)
             else:
-                raise ChannelError(f"the guest answered {do} with neither an event, an answer nor an error")
-        raise ChannelError(f"the guest sent {EVENTS} events during {do} and no answer")
+                raise ChannelError(f"the agent answered {do} with neither an event, an answer nor an error")
+        raise ChannelError(f"the agent sent {EVENTS} events during {do} and no answer")
 
     def send(self, message: Message) -> None:
         """Send a message that needs no answer of its own. Raises GuestHang, GuestDied, ChannelError."""
@@ -124,7 +124,7 @@ class Caller:
         except ChannelClosed as error:
             raise GuestDied(self.why_died(f"before {next(iter(message.values()))}")) from error
         except DeadlineExpired as error:
-            raise GuestHang(f"{error}; its console ends with: {self.last_line()}") from error
+            raise GuestHang(f"{error}; its kernel said last: {self.last_line()}") from error
 
     def _next(self, do: str, deadline: Deadline) -> Message:
         self.listen()
@@ -138,6 +138,6 @@ class Caller:
             if not self.running():
                 raise GuestDied(self.why_died(f"during {do}"))
             if deadline.expired:
-                raise GuestHang(f"the guest was silent during {do}; its console ends with: {self.last_line()}")
+                raise GuestHang(f"the agent was silent during {do}; its kernel said last: {self.last_line()}")
             if why := self.why_not_alive():
-                raise SilentGuest(f"the guest was silent during {do}: {why}; its console ends with: {self.last_line()}")
+                raise SilentGuest(f"the agent was silent during {do}: {why}; its kernel said last: {self.last_line()}")

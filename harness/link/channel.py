@@ -1,4 +1,4 @@
-"""The channel to the agent: frames over a virtio-serial port, every wait bounded."""
+"""The channel to an agent: frames over a socket, whose other end is a guest's port or a process. Waits are bounded."""
 
 import select
 import socket
@@ -10,7 +10,7 @@ from harness.model.wire.frame import Message
 
 
 class ChannelClosed(ChannelError):
-    """QEMU closed the channel, which it does only when it ends."""
+    """The other end is closed: QEMU, or the process of the agent, has ended."""
 
 
 class Channel:
@@ -25,13 +25,13 @@ class Channel:
         """Send one message. Raises ChannelClosed, ChannelError (too long), DeadlineExpired (nobody reads)."""
         view = memoryview(frame.encode(message))
         while view:
-            deadline.check("the guest does not read its channel")
+            deadline.check("the agent does not read its channel")
             _, writable, _ = select.select([], [self._sock], [], min(1.0, deadline.remaining()))
             if writable:
                 try:
                     view = view[self._sock.send(view) :]
                 except OSError as error:
-                    raise ChannelClosed(f"the guest's channel is closed: {error.strerror}") from error
+                    raise ChannelClosed(f"the agent's channel is closed: {error.strerror}") from error
 
     def receive(self, seconds: float) -> Message | None:
         """The next message, or None when none is complete within `seconds`. Raises ChannelClosed, ChannelError."""
@@ -49,13 +49,13 @@ class Channel:
         except BlockingIOError:
             return
         except OSError as error:
-            raise ChannelClosed(f"the guest's channel broke: {error.strerror}") from error
+            raise ChannelClosed(f"the agent's channel broke: {error.strerror}") from error
         if not data:
-            raise ChannelClosed("QEMU closed the guest's channel")
+            raise ChannelClosed("the agent's channel was closed")
         self._buffer += data
 
     def _take(self) -> Message | None:
         try:
             return frame.take(self._buffer)
         except ChannelError as error:
-            raise ChannelError(f"the guest sent {error}") from error
+            raise ChannelError(f"the agent sent {error}") from error

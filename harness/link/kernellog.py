@@ -1,7 +1,7 @@
-"""Reads the guest's console and finds what its kernel complained about.
+"""Reads what the kernel of an agent has said, and finds what it complained about.
 
-The text comes from a kernel that may be broken or hostile: it is only searched, and its size is bounded by
-the Machine.
+The text comes from a kernel that may be broken or hostile: it is only searched, and whoever writes the file bounds its
+size (vm.machine, box.agent).
 """
 
 import os
@@ -62,7 +62,7 @@ The limit is for each kind, since a flood of stalls, which are the host's fault,
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """One line in which the guest's kernel complained, and what the run was at then; None where that is not known."""
+    """One line in which the kernel complained, and what the run was at then; None where that is not known."""
 
     trouble: Trouble
     line: str
@@ -105,18 +105,18 @@ def blamed(found: list[Complaint]) -> list[Complaint]:
 
 
 class Console:
-    """Reads what QEMU appended to the console file."""
+    """Reads a file to which the kernel's messages are appended: by QEMU from a guest, or by box.agent on a box."""
 
     def __init__(self, file: MemFile) -> None:
         self._fd = file.fd
 
     @property
     def size(self) -> int:
-        """Bytes that the guest has said so far."""
+        """Bytes that were said so far."""
         return os.fstat(self._fd).st_size
 
     def text(self) -> str:
-        """Return all that the guest has said so far."""
+        """Return all that was said so far."""
         return os.pread(self._fd, self.size, 0).decode(errors="replace").replace("\r", "")
 
     def complaints(self) -> list[Complaint]:

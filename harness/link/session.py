@@ -21,7 +21,7 @@ from harness.model.wire.observation import FileView, OpResult
 from harness.model.wire.traced import NOTHING_TRACED, Flushed, Traced
 
 FORMAT_SECONDS = 300.0
-"""Seconds mkfs may take before the guest counts as hung."""
+"""Seconds mkfs may take before the agent counts as hung."""
 FLUSHED_LIMIT = 1 << 20
 """Flushed ranges believed of one run."""
 PIECES = 16
@@ -42,7 +42,7 @@ class FlushSink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """The pmem device as the guest's kernel sees it; `pieces` of the medium are the file system, in its own order."""
+    """The pmem device as the agent's kernel sees it; `pieces` of the medium are the file system, in its own order."""
 
     write_cache: int
     persistence_domain: str
@@ -133,7 +133,7 @@ class AgentSession:
     def run(
         self, program: Program, seed: int, on_cut: Callable[[], None], at_cut: Callable[[Ran], None] | None = None
     ) -> Ran:
-        """Run the Program; `on_cut` is called while the guest waits at CutPower. `seed` varies how lanes race.
+        """Run the Program; `on_cut` is called while the agent waits at CutPower. `seed` varies how lanes race.
 
         `at_cut` is called right before it with what has become of the Program by then; nothing was read back yet.
         """

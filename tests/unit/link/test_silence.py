@@ -110,7 +110,7 @@ def pair() -> Iterator[tuple[Made, socket.socket]]:
 def test_a_dead_guest_ends_a_call(pair: tuple[Made, socket.socket]) -> None:
     """It ends long before the deadline, as a failure of the infrastructure that tells why, in one line."""
     made, _ = pair
-    with pytest.raises(SilentGuest, match=r"silent during run: no sign of life; its console ends with: rcu") as caught:
+    with pytest.raises(SilentGuest, match=r"silent during run: no sign of life; its kernel said last: rcu") as caught:
         made(2).call("run")
     assert isinstance(caught.value, GuestHang) and isinstance(caught.value, InfraError)
     assert "\n" not in str(caught.value)
