@@ -167,6 +167,7 @@ def _texts(facts: dict[str, str]) -> Json:
 def _is_time(words: str) -> bool:
     """Say whether that is a moment: a results file that somebody has edited may say the 99th of a month."""
     try:
-        return bool(words) and datetime.fromisoformat(words) is not None
+        datetime.fromisoformat(words)
     except ValueError:
         return False
+    return True

@@ -8,6 +8,7 @@ from harness.findings.known import Issue, KnownIssues, Where
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.values import Condition, Said
 from harness.model.judge.violation import Kind, Violation
+from harness.report.journal import Journal
 from harness.report.results import Broken, Run
 from tests.unit.findings.cells import LOSS, PROGRAM, PUNCH, UNKNOWN, WARNED, ZEROED, cell
 
@@ -72,6 +73,12 @@ def many(count: int, scenarios: int = 500) -> Run:
     return run(results, KnownIssues())
 
 
-def at(directory: Path, run: Run) -> Run:
-    """The run with its files in a directory: of each cell its Program and a console."""
+def at(directory: Path, run: Run, console: str) -> Run:
+    """The run with its files in a directory. Whoever may write there has put this into the console of each cell."""
+    journal = Journal(directory)
+    for result in run.results:
+        journal.add(result, "")
+    journal.close()
+    for program in directory.glob("*.prog"):
+        program.with_suffix(".console").write_text(console)
     return replace(run, directory=directory)

@@ -11,7 +11,6 @@ import pytest
 
 from harness.report.formats import junit
 from harness.report.formats.options import ReportOptions
-from harness.report.journal import Journal
 from harness.report.results import Run
 from tests.unit.report.formats import runs
 
@@ -112,11 +111,7 @@ def test_every_outcome() -> None:
 
 def test_a_failure_says_all(tmp_path: Path) -> None:
     """Its text has the loss, who forgot it, the finding, and the command; its console is there, and is bounded."""
-    journal = Journal(tmp_path)
-    for result in runs.EVERY.results:
-        journal.add(result, "x" * (2 * junit.CONSOLE) + "the\x1b end ]]>")
-    journal.close()
-    root = report(runs.at(tmp_path, runs.EVERY))
+    root = report(runs.at(tmp_path, runs.EVERY, "x" * (2 * junit.CONSOLE) + "the\x1b end ]]>"))
     case = next(one for one in root.iter("testcase") if one.get("name") == "x.prog")
     failure, out = case
     assert failure.text is not None and out.text is not None

@@ -13,7 +13,6 @@ from harness.findings.known import KnownIssues
 from harness.model.judge.result import Outcome
 from harness.report.formats import kcidb
 from harness.report.formats.options import ReportOptions
-from harness.report.journal import Journal
 from harness.report.results import Run
 from tests.unit.findings.cells import LOSS, WARNED, cell
 from tests.unit.report.formats import runs
@@ -99,10 +98,7 @@ def test_what_is_no_time_is_left_out() -> None:
 
 def test_a_console_is_bounded(tmp_path: Path) -> None:
     """The end of it, in no more characters than the schema takes, however many of them are shown as escapes."""
-    journal = Journal(tmp_path)
-    journal.add(cell(WARNED), "\x1b\0" * 20_000 + "\nthe end")
-    journal.close()
-    (test,) = report(runs.at(tmp_path, runs.run([cell(WARNED)])))["tests"]
+    (test,) = report(runs.at(tmp_path, runs.run([cell(WARNED)]), "\x1b\0" * 20_000 + "\nthe end"))["tests"]
     assert len(test["log_excerpt"]) <= 16_384 and test["log_excerpt"].endswith("\\x1b\\x00\nthe end")
 
 

@@ -15,7 +15,6 @@ from harness.report import setting
 from harness.report.formats import mail
 from harness.report.formats.listing import LINES, listing
 from harness.report.formats.options import ReportOptions
-from harness.report.journal import Journal
 from harness.report.reach import reach
 from harness.report.results import Run
 from tests.unit.findings.cells import LOSS, PROGRAM, UNKNOWN, WARNED, ZEROED, cell
@@ -127,15 +126,21 @@ def test_a_long_program_is_cut() -> None:
 
 def test_the_kernels_own_words(tmp_path: Path) -> None:
     """A warning is told with its trace, and nothing else of the console; the times are the kernel's."""
-    journal = Journal(tmp_path)
-    journal.add(cell(WARNED), SPLAT)
-    journal.close()
-    (text,) = mails(runs.at(tmp_path, runs.run([cell(WARNED)])))
+    (text,) = mails(runs.at(tmp_path, runs.run([cell(WARNED)]), SPLAT))
     assert "In the run below the kernel complained: WARNING: fs/dax.c:1" in text
     assert section(text, "The kernel's words:") == SPLAT.splitlines()[1:-1]
     assert "What was wrong:" not in text
     (silent,) = mails(runs.run([cell(WARNED)]))
     assert "The kernel's words:" not in silent
+
+
+def test_a_hostile_console(tmp_path: Path) -> None:
+    """A trace that never ends, lines that never end, and what a terminal would act on, are cut or shown."""
+    hostile = SPLAT.replace("[    2.000005] ---[ end trace", "\x1b[2J" + "x" * 10_000 + "\n" + "y\n" * 10_000)
+    (text,) = mails(runs.at(tmp_path, runs.run([cell(WARNED)]), hostile))
+    told = section(text, "The kernel's words:")
+    assert 50 < len(told) < 100 and all(len(line) <= 200 and line.isprintable() for line in told)
+    assert any(line.startswith("\\x1b[2Jxxx") for line in told)
 
 
 def test_reach() -> None:
