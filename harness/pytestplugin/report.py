@@ -194,6 +194,12 @@ class Reporter:
             named = bool(report.nodeid) and report.nodeid.rpartition("/")[2] in why
             self._tell(f"ERROR {why}" if named else f"ERROR {report.nodeid or 'collection'}: {why}")
 
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Note what has ended the session early, but for -x: that was asked for."""
+        why = excinfo.value
+        if type(why) is KeyboardInterrupt or isinstance(why, ending.Ended | pytest.exit.Exception):
+            self.broken["session"] = Broken("session", str(why) or "interrupted by Ctrl-C")
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         """Give no dot to a test that has been told in its own words already."""

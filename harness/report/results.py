@@ -23,7 +23,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A test of a session that failed without a cell, or a file that could not be collected, and why."""
+    """A test that failed without a cell, a file that could not be collected, or a session that ended early, and why."""
 
     name: str
     why: str

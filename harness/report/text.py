@@ -63,9 +63,9 @@ def matrix(results: Sequence[CellResult]) -> list[str]:
         row = f"{short(result.scenario)} {colon}{words}".rstrip()
         cells.setdefault((row, result.kernel, medium(replace(result, fs=name))), []).append(result)
     places = list(dict.fromkeys((kernel, medium) for _, kernel, medium in cells))
-    table = [["", *(plain(kernel) for kernel, _ in places)], ["scenario", *(plain(medium) for _, medium in places)]]
+    table = [["", *(kernel for kernel, _ in places)], ["scenario", *(medium for _, medium in places)]]
     for row in dict.fromkeys(row for row, _, _ in cells):
-        table.append([plain(row), *(_cell(cells.get((row, *place), [])) for place in places)])
+        table.append([row, *(_cell(cells.get((row, *place), [])) for place in places)])
     return columns(table)
 
 

@@ -1,5 +1,6 @@
-"""Any lines can lie in a results directory: --resume reads them, and none ends a run (see test_fuzz.py)."""
+"""Any lines can lie in a results directory: --resume and reports read them, and none ends these (see test_fuzz.py)."""
 
+import contextlib
 import json
 import tempfile
 from pathlib import Path
@@ -7,11 +8,30 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.errors import UsageError
+from harness.findings.known import KnownIssues
 from harness.model.judge.result import CellResult, Outcome
-from harness.model.judge.values import Condition, Either, Shows, Stored
-from harness.model.judge.violation import Culprit, Kind, Violation
+from harness.model.judge.values import (
+    Answers,
+    BlockBytes,
+    Condition,
+    Either,
+    Names,
+    Portion,
+    Said,
+    Shows,
+    Sizes,
+    Stored,
+)
+from harness.model.judge.violation import COVERAGE, LIVE, Culprit, Kind, Violation
+from harness.model.setting.engine import Engine
+from harness.model.setting.hardware import PmemKind
 from harness.model.wire.moment import Moment, Phase
+from harness.report import results
+from harness.report.formats.options import ReportOptions
+from harness.report.formats.table import FORMATS
 from harness.report.journal import Journal
+from tests.unit.findings.cells import PROGRAM
 
 LOSS = Violation(
     Kind.STALE, "data", 1, "msync", "pessimistic", ((0, 4096),), 4096,
@@ -49,3 +69,45 @@ def test_results(lines: list[bytes]) -> None:
         journal.close()
         assert all(CellResult.from_json(one.to_json()) == one for one in found)
         assert len(found) + len(told) <= len(lines)
+
+
+NAMED = st.sampled_from(["stale", LIVE, COVERAGE, "pessimistic", "test_a.py::test_b", "ext4", "xfs:reflink"])
+WORDS = st.text(st.characters(), max_size=10) | NAMED
+COUNTS = st.integers(0, 1 << 64)
+SHIFTS = st.integers(-(1 << 64), 1 << 64)
+NEAR = st.integers(0, 12)
+OPS = st.none() | NEAR | st.integers(0, 1 << 16)
+CONTENT = st.sampled_from(Condition) | st.builds(Stored, COUNTS, NEAR, WORDS, SHIFTS)
+VALUE = CONTENT | st.one_of(
+    st.builds(Either, st.tuples(CONTENT, CONTENT)), st.builds(Shows, WORDS, st.tuples(CONTENT)), st.builds(Said, WORDS),
+    st.builds(Sizes, st.tuples(st.tuples(COUNTS, COUNTS))), st.builds(Portion, COUNTS, COUNTS),
+    st.builds(Names, st.tuples(WORDS)), st.builds(Answers, st.tuples(WORDS)), st.builds(BlockBytes, COUNTS),
+)  # fmt: skip
+RANGES = st.lists(st.tuples(COUNTS, COUNTS), max_size=3).map(tuple)
+STACK = st.lists(WORDS, max_size=3).map(tuple)
+CULPRIT = st.builds(Culprit, st.integers(0, 1 << 16), WORDS, STACK, COUNTS, COUNTS, COUNTS)
+MOMENT = st.builds(Moment, st.sampled_from(Phase), OPS)
+VIOLATION = st.builds(
+    Violation, st.sampled_from(Kind), WORDS, OPS, WORDS, WORDS, RANGES, COUNTS, VALUE, VALUE, st.none() | CULPRIT,
+    st.none() | MOMENT,
+)  # fmt: skip
+CELLS = st.builds(
+    CellResult, WORDS, WORDS, WORDS, WORDS, st.sampled_from(Outcome), st.floats(0, 1 << 64), st.sampled_from(PmemKind),
+    st.sampled_from(Engine), violations=st.lists(VIOLATION, max_size=2).map(tuple), program=WORDS | st.just(PROGRAM),
+    seed=SHIFTS, error=WORDS, kernel_digest=WORDS, known=st.lists(WORDS, max_size=2).map(tuple), id=WORDS, qemu=WORDS,
+)  # fmt: skip
+
+
+@given(st.lists(CELLS, max_size=4))
+def test_reports(cells: list[CellResult]) -> None:
+    """Of whatever a results directory can hold, each report can be made, and written as UTF-8."""
+    with tempfile.TemporaryDirectory() as folder:
+        lines = "".join(json.dumps(cell.to_json()) + "\n" for cell in cells)
+        Path(folder, "results.jsonl").write_text(lines)
+        told: list[str] = []
+        with contextlib.suppress(UsageError):
+            run = results.read(Path(folder), KnownIssues(), told.append)
+            assert len(run.results) == len(cells)
+            for make in FORMATS.values():
+                make(run, ReportOptions()).encode()
+        assert told == []

@@ -9,7 +9,7 @@ import pytest
 
 from harness import cli
 from harness.deadline import Deadline, poll
-from harness.errors import EXIT_CLEAN, EXIT_USAGE, EXIT_VIOLATION
+from harness.errors import EXIT_CLEAN, EXIT_INFRA, EXIT_USAGE, EXIT_VIOLATION
 from harness.model.judge.result import Outcome
 from harness.pytestplugin import options
 from harness.report.formats.table import FORMATS
@@ -126,6 +126,17 @@ def test_a_report_that_does_not_fit(user: User, outcome: Outcome, judged: str, c
     assert done.returncode == code, done.stdout + done.stderr
     assert f"markdown: not written: {file}: File too large; name another file" in done.stdout
     assert file.read_text() == "the report of last night" and not list(user.place.glob(".daxcheck-*"))
+
+
+@pytest.mark.nightly
+def test_a_run_that_cannot_begin(user: User) -> None:
+    """Its report has no cell, but says why: nobody takes it for a clean one."""
+    (user.place / "x.prog").write_text(KEPT)
+    done = user.resume(user.place / "x.prog", f"--report=ktap={user.place / 'x.ktap'}")
+    assert done.returncode == EXIT_INFRA, done.stdout + done.stderr
+    assert f"ktap: {user.place / 'x.ktap'}" in done.stdout
+    (version, plan, line) = (user.place / "x.ktap").read_text().splitlines()
+    assert (version, plan) == ("KTAP version 1", "1..1") and line.startswith("not ok 1 session # ERROR ")
 
 
 @pytest.mark.nightly

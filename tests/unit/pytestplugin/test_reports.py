@@ -75,9 +75,11 @@ def test_a_session_that_is_interrupted(tmp_path: Path) -> None:
     done = session(tmp_path, tests, "--continue-on-collection-errors")
     assert done.returncode == EXIT_USAGE, done.stdout
     assert judged_in(tmp_path) == [
-        ("before", "PASS"), ("a", "PASS"), ("test_bad_py", "MISS"), ("test_x_py_test_b", "MISS"),
+        ("before", "PASS"), ("a", "PASS"), ("test_bad_py", "MISS"), ("test_x_py_test_b", "MISS"), ("session", "MISS"),
     ]  # fmt: skip
-    assert "not ok 2 test_bad.py # ERROR ModuleNotFoundError" in (tmp_path / "x.ktap").read_text()
+    told = (tmp_path / "x.ktap").read_text()
+    assert "not ok 2 test_bad.py # ERROR ModuleNotFoundError" in told
+    assert "not ok 4 session # ERROR interrupted by Ctrl-C\n" in told
 
 
 def test_a_fault_in_a_format(tmp_path: Path) -> None:

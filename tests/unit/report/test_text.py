@@ -294,3 +294,10 @@ def test_a_result_survives_the_way_through_a_worker() -> None:
     result = dataclasses.replace(cell(Outcome.FAIL), timings={"ops": 0.5}, violations=lost, engine=Engine.COVERAGE)
     again = CellResult.from_json(result.to_json())
     assert text.line(again) == text.line(result)
+
+
+def test_a_long_name_makes_no_wide_matrix() -> None:
+    """A name of a million characters, in a results file that was edited, is cut, and is plain."""
+    long = dataclasses.replace(cell(Outcome.PASS), scenario="\x1b" + "x" * 1_000_000)
+    told = text.matrix([long, dataclasses.replace(long, kernel="y" * 1_000_000), cell(Outcome.PASS)])
+    assert all(len(line) < 500 and line.isprintable() for line in told) and "\\x1bxxx" in told[2]
