@@ -85,13 +85,13 @@ def _connect(path: Path, wait: float) -> sqlite3.Connection:
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeError) as error:  # the module decodes what SQLite says of a damaged schema
         raise HistoryError(f"{path}: {_why(error)}") from error
     except OSError as error:
         raise HistoryError(f"{path}: {error.strerror}; name another file by --history FILE") from error
 
 
-def _why(error: sqlite3.Error) -> str:
+def _why(error: sqlite3.Error | UnicodeError) -> str:
     """Return what is wrong and the remedy. A result code has its kind in the eight lowest bits."""
     match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
