@@ -25,6 +25,8 @@ from harness.model.program.traits import Unmaps, traits
 RACE = "race"
 """The family of what goes wrong where the ops of lanes run at the same time."""
 
+_DROPPED, _BY = "dropped; ", " <- "
+
 
 @dataclass(frozen=True, slots=True)
 class DroppedEntry:
@@ -39,7 +41,7 @@ class DroppedEntry:
     @property
     def signature(self) -> str:
         """The text dropped; dax_delete_mapping_entry <- ext4_punch_hole <- vfs_fallocate."""
-        return f"dropped; {' <- '.join(self.chain)}"
+        return f"{_DROPPED}{_BY.join(self.chain)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,12 @@ class BrokenPromise:
 
 
 Cause = DroppedEntry | BrokenPromise
+
+
+def dropped_by(signature: str) -> tuple[str, ...]:
+    """The chain of functions of a DroppedEntry that has this signature; empty for any other signature."""
+    chain = signature.removeprefix(_DROPPED)
+    return tuple(chain.split(_BY)) if chain != signature else ()
 
 
 def id_of(signature: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.findings.cause import BrokenPromise, Cause, DroppedEntry, causes, id_of
+from harness.findings.cause import BrokenPromise, Cause, DroppedEntry, causes, dropped_by, id_of
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import FILE_SYSTEMS, Culprit, Violation
 from harness.model.units import PMD
@@ -107,20 +107,32 @@ def blamed(finding: Finding) -> str:
     It is the second one within the file system, since the first only tells one call from another (ext4_fallocate), or
     the first if there is no other. Without a file system, the outermost function. Empty if nobody is known.
     """
-    names = finding.cause.chain if isinstance(finding.cause, DroppedEntry) else ()
-    own = _own(finding)
-    return (*own[1:2], *own[:1], *names[-1:], "")[0]
+    return _blamed(_chain(finding))
 
 
 def entered(finding: Finding) -> str:
     """The function by which the file system was entered: ext4_fallocate; empty if no stack tells."""
-    return next(iter(_own(finding)), "")
+    return next(iter(_own(_chain(finding))), "")
 
 
-def _own(finding: Finding) -> list[str]:
+def renamed(signature: str, other: str) -> bool:
+    """Say whether two kernels may tell one drop by these signatures: one function is to blame in both."""
+    chains = dropped_by(signature), dropped_by(other)
+    return signature != other and all(chains) and len(set(map(_blamed, chains))) == 1
+
+
+def _blamed(chain: Sequence[str]) -> str:
+    own = _own(chain)
+    return (*own[1:2], *own[:1], *chain[-1:], "")[0]
+
+
+def _own(chain: Sequence[str]) -> list[str]:
     """The functions of the file system in the stack, the outermost first."""
-    names = finding.cause.chain if isinstance(finding.cause, DroppedEntry) else ()
-    return [name for name in reversed(names) if name.lstrip("_").startswith(FILE_SYSTEMS)]
+    return [name for name in reversed(chain) if name.lstrip("_").startswith(FILE_SYSTEMS)]
+
+
+def _chain(finding: Finding) -> tuple[str, ...]:
+    return finding.cause.chain if isinstance(finding.cause, DroppedEntry) else ()
 
 
 def through(finding: Finding) -> str:

@@ -32,6 +32,8 @@ def test_first_and_last(path: Path) -> None:
     assert (raced.signature, lost.signature) == (RACED.signature, LOST.signature)
     assert [(one.started[8:10], one.kernel) for one in lost.shown.cells] == [("01", OLD), ("02", NEW)]
     assert (lost.shown.runs, lost.shown.kernels, lost.title) == (2, (OLD, NEW), LOST.title)
+    add(path, "c", [cell(LOST, day=4, fs="ext4"), cell(LOST, day=5, fs="xfs"), cell(LOST, day=6, fs="ext4")])
+    assert [one.started[8:10] for one in findings(path)[0].tried.cells] == ["01", "02", "04", "05", "06"]
 
 
 def test_pass_rate(path: Path) -> None:
@@ -84,8 +86,8 @@ def newest(path: Path, prefix: str) -> Sequence[KeptCell]:
 
 def test_the_newest_run_of_each_cell(path: Path) -> None:
     """All repeats of the newest run that had the cell, and none of an older one; another kernel does not count."""
-    add(path, "old", [cell(LOST, day=1, number=1), cell(day=1, fs="xfs", number=2)])
     add(path, "new", [cell(day=2, number=n, kernel=NEW) for n in range(3)])
+    add(path, "old, imported later", [cell(LOST, day=1, number=1), cell(day=1, fs="xfs", number=2)])
     add(path, "other", [cell(LOST, day=3, kernel=OTHER)])
     found = newest(path, "6.12")
     told = [(one.fs, one.kernel, one.started[8:10]) for one in found]
@@ -99,7 +101,8 @@ def test_durations(path: Path) -> None:
     """The median of the last ten verdicts on each kernel: what a cell took long ago, or as a SKIP, does not count."""
     slow = [cell(day=1, seconds=100.0, number=n) for n in range(10)]
     quick = [cell(day=2, seconds=float(n), number=n) for n in range(10)]
-    others = [cell(day=3, seconds=0.0, outcome=Outcome.SKIP), cell(day=3, kernel=NEW, seconds=7.0)]
+    skips = [cell(day=3, seconds=0.0, outcome=Outcome.SKIP, number=n) for n in range(5)]
+    others = [*skips, cell(day=3, kernel=NEW, seconds=7.0)]
     add(path, "a", [*slow, *quick, *others])
     with opened(path) as history:
         site = Site("punch_hole::page", "ext4")
