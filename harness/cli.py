@@ -87,6 +87,7 @@ def command_line() -> argparse.ArgumentParser:
     judge = commands.add_parser("judge", help="judge what a real power cut left of an armed run")
     judge.add_argument("state", type=Path, metavar="DIR", help="the directory that `daxcheck arm` was given as --state")
     judge.add_argument("--results", type=Path, metavar="DIR", help="write results.jsonl, Program, console")
+    _diff_parser(commands.add_parser("diff", help="compare two runs: what is new, fixed, changed, flaky, not run"))
     _history_parser(commands.add_parser("history", help="when findings were seen and scenarios failed, over all runs"))
     _kernel_parser(commands.add_parser("kernel", help="fetch, build, list, add and remove kernels"))
     _known_parser(commands.add_parser("known", help="list the known issues, or draft entries from a run"))
@@ -168,6 +169,15 @@ def _known_parser(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--to", type=Path, metavar="FILE", help="append the entries to this file (they are printed)")
     for one in (add, actions.add_parser("list", help="list the known issues, a line each")):
         _take(one, "--known", "--no-known")
+
+
+def _diff_parser(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Compare the run B with the run A, cell by cell. Exit 1 when something in B is new."
+    for name in ("a", "b"):
+        parser.add_argument(name, metavar=name.upper(), help="a results directory, or a kernel in the history, such as "
+                            "6.12: the newest run of each cell")  # fmt: skip
+    parser.add_argument("--markdown", action="store_true", help="as a comment for a merge request")
+    _take(parser, "--known", "--no-known", "--history")
 
 
 def _history_parser(parser: argparse.ArgumentParser) -> None:

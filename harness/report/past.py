@@ -6,11 +6,13 @@ from harness.findings import version
 from harness.findings.keptcell import KeptCell, Site
 from harness.history.past import FindingPast, Past
 from harness.kernel.kernel import version_key
-from harness.plain import plain
+from harness.plain import clipped
 from harness.report.columns import columns
 
 _KERNELS = 4
 """Kernels of a finding that a row names; the others are counted."""
+_WIDEST = 1000
+"""Characters of a line."""
 Group = tuple[str, Site]
 
 
@@ -23,7 +25,7 @@ def overview(size: tuple[int, int], findings: Sequence[FindingPast]) -> list[str
     table = [["finding", "cells", "runs", "pass", "first seen", "last seen", "kernels"], *map(_row, findings)]
     lines = columns(table, right=(1, 2, 3))
     titled = [text for line, one in zip(lines[1:], findings, strict=True) for text in (line, f"          {one.title}")]
-    return list(map(plain, [head, "", lines[0], *titled]))
+    return told([head, "", lines[0], *titled])
 
 
 def finding(one: FindingPast) -> list[str]:
@@ -44,7 +46,7 @@ def finding(one: FindingPast) -> list[str]:
     for name, tried in sorted(one.where_shown.by_scenario().items()):
         cells = tried.showing(one.signature).cells
         table.append([name, str(tried.judged), str(len(cells)), rate(tried), _seconds(tried), _when(cells[-1])])
-    return list(map(plain, [*lines, *columns(table, right=(1, 2, 3, 4))]))
+    return told([*lines, *columns(table, right=(1, 2, 3, 4))])
 
 
 def scenario(name: str, past: Past) -> list[str]:
@@ -57,7 +59,12 @@ def scenario(name: str, past: Past) -> list[str]:
             kernel, medium(site), str(one.runs), str(one.judged), rate(one), _seconds(one), *(failing[:1] or ["-"]),
             *(failing[-1:] or ["-"]), ", ".join(seen) or "-",
         ])  # fmt: skip
-    return list(map(plain, [name, *(f"  {line}" for line in columns(table, right=(2, 3, 4, 5)))]))
+    return told([name, *(f"  {line}" for line in columns(table, right=(2, 3, 4, 5)))])
+
+
+def told(lines: Sequence[str]) -> list[str]:
+    """The lines, plain and bounded: the names in them may be anyone's."""
+    return [clipped(line, _WIDEST) for line in lines]
 
 
 def ordered(groups: dict[Group, Past]) -> list[tuple[Group, Past]]:
@@ -89,11 +96,11 @@ def count(number: int, noun: str) -> str:
 def _row(one: FindingPast) -> list[str]:
     shown = one.shown
     kernels = [_short(kernel) for kernel in sorted(shown.kernels, key=version_key)]
-    told = list(dict.fromkeys(kernels))
-    rest = [f"+{len(told) - _KERNELS}"] if len(told) > _KERNELS else []
+    named = list(dict.fromkeys(kernels))
+    rest = [f"+{len(named) - _KERNELS}"] if len(named) > _KERNELS else []
     return [
         one.id, str(len(shown.cells)), str(shown.runs), rate(one.where_shown), _when(shown.cells[0]),
-        _when(shown.cells[-1]), ", ".join([*told[-_KERNELS:], *rest]),
+        _when(shown.cells[-1]), ", ".join([*named[-_KERNELS:], *rest]),
     ]  # fmt: skip
 
 

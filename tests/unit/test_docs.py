@@ -14,8 +14,8 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "
 TOPS = ("harness", "scenarios", "tests", "scripts", "qemu", "docs")
 LONGEST_README = 130
 COMMANDS = {
-    "arm", "bisect-step", "check", "cleanup", "doctor", "history", "judge", "kernel", "known", "list", "ops", "report",
-    "run", "shell",
+    "arm", "bisect-step", "check", "cleanup", "diff", "doctor", "history", "judge", "kernel", "known", "list", "ops",
+    "report", "run", "shell",
 }  # fmt: skip
 
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,17 @@ def test_old_results_are_added_once(tmp_path: Path) -> None:
     assert len(there(path)) == count + 3
     with opened(path) as history:
         assert history.size() == (count + 3, 2)
+
+
+def test_cells_have_their_own_time(tmp_path: Path) -> None:
+    """That of their line; a line of an older daxcheck has none, and gets that of the last change of the file."""
+    time = "2026-11-27T14:30:00.123456Z"
+    folder = written(tmp_path / "x", replace(cell(), started=time), cell(fs="xfs"))
+    os.utime(tmp_path / "x" / "results.jsonl", (86400, 86400))
+    assert add(tmp_path / "h", folder) == EXIT_CLEAN
+    with opened(tmp_path / "h") as history:
+        (past,) = history.scenarios("").values()
+    assert [one.started for one in past.cells] == ["1970-01-02T00:00:00.000000Z", time]
 
 
 def test_cells_that_took_no_time(tmp_path: Path) -> None:
