@@ -36,7 +36,7 @@ RAMDISK = "/dev/ram0"
 class Context:
     """One run of a Program in the file system at `place`; `seed` determines the pauses in lanes.
 
-    `trace` is None where the kernel traces no DAX faults. `board` and `blame` are shared with the process that must
+    `trace` is None where the kernel traces no DAX faults. `status` and `crashed` are shared with the process that must
     learn in which lane a signal ended this one.
     """
 
@@ -45,8 +45,8 @@ class Context:
     program: Program
     seed: int
     trace: FaultTrace | None
-    board: LaneStatus
-    blame: CrashedLane
+    status: LaneStatus
+    crashed: CrashedLane
 
 
 class Interpreter:
@@ -121,7 +121,7 @@ class Interpreter:
         """Yield the results of a stage's lanes, without that of its join. Raises LaneDied."""
         join = stage.last
         running = LaneProcesses(
-            self._handles, parts(self._program.ops, stage), self._context.board, self._context.blame,
+            self._handles, parts(self._program.ops, stage), self._context.status, self._context.crashed,
             self._context.seed, lambda: started(join), self._observer.begin,
         )  # fmt: skip
         results = running.run()

@@ -54,8 +54,8 @@ def run(
     Returns {"results", "signal", "faults"} and {"placed", "dropped", "inodes", "lost"} of the wire forms; "faults"
     counts them by op, entry and result. No process that it started runs on. Raises InfraError.
     """
-    with contextlib.closing(CrashedLane()) as blame, _tracing(traces):
-        context = Context(cpu, place, program, seed, traces.faults, LaneStatus(LANE_LIMIT), blame)
+    with contextlib.closing(CrashedLane()) as crashed, _tracing(traces):
+        context = Context(cpu, place, program, seed, traces.faults, LaneStatus(LANE_LIMIT), crashed)
         if traces.flushes is not None:
             on_event({"event": "begin"})
         with Child(lambda channel: _work(channel, context, traces, marks), leader=True) as child:
@@ -79,7 +79,7 @@ class _Answer:
 
     def gathered(self) -> Message:
         """Listen until the child ends: as it should, or by a signal, which is a result. Raises InfraError."""
-        program, blame, board = self._context.program, self._context.blame, self._context.board
+        program, crashed, status = self._context.program, self._context.crashed, self._context.status
         try:
             while "end" not in (message := self._child.receive(_patience(program, self._index))):
                 self._gather(message)
@@ -89,8 +89,8 @@ class _Answer:
         except ChildDied as error:
             if not error.signal:
                 raise
-            lane = blame.lane()
-            index = self._index if lane is None else board.index(lane)
+            lane = crashed.lane()
+            index = self._index if lane is None else status.index(lane)
             self._answer["signal"] = {"signal": error.signal, "index": index}
         return self._answer
 

@@ -117,10 +117,10 @@ def _run(target: Target, job: Job, blank: CellResult) -> Judged:
             outcome, error = (Outcome.FAIL, "") if known else spoilt or (Outcome.ERROR, NO_CUT)
             return Judged(replace(blank, outcome=outcome, violations=known, error=error), execution.console)
         final = oracle.at_cut(program, states, ran.files)
-        case = CellJudge(target, job, states, final)
-        live = case.judge_live(ran) + Judgement(violations=known)
+        judging = CellJudge(target, job, states, final)
+        live = judging.judge_live(ran) + Judgement(violations=known)
         try:
-            lost = case.judge_cut(cut, ran.traced)
+            lost = judging.judge_cut(cut, ran.traced)
         except InfraError:
             if not live.violations:
                 raise

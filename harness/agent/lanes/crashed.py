@@ -18,7 +18,7 @@ class CrashedLane:
     """A file in memory into which a dying process writes where it was; make it before the process is forked."""
 
     def __init__(self) -> None:
-        self._fd = os.memfd_create("blame", os.MFD_CLOEXEC)
+        self._fd = os.memfd_create("crashed lane", os.MFD_CLOEXEC)
 
     def close(self) -> None:
         os.close(self._fd)

@@ -89,13 +89,13 @@ class LaneProcesses:
     the index of the op that it is about to do."""
 
     def __init__(
-        self, handles: Handles, found: list[LanePart], board: LaneStatus, blame: CrashedLane, seed: int,
+        self, handles: Handles, found: list[LanePart], status: LaneStatus, crashed: CrashedLane, seed: int,
         alive: Callable[[], None], begin: Callable[[int], None],
     ) -> None:  # fmt: skip
         self._handles = handles
         self._parts = found
-        self._board = board
-        self._blame = blame
+        self._status = status
+        self._crashed = crashed
         self._seed = seed
         self._alive = alive
         self._begin = begin
@@ -106,13 +106,13 @@ class LaneProcesses:
 
     def run(self) -> Results:
         """Run all lanes to their end; return results by op. Raises LaneDied, InfraError; then no process is left."""
-        self._board.clear()
+        self._status.clear()
         # Processes first: to fork beside running threads would copy locks that they hold.
         processes = [part for part in self._parts if part.lane.worker is Worker.PROCESS]
         workers = [part for part in self._parts if part.lane.worker is Worker.THREAD]
         with ExitStack() as stack:
             children = {stack.enter_context(Child(self._child(part))): part.number for part in processes}
-            with self._blame.armed() if workers else contextlib.nullcontext():
+            with self._crashed.armed() if workers else contextlib.nullcontext():
                 threads = [threading.Thread(target=self._thread, args=(part,), daemon=True) for part in workers]
                 try:
                     for thread in threads:
@@ -120,14 +120,14 @@ class LaneProcesses:
                         self.threads.add(thread.native_id or 0)
                     self._wait(children, threads)
                 finally:
-                    self._board.stop()
+                    self._status.stop()
                     poll(lambda: _over(threads), Deadline(LEAVE), self._where())
         if self._failures:
             raise InfraError(f"a lane failed: {self._failures[0]}")
         return self._results
 
     def _wait(self, children: dict[Child, int], threads: list[threading.Thread]) -> None:
-        watch = LaneWatch(self._board, self._alive)
+        watch = LaneWatch(self._status, self._alive)
         running = list(threads)
         while children or running:
             for child in select.select(list(children), [], [], LOOK if children else 0)[0]:
@@ -142,7 +142,7 @@ class LaneProcesses:
 
     def _where(self) -> str:
         """Say which op each lane began last."""
-        return "lanes are at op " + ", ".join(str(self._board.index(part.number)) for part in self._parts)
+        return "lanes are at op " + ", ".join(str(self._status.index(part.number)) for part in self._parts)
 
     def _collect(self, child: Child, lane: int) -> None:
         """Take what a process lane has found. Raises LaneDied, InfraError."""
@@ -151,9 +151,9 @@ class LaneProcesses:
         except ChildDied as error:
             if not error.signal:
                 raise
-            raise LaneDied(error.signal, self._board.index(lane)) from error
+            raise LaneDied(error.signal, self._status.index(lane)) from error
         finally:
-            self._board.leave(lane)
+            self._status.leave(lane)
         self._results |= {result.index: result for result in map(wire.op_result_from_wire, message["results"])}
 
     def _child(self, part: LanePart) -> Callable[[AgentChannel], None]:
@@ -171,25 +171,25 @@ class LaneProcesses:
         except Exception as error:
             # A thread's exception would only be printed; it must end the whole group.
             self._failures.append(f"{type(error).__name__}: {error}")
-            self._board.stop()
+            self._status.stop()
         finally:
-            self._board.leave(part.number)
+            self._status.leave(part.number)
 
     def _lane(self, part: LanePart) -> Results:
         """Run a lane from its start to its end; return its results by op. Raises Stopped."""
         results: Results = {}
         number, count = part.number, len(self._parts)
         jitter = Jitter(self._seed, number)
-        self._board.meet(number, count)
+        self._status.meet(number, count)
         for _ in range(part.lane.times):
             handles = self._handles.lane(Unwatched(), _own_disk(self._handles.ramdisk, number))
             try:
                 for index, op in part.body:
-                    self._board.start(number, index)
+                    self._status.start(number, index)
                     self._begin(index)
                     handles.cpu.spin(jitter.turns())
                     if isinstance(op, ops.Barrier):
-                        self._board.meet(number, count)
+                        self._status.meet(number, count)
                         result = OpResult(index)
                     else:
                         result = perform(handles, index, op)

@@ -97,17 +97,17 @@ class LaneWatch:
     """Notices whether the lanes move; calls `alive` every `beat` seconds that they do."""
 
     def __init__(
-        self, board: LaneStatus, alive: Callable[[], None], beat: float = 10.0, patience: float = STUCK
+        self, status: LaneStatus, alive: Callable[[], None], beat: float = 10.0, patience: float = STUCK
     ) -> None:
-        self._board = board
+        self._status = status
         self._alive = alive
         self._beat = Deadline(beat)
         self._patience = Deadline(patience)
-        self._steps = board.steps()
+        self._steps = status.steps()
 
     def look(self) -> bool:
         """Look once; return False when nothing has moved for too long."""
-        steps = self._board.steps()
+        steps = self._status.steps()
         if steps != self._steps and self._beat.expired:
             self._steps = steps
             self._beat, self._patience = Deadline(self._beat.seconds), Deadline(self._patience.seconds)

@@ -91,7 +91,7 @@ class Madvise:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """CPU stores of one stamp (see contents) through the mapping; no flush, no fence."""
+    """CPU stores of one stamp through the mapping; no flush, no fence."""
 
     map: str
     offset: int

@@ -122,18 +122,18 @@ def test_jitter_is_the_seeds() -> None:
 
 def test_a_barrier_that_nobody_reaches_is_left() -> None:
     """A lane waits as long as another moves, and no longer; then all of them are asked to end."""
-    board = LaneStatus(2)
-    board.clear()
+    status = LaneStatus(2)
+    status.clear()
     with pytest.raises(Stopped):
-        board.meet(0, 2, patience=0.05)
+        status.meet(0, 2, patience=0.05)
     with pytest.raises(Stopped):
-        board.start(1, 3)
+        status.start(1, 3)
 
 
 def test_a_barrier_does_not_wait_for_a_lane_that_ended() -> None:
     """A lane that is over counts as being at every barrier."""
-    board = LaneStatus(2)
-    board.clear()
-    board.leave(1)
-    board.meet(0, 2, patience=0.05)
-    assert not board.stopped
+    status = LaneStatus(2)
+    status.clear()
+    status.leave(1)
+    status.meet(0, 2, patience=0.05)
+    assert not status.stopped
