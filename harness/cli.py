@@ -18,7 +18,7 @@ examples:
   daxcheck run results/x.prog --kernel 6.1   replay one recorded Program
   daxcheck shell --kernel 6.12 --fs xfs      look around in a guest with a DAX mount
 
-exit codes: 0 clean, 1 a violation was found, 2 usage or set-up, 3 infrastructure (nothing was judged)
+exit codes: 0 clean or known, 1 a violation was found, 2 usage or set-up, 3 infrastructure (nothing was judged)
 DAXCHECK_TRACE=1 in the environment shows the whole trace of an error that daxcheck did not foresee.
 """
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import cli
+from harness.report import text as texts
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "qemu" / "README.md"]
@@ -92,6 +93,16 @@ def unknown_commands(text: str) -> set[str]:
     found = {words[1] for quoted in _QUOTED.findall(prose(text)) if _COMMAND.match(quoted)
              and len(words := quoted.split()) > 1}  # fmt: skip
     return {word for word in found - COMMANDS if word != "COMMAND" and not word.startswith("-")}
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/verdict.md"])
+def test_each_sign_is_explained(name: str) -> None:
+    """Each sign that the matrix may show has a row of its own or shares one; its marks stand behind an ok or a LOSS.
+    README leaves out the mark of an engine that nobody gets without asking."""
+    rows = [line for line in (ROOT / name).read_text().splitlines() if line.startswith("| `")]
+    shown = {sign for row in rows for sign in _QUOTED.findall(row.split(" | ")[0])}
+    shown |= {sign.removeprefix("ok") for sign in shown}
+    assert {"ok", "skip", *texts._MEANINGS} - shown <= ({"~"} if name == "README.md" else set())
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
