@@ -148,6 +148,8 @@ def _kernel(options: argparse.Namespace) -> Iterator[Kernel]:
 def _runs(question: Question, runner: CellRunner, seed: int) -> Iterator[Judged]:
     """Yield the runs of the cell, each told in a line, as many as a kernel must pass."""
     (slot,) = runner.slots()
+    if slot.skip:
+        raise SetupError(f"--fs, --device: {slot.skip}")
     name = question.known.example.scenario if question.known else question.path.name
     cell = Cell(name, question.program, slot.config, seed)
     for turn in range(1, question.repeat + 1):

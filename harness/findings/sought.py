@@ -65,11 +65,12 @@ def sighting(
 ) -> Sighting | None:
     """The finding that the Program with this text showed in earlier results; None if it showed none.
 
-    `fs` and `sought` say which, where there are several. Raises UsageError if that is not enough.
+    `fs` and `sought` say which, where there are several. Of several that are looked for it is that of the most cells;
+    raises UsageError for several of which none is named.
     """
     mine = [one for one in results if one.program == program and fs in ("", one.fs)]
     found = [one for one in gather(mine) if sought is None or sought.means(one.signature)]
-    if len(found) > 1:
+    if len(found) > 1 and sought is None:
         told = ", ".join(f"{one.id} ({_places(one)})" for one in found)
         raise UsageError(f"the Program showed {len(found)} findings: name one of them with --finding: {told}")
     return Sighting(found[0], _rate(found[0], mine)) if found else None

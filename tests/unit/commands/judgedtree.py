@@ -12,7 +12,7 @@ from pathlib import Path
 from harness import cli
 from harness.cells import setup
 from harness.cells.cell import Judged
-from harness.cells.matrix import Slot
+from harness.cells.matrix import Slot, why_not_layout
 from harness.fs import filesystem
 from harness.fs.filesystem import FileSystem
 from harness.kernel.kernel import Kernel
@@ -36,7 +36,7 @@ class WordRunner:
     runs: int = 0
 
     def slots(self) -> list[Slot]:
-        return [Slot(self.config)]
+        return [Slot(self.config, why_not_layout(filesystem.find(self.config.fs), self.config.device))]
 
     def judge(self, wanted: Cell, skip: str) -> Judged:
         self.runs += 1
@@ -67,11 +67,11 @@ class WordSetting:
     def on(self, kernels: Iterable[Kernel], say: Say) -> WordRunner:
         (kernel,) = kernels
         build = KernelBuild(kernel.release, kernel.digest)
-        return WordRunner(kernel.image.read_bytes(), Config(build, self.systems[0].label))
+        return WordRunner(kernel.image.read_bytes(), Config(build, self.systems[0].label, self.devices[0]))
 
 
 def setting(options: argparse.Namespace, say: Say) -> WordSetting:
-    return WordSetting(tuple(map(filesystem.find, options.fs.split(","))))
+    return WordSetting(tuple(map(filesystem.find, options.fs.split(","))), (PmemKind(options.device),))
 
 
 def results(*found: CellResult, at: Path) -> None:

@@ -104,6 +104,11 @@ def test_a_mistake_ends_the_bisection(
     assert not (tmp_path / "cache/daxcheck/builds").exists()
 
 
+def test_a_layout_that_no_kernel_can_have(step: Step) -> None:
+    """It would be a skip at every commit, so it ends the bisection."""
+    assert step("the fault", "--device", "virtio-pmem", "--fs", "ext4:linear") == 255
+
+
 def test_the_results_beside_a_program_name_the_finding(
     step: Step, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,6 +127,7 @@ def test_two_findings_must_be_told_apart(step: Step, tmp_path: Path, capsys: pyt
     assert f"{FOUND} (6.12.95+deb12-amd64 ext4)" in capsys.readouterr().err
     other = id_of(cause(ZEROED, None).signature)
     assert (step("another fault", "--finding", other, finding=False), step("the fault")) == (1, 1)
+    assert step("another fault", "--finding", other) == 1, "either of two that were named"
 
 
 def test_a_signature_may_span_names_that_changed(step: Step, capsys: pytest.CaptureFixture[str]) -> None:
