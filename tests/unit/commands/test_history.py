@@ -16,6 +16,7 @@ from harness.cli import main
 from harness.errors import EXIT_CLEAN, EXIT_USAGE, EXIT_VIOLATION
 from harness.history.query import opened
 from harness.model.judge.result import CellResult, Outcome
+from harness.pytestplugin import historian
 from harness.report.journal import Journal
 from tests.unit.commands.instant import KILLED, InstantRunner
 from tests.unit.findings.cells import LOSS, WARNED, cell
@@ -99,6 +100,20 @@ def test_a_run_goes_on_without_its_history(
     assert run(*programs, "--history", str(tmp_path / "h")) == EXIT_VIOLATION
     (line,) = (line for line in "".join(capfd.readouterr()).splitlines() if "history" in line)
     assert line.startswith(f"4 cells not in the history: {tmp_path / 'h'}: damaged (file is not a database)")
+
+
+def test_a_run_is_not_lost_for_a_fault_of_ours(
+    programs: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An error that nobody foresaw is told once, however many cells it was raised for."""
+
+    def fail(result: object) -> None:
+        raise KeyError("x")
+
+    monkeypatch.setattr(historian, "kept", fail)
+    assert run(*programs) == EXIT_VIOLATION
+    (line,) = (line for line in "".join(capfd.readouterr()).splitlines() if "history" in line)
+    assert line.startswith("a cell is not in the history: KeyError: 'x'")
 
 
 def test_a_killed_run_and_its_resumption(
