@@ -12,8 +12,6 @@ from harness.report import markup
 from harness.report.columns import columns
 from harness.report.past import count, medium, told
 
-LIMIT = 60_000
-"""Characters of a comment: GitHub takes 65,536, GitLab more."""
 _ROWS = 20
 """Cells of a section that are told; the others are counted."""
 _NAMED = 3
@@ -42,10 +40,10 @@ def text(comparison: Comparison, known: KnownIssues) -> list[str]:
 
 
 def markdown(comparison: Comparison, known: KnownIssues) -> list[str]:
-    """The same as a comment for a merge request, not longer than LIMIT: what is left out is counted."""
+    """The same as a comment for a merge request, not longer than markup.LIMIT: what is left out is counted."""
     names = " with ".join(markup.code(f"{name} ({kernels})") for _, name, _, kernels in _sides(comparison))
     lines = ["## daxcheck diff", "", f"{headline(comparison)}. Compared: {names}."]
-    found, room = sections(comparison, known), LIMIT
+    found, room = sections(comparison, known), markup.LIMIT
     for number, section in enumerate(found):
         block = list(_block(comparison, section))
         room -= len("\n".join(block)) + 1

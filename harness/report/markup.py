@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 from harness.plain import clipped, plain
 
+LIMIT = 60_000
+"""Characters of a comment: GitHub takes 65,536, GitLab more."""
 _CLIP = 600
 """Characters of words in a line."""
 

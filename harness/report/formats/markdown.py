@@ -18,8 +18,6 @@ from harness.report.summary import fixed, headline, is_known, places, ranked
 from harness.report.title import command, title
 from harness.report.words import Words
 
-LIMIT = 60_000
-"""Characters of a comment: GitHub takes 65,536, GitLab more."""
 FOLDED = 15
 """Lines of a matrix from which on it is folded."""
 _ROWS = 40
@@ -33,13 +31,13 @@ _COUNTED = {
 
 
 def text(run: Run, options: ReportOptions) -> str:
-    """The report, not longer than LIMIT: what is left out is counted."""
+    """The report, not longer than markup.LIMIT: what is left out is counted."""
     told = [f"## daxcheck: {headline(run.findings)}", "", _counts(run), *_table(run.findings)]
-    told += _runs([one for one in ranked(run.findings) if not is_known(one)], LIMIT // 2 - len("\n".join(told)))
+    told += _runs([one for one in ranked(run.findings) if not is_known(one)], markup.LIMIT // 2 - len("\n".join(told)))
     told += _listed("Not judged", _unjudged(run))
     told += _listed("Fixed?", fixed(run.results))
     report = "\n".join(told)
-    return report + "\n" + "\n".join(_matrix(run, LIMIT - len(report))) + "\n"
+    return report + "\n" + "\n".join(_matrix(run, markup.LIMIT - len(report))) + "\n"
 
 
 def _counts(run: Run) -> str:
