@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.mark.expression import Expression
 
 from harness import ending, progfile
 from harness.cells import setup
 from harness.cells.matrix import Slot
-from harness.errors import DaxcheckError
+from harness.errors import DaxcheckError, UsageError
 from harness.findings import knownfile
 from harness.history.writer import HistoryWriter
 from harness.model.program.recorder import Recorder
@@ -60,6 +61,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _configure_session(config: pytest.Config) -> None:
     options = config.option
+    for option, expression in (("-k", options.keyword), ("-m", options.markexpr)):
+        _check(option, expression)
     journal = Journal(options.results) if options.results else None
     wanted = ReportOptions(origin=options.origin, build=options.build_id, checkout=options.checkout_id)
     reports = reportfile.parse_all(options.report)
@@ -76,6 +79,14 @@ def _configure_session(config: pytest.Config) -> None:
     if not options.no_history:
         historian = Historian(HistoryWriter(options.history, options.results))
         config.pluginmanager.register(historian, "daxcheck-historian")
+
+
+def _check(option: str, expression: str) -> None:
+    """Raises UsageError for an expression that selects nothing because it is none: workers would only end."""
+    try:
+        Expression.compile(expression)
+    except Exception as error:  # pytest has changed which one it raises
+        raise UsageError(f"{option} {expression!r}: {error}; write one such as -k 'punch_hole and not pte'") from error
 
 
 def _say(line: str) -> None:
