@@ -139,10 +139,17 @@ def _blame(finding: Finding) -> Iterator[str]:
 
 
 def _commands(finding: Finding) -> Iterator[str]:
+    """The command by the name of the scenario, and the one that runs the Program as the mail shows it."""
     result = finding.example.result
-    yield clipped(command(result), _CLIP)
-    if whole(finding.example) and "::" in result.scenario:
-        yield from ("", "or, with the Program above in x.prog:", "", clipped(command(result, Path("x.prog")), _CLIP))
+    scenario = "::" in result.scenario
+    if scenario:
+        yield clipped(command(result), _CLIP)
+    if whole(finding.example):
+        also = ["", "or, with"] if scenario else ["with"]
+        yield from (*also[:-1], f"{also[-1]} the Program above in x.prog:", "")
+        yield clipped(command(result, Path("x.prog")), _CLIP)
+    elif not scenario:
+        yield clipped(command(result), _CLIP)
 
 
 def _reach(finding: Finding, run: Run) -> Iterator[str]:

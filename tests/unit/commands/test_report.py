@@ -95,14 +95,21 @@ def test_a_run_writes_its_reports(user: User) -> None:
         assert "x.prog" in (user.place / f"{format}.out").read_text()
 
 
-def test_a_run_refuses_a_report_before_it_boots(user: User) -> None:
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--report=\x1b[2J=x", "no report format '\\x1b[2J'; there are "),
+        pytest.param("--build-id=a", "a names one build, and there are 2 kernels", marks=pytest.mark.nightly),
+    ],
+)
+def test_a_run_refuses_a_report_before_it_boots(user: User, words: str, said: str) -> None:
     """One line and exit code 2, and nothing was made or started for the run (test_reportfile.py has the refusals)."""
     (user.place / "x.prog").write_text(KEPT)
+    kernels = f"{user.kernel.digest},{user.build(b'two').digest}"
     before = user.areas
-    done = user.resume(user.place / "x.prog", "--report=\x1b[2J=x")
+    done = user.resume(user.place / "x.prog", words, "--kernel", kernels)
     assert done.returncode == EXIT_USAGE, done.stdout + done.stderr
-    assert "no report format '\\x1b[2J'; there are " in done.stdout + done.stderr
-    assert "\x1b" not in done.stdout + done.stderr
+    assert said in done.stdout + done.stderr and "\x1b" not in done.stdout + done.stderr
     assert user.areas == before and not user.booted
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.findings.finding import gather
+from harness.model.judge.result import Outcome
 from harness.model.judge.values import Condition
 from harness.model.judge.violation import LIVE, Kind, Violation
 from harness.model.setting.engine import Engine
@@ -56,6 +57,7 @@ def test_command() -> None:
     """What a shell takes, with all that is not usual; of a Program its file."""
     plain = cell(LOSS)
     assert command(plain) == "daxcheck run -k 'punch_hole and page' --kernel 6.12.95+deb12-amd64 --fs ext4"
+    assert command(replace(plain, outcome=Outcome.XFAIL)).endswith(" --fs ext4 --no-known")
     odd = replace(plain, device=PmemKind.EADR, engine=Engine.TRACE, seed=7, scenario="x y.prog")
     words = shlex.split(command(odd))
     assert words[:3] == ["daxcheck", "run", "x y.prog"]

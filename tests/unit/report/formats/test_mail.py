@@ -113,6 +113,23 @@ def test_the_program_can_be_run() -> None:
     ]
 
 
+def test_how_to_reproduce() -> None:
+    """By the name of the scenario, and with the Program of the mail; a .prog file has no other name, a long Program
+    must be at hand. What is known is looked for all the same."""
+    rest = "--kernel 6.12.95 --fs ext4 --no-known"
+    with_program = ["with the Program above in x.prog:", "", f"daxcheck run x.prog {rest}"]
+    by_name = f"daxcheck run -k 'punch_hole and page' {rest}"
+    long = PROGRAM.replace("cut_power", "observe\n" * LINES + "cut_power")
+    for scenario, program, told in (
+        ("test_punch_hole.py::test_page", PROGRAM, [by_name, "", f"or, {with_program[0]}", *with_program[1:]]),
+        ("y.prog", PROGRAM, with_program),
+        ("y.prog", long, [f"daxcheck run y.prog {rest}"]),
+        ("test_punch_hole.py::test_page", long, [by_name]),
+    ):
+        run = runs.run([cell(LOSS, kernel="6.12.95", scenario=scenario, program=program)])
+        assert section(mails(run)[0], "To reproduce:") == told
+
+
 def test_a_long_program_is_cut() -> None:
     """Of a long one only what is near a remark is shown, with the numbers of the ops as they were."""
     long = PROGRAM.replace("cut_power", "observe\n" * 2 * LINES + "cut_power")
