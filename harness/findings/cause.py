@@ -120,7 +120,7 @@ def family(violation: Violation, program: Program | None) -> str:
     if program is None or violation.op is None or violation.kind is Kind.KERNEL:
         return ""
     before = program.ops[: violation.op + 1]
-    if any(isinstance(op, ops.Join) for op in before):
+    if any(isinstance(op, ops.Lane) for op in before):
         return RACE
     first = next((index for index, op in enumerate(before) if traits(op).stamps), len(before))
     return next((_name(op) for op in reversed(before[first:]) if _disturbs(op)), "")

@@ -156,7 +156,8 @@ def test_family() -> None:
     assert family(replace(UNKNOWN, op=5), PROGRAM) == ""
     assert family(replace(UNKNOWN, op=None), PROGRAM) == ""
     assert family(UNKNOWN, None) == ""
-    assert family(replace(UNKNOWN, op=9), parse(HEAD + RACE)) == "race"
+    race = parse(HEAD + RACE)
+    assert [family(replace(UNKNOWN, op=op), race) for op in (3, 5, 7, 9)] == ["", "race", "race", "race"]
 
 
 def complained(line: str, phase: Phase = Phase.OP, op: int | None = 3, image: str = LIVE) -> Violation:
