@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -119,9 +118,3 @@ def test_a_failure_says_all(tmp_path: Path) -> None:
     assert "dropped unflushed in op 6: fallocate f punch_hole [0..4K) by ext4_punch_hole" in failure.text
     assert "\nfinding " in failure.text and "\nagain: daxcheck run x.prog --kernel 7.3.4" in failure.text
     assert out.text.endswith("the\\x1b end ]]>") and len(out.text) < junit.CONSOLE + 10
-
-
-def test_thousands_of_cells(work: Callable[[Callable[[], object]], int]) -> None:
-    """Ten times the cells take ten times the work, and not a hundred times."""
-    few, many = runs.many(12), runs.many(120)
-    assert work(lambda: report(many)) < 15 * work(lambda: report(few))

@@ -1,7 +1,6 @@
 """A comment in Markdown: the words of others are code, so that they change nothing of its markup."""
 
 import re
-from collections.abc import Callable
 
 import pytest
 
@@ -86,9 +85,3 @@ def test_a_comment_is_not_too_long() -> None:
     findings = report(runs.run(results))
     assert len(findings) < 65_536 and re.search("and [0-9]+ more new findings", findings)
     assert len(report(runs.hostile("0" * 100_000))) < 65_536
-
-
-def test_thousands_of_cells(work: Callable[[Callable[[], object]], int]) -> None:
-    """Ten times the cells take ten times the work, and not a hundred times."""
-    few, many = runs.many(12), runs.many(120)
-    assert work(lambda: report(many)) < 15 * work(lambda: report(few))
