@@ -3,20 +3,21 @@
 import contextlib
 import os
 import re
-import select
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from harness import hosttool
 from harness.deadline import Deadline, DeadlineExpired, now, poll
-from harness.errors import InfraError
 from harness.kernel.apt import Progress
 
 SILENCE = 3600.0
 """Seconds without a line after which make counts as hung; to link a kernel takes a minute or two."""
+LOOK = 0.25
+"""Seconds between two looks at the log."""
 TELL = 30.0
 """Seconds between two lines of progress."""
 END = 30.0
@@ -49,63 +50,67 @@ class Making:
         """The last lines that make said, other than what it was about to do."""
 
     def run(self, *arguments: str, env: Mapping[str, str] | None = None) -> bool:
-        """Run make with these arguments; says whether it did all it was asked for. Raises InfraError if it hangs.
+        """Run make with these arguments; says whether it did all it was asked for. Raises DeadlineExpired if it hangs.
 
         However this ends, also by Ctrl-C, no process is left, and no file is half-written.
         """
         argv = ["make", "--no-print-directory", "-C", str(self._tree), *arguments]
         self.words.clear()
-        with self._log.open("ab", buffering=0) as log, _started(argv, env or {}) as (process, pipe):
+        with self._log.open("ab", buffering=0) as log, self._log.open("rb", buffering=0) as said:
             log.write(f"$ {' '.join(argv)}\n".encode(errors="surrogateescape"))
-            steps = 0
-            told = began = now()
-            for line in _lines(pipe):
-                log.write(line + b"\n")
-                text = line.decode(errors="replace")
-                step = _STEP.match(text)
-                if step is None:
-                    self.words.append(text)
-                    continue
-                steps += 1
-                if now() - told > TELL:
-                    told = now()
-                    self._say(f"{steps} files built in {_span(told - began)}, next is {step[1]}")
-            return process.wait(SILENCE) == 0
+            said.seek(0, os.SEEK_END)
+            with _started(argv, env or {}, log) as process:
+                self._listen(_lines(said, process))
+                return process.wait() == 0
+
+    def _listen(self, lines: Iterable[str]) -> None:
+        """Keep the words of make, and tell from time to time how far it is."""
+        steps = 0
+        told = began = now()
+        for line in lines:
+            step = _STEP.match(line)
+            if step is None:
+                self.words.append(line)
+                continue
+            steps += 1
+            if now() - told > TELL:
+                told = now()
+                self._say(f"{steps} files built in {_span(told - began)}, next is {step[1]}")
 
 
 @contextlib.contextmanager
-def _started(argv: Sequence[str], env: Mapping[str, str]) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Yield make and the end of the pipe that it writes to; at the end none of its processes is left."""
+def _started(argv: Sequence[str], env: Mapping[str, str], log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Yield make, which writes to the log itself; at the end none of its processes is left.
+
+    Were there a pipe, make would die of it where we are killed, before it has removed what is half-written.
+    """
     kept = {name: value for name, value in os.environ.items() if name not in _DROPPED}
-    read, write = os.pipe()
-    with contextlib.ExitStack() as stack:
-        stack.callback(os.close, read)
-        try:
-            process = subprocess.Popen(
-                hosttool.bound(argv, by="TERM"), stdin=subprocess.DEVNULL, stdout=write, stderr=write,
-                start_new_session=True, env={**kept, **_FIXED, **env},
-            )  # fmt: skip
-        finally:
-            os.close(write)
-        stack.callback(_end, process)
-        yield process, read
+    process = subprocess.Popen(
+        hosttool.bound(argv, by="TERM"), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        env={**kept, **_FIXED, **env},
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        _end(process)
 
 
-def _lines(fd: int) -> Iterator[bytes]:
-    """Lines from a pipe until its writers are gone. Raises InfraError when none comes for SILENCE seconds."""
+def _lines(said: IO[bytes], process: subprocess.Popen[bytes]) -> Iterator[str]:
+    """Lines of the log as it grows, until make has ended. Raises DeadlineExpired when none comes for long."""
     rest, deadline = b"", Deadline(SILENCE)
     while True:
-        if not select.select([fd], [], [], deadline.remaining())[0]:
-            raise InfraError(f"make has said nothing for {SILENCE:g} s: run it by hand to see why")
-        data = os.read(fd, 65536)
-        if not data:
-            break
-        deadline = Deadline(SILENCE)
-        *whole, rest = (rest + data).split(b"\n")
-        yield from (line[:_LINE] for line in whole)
-        rest = rest[-_LINE:]
-    if rest:
-        yield rest
+        ended = process.poll() is not None
+        if data := said.read(1 << 16):
+            deadline = Deadline(SILENCE)
+            *whole, rest = (rest + data).split(b"\n")
+            yield from (line[:_LINE].decode(errors="replace") for line in whole)
+            rest = rest[-_LINE:]
+        elif ended:
+            return
+        else:
+            deadline.check("make says nothing: run it by hand to see why")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(LOOK)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

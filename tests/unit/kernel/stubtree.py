@@ -24,7 +24,7 @@ $(image): $(srctree)/image.c
 	@if grep -aq 'a broken kernel' $<; then echo 'image.c:1: error: broken by this commit' >&2; exit 1; fi
 	@if grep -aq 'a full disk' $<; then echo 'ld: final link failed: No space left on device' >&2; exit 1; fi
 	@mkdir -p $(@D)
-	@if grep -aq 'a slow kernel' $<; then echo half > $@; sh -c 'echo $$$$ > $(O)/slow; sleep 600' & wait; fi
+	@if grep -aq 'a slow kernel' $<; then echo half > $@; sh -c 'echo $$$$ > $(O)/slow; exec sleep 600' & wait; fi
 	@cp $< $@
 """
 TOOLS = ("gcc", "flex", "bison", "bc")

@@ -219,21 +219,38 @@ def alive(pid: str) -> bool:
         return False
 
 
+def started(tree: Path, out: Path) -> tuple["subprocess.Popen[bytes]", str]:
+    """`daxcheck kernel build` of a slow kernel, in a process of its own, and the pid of what its make has started."""
+    script = ("import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+              "from harness.cli import main; sys.exit(main())")  # fmt: skip
+    words = ["kernel", "build", str(stubtree.write(tree, "a slow kernel")), "--out", str(out)]
+    process = subprocess.Popen([sys.executable, "-c", script, *words], env={**os.environ, "PYTHONPATH": str(ROOT)},
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
+    slow = out / "slow"
+    pid = poll(lambda: (slow.exists() and slow.read_text().strip()) or None, Deadline(60), "the build does not begin")
+    assert (out / local.BUILT).read_text() == "half\n"
+    return process, pid
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_build_leaves_no_process(tree: Path, tmp_path: Path, number: int, code: int) -> None:
     """Ctrl-C ends make and all that it started; no file is half-written, which a later build would take for whole."""
-    stubtree.write(tree, "a slow kernel")
-    script = ("import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-              "from harness.cli import main; sys.exit(main())")  # fmt: skip
-    words = ["kernel", "build", str(tree), "--out", str(tmp_path / "out")]
-    process = subprocess.Popen([sys.executable, "-c", script, *words], env={**os.environ, "PYTHONPATH": str(ROOT)},
-                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
-    slow = tmp_path / "out" / "slow"
-    pid = poll(lambda: (slow.exists() and slow.read_text().strip()) or None, Deadline(60), "the build does not begin")
+    process, pid = started(tree, tmp_path / "out")
     process.send_signal(number)
     assert process.communicate(timeout=60)[1].count(b"\n") == 1
     assert process.returncode == code
     assert not alive(pid)
     assert not (tmp_path / "out" / local.BUILT).exists()
+    stubtree.write(tree, "a kernel")
+    assert build.build(ordered(tree, tmp_path / "out"), print).is_dir()
+
+
+def test_after_kill_9_make_ends_by_itself(tree: Path, tmp_path: Path) -> None:
+    """Nobody is left to end make, so the kernel does, in the way in which it removes what is half-written."""
+    process, pid = started(tree, tmp_path / "out")
+    process.kill()
+    process.communicate(timeout=60)
+    poll(lambda: None if (tmp_path / "out" / local.BUILT).exists() else True, Deadline(20), "make does not clean up")
+    os.kill(int(pid), signal.SIGKILL)  # a real compiler ends with the file that it is at
     stubtree.write(tree, "a kernel")
     assert build.build(ordered(tree, tmp_path / "out"), print).is_dir()
