@@ -217,8 +217,9 @@ def test_a_guest_that_falls_silent_is_run_again(
 
     monkeypatch.setattr(Guest, "why_not_alive", noting)
     target = meddled(target_6_1, stop_once, ANSWER)
-    result = judge_cell(target, cell_on(target, "fell silent", kept, EXT4)).result
-    assert result.outcome is Outcome.PASS, why(result)
+    judged = judge_cell(target, cell_on(target, "fell silent", kept, EXT4))
+    assert (judged.result.outcome, judged.result.tries) == (Outcome.PASS, 2), why(judged.result)
+    assert "no sign of life; QEMU's monitor says" in judged.console and "the cell is run again" in judged.console
     assert len(target.pids) == 2 and gone(target.pids[0])
     ((when, reason),) = told
     assert reason.startswith("no sign of life for 30 s")
