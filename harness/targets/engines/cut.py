@@ -40,21 +40,17 @@ class Cut(Protocol):
         """Give the media up."""
 
 
-class LoggedCut:
-    """A Cut by the plugin's log up to that moment.
+class _KeptMedia:
+    """The part that all cuts with media share: it owns `media` and `live`, which is memory as it was.
 
     If caches survive a cut, the media are a copy of memory, and nothing is known of earlier moments: not `dated`.
     """
 
-    def __init__(self, base: MemFile, live: MemFile, log: PersistLog, origin: int, *, keeps_caches: bool) -> None:
-        self._base = base
+    def __init__(self, media: MemFile, live: MemFile, *, keeps_caches: bool) -> None:
+        self._media = media
         self._live = live
-        self._log = log
-        self._origin = origin
-        self._count = log.count
         self.dated = not keeps_caches
-        self._media = live.copy("media") if keeps_caches else persisted(base, log, origin, self._count)
-        self._dirty = dirty_lines(self._media, live)
+        self._dirty = dirty_lines(media, live)
 
     @property
     def unpersisted_lines(self) -> int:
@@ -65,11 +61,29 @@ class LoggedCut:
         """The crash images of this cut."""
         return images(self._media, self._live, self._dirty, seed)
 
+    def close(self) -> None:
+        for file in (self._media, self._live):
+            file.close()
+
+
+class LoggedCut(_KeptMedia):
+    """A Cut by the plugin's log up to that moment."""
+
+    def __init__(self, base: MemFile, live: MemFile, log: PersistLog, origin: int, *, keeps_caches: bool) -> None:
+        self._base = base
+        self._log = log
+        self._origin = origin
+        self._count = log.count
+        media = live.copy("media") if keeps_caches else persisted(base, log, origin, self._count)
+        super().__init__(media, live, keeps_caches=keeps_caches)
+
     def at(self, point: CrashPoint, *, strict: bool = False) -> CrashImage:
         """The image without evictions. Raises PersistLogError for an op that left no mark, or a record beyond the cut,
-        InfraError where caches survive a cut."""
+        InfraError for a moment before the end where caches survive a cut."""
         if not self.dated:
-            raise InfraError("caches survive a cut here, so nothing is known of what lay on the media before")
+            if not point.is_end:
+                raise InfraError("caches survive a cut here, so nothing is known of what lay on the media before")
+            return CrashImage(END, STRICT if strict else PESSIMISTIC, self._media.copy("media"))
         media = persisted(self._base, self._log, self._origin, self._records(point), strict=strict)
         return CrashImage(point, STRICT if strict else PESSIMISTIC, media)
 
@@ -92,44 +106,27 @@ class LoggedCut:
         count = self._log.upto(point.op + 1) if point.record is None else point.record
         if count is None:
             raise PersistLogError(f"the persist log has no mark for op {point.op}: rerun")
-        if not 0 <= count <= self._log.count:
-            raise PersistLogError(f"record {count} is not among the {self._log.count} of the persist log")
+        if not 0 <= count <= self._count:
+            raise PersistLogError(f"record {count} is not among the {self._count} before the cut")
         return count
 
-    def close(self) -> None:
-        for file in (self._media, self._live):
-            file.close()
 
-
-class FlushedCut:
-    """A Cut by what the kernel was seen to flush; it knows of no fences. If caches survive a cut, it is not dated."""
+class FlushedCut(_KeptMedia):
+    """A Cut by what the kernel was seen to flush; it knows of no fences."""
 
     def __init__(self, live: MemFile, log: FlushLog, *, keeps_caches: bool) -> None:
-        self._live = live
         self._log = log
-        self.dated = not keeps_caches
-        self._media = live.copy("media") if keeps_caches else log.persisted()
-        self._dirty = dirty_lines(self._media, live)
-
-    @property
-    def unpersisted_lines(self) -> int:
-        return int(self._dirty.size)
-
-    def images(self, seed: int) -> Iterator[CrashImage]:
-        return images(self._media, self._live, self._dirty, seed)
+        super().__init__(live.copy("media") if keeps_caches else log.persisted(), live, keeps_caches=keeps_caches)
 
     def at(self, point: CrashPoint, *, strict: bool = False) -> CrashImage:
         """The image right after an op. Raises InfraError inside one: nobody knows the order of flushes there."""
-        if strict or point.record is not None or not self.dated:
+        if strict or point.record is not None or not (self.dated or point.is_end):
             raise InfraError(f"the kernel's tracing tells of no {'strict image' if strict else point}")
-        return CrashImage(point, PESSIMISTIC, self._log.persisted(point.op))
+        media = self._log.persisted(point.op) if self.dated else self._media.copy("media")
+        return CrashImage(point, PESSIMISTIC, media)
 
     def strict(self, last: int) -> CrashImage | None:
         return None
-
-    def close(self) -> None:
-        for file in (self._media, self._live):
-            file.close()
 
 
 class Uncut:

@@ -82,6 +82,35 @@ def test_a_moment_that_was_not_is_refused(logged: LoggedCut, point: CrashPoint) 
         logged.at(point)
 
 
+def test_what_became_durable_after_the_cut_was_not_there_before_it() -> None:
+    """The guest goes on after the cut, and so does its log: of that no image is made, whatever is asked for."""
+    with MemFile("base", PAGE) as base, MemFile("live", PAGE) as live, MemFile("log", log_bytes(100)) as file:
+        written(file, STEPS[:3]).close()
+        with PersistLog.open(file.fd) as log:
+            cut = LoggedCut(base, live.copy("live"), log, 0, keeps_caches=False)
+            written(file, STEPS).close()
+            assert log.count == len(STEPS) and lines(cut.at(END)) == lines(cut.at(CrashPoint(0))) == [1, 0, 0, 0]
+            for beyond in (CrashPoint(0, 4), CrashPoint(1)):
+                with pytest.raises(PersistLogError, match="not among the 3 before the cut"):
+                    cut.at(beyond)
+            cut.close()
+
+
+def test_where_caches_survive_the_end_alone_is_known() -> None:
+    """There it is memory as it was; of an earlier moment nothing is told."""
+    with MemFile("base", PAGE) as base, MemFile("live", PAGE) as live, MemFile("log", log_bytes(100)) as file:
+        live.array[:] = 9
+        with written(file, STEPS) as log, FlushLog() as flushes:
+            flushes.begin(base.copy("base"))
+            cuts = (LoggedCut(base, live.copy("live"), log, 0, keeps_caches=True),
+                    FlushedCut(live.copy("live"), flushes, keeps_caches=True))  # fmt: skip
+            for cut in cuts:
+                assert lines(cut.at(END)) == [9, 9, 9, 9] and not cut.dated
+                with pytest.raises(InfraError):
+                    cut.at(CrashPoint(0))
+                cut.close()
+
+
 def test_the_strict_image_is_that_of_the_cut(logged: LoggedCut) -> None:
     """It is judged like the other images of the end, though it is made right after the op."""
     crash = logged.strict(1)
