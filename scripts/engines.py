@@ -12,11 +12,11 @@ Cell = tuple[str, str, str, str]
 
 
 def verdict(result: CellResult) -> str:
-    """The outcome, and of a loss what was lost by which op."""
-    if result.outcome is not Outcome.FAIL:
+    """The outcome, and of a loss, also a known one, what was lost by which op."""
+    if result.outcome not in (Outcome.FAIL, Outcome.XFAIL):
         return f"{result.outcome}: {result.error}".rstrip(": ")
     lost = max(result.violations, key=lambda one: (one.image in ("pessimistic", "flush coverage"), one.bytes))
-    return f"{result.outcome}: {lost.path} {list(lost.ranges)} op {lost.op}" if lost.ranges else f"FAIL: {lost.kind}"
+    return f"FAIL: {lost.path} {list(lost.ranges)} op {lost.op}" if lost.ranges else f"FAIL: {lost.kind}"
 
 
 def main() -> int:
