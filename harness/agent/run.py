@@ -28,7 +28,7 @@ from harness.model.wire.moment import Moment, Phase
 
 FAULT_LIMIT = 2000
 """Entries of the fault summary."""
-_LISTS = ("results", "faults", "placed", "dropped", "inodes")
+_LISTS = ("results", "faults", "placed", "dropped", "touched", "inodes")
 _AT_CUT = ("results", "dropped", "inodes", "lost")
 """The parts of the answer that the cut event tells too, for a cut after which nobody answers. So the event is never
 longer than the answer."""
@@ -51,8 +51,8 @@ def run(
     it began. At each event the child waits, its mappings still in place, until `on_event` returns; at "op" it waits
     only if the `marks` do. `marks` are told of ops and views too.
 
-    Returns {"results", "signal", "faults"} and {"placed", "dropped", "inodes", "lost"} of the wire forms; "faults"
-    counts them by op, entry and result. No process that it started runs on. Raises InfraError.
+    Returns {"results", "signal", "faults"} and the wire form of a Traced; "faults" counts them by op, entry and result.
+    No process that it started runs on. Raises InfraError.
     """
     with contextlib.closing(CrashedLane()) as crashed, _tracing(traces):
         context = Context(cpu, place, program, seed, traces.faults, LaneStatus(LANE_LIMIT), crashed)
@@ -63,7 +63,7 @@ def run(
             if traces.flushes is not None:
                 answer["lost"] = answer["lost"] or traces.flushes.why_not_watched()
     del answer["faults"][FAULT_LIMIT:]
-    return answer
+    return answer | {"watched": int(traces.drops is not None)}
 
 
 class _Answer:
@@ -74,7 +74,7 @@ class _Answer:
         self._child = child
         self._on_event = on_event
         self._marks = marks
-        self._answer: Message = {name: [] for name in _LISTS} | {"signal": None, "lost": ""}
+        self._answer: Message = {name: [] for name in _LISTS} | {"signal": None, "lost": "", "missed": None}
         self._index = 0
 
     def gathered(self) -> Message:
@@ -100,6 +100,7 @@ class _Answer:
             self._answer[name] += message.get(name, [])
         self._answer["signal"] = message.get("signal", self._answer["signal"])
         self._answer["lost"] = self._answer["lost"] or message.get("lost", "")
+        self._answer["missed"] = message.get("missed", self._answer["missed"])
 
     def _see_to(self, message: Message) -> None:
         """Pass an event on, and let a child that waits go on."""

@@ -155,7 +155,11 @@ VIEW, BLOCKS, SEGMENTS = wire.to_wire(SEEN), wire.to_wire(SEEN.allocation), [*ma
 RESULT = wire.to_wire(OpResult(3, segments=SEEN.segments, files=(SEEN,)))
 PLACED = {"index": 3, "file": 1, "blocks": [[0, 1 << 20, 4096], [4096, 1 << 21, 4096]]}
 DROPPED = asdict(traced.Dropped(3, "f", 12, 0, 4096, ("g", "h"))) | {"stack": ["g", "h"]}
-TRACED = {"placed": [PLACED], "dropped": [DROPPED], "inodes": [[1, 12]], "lost": ""}
+TOUCHED = {"index": 3, "event": "dirtied", "inode": 12, "pmd": 1, "entries": 1, "ranges": [[0, 4096]]}
+TRACED = {
+    "placed": [PLACED], "dropped": [DROPPED], "touched": [TOUCHED], "inodes": [[1, 12]], "lost": "", "watched": 1,
+    "missed": None,
+}  # fmt: skip
 
 
 def test_what_is_right_is_right() -> None:
@@ -164,6 +168,7 @@ def test_what_is_right_is_right() -> None:
     assert wire.op_results_from_wire([RESULT])[0].files == (SEEN,)
     assert wire.allocation_from_wire(BLOCKS) == SEEN.allocation
     assert traced.from_wire(TRACED).dropped[0].stack == ("g", "h")
+    assert traced.from_wire(TRACED).touched[0].ranges == ((0, 4096),)
     assert traced.flushed_from_wire(FLUSHED).ranges == ((0, 64), (128, 4096))
     assert parse(PROGRAM).ops
     ((journal,), _) = read_deeds(b"".join(json.dumps(line).encode() + b"\n" for line in DEEDS[:3]))
@@ -196,11 +201,12 @@ def test_wire(value: object) -> None:
 FLUSHED = {"index": 3, "ranges": [[0, 64], [128, 4096]]}
 
 
-@given(JSON | nearly(TRACED, FLUSHED, PLACED, DROPPED, TRACED["inodes"]))
+@given(JSON | nearly(TRACED, FLUSHED, PLACED, DROPPED, TOUCHED, TRACED["inodes"]))
 def test_traced(value: object) -> None:
     """A value is an account of the kernel's tracing, or a ValueError."""
     readers = (
-        traced.flushed_from_wire, traced.placed_from_wire, traced.dropped_from_wire, traced.inodes_from_wire,
+        traced.flushed_from_wire, traced.placed_from_wire, traced.dropped_from_wire, traced.touched_from_wire,
+        traced.inodes_from_wire,
     )  # fmt: skip
     for read in readers:
         with suppress(ValueError):

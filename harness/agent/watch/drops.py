@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 from harness.agent.watch import entries
 from harness.agent.watch.entries import Entries, Entry, Touch
+from harness.agent.watch.touches import Touches
 from harness.linux import btf, probes, tracefs
 from harness.linux.probes import Probe
 from harness.linux.tracefs import Instance
@@ -83,11 +84,12 @@ class _Begun:
 
 
 class History:
-    """Makes drops out of trace lines; remembers which entries are dirty."""
+    """Makes drops out of trace lines; remembers which entries are dirty, and what else became of them."""
 
     def __init__(self) -> None:
         self._entries = Entries()
         self._callers: dict[str, tuple[str, ...]] = {}
+        self.touches = Touches()
 
     def take(self, text: str) -> tuple[list[Drop], bool]:
         """Return the drops that these lines tell of, each once, neighbours joined, DROP_LIMIT at most, and whether the
@@ -98,7 +100,8 @@ class History:
         for event in events:
             match event:
                 case Touch():
-                    self._entries.take(event)
+                    if touched := self._entries.take(event):
+                        self.touches.add(ops.get(event.thread), touched[0], event.inode, touched[1])
                 case _Begun():
                     ops[event.thread] = event.op
                 case _Event(name=name) if name == TRUNCATE:
@@ -267,6 +270,11 @@ class DropTrace:
             return [], False
         found, lost = self._history.take(text)
         return found, lost or cut
+
+    @property
+    def touches(self) -> Touches:
+        """The entries that were dirtied or written back, as far as they were read with the drops."""
+        return self._history.touches
 
     def close(self) -> None:
         """Remove instance and probes."""

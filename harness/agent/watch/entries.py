@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.model.units import PAGE, PMD
+from harness.model.wire.traced import EntryEvent
 
 PMD_FAULT, PTE_FAULT, MKWRITE = "dax_pmd_fault_done", "dax_pte_fault_done", "dax_insert_pfn_mkwrite"
 HOLE, WRITTEN = "dax_pmd_load_hole", "dax_writeback_one"
@@ -53,21 +54,25 @@ class Entries:
         self.full = False
         """True when entries are missing: there are more than LIMIT."""
 
-    def take(self, touch: Touch) -> None:
-        """Take account of the next event."""
+    def take(self, touch: Touch) -> tuple[EntryEvent, Entry] | None:
+        """Take account of the next event. Return what it did to which entry; None if it left none dirty or clean."""
         dirty = self._dirty.setdefault(touch.inode, set())
         if touch.name == HOLE:
             self._holes.add(touch.thread)
         elif touch.name == WRITTEN:
             dirty -= set(_within(dirty, touch.page, touch.page + touch.pages))
+            return EntryEvent.WRITTEN, (touch.page, touch.pages)
         elif touch.name == PMD_FAULT and touch.thread in self._holes:
             self._holes.discard(touch.thread)
         else:
             if touch.name == PMD_FAULT:
                 self._pmds.add((touch.inode, touch.page // _PAGES))
+            entry = self._entry(touch.inode, touch.page)
             if touch.dirties:
-                dirty.add(self._entry(touch.inode, touch.page))
+                dirty.add(entry)
             self.full = self.full or len(dirty) > LIMIT or len(self._pmds) > LIMIT
+            return (EntryEvent.DIRTIED, entry) if touch.dirties else None
+        return None
 
     def _entry(self, inode: int, page: int) -> Entry:
         """The entry of that page: a fault for one page uses the PMD entry that is there (grab_mapping_entry)."""

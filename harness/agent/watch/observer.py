@@ -1,4 +1,4 @@
-"""Tells, beside a run's results, what each op flushed, where files then lay, and which entries the kernel dropped."""
+"""Tells, beside a run's results, what each op flushed, where files then lay, and what became of DAX entries."""
 
 import contextlib
 import os
@@ -48,6 +48,9 @@ class OpObserver:
         self._ask = ask
         self._inodes: dict[int, int] = {}
         self._places = self._blocks = self._drops = 0
+        self._looked = -1
+        """The last op after which all was told."""
+        self._whole = True
 
     def prepare(self, index: int, op: Op, handles: Handles) -> None:
         """Take the faults of op `index` before it, if it stores to a mapping, so that what they flush is told alone.
@@ -79,6 +82,7 @@ class OpObserver:
         of the lanes that it joins."""
         self._note_inodes(handles)
         self._note_drops(index)
+        self._looked = index
         if self._traces.flushes is not None and self._traces.medium is not None:
             self._note_flushes(index, done, handles, self._traces.flushes, self._traces.medium)
             if any(_places(op) for op in done):
@@ -94,6 +98,11 @@ class OpObserver:
         if self._traces.drops is None or self._drops >= DROP_LIMIT:
             return
         found, lost = self._traces.drops.read()
+        if touched := self._traces.drops.touches.take(index):
+            self._tell({"touched": touched})
+        if self._whole and (lost or self._traces.drops.touches.full or self._drops + len(found) >= DROP_LIMIT):
+            self._whole = False
+            self._tell({"missed": self._looked + 1})
         if lost:
             # The first drop after a store is to blame: from here on nobody knows which one that is.
             self._drops = DROP_LIMIT

@@ -15,6 +15,7 @@ from typing import Any
 
 from harness.model.judge.record import COUNT, MANY, text
 from harness.model.program.program import Program
+from harness.model.program.stages import by_op
 from harness.model.program.validity import OP_LIMIT, STAMP_LIMIT
 from harness.model.units import PAGE, PMD
 from harness.model.wire import checked
@@ -60,7 +61,7 @@ class EntryHistory:
         return self.missed is None or op < self.missed
 
     def to_json(self) -> dict[str, Any]:
-        """The object that a .trace file holds."""
+        """An object that holds it."""
         return {"schema": SCHEMA, "missed": self.missed, "changes": [asdict(one) for one in self.changes]}
 
     @classmethod
@@ -73,8 +74,12 @@ class EntryHistory:
         return cls(checked.array("changes", found["changes"], LIMIT, _change), missed)
 
 
-def history(program: Program, traced: Traced) -> EntryHistory | None:
-    """The history in what a run's tracing told; None where nothing watched the entries."""
+def history(program: Program, traced: Traced, died: int = -1) -> EntryHistory | None:
+    """The history in what a run's tracing told; None where nothing watched the entries.
+
+    `died` is the op in which the run ended by a signal, -1 if it did not: of that op, and of all that ran with it,
+    nothing is told.
+    """
     if not traced.watched:
         return None
     files = _Files(program, traced)
@@ -84,6 +89,7 @@ def history(program: Program, traced: Traced) -> EntryHistory | None:
     kept = tuple(one for one, size in zip(found, sizes, strict=True) if size <= LIMIT)
     missed = [one.op for one in found[len(kept) : len(kept) + 1]]
     missed += [traced.missed] if traced.missed is not None else []
+    missed += [by_op(program.ops)[died].first] if died >= 0 else []
     return EntryHistory(kept, min(missed, default=None))
 
 

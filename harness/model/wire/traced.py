@@ -16,10 +16,10 @@ RANGE_LIMIT = 1 << 14
 DROP_LIMIT = 2000
 """Dropped entries told of one run."""
 STACK_LIMIT = 32
-TOUCHED_LIMIT = 1 << 12
+TOUCHED_LIMIT = 1 << 10
 """Touched told of one run."""
-TOUCHED_RANGES = 256
-"""Ranges of one Touched."""
+TOUCHED_RANGES = 1 << 11
+"""Ranges of all of them."""
 PLACED_LIMIT = 4096
 LOST_LIMIT = 400
 NAME_LIMIT = 128

@@ -10,7 +10,7 @@ import pytest
 from harness.agent import levels, run
 from harness.agent.handles import Handles
 from harness.agent.watch import observer
-from harness.agent.watch.drops import Drop, DropTrace
+from harness.agent.watch.drops import Drop, DropTrace, History
 from harness.agent.watch.flushes import FlushTrace, check_populate
 from harness.agent.watch.pmemrange import Block, PmemRange
 from harness.agent.x86.cpu import Cpu
@@ -21,7 +21,7 @@ from harness.model.program import ops
 from harness.model.program.program import parse
 from harness.model.units import PAGE
 from harness.model.wire.frame import Message
-from harness.model.wire.traced import DROP_LIMIT, Range
+from harness.model.wire.traced import DROP_LIMIT, EntryEvent, Range
 
 
 class Drops(DropTrace):
@@ -29,6 +29,7 @@ class Drops(DropTrace):
 
     def __init__(self, *reads: tuple[list[Drop], bool]) -> None:
         self._reads = list(reads)
+        self._history = History()
 
     def read(self) -> tuple[list[Drop], bool]:
         return self._reads.pop(0) if self._reads else ([], False)
@@ -73,13 +74,24 @@ def drop(page: int) -> Drop:
     return Drop("dax_delete_mapping_entry", 12, page * 4096, (page + 1) * 4096, ("ext4_punch_hole",))
 
 
+def messages_of(root: Path, drops: Drops, ops: int) -> list[Message]:
+    """What is told when so many ops have one of the reads each."""
+    messages: list[Message] = []
+    watching = observer.OpObserver(observer.Traces(drops=drops), messages.append, messages.append)
+    for index in range(ops):
+        watching.look(index, (), nothing_open(root))
+    return messages
+
+
 def told(root: Path, *reads: tuple[list[Drop], bool]) -> list[tuple[int, int]]:
     """The op and the start of each drop that is told when every op has one of the reads."""
-    messages: list[Message] = []
-    watching = observer.OpObserver(observer.Traces(drops=Drops(*reads)), messages.append, messages.append)
-    for index in range(len(reads)):
-        watching.look(index, (), nothing_open(root))
-    return [(one["index"], one["start"] // 4096) for message in messages for one in message["dropped"]]
+    messages = messages_of(root, Drops(*reads), len(reads))
+    return [(one["index"], one["start"] // 4096) for message in messages for one in message.get("dropped", [])]
+
+
+def missed(root: Path, *reads: tuple[list[Drop], bool]) -> list[int]:
+    """The ops that are told to be the first of which something is missing."""
+    return [one["missed"] for one in messages_of(root, Drops(*reads), len(reads)) if "missed" in one]
 
 
 def test_drops_are_told_by_op(tmp_path: Path) -> None:
@@ -92,6 +104,24 @@ def test_drops_are_told_by_op(tmp_path: Path) -> None:
 def test_nobody_is_blamed_after_a_gap(tmp_path: Path) -> None:
     """Who dropped an entry first has forgotten it: once drops were lost, one that is seen need not be the first."""
     assert told(tmp_path, ([drop(1)], False), ([drop(2)], True), ([drop(3)], False)) == [(0, 1)]
+
+
+def test_gaps_are_told_once(tmp_path: Path) -> None:
+    """From the first op on of which something may be missing, nobody can say that it wrote nothing back."""
+    assert missed(tmp_path, ([drop(1)], False), ([], False)) == []
+    assert missed(tmp_path, ([drop(1)], False), ([], True), ([], True)) == [1]
+    many = [drop(page) for page in range(DROP_LIMIT)]
+    assert missed(tmp_path, ([], False), ([], False), (many, False), ([], False)) == [2]
+
+
+def test_touches_are_told_by_op(tmp_path: Path) -> None:
+    """With the drops of their op, and that there were more of them than can be told, too."""
+    drops = Drops()
+    drops.touches.add(None, EntryEvent.DIRTIED, 12, (0, 512))
+    (message,) = messages_of(tmp_path, drops, 2)
+    assert [one["index"] for one in message["touched"]] == [0]
+    drops.touches.full = True
+    assert messages_of(tmp_path, drops, 2) == [{"missed": 0}]
 
 
 def test_faults_can_be_taken_before_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +137,7 @@ class ByLane(DropTrace):
 
     def __init__(self) -> None:
         self._begun: list[int] = []
+        self._history = History()
 
     @contextlib.contextmanager
     def on(self) -> Iterator[None]:

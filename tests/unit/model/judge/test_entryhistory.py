@@ -55,6 +55,16 @@ def test_nobody_looked() -> None:
     assert told() == EntryHistory()
 
 
+def test_a_run_that_died() -> None:
+    """Of the op that ended in a signal nothing is told, nor of those that ran with it in lanes."""
+    assert told().missed is None
+    found = history(PROGRAM, Traced(watched=True, missed=6), died=4)
+    assert found is not None and found.missed == 4
+    lanes = parse("daxcheck program 1\ncreate f a\nlane a\nfsync f\nlane b\nfsync f\njoin\ncut_power\n")
+    found = history(lanes, Traced(watched=True), died=4)
+    assert found is not None and found.missed == 1
+
+
 def test_files_that_share_an_inode() -> None:
     """Of files that had an inode one after the other, the last that was there is meant; others' inodes are no file."""
     shared = Traced(
