@@ -14,6 +14,7 @@ from harness.model.cell import Cell, Config
 from harness.model.contract import oracle
 from harness.model.contract.state import State
 from harness.model.contract.worth import NO_CUT
+from harness.model.judge.entryhistory import EntryHistory, history
 from harness.model.judge.naming import NO_PROMISE, promise
 from harness.model.judge.refusal import Refusals, judge_death, judge_refusals
 from harness.model.judge.result import KEPT, TIME, CellResult, Outcome, decide
@@ -39,10 +40,12 @@ NO_FILE = "nothing was judged: the Program makes no file that must survive"
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A cell's result, and the consoles of its guests."""
+    """A cell's result, the consoles of its guests, and what became of its DAX entries: None if it passed, or nobody
+    looked."""
 
     result: CellResult
     console: str = ""
+    entries: EntryHistory | None = None
 
 
 def cell_on(target: Target, scenario: str, program: Program, system: FileSystem, seed: int = 1) -> Cell:
@@ -92,41 +95,50 @@ def judge_cell(target: Target, cell: Cell) -> Judged:
             judged = Judged(replace(blank, error=str(error)))
             break
     result = replace(judged.result, seconds=now() - start, timings=job.split.seconds)
-    return Judged(result, failed + judged.console)
+    return replace(judged, result=result, console=failed + judged.console)
 
 
 def _run(target: Target, job: Job, blank: CellResult) -> Judged:
-    program, system = job.program, job.system
-    domain = hardware.TRAITS[target.device].domain
+    program = job.program
     reason = target.why_not_run(program) or hardware.why_not_run(program, target.device)
     if Plant.NO_FENCE in faults(program) and not ENGINES[target.engine].sees_fences:
         reason = reason or NO_FENCES
     if reason:
         return Judged(replace(blank, outcome=Outcome.SKIP, error=reason))
     with target.execute(job) as execution:
-        ran, cut = execution.ran, execution.cut
-        results = ran.results if ran else ()
-        states = oracle.run(program, results, domain, system.journal)
-        refusals = _refusals(program, states, ran)
-        known = _false_facts(target, program, execution) + refusals.violations
-        known += kernel_violations(program, LIVE, execution.complaints, execution.unsound)
-        known += _promised(program, execution, system)
-        spoilt = unfit(program, execution, refusals, target, system)
-        if ran is None or cut is None or spoilt:
-            # What the kernel said and answered stands; data proves nothing where an op did not do its part.
-            outcome, error = (Outcome.FAIL, "") if known else spoilt or (Outcome.ERROR, NO_CUT)
-            return Judged(replace(blank, outcome=outcome, violations=known, error=error), execution.console)
-        final = oracle.at_cut(program, states, ran.files)
-        judging = CellJudge(target, job, states, final)
-        live = judging.judge_live(ran) + Judgement(violations=known)
-        try:
-            lost = judging.judge_cut(cut, ran.traced)
-        except InfraError:
-            if not live.violations:
-                raise
-            # What was wrong before the cut stands, whatever becomes of the recovery.
-            return Judged(replace(blank, outcome=Outcome.FAIL, violations=live.violations), execution.console)
-        unpersisted = cut.unpersisted_lines
+        judged = _judged(target, job, blank, execution)
+    ran = execution.ran
+    if ran is None or judged.result.outcome in (Outcome.PASS, Outcome.SKIP):
+        return judged
+    return replace(judged, entries=history(program, ran.traced, ran.signal_op))
+
+
+def _judged(target: Target, job: Job, blank: CellResult, execution: Execution) -> Judged:
+    """Judge a run, whose cut is still there."""
+    program, system = job.program, job.system
+    domain = hardware.TRAITS[target.device].domain
+    ran, cut = execution.ran, execution.cut
+    results = ran.results if ran else ()
+    states = oracle.run(program, results, domain, system.journal)
+    refusals = _refusals(program, states, ran)
+    known = _false_facts(target, program, execution) + refusals.violations
+    known += kernel_violations(program, LIVE, execution.complaints, execution.unsound)
+    known += _promised(program, execution, system)
+    spoilt = unfit(program, execution, refusals, target, system)
+    if ran is None or cut is None or spoilt:
+        # What the kernel said and answered stands; data proves nothing where an op did not do its part.
+        outcome, error = (Outcome.FAIL, "") if known else spoilt or (Outcome.ERROR, NO_CUT)
+        return Judged(replace(blank, outcome=outcome, violations=known, error=error), execution.console)
+    final = oracle.at_cut(program, states, ran.files)
+    judging = CellJudge(target, job, states, final)
+    live = judging.judge_live(ran) + Judgement(violations=known)
+    try:
+        lost = judging.judge_cut(cut, ran.traced)
+    except InfraError:
+        if not live.violations:
+            raise
+        # What was wrong before the cut stands, whatever becomes of the recovery.
+        return Judged(replace(blank, outcome=Outcome.FAIL, violations=live.violations), execution.console)
     if lost.speechless and not live.violations:
         return Judged(replace(blank, outcome=Outcome.SKIP, error=NEEDS_CUT), execution.console)
     total = live + lost.judgement
@@ -135,8 +147,9 @@ def _run(target: Target, job: Job, blank: CellResult) -> Judged:
     control = program.expect is Expect.LOSS and total.judged_bytes > 0
     kept = outcome is Outcome.ERROR and control and not total.unjudged
     result = replace(
-        blank, outcome=outcome, judged_bytes=total.judged_bytes, images=lost.images, unpersisted_lines=unpersisted,
-        violations=total.violations, warnings=lost.warnings, remarks=total.remarks, kept=kept,
+        blank, outcome=outcome, judged_bytes=total.judged_bytes, images=lost.images,
+        unpersisted_lines=cut.unpersisted_lines, violations=total.violations, warnings=lost.warnings,
+        remarks=total.remarks, kept=kept,
         error="; ".join(total.unjudged) or (KEPT if kept else NO_FILE) if outcome is Outcome.ERROR else "",
     )  # fmt: skip
     return Judged(result, execution.console + lost.consoles)

@@ -20,9 +20,9 @@ class Historian:
         self._untold: dict[str, None] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        for result, _ in cells(report):
+        for judged in cells(report):
             try:
-                self._writer.add(kept(result))
+                self._writer.add(kept(judged.result))
             except Exception as error:  # whatever it is: the run is not lost for it
                 trace = ending.trace(error)
                 self._untold[f"a cell is not in the history: {trace}{ending.unforeseen(error)}"] = None

@@ -1,6 +1,7 @@
 """Finds the cells among the items of a pytest session, and runs them."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def judge(item: pytest.Item, program: Program) -> None:
         told = ending.foreseen(error)
         pytest.fail(str(told) if told else ending.trace(error) + ending.unforeseen(error), pytrace=False)
     result = item.config.stash[KNOWN].settle(judged.result)
-    attach(item, result, judged.console)
+    attach(item, replace(judged, result=result))
     match result.outcome:
         case Outcome.SKIP:
             pytest.skip(result.error)

@@ -12,9 +12,11 @@ from typing import Any, NoReturn
 import pytest
 
 from harness import ending, trimming
+from harness.cells.cell import Judged
 from harness.deadline import now
 from harness.errors import EXIT_CLEAN, EXIT_INFRA, EXIT_USAGE, DaxcheckError
 from harness.findings.known import KnownIssues
+from harness.model.judge.entryhistory import EntryHistory
 from harness.model.judge.result import CellResult, Outcome
 from harness.plain import plain
 from harness.report import summary, text
@@ -62,9 +64,11 @@ class InternalError(Exception):
     """An error that a worker process did not foresee; its text is the last line of the trace."""
 
 
-def attach(item: pytest.Item, result: CellResult, console: str) -> None:
+def attach(item: pytest.Item, judged: Judged) -> None:
     """Hand a judged cell to the session, as text: workers pass nothing but plain types."""
-    item.user_properties.append((PROPERTY, json.dumps({"result": result.to_json(), "console": console})))
+    entries = judged.entries.to_json() if judged.entries else None
+    told = {"result": judged.result.to_json(), "console": judged.console, "entries": entries}
+    item.user_properties.append((PROPERTY, json.dumps(told)))
 
 
 def reason(report: pytest.TestReport | pytest.CollectReport) -> str:
@@ -75,12 +79,13 @@ def reason(report: pytest.TestReport | pytest.CollectReport) -> str:
     return "\n".join([(marked or lines[-1:] or ["no reason given"])[0], *whole])
 
 
-def cells(report: pytest.TestReport) -> Iterator[tuple[CellResult, str]]:
-    """The cell that a report brings, with its consoles."""
+def cells(report: pytest.TestReport) -> Iterator[Judged]:
+    """The cell that a report brings."""
     for name, value in report.user_properties:
         if name == PROPERTY and report.when == "call":
             cell = json.loads(str(value))
-            yield CellResult.from_json(cell["result"]), cell["console"]
+            entries = EntryHistory.from_json(cell["entries"]) if cell["entries"] else None
+            yield Judged(CellResult.from_json(cell["result"]), cell["console"], entries)
 
 
 class Tally:
@@ -108,7 +113,7 @@ class Tally:
         self.unread |= report.failed
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        found = [result for result, _ in cells(report)]
+        found = [one.result for one in cells(report)]
         self.results += found
         self.broken |= report.failed and not found
 
@@ -172,7 +177,8 @@ class Reporter:
         if report.failed and not found:
             self._break(report)
             self._tell(f"ERROR {report.nodeid}: {reason(report)}")
-        for result, console in found:
+        for judged in found:
+            result = judged.result
             self.results[self.order.get(report.nodeid, len(self.results))] = result
             self._progress.add(result)
             if self._live is None or result.outcome in _TOLD:
@@ -181,7 +187,7 @@ class Reporter:
                 self._live.show(self._progress.line(now()))
             try:
                 if self.journal is not None:
-                    self.journal.add(result, console)
+                    self.journal.add(result, judged.console, judged.entries)
             except DaxcheckError as error:
                 stop(error)
 

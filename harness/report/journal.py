@@ -1,14 +1,16 @@
 """The results directory: one line per judged cell, its Program, and the console of every cell that did not pass, or not
-in its first run."""
+in its first run; of one that did not pass also the trace, if there is one."""
 
 import contextlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from harness import place
 from harness.errors import UsageError
 from harness.model.cell import identify
+from harness.model.judge.entryhistory import EntryHistory
 from harness.model.judge.result import CellResult, Outcome
 from harness.plain import plain_lines
 from harness.report.naming import candidates
@@ -49,14 +51,16 @@ class Journal:
         found = cells(self.path, self._lines, say, "its cell runs again")
         return [result for result in found if result.outcome is not Outcome.ERROR]
 
-    def add(self, result: CellResult, console: str) -> None:
-        """Write one cell: its Program and console first, so that its line never points at nothing."""
+    def add(self, result: CellResult, console: str, entries: EntryHistory | None = None) -> None:
+        """Write one cell: its Program, console and trace first, so that its line never points at nothing."""
         name = self._free(result)
         end = os.fstat(self._fd).st_size
         try:
             place.write(self._folder, f"{name}.prog", result.program.encode())
             if result.outcome not in _GOOD or result.tries > 1:
                 place.write(self._folder, f"{name}.console", plain_lines(console[-CONSOLE_LIMIT:]).encode())
+            if result.outcome not in _GOOD and entries is not None:
+                place.write(self._folder, f"{name}.trace", json.dumps(trace(result, entries)).encode())
             line = json.dumps(result.to_json(), separators=(",", ":")).encode() + b"\n"
             written = os.write(self._fd, line)
             if written != len(line):
@@ -78,6 +82,11 @@ class Journal:
 
     def _refusal(self, error: OSError) -> UsageError:
         return UsageError(f"--results {self.directory}: {error.strerror}; free some space or name another directory")
+
+
+def trace(result: CellResult, entries: EntryHistory) -> dict[str, Any]:
+    """The object in a .trace file: when the cell began, since a later run of it may leave a file of the same name."""
+    return {"started": result.started, **entries.to_json()}
 
 
 def cell_id(result: CellResult) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.findings.finding import Finding, gather
 from harness.findings.known import KnownIssues
+from harness.model.judge.entryhistory import EntryHistory
 from harness.model.judge.result import CellResult
 from harness.report.naming import candidates
 
@@ -18,6 +19,8 @@ TOLD = 5
 """Damaged lines that are told one by one."""
 _LIMIT = 1 << 31
 """Bytes of a results file that is read: some hundred thousand cells."""
+_TRACE = 4 << 20
+"""Bytes of a trace that is read: more than daxcheck writes."""
 Say = Callable[[str], None]
 
 
@@ -63,6 +66,20 @@ class Run:
         with contextlib.suppress(OSError):
             return program.with_suffix(".console").read_text(errors="replace")
         return ""
+
+    def entries(self, result: CellResult) -> EntryHistory | None:
+        """The history of the cell's DAX entries; None if that was not kept, or not of this run of the cell."""
+        program = self.program_file(result)
+        if program is None:
+            return None
+        try:
+            with program.with_suffix(".trace").open("rb") as file:
+                found = json.loads(file.read(_TRACE))
+            if isinstance(found, dict) and found.pop("started", None) == result.started:
+                return EntryHistory.from_json(found)
+        except (OSError, ValueError, RecursionError):
+            return None  # it adds to a report, which is whole without it
+        return None
 
     def _file(self, result: CellResult, suffix: str, content: str) -> Path | None:
         for name in candidates(result) if self.directory else ():

@@ -2,10 +2,13 @@
 
 from harness.cells.cell import cell_on, judge_cell
 from harness.fs import filesystem
+from harness.model.judge.entryhistory import EntryLevel
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import LIVE, Kind
 from harness.model.program.program import parse
+from harness.model.units import PMD
 from harness.model.wire.moment import Moment, Phase
+from harness.model.wire.traced import EntryEvent
 from harness.report.words import Words, why
 from harness.targets.guest import GuestTarget
 
@@ -38,6 +41,20 @@ cut_power
 """
 
 
+PMDS = """daxcheck program 1
+create f data
+fallocate f allocate 0 4M
+fsync f
+fsyncdir
+mmap m f 0 4M
+store m 0 4M
+expect_mapped m pmd 0 4M
+msync m 0 4M
+store m 0 4M
+fallocate f punch_hole 64K 4K
+msync m 0 4M
+cut_power
+"""
 OWN_READING = """daxcheck program 1
 create a one
 pwrite a 0 4K
@@ -62,6 +79,22 @@ def test_the_entry_is_told_and_not_the_range_of_the_call(target_7_3: GuestTarget
     (told,) = culprits
     assert told is not None and (told.op, told.start, told.end, told.entries) == (6, 0, 4096, 1)
     assert told.function == "dax_delete_mapping_range"
+
+
+def test_the_history_of_entries(target_6_12: GuestTarget) -> None:
+    """Two PMD entries are dirtied, written back, and dirtied again; the punch drops one, and msync writes the other."""
+    found = judge_cell(target_6_12, cell_on(target_6_12, "blame", parse(PMDS), filesystem.find("ext4"))).entries
+    assert found is not None and found.missed is None
+    assert [(one.op, one.event, one.level, one.entries, one.ranges) for one in found.changes] == [
+        (5, EntryEvent.DIRTIED, EntryLevel.PMD, 2, ((0, 2 * PMD),)),
+        (7, EntryEvent.WRITTEN, EntryLevel.PMD, 2, ((0, 2 * PMD),)),
+        (8, EntryEvent.DIRTIED, EntryLevel.PMD, 2, ((0, 2 * PMD),)),
+        (9, EntryEvent.DROPPED, EntryLevel.PMD, 1, ((0, PMD),)),
+        (10, EntryEvent.WRITTEN, EntryLevel.PMD, 1, ((PMD, 2 * PMD),)),
+    ]  # fmt: skip
+    assert found.changes[3].stack[:3] == (
+        "truncate_inode_pages_range", "ext4_truncate_page_cache_block_range", "ext4_punch_hole",
+    )  # fmt: skip
 
 
 def test_the_kernel_complained_of_our_own_reading(target_6_1: GuestTarget) -> None:

@@ -66,7 +66,7 @@ def example(case: Case, run: Run) -> Example:
         short(result.scenario), result.kernel, medium(result), tuple(facts(result).items()),
         Words.of(result).sentence(case.violations), "\n".join(splat(case, console)),
         command(result, run.program_file(result)), result.program[:_PROGRAM],
-        timeline(found, case, shown, None) if found else None,
+        timeline(found, case, shown, run.entries(result)) if found else None,
         tuple(_image(name, result.violations, found) for name in images), console[-_CONSOLE:],
     )  # fmt: skip
 

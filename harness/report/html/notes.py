@@ -1,6 +1,6 @@
 """Words beside an op in the timeline: what became of DAX entries in it, and which promise of it was broken."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.model.judge.entryhistory import EntryChange, EntryHistory, EntryLevel
@@ -10,6 +10,7 @@ from harness.model.program.traits import Promise, traits
 from harness.model.wire.traced import EntryEvent, Range
 from harness.report.html.fates import FATES
 from harness.report.html.filemap import amount, span_text
+from harness.report.remarks import Role
 from harness.report.words import value
 
 _SPANS = 3
@@ -27,8 +28,9 @@ class Note:
     bad: bool = False
 
 
-def of_account(index: int, op: Op, history: EntryHistory) -> Iterator[Note]:
-    """Yield what the kernel's account tells of op `index`; that a sync wrote back nothing is told too."""
+def of_account(index: int, op: Op, history: EntryHistory, roles: Collection[Role]) -> Iterator[Note]:
+    """Yield what the kernel's account tells of op `index`, which has these roles: a drop unless they tell it already,
+    and that nothing was written back if a promise of it was broken."""
     changes = [one for one in history.changes if one.op == index]
     for event, verb in ((EntryEvent.DIRTIED, "dirtied"), (EntryEvent.WRITTEN, "written back")):
         for level in EntryLevel:
@@ -36,12 +38,12 @@ def of_account(index: int, op: Op, history: EntryHistory) -> Iterator[Note]:
             if found:
                 yield Note(f"{_entries(sum(one.entries for one in found), level)} {verb}: {_places(found)}")
     for one in changes:
-        if one.event is EntryEvent.DROPPED:
+        if one.event is EntryEvent.DROPPED and Role.DROPPED not in roles:
             told = _entries(one.entries, one.level, "dirty ")
             yield Note(f"{told} dropped, not written back: {_places([one])}", True)
-    syncs = traits(op).promises not in _NOT_DATA or traits(op).writes_back
+    syncs = Role.PROMISED in roles and (traits(op).promises not in _NOT_DATA or traits(op).writes_back)
     if syncs and history.whole(index) and all(one.event is not EntryEvent.WRITTEN for one in changes):
-        yield Note("no entry written back")
+        yield Note("no entry written back", True)
 
 
 def of_violations(index: int, violations: Sequence[Violation]) -> Iterator[Note]:

@@ -108,10 +108,10 @@ class _Drawn:
             if change.op == index:
                 yield from ((_DEEDS[change.event].name, change.file, span) for span in change.ranges)
 
-    def notes(self, index: int) -> tuple[Note, ...]:
-        """The words beside op `index`."""
-        op, history = self.course.program.ops[index], self.history
-        account = notes.of_account(index, op, history) if history is not None else ()
+    def notes(self, index: int, told: Iterable[Remark]) -> tuple[Note, ...]:
+        """The words beside op `index`, besides what is `told` of it."""
+        op, history, roles = self.course.program.ops[index], self.history, [one.role for one in told]
+        account = notes.of_account(index, op, history, roles) if history is not None else ()
         return (*account, *notes.of_violations(index, self.shown or self.case.violations))
 
 
@@ -139,7 +139,8 @@ def _rows(drawn: _Drawn) -> Iterator[OpRow]:
             yield OpRow(None, f"{skipped} ops")
         skipped = 0
         marks = (*_placed(drawn, drawn.marks(index)), *_placed(drawn, dirty))
-        yield OpRow(index, describe(op), told.get(index, ()), marks, drawn.notes(index), index in lanes)
+        here = told.get(index, ())
+        yield OpRow(index, describe(op), here, marks, drawn.notes(index, here), index in lanes)
 
 
 def _kept(drawn: _Drawn, roles: Iterable[int]) -> set[int]:

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[3]
 CONFTEST = """\
 from pathlib import Path
 import pytest
+from harness.cells.cell import Judged
 from harness.findings.known import KnownIssues
 from harness.pytestplugin.report import PREVIOUS, Reporter, attach
 from harness.pytestplugin.reports import Reports
@@ -37,7 +38,7 @@ def pytest_configure(config):
 @pytest.fixture
 def judged(request):
     def hand_over(*violations):
-        attach(request.node, cell(*violations, scenario=f"x.py::{request.node.name}"), "")
+        attach(request.node, Judged(cell(*violations, scenario=f"x.py::{request.node.name}")))
         assert not violations
     return hand_over
 """

@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
+from harness.findings.known import KnownIssues
+from harness.model.judge.entryhistory import EntryChange, EntryHistory, EntryLevel
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.setting.hardware import PmemKind
+from harness.model.units import PMD
+from harness.model.wire.traced import EntryEvent
+from harness.report import results
 from harness.report.journal import CONSOLE_LIMIT, Journal, cell_id
 from harness.report.naming import stem
 
@@ -21,6 +26,10 @@ ROOT = Path(__file__).resolve().parents[3]
 def cell(outcome: Outcome = Outcome.PASS, scenario: str = "test_x.py::test_y") -> CellResult:
     text = "daxcheck program 1\ncut_power\n"
     return CellResult(scenario, "qemu", "6.1.0", "ext4", outcome, 1.5, judged_bytes=4096, program=text)
+
+
+CHANGE = EntryChange(3, EntryEvent.DROPPED, 1, EntryLevel.PMD, 1, ((0, PMD),), "dax_delete_mapping_entry", ("f",))
+ENTRIES = EntryHistory((CHANGE,), 7)
 
 
 def lines(path: Path) -> list[dict[str, object]]:
@@ -37,7 +46,7 @@ def test_each_cell_is_a_line(tmp_path: Path) -> None:
         journal.close()
 
 
-@pytest.mark.parametrize("ending", ["jsonl", "prog", "console"])
+@pytest.mark.parametrize("ending", ["jsonl", "prog", "console", "trace"])
 def test_no_link_is_followed(tmp_path: Path, ending: str) -> None:
     """Whoever may write in the directory cannot have results written to another file."""
     (tmp_path / "victim").write_text("precious")
@@ -46,7 +55,7 @@ def test_no_link_is_followed(tmp_path: Path, ending: str) -> None:
     name = "results" if ending == "jsonl" else stem(cell(Outcome.FAIL))
     (results / f"{name}.{ending}").symlink_to(tmp_path / "victim")
     with pytest.raises(UsageError, match="is a symbolic link: remove it"):
-        Journal(results).add(cell(Outcome.FAIL), "console")
+        Journal(results).add(cell(Outcome.FAIL), "console", ENTRIES)
     assert (tmp_path / "victim").read_text() == "precious"
 
 
@@ -114,6 +123,11 @@ ADD_ONE = """
 import pathlib, resource, signal, sys
 from harness.errors import UsageError
 from harness.model.setting.hardware import PmemKind
+from harness.model.units import PMD
+from harness.model.wire.traced import EntryEvent
+from harness.report import results
+from harness.findings.known import KnownIssues
+from harness.model.judge.entryhistory import EntryChange, EntryHistory, EntryLevel
 from harness.model.judge.result import CellResult, Outcome
 from harness.report.journal import Journal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -150,3 +164,48 @@ def test_what_a_guest_says_is_kept_plainly(tmp_path: Path) -> None:
     assert (tmp_path / "results.jsonl").read_bytes().strip().isascii()
     assert b"\x1b" not in (tmp_path / "results.jsonl").read_bytes()
     assert lines(tmp_path)[0]["error"] == name
+
+
+def kept(place: Path, outcome: Outcome, entries: EntryHistory | None = ENTRIES, started: str = "") -> CellResult:
+    """A cell in the journal, with this trace."""
+    result = dataclasses.replace(cell(outcome), started=started)
+    journal = Journal(place)
+    journal.add(result, "", entries)
+    journal.close()
+    return result
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_traces_of_what_went_wrong(tmp_path: Path, outcome: Outcome) -> None:
+    """A cell that did not pass leaves what became of its entries, if somebody looked, and a report reads just that."""
+    result = kept(tmp_path, outcome)
+    good = outcome in (Outcome.PASS, Outcome.SKIP)
+    run = results.Run.of([result], KnownIssues(), tmp_path)
+    assert run.entries(result) == (None if good else ENTRIES)
+    assert (tmp_path / f"{stem(cell())}.trace").exists() is not good
+    assert results.Run.of([kept(tmp_path / "2", outcome, None)], KnownIssues(), tmp_path / "2").entries(result) is None
+
+
+def test_a_trace_is_of_one_run(tmp_path: Path) -> None:
+    """Two runs of a cell have one file between them: it is not taken for the one that it is not of."""
+    first = kept(tmp_path, Outcome.FAIL, started="2026-11-27T14:30:00.000001Z")
+    last = kept(tmp_path, Outcome.FAIL, started="2026-11-27T14:30:00.000002Z")
+    run = results.Run.of([first, last], KnownIssues(), tmp_path)
+    assert run.entries(first) is None
+    assert run.entries(last) == ENTRIES
+
+
+DAMAGED = ("", "[]", "{}", "nonsense", "[" * 100_000, '{"started": ""}', "\0", '{"started":"","x":1}')
+
+
+@pytest.mark.parametrize("text", DAMAGED, ids=range(len(DAMAGED)))
+def test_a_damaged_trace_is_none(tmp_path: Path, text: str) -> None:
+    """A report is whole without it, so a file that a user has spoilt is not there."""
+    result = kept(tmp_path, Outcome.FAIL)
+    run = results.Run.of([result], KnownIssues(), tmp_path)
+    assert run.entries(result) == ENTRIES
+    path = tmp_path / f"{stem(cell())}.trace"
+    path.write_text(text)
+    assert run.entries(result) is None
+    path.unlink()
+    assert run.entries(result) is None

@@ -4,13 +4,19 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from harness.findings.known import Issue, KnownIssues, Where
+from harness.model.judge.entryhistory import EntryChange, EntryHistory, EntryLevel
+from harness.model.units import PMD
+from harness.model.wire.traced import EntryEvent
+from harness.report import results
 from harness.report.html import celldata, templates
 from harness.report.html.matrix import matrix
 from harness.report.html.page import html
+from harness.report.journal import Journal
 from harness.report.results import Run
 from tests.unit.findings.cells import LOSS, cell
 from tests.unit.report.formats import runs
@@ -143,3 +149,16 @@ def test_data_cannot_end_its_element() -> None:
     text = templates.script_data(evil)
     assert not set(text) & set("<>&\u2028\ud800")
     assert json.loads(text) == evil
+
+
+def test_the_account_of_a_run_is_shown(tmp_path: Path) -> None:
+    """What the kernel told of its entries is drawn where the results directory has kept it, and the page says so."""
+    journal = Journal(tmp_path)
+    dirtied = EntryChange(5, EntryEvent.DIRTIED, 1, EntryLevel.PMD, 1, ((0, PMD),))
+    journal.add(cell(LOSS), "", EntryHistory((dirtied,)))
+    journal.close()
+    page = html(results.read(tmp_path, KnownIssues(), print))
+    assert "1 PMD entry dirtied: [0..2M)" in page and "told by the kernel" in page
+    assert "No account of the kernel" not in page
+    without = html(runs.run([cell(LOSS)]))
+    assert "entry dirtied: " not in without and "No account of the kernel" in without
