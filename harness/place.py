@@ -108,8 +108,8 @@ def replace(folder: int, name: str, data: bytes) -> None:
     A file that is there is replaced, whatever it is: the caller looks first. Raises OSError, and then nothing changed.
     """
     made = f".daxcheck-{secrets.token_hex(8)}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(made, flags, 0o644, dir_fd=folder), "wb") as file:
+    fd = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=folder)
+    with os.fdopen(fd, "wb") as file:
         try:
             file.write(data)
             file.flush()

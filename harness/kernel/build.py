@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import cachedir
+from harness import cachedir, place
 from harness.errors import SetupError, UsageError
 from harness.kernel import buildconfig, buildtools, config, local
 from harness.kernel.apt import Progress
@@ -54,11 +54,11 @@ class BuildOrder:
         cache, `jobs` the number of processors. Raises UsageError."""
         top = tree.expanduser().resolve()
         _check_tree(top)
-        place = out.expanduser().absolute() if out else _default(top, recipe)
-        _check_out(place, top)
+        where = out.expanduser().absolute() if out else _default(top, recipe)
+        _check_out(where, top)
         if jobs is not None and jobs < 1:
             raise UsageError(f"--jobs {jobs}: wants 1 or more")
-        return cls(top, place, recipe, jobs or len(os.sched_getaffinity(0)))
+        return cls(top, where, recipe, jobs or len(os.sched_getaffinity(0)))
 
 
 def build(order: BuildOrder, say: Progress) -> Path:
@@ -69,8 +69,9 @@ def build(order: BuildOrder, say: Progress) -> Path:
     """
     buildtools.require()
     with _taken(order.out):
-        (order.out / OPTIONS).write_text(order.recipe.text)
-        (order.out / LOG).write_bytes(b"")
+        with place.opened(order.out) as folder:
+            place.write(folder, OPTIONS, order.recipe.text.encode())
+            place.write(folder, LOG, b"")
         making = Making(order.tree, order.out / LOG, say)
         say(f"building {order.tree} ({order.recipe.name}) in {order.out}")
         _configure(order, making, say)

@@ -32,6 +32,7 @@ DOORS = {
     "harness.kernel.index:_make": ROOM,
     "harness.kernel.local:_copy_file": ROOM,
     "harness.kernel.local:collect": ROOM,
+    "harness.kernel.making:Making.run": "the log of a build, a regular file: place.write has made it",
     "harness.media.golden:load.fill": ROOM,
     "harness.place:create": "fstat: a regular file, in a folder that was walked to",
     "harness.trimming:_recall": CACHE,
@@ -47,6 +48,7 @@ DOORS = {
 """module:function -> what it opens for writing, which is no device under test."""
 PATHS = {
     "harness.commands.arm": {"/dev/cpu_dma_latency"},
+    "harness.kernel.buildtools": {"/dev/null"},  # what the compiler reads
     "harness.kernel.config": {"/dev/pmem0"},  # the reason why a kernel needs an option
     "harness.commands.doctor": {"/dev/kvm", "/dev/kvm "},
     "harness.vm.accel": {"/dev/kvm"},
