@@ -32,15 +32,15 @@ _DROPPED, _BY = "dropped; ", " <- "
 class DroppedEntry:
     """`chain` took dirty entries out of the page tree though nobody had flushed them.
 
-    It begins with the function that did so; its callers in the file system follow, the nearest first, and then the
-    caller of these: ("dax_delete_mapping_entry", "ext4_punch_hole", "vfs_fallocate").
+    It begins with the function that did so; its callers in the file system follow, the nearest first:
+    ("dax_delete_mapping_entry", "ext4_punch_hole", "ext4_fallocate"). Which system call led there is no part of it.
     """
 
     chain: tuple[str, ...]
 
     @property
     def signature(self) -> str:
-        """The text dropped; dax_delete_mapping_entry <- ext4_punch_hole <- vfs_fallocate."""
+        """The text dropped; dax_delete_mapping_entry <- ext4_punch_hole <- ext4_fallocate."""
         return f"{_DROPPED}{_BY.join(self.chain)}"
 
 
@@ -105,10 +105,12 @@ def cause(violation: Violation, program: Program | None) -> Cause:
 
 
 def chain(culprit: Culprit) -> tuple[str, ...]:
-    """The functions that name a drop: see DroppedEntry. Suffixes that a compiler gave are left out."""
-    own = culprit.in_file_system
-    outside = culprit.stack[own[-1] + 1 : own[-1] + 2] if own else culprit.stack[-1:]
-    names = (culprit.function, *(culprit.stack[index] for index in own), *outside)
+    """The functions that name a drop: see DroppedEntry; without any of a file system, the outermost caller.
+
+    Suffixes that a compiler gave are left out.
+    """
+    own = [culprit.stack[index] for index in culprit.in_file_system]
+    names = (culprit.function, *(own or culprit.stack[-1:]))
     return tuple(dict.fromkeys(complaint.CLONE.sub("", name) for name in names))
 
 

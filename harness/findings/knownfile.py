@@ -3,7 +3,7 @@
     [[issue]]
     name = "ext4-punch-hole"
     title = "ext4_punch_hole drops a dirty PMD entry without writeback"
-    signatures = ["dropped; dax_delete_mapping_entry <- ext4_punch_hole <- vfs_fallocate"]
+    signatures = ["dropped; dax_delete_mapping_entry <- ext4_punch_hole"]
 
     [[issue.where]]
     kernels = ["6.12"]
@@ -13,6 +13,7 @@
 
 import itertools
 import json
+import textwrap
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -33,6 +34,8 @@ _ISSUE = ("name", "title", "why", "link", "signatures", "where")
 _WHERE = ("kernels", "since", "until", "fs", "formats", "devices", "scenarios", "flaky")
 _LITERAL = 12
 """Characters, other than *, that a signature must have at least: a shorter one would match whatever went wrong."""
+_WIDTH = 116
+"""Characters of a line of a file that is written, where words allow it."""
 T = TypeVar("T")
 
 
@@ -236,14 +239,24 @@ def _where_text(where: Where) -> Iterator[str]:
 
 
 def _keys(values: dict[str, str]) -> list[str]:
-    return [f"{key} = {_quoted(text)}" for key, text in values.items() if text]
+    return [line for key, text in values.items() if text for line in _assigned(key, text)]
+
+
+def _assigned(key: str, text: str) -> list[str]:
+    """One line if it is short; words that are too long for it over several, which a backslash joins."""
+    line = f"{key} = {_quoted(text)}"
+    if len(line) <= _WIDTH or " ".join(text.split()) != text:
+        return [line]
+    parts = textwrap.wrap(text, _WIDTH - 10, break_long_words=False, break_on_hyphens=False)
+    *lines, last = (f"    {_quoted(part)[1:-1]}" for part in parts)
+    return [f'{key} = """\\', *(f"{line} \\" for line in lines), f'{last}"""']
 
 
 def _array(key: str, values: Iterable[str]) -> list[str]:
     """One line if it is short, else a line a value."""
     quoted = list(map(_quoted, values))
     line = f"{key} = [{', '.join(quoted)}]"
-    return [line] if len(line) <= 110 else [f"{key} = [", *(f"    {one}," for one in quoted), "]"]
+    return [line] if len(line) <= _WIDTH else [f"{key} = [", *(f"    {one}," for one in quoted), "]"]
 
 
 def _quoted(text: str) -> str:

@@ -12,7 +12,7 @@ from harness.report.journal import Journal
 from harness.report.results import Broken, Run
 from tests.unit.findings.cells import LOSS, PROGRAM, PUNCH, UNKNOWN, WARNED, ZEROED, cell
 
-CHAIN = "dropped; dax_delete_mapping_entry <- ext4_punch_hole <- vfs_fallocate"
+CHAIN = "dropped; dax_delete_mapping_entry <- ext4_punch_hole"
 WHERE = (Where(kernels=((6, 12),)), Where(kernels=((6, 12),), scenarios=("punch_hole::fixed",)))
 KNOWN = KnownIssues((Issue("punch-hole", (CHAIN.replace("entry <-", "entry <- * <-"), CHAIN), WHERE),))
 STARTED = "2026-11-27T14:30:00.123456Z"
