@@ -42,6 +42,11 @@ class Shown:
         path.write_text(html(run))
         self.tab.open(path, anchor)
 
+    @property
+    def fits(self) -> bool:
+        """Say whether the page is no wider than its window."""
+        return bool(self.tab.value("document.documentElement.scrollWidth <= innerWidth"))
+
     def texts(self, selector: str) -> list[str]:
         """The texts of the elements that can be seen, among those that a selector finds."""
         seen = f"[...document.querySelectorAll({selector!r})].filter(one => one.checkVisibility())"

@@ -1,5 +1,6 @@
 """The page in a real browser: it loads in silence, fits every window, filters, folds, opens cells, and prints whole."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.browser.conftest import Shown
 from tests.unit.findings.cells import LOSS, UNKNOWN, ZEROED, cell
 from tests.unit.report.formats import runs
 
+PAGE = os.environ.get("DAXCHECK_PAGE", "")
 SIZES = ((1600, 1000), (1024, 768), (390, 844))
 """A desk, an old laptop, a telephone."""
 RACE = cell(UNKNOWN, kernel="7.3.4", fs="xfs", scenario="test_races.py::test_two_writers_of_one_page_with_a_long_name")
@@ -29,7 +31,7 @@ def test_every_window_and_theme(shown: Shown, run: Run, size: tuple[int, int], t
     shown.tab.theme(theme)
     shown.open(run)
     assert shown.tab.complaints == []
-    assert shown.tab.value("document.documentElement.scrollWidth") <= size[0]
+    assert shown.fits
     red = int(shown.tab.value(f"{PAPER}.match(/\\d+/)[0]"))
     assert red < 64 if theme == "dark" else red > 192
 
@@ -42,7 +44,31 @@ def test_hostile_words_do_nothing(shown: Shown, run: Run) -> None:
     shown.click("#cells-table td button")
     assert len(shown.texts("#cell article")) >= 1
     assert shown.tab.complaints == []
-    assert shown.tab.value("document.documentElement.scrollWidth") <= 390
+    assert shown.fits
+
+
+def test_markup_in_a_cell_is_text(shown: Shown) -> None:
+    """What would be an image with a handler is text in the page, and in the cell that the script opens."""
+    evil = "<img src=x onerror=\"document.title='hit'\">"
+    shown.open(runs.hostile(evil))
+    shown.click("#cells-table td button")
+    assert evil in shown.texts("#cell article")[0]
+    assert shown.tab.value("document.querySelectorAll('img').length") == 0
+    assert shown.tab.value("document.title") != "hit"
+
+
+def test_no_script_but_ours(shown: Shown) -> None:
+    """A script that got into the page all the same would not run, nor would a handler."""
+    shown.open(runs.EVERY)
+    shown.tab.value("""(() => {
+        const one = document.createElement("script");
+        one.textContent = "document.title = 'hit'";
+        document.body.append(one);
+        document.body.insertAdjacentHTML("beforeend", "<button id=evil onclick=document.title='hit'>x</button>");
+        document.getElementById("evil").click();
+    })()""")
+    assert shown.tab.value("document.title") != "hit"
+    assert any("Content Security Policy" in one for one in shown.tab.complaints)
 
 
 def test_filters(shown: Shown) -> None:
@@ -130,6 +156,25 @@ def test_three_thousand_cells(shown: Shown) -> None:
     assert shown.texts("#count") == ["3000 of 3000 cells in 500 of 500 rows"]
     shown.type("#text", "or_other_499")
     assert shown.texts("#count") == ["6 of 3000 cells in 1 of 500 rows"]
+    assert shown.tab.complaints == []
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.skipif(not PAGE, reason="no page is given: DAXCHECK_PAGE names one, as scripts/nightly does")
+def test_a_given_page(shown: Shown, size: tuple[int, int]) -> None:
+    """A page of real results, however long: all its folds, images, filters and cells open in silence, and it fits."""
+    shown.tab.size(*size)
+    shown.tab.open(Path(PAGE).resolve())
+    shown.tab.value("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    shown.tab.value("document.querySelectorAll('[role=tab]').forEach(one => one.click())")
+    assert shown.fits
+    cells = shown.texts("#count")
+    for box in range(int(shown.tab.value("document.querySelectorAll('.filters input[type=checkbox]').length"))):
+        shown.click(".filters input[type=checkbox]", box)
+        shown.click(".filters input[type=checkbox]", box)
+    assert shown.texts("#count") == cells
+    shown.click("#cells-table td button")
+    assert shown.texts("#cell article")
     assert shown.tab.complaints == []
 
 

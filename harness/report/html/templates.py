@@ -5,6 +5,8 @@ and shows what cannot be printed as Python escapes it (harness.plain). Data for 
 character can end the element that holds it.
 """
 
+import base64
+import hashlib
 import json
 from functools import cache
 
@@ -40,6 +42,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     found.filters["data"] = script_data
     found.globals["asset"] = _asset
+    found.globals["digest"] = _digest
     return found
 
 
@@ -58,3 +61,8 @@ def _cut(line: str) -> str:
 def _asset(name: str) -> Markup:
     """A file of our own, as it is: styles, or the script."""
     return Markup((shipped.place(ASSETS) / name).read_text())
+
+
+def _digest(name: str) -> str:
+    """The name of a script of our own in a Content-Security-Policy, which lets no other run."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(_asset(name).encode()).digest()).decode()}"

@@ -94,7 +94,7 @@ def test_nothing_is_asked_of_the_network() -> None:
     page = html(runs.EVERY)
     assert all(address.startswith("#") or address == "data:," for address in Reader(page).addresses)
     assert not re.search(r"url\(|@import|https?://", page)
-    assert "default-src 'none'" in page
+    assert "default-src 'none'" in page and "script-src 'sha256-" in page
 
 
 def test_three_thousand_cells() -> None:
