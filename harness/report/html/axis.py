@@ -16,11 +16,11 @@ from harness.model.units import PAGE, PMD, size_text
 
 WIDTH = 1000.0
 """Units of the whole axis."""
-_GAP = 14.0
+_GAP = 36.0
 _EDGES = 80
 """Edges of one file: with more, those that are no multiple of a PMD are left out."""
-_NEAR = 62.0
-"""Units between two named edges, at least."""
+_NEAR, _ROOMY = 62.0, 130.0
+"""Units between two named edges, at least; and where the page is narrow."""
 Span = tuple[int, int]
 """Bytes [start, end) of a file."""
 
@@ -35,10 +35,12 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """An edge; its label is empty where there is no room for one. `pmd`: it is a multiple of 2 MiB."""
+    """An edge; its label is empty where there is no room for one. `tight`: on a narrow page there is none either.
+    `pmd`: it is a multiple of 2 MiB."""
 
     x: float
     label: str
+    tight: bool
     pmd: bool
 
 
@@ -57,14 +59,25 @@ class FileAxis:
 
     def ticks(self) -> tuple[Tick, ...]:
         """The edges, the last one always with its name, and multiples of a PMD rather than others."""
-        named = {len(self.edges) - 1}
-        for index in sorted(range(len(self.edges) - 1), key=lambda one: (bool(self.edges[one] % PMD), one)):
-            if all(abs(self.places[index] - self.places[other]) >= _NEAR for other in named):
-                named.add(index)
+        roomy = self._named(_ROOMY, set())
+        named = self._named(_NEAR, roomy)
         return tuple(
-            Tick(place, size_text(edge) if index in named else "", edge % PMD == 0)
+            Tick(place, size_text(edge) if index in named else "", index not in roomy, edge % PMD == 0)
             for index, (edge, place) in enumerate(zip(self.edges, self.places, strict=True))
         )
+
+    def _named(self, near: float, named: set[int]) -> set[int]:
+        """The edges that have room for their names, so far apart, beside those that are `named` already."""
+        found = {*named, len(self.edges) - 1}
+        for index in sorted(range(len(self.edges) - 1), key=lambda one: (bool(self.edges[one] % PMD), one)):
+            if all(abs(self.places[index] - self.places[other]) >= near for other in found):
+                found.add(index)
+        return found
+
+    @property
+    def middle(self) -> float:
+        """The place of its label."""
+        return (self.places[0] + self.places[-1]) / 2
 
     def _at(self, offset: int) -> float:
         after = next((index for index, edge in enumerate(self.edges) if edge >= offset), len(self.edges) - 1)

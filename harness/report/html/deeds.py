@@ -127,7 +127,7 @@ def _where(op: Op, before: State) -> tuple[int, int, int] | None:
 def _promised(file: FileState, index: int) -> Iterator[Span]:
     """Yield the bytes of the file, up to its end, that op `index` was the last to make certain, joined."""
     start = end = 0
-    for low, high, byte in file.contents.runs(0, max(file.longest, 1)):
+    for low, high, byte in file.contents.runs(0, file.longest):
         if byte.promised_by != index:
             continue
         if low > end and start < end:

@@ -88,7 +88,7 @@ def findings(run: Run) -> tuple[FindingView, ...]:
 
 def _view(finding: Finding, run: Run, index: int) -> FindingView:
     return FindingView(
-        finding.id, title(finding), is_known(finding), plain(finding.signature), _issues(finding, run),
+        finding.id, title(finding).replace("->", "→"), is_known(finding), finding.signature, _issues(finding, run),
         tuple(one.id for one in perhaps_same(finding, run.findings)), places(finding, run), _stack(finding),
         example(finding.example, run) if index < _FULL else None,
         tuple(map(_case, finding.cases[:_CELLS])), len(finding.cases[_CELLS:]),

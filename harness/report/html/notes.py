@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.model.judge.entryhistory import EntryChange, EntryHistory, EntryLevel
-from harness.model.judge.violation import Violation
+from harness.model.judge.violation import Kind, Violation
 from harness.model.program.ops import Op
 from harness.model.program.traits import Promise, traits
 from harness.model.wire.traced import EntryEvent, Range
@@ -15,7 +15,7 @@ from harness.report.words import value
 
 _SPANS = 3
 """Ranges that a note names; it counts the others."""
-_SAID = 160
+_SAID = 120
 """Characters of the kernel's words."""
 _NOT_DATA = (Promise.NOTHING, Promise.NAMES, Promise.LANES)
 
@@ -52,7 +52,8 @@ def of_violations(index: int, violations: Sequence[Violation]) -> Iterator[Note]
         if one.op == index and one.kind in FATES:
             yield Note(f"{amount(one.bytes)} {FATES[one.kind]}", True)
         elif one.op == index:
-            yield Note(f"{value(one.found)[:_SAID]}, not {value(one.expected)}", True)
+            awaited = "" if one.kind is Kind.KERNEL else f", not {value(one.expected)}"
+            yield Note(f"{value(one.found)[:_SAID]}{awaited}", True)
 
 
 def _entries(count: int, level: EntryLevel, what: str = "") -> str:

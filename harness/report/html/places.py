@@ -57,7 +57,7 @@ def _place(one: Showing) -> GridPlace:
         (one.otherwise, "fails otherwise", "fail otherwise"), (one.unjudged, "not judged", "not judged"),
     )  # fmt: skip
     words = ", ".join(f"{count} {single if count == 1 else many}" for count, single, many in told if count)
-    return GridPlace(words, "fails" if one.showing else "passes" if one.passing else "other")
+    return GridPlace(words, "fails" if one.showing else "passes" if one.passing == one.runs else "other")
 
 
 def _shown(showings: Sequence[Showing], kernels: Sequence[str]) -> tuple[tuple[str, str], ...]:

@@ -68,6 +68,11 @@ class Timeline:
     media: tuple[Shape, ...]
     account: bool
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of what is drawn beside the ops."""
+        return frozenset(shape.kind for row in self.rows for shape in row.marks)
+
 
 @dataclass(frozen=True, slots=True)
 class _Drawn:

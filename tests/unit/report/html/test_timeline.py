@@ -102,7 +102,7 @@ def test_a_complaint_has_its_words() -> None:
     """What the kernel said stands beside the op that ran."""
     found = drawn(WARNED)
     assert roles(row(found, 7)) == [Role.WRONG]
-    assert told(row(found, 7)) == ["warning: WARNING: fs/dax.c:1 at dax_x+0x1/0x2, not silence"]
+    assert told(row(found, 7)) == ["warning: WARNING: fs/dax.c:1 at dax_x+0x1/0x2"]
 
 
 def test_a_long_program_is_cut() -> None:
