@@ -68,6 +68,7 @@ def bisected(daxcheck: Daxcheck, tree: Path, good: str, *words: str | Path, seco
     return found[1]
 
 
+@pytest.mark.nightly
 def test_kernels_of_the_cache(kernel_6_1: Kernel, kernel_6_12: Kernel, daxcheck: Daxcheck, tmp_path: Path) -> None:
     """The results of the failing run are all that the step is told; the sound kernel is good, the other one bad."""
     tree, out = tmp_path / "linux", tmp_path / "out"
