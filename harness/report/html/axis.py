@@ -68,9 +68,11 @@ class FileAxis:
 
     def _named(self, near: float, named: set[int]) -> set[int]:
         """The edges that have room for their names, so far apart, beside those that are `named` already."""
-        found = {*named, len(self.edges) - 1}
-        for index in sorted(range(len(self.edges) - 1), key=lambda one: (bool(self.edges[one] % PMD), one)):
-            if all(abs(self.places[index] - self.places[other]) >= near for other in found):
+        last = len(self.edges) - 1
+        found = {*named, last}
+        for index in sorted(range(last), key=lambda one: (bool(self.edges[one] % PMD), one)):
+            gaps = (abs(self.places[index] - self.places[other]) / (1 + (other == last) / 2) for other in found)
+            if all(gap >= near for gap in gaps):  # the last name stands left of its edge, all others below theirs
                 found.add(index)
         return found
 
