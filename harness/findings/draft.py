@@ -29,7 +29,7 @@ def draft(finding: Finding, title: str, results: Sequence[CellResult]) -> Issue:
     has lanes, or if it was repeated on one configuration and did not always fail.
     """
     flaky = _flaky(finding, results)
-    where = _everywhere(finding) if isinstance(finding.cause, DroppedEntry) else ()
+    where = _everywhere(finding, flaky) if isinstance(finding.cause, DroppedEntry) else ()
     return Issue(name(finding), (finding.signature,), (*where, *_named(finding, flaky)), title, NOT_UNDERSTOOD)
 
 
@@ -43,11 +43,14 @@ def name(finding: Finding) -> str:
     return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', words)[:60]}-{finding.id}"
 
 
-def _everywhere(finding: Finding) -> tuple[Where, ...]:
-    """The kernels where it was seen on each file system, with all their formats and scenarios."""
+def _everywhere(finding: Finding, flaky: set[tuple[str, str]]) -> tuple[Where, ...]:
+    """The kernels where it was seen on each file system, with all their formats and scenarios.
+
+    Where only races show it, a scenario without one that shows it too is news.
+    """
     systems: dict[str, set[Version]] = {}
     for result in finding.results:
-        if series := _series(result):
+        if (series := _series(result)) and (short(result.scenario), result.fs) not in flaky:
             systems.setdefault(_place(result)[0], set()).add(series)
     return tuple(Where(tuple(sorted(found)), systems=(system,)) for system, found in systems.items())
 

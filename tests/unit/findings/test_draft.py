@@ -44,6 +44,13 @@ def test_a_drop_is_known_in_all_scenarios() -> None:
     assert issue.name.startswith("ext4_punch_hole-") and issue.why == NOT_UNDERSTOOD
 
 
+def test_a_drop_that_only_races_show() -> None:
+    """On a kernel where only scenarios with lanes show it, it is known in these alone."""
+    (issue,) = drafted(cell(LOSS, program=LANES), cell(LOSS, kernel=OLD, scenario="test_x.py::test_y"))
+    assert issue.holds(cell(kernel=OLD, scenario="test_x.py::test_other"))
+    assert issue.holds(cell()) and not issue.holds(cell(scenario="test_x.py::test_other"))
+
+
 def test_what_nobody_is_known_for_is_known_where_it_showed() -> None:
     """Its signature is weak: another scenario with the same one may be another fault."""
     (issue,) = drafted(cell(UNKNOWN))
