@@ -24,6 +24,10 @@ VIOLATION: dict[str, Any] = {
     "kind": str, "path": str, "op": (int, type(None)), "verb": str, "image": str, "ranges": list, "bytes": int,
     "expected": (str, dict), "found": (str, dict), "culprit": (dict, type(None)), "moment": (dict, type(None)),
 }  # fmt: skip
+TRACE: dict[str, Any] = {"started": str, "schema": int, "missed": (int, type(None)), "changes": list}
+CHANGE: dict[str, Any] = {
+    "op": int, "event": str, "file": int, "level": str, "entries": int, "ranges": list, "function": str, "stack": list,
+}  # fmt: skip
 KINDS = {str(kind) for kind in Kind}
 STEPS = {"golden", "restore", "attach", "ops", "cut", "evict", "umount", "fsck", "recover"}
 
@@ -43,8 +47,8 @@ def outcomes(results: Path) -> list[tuple[str, ...]]:
 
 
 def test_a_loss_is_written_down_and_replays(target_6_12: GuestTarget, daxcheck: Daxcheck, tmp_path: Path) -> None:
-    """A failing cell leaves its line with exactly the documented keys and types, its Program and its console; the
-    Program's file run by itself finds the same, and it is a known issue if nobody says --no-known."""
+    """A failing cell leaves its line with exactly the documented keys and types, its Program, its console and
+    its trace; the Program's file run by itself finds the same, and it is a known issue if nobody says --no-known."""
     first, second = tmp_path / "first", tmp_path / "second"
     options = ["--kernel", target_6_12.kernel.digest, "--fs", "ext4"]
     code, said = daxcheck.run("run", "-k", "punch_hole and page_inside", *options, "--no-known", "--results", first)
@@ -63,13 +67,19 @@ def test_a_loss_is_written_down_and_replays(target_6_12: GuestTarget, daxcheck: 
     assert prog.read_text() == line["program"] == programs.format(programs.parse(line["program"]))
     (console,) = first.glob("*.console")
     assert "EXT4-fs (pmem0)" in console.read_text()
+    (trace,) = (json.loads(path.read_text()) for path in first.glob("*.trace"))
+    check_types(trace, TRACE)
+    assert trace["started"] == line["started"] and trace["schema"] == 1 and trace["missed"] is None
+    for change in trace["changes"]:
+        check_types(change, CHANGE)
+    assert [change["ranges"] for change in trace["changes"] if change["event"] == "dropped"] == [[[0, 2 << 20]]]
 
     code, said = daxcheck.run("run", prog, *options, "--results", second)
     assert code == 0, said
     assert "1 failing cell, 1 finding (1 known)" in said and "[ext4-punch-hole]" in said
     (again,) = lines(second)
     assert (again["outcome"], again["known"]) == ("XFAIL", ["ext4-punch-hole"])
-    other = dict.fromkeys(("scenario", "seconds", "timings", "outcome", "known"))
+    other = dict.fromkeys(("scenario", "seconds", "timings", "outcome", "known", "started"))
     assert {**again, **other} == {**line, **other}
 
 
