@@ -71,7 +71,10 @@ class EntryHistory:
         if found["schema"] != SCHEMA:
             raise ValueError(f"schema {checked.shown(found['schema'])} is not {SCHEMA}")
         missed = None if found["missed"] is None else checked.integer("missed", found["missed"], 0, OP_LIMIT)
-        return cls(checked.array("changes", found["changes"], LIMIT, _change), missed)
+        changes = checked.array("changes", found["changes"], LIMIT, _change)
+        if sum(map(_size, changes)) > LIMIT:
+            raise ValueError(f"changes: more than {LIMIT}, with their ranges and callers")
+        return cls(changes, missed)
 
 
 def history(program: Program, traced: Traced, died: int = -1) -> EntryHistory | None:
@@ -85,12 +88,16 @@ def history(program: Program, traced: Traced, died: int = -1) -> EntryHistory | 
     files = _Files(program, traced)
     found = [*_touches(files, traced.touched), *_drops(files, traced.dropped)]
     found.sort(key=lambda one: (one.op, tuple(EntryEvent).index(one.event)))
-    sizes = accumulate(1 + len(one.ranges) + len(one.stack) for one in found)
+    sizes = accumulate(map(_size, found))
     kept = tuple(one for one, size in zip(found, sizes, strict=True) if size <= LIMIT)
     missed = [one.op for one in found[len(kept) : len(kept) + 1]]
     missed += [traced.missed] if traced.missed is not None else []
     missed += [by_op(program.ops)[died].first] if died >= 0 else []
     return EntryHistory(kept, min(missed, default=None))
+
+
+def _size(change: EntryChange) -> int:
+    return 1 + len(change.ranges) + len(change.stack)
 
 
 class _Files:

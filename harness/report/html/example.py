@@ -55,6 +55,12 @@ class Example:
     images: tuple[ImageMaps, ...]
     console: str
 
+    @property
+    def weight(self) -> int:
+        """The number of shapes that are drawn."""
+        maps = sum(one.weight for image in self.images for one in image.maps)
+        return maps + (self.timeline.weight if self.timeline else 0)
+
 
 def example(case: Case, run: Run) -> Example:
     """The example of a finding, with what the run's directory keeps of its cell."""

@@ -20,7 +20,7 @@ COLUMNS = 128
 _FULL = 12
 """PMDs that are drawn page by page."""
 _BANDS = 24
-_STRIPS = 1500
+_STRIPS = 600
 """Strips of one map, about."""
 _ROWS = 16
 """Pages whose cache lines are drawn."""
@@ -68,6 +68,11 @@ class FileMap:
     lines: tuple[LineRow, ...]
     legend: tuple[tuple[Fate, str], ...]
     more: tuple[str, ...]
+
+    @property
+    def weight(self) -> int:
+        """The number of strips."""
+        return sum(len(band.runs) for band in self.bands) + sum(len(row.runs) for row in self.lines)
 
 
 def draw(path: str, image: str, violations: Sequence[Violation], file: FileState | None) -> FileMap:

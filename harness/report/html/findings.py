@@ -19,6 +19,8 @@ from harness.report.words import Words
 
 _FULL = 40
 """Findings that are shown with an example; of the others there are the title and the places."""
+_SHAPES = 15_000
+"""Shapes in all examples, about: a run that was not tampered with has a hundred in each."""
 _UNFOLDED = 12
 _CELLS = 200
 """Cells that are listed of one finding."""
@@ -83,14 +85,20 @@ class FindingView:
 
 def findings(run: Run) -> tuple[FindingView, ...]:
     """The findings of a run, those that are not known first."""
-    return tuple(_view(finding, run, index) for index, finding in enumerate(ranked(run.findings)))
+    views: list[FindingView] = []
+    drawn = 0
+    for index, finding in enumerate(ranked(run.findings)):
+        views.append(_view(finding, run, index, index < _FULL and drawn < _SHAPES))
+        shown = views[-1].example
+        drawn += shown.weight if shown else 0
+    return tuple(views)
 
 
-def _view(finding: Finding, run: Run, index: int) -> FindingView:
+def _view(finding: Finding, run: Run, index: int, full: bool) -> FindingView:
     return FindingView(
         finding.id, title(finding).replace("->", "→"), is_known(finding), finding.signature, _issues(finding, run),
         tuple(one.id for one in perhaps_same(finding, run.findings)), places(finding, run), _stack(finding),
-        example(finding.example, run) if index < _FULL else None,
+        example(finding.example, run) if full else None,
         tuple(map(_case, finding.cases[:_CELLS])), len(finding.cases[_CELLS:]),
         index < _UNFOLDED and not is_known(finding),
     )  # fmt: skip

@@ -4,17 +4,17 @@ What is stored and promised is known from the Program. What became of the DAX en
 one was kept; without one, the violations still tell who dropped what.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.findings.finding import Case
-from harness.model.contract.extents import Extents
+from harness.model.contract.extents import END, Extents
 from harness.model.judge.entryhistory import EntryChange, EntryHistory
 from harness.model.judge.violation import Culprit, Violation
 from harness.model.program import ops
 from harness.model.program.program import describe
 from harness.model.program.stages import stages
-from harness.model.wire.traced import EntryEvent
+from harness.model.wire.traced import EntryEvent, merged
 from harness.report.html import notes
 from harness.report.html.axis import Bar, FileAxis, Span, lay
 from harness.report.html.deeds import Course, Deed
@@ -26,9 +26,8 @@ _ALL = 90
 """Ops of a Program that is shown whole; of a longer one those near what matters."""
 _NEAR = 4
 _FILES = 5
-_MARKS = 120
+_MARKS = 60
 """Marks of one kind in one row."""
-_ALL_MARKS = 3000
 _DEEDS = {EntryEvent.DIRTIED: Deed.DIRTIED, EntryEvent.WRITTEN: Deed.WRITTEN, EntryEvent.DROPPED: Deed.DROPPED}
 
 
@@ -67,6 +66,11 @@ class Timeline:
     rows: tuple[OpRow, ...]
     media: tuple[Shape, ...]
     account: bool
+
+    @property
+    def weight(self) -> int:
+        """The number of shapes."""
+        return sum(len(row.marks) for row in self.rows) + len(self.media)
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -143,7 +147,9 @@ def _rows(drawn: _Drawn) -> Iterator[OpRow]:
         if skipped:
             yield OpRow(None, f"{skipped} ops")
         skipped = 0
-        marks = (*_placed(drawn, drawn.marks(index)), *_placed(drawn, dirty))
+        known = ((file, run) for file, one in dirty.items() for run in one.runs() if run[2])
+        after = (("dirty", file, (low, high)) for file, (low, high, _) in known)
+        marks = (*_placed(drawn, drawn.marks(index)), *_placed(drawn, after))
         here = told.get(index, ())
         yield OpRow(index, describe(op), here, marks, drawn.notes(index, here), index in lanes)
 
@@ -158,17 +164,29 @@ def _kept(drawn: _Drawn, roles: Iterable[int]) -> set[int]:
     return {index for centre in centres for index in range(centre - _NEAR, centre + _NEAR + 1) if 0 <= index < count}
 
 
-def _dirty(drawn: _Drawn) -> Iterator[list[tuple[str, int, Span]]]:
-    """Yield after each op the entries that the kernel knows to be dirty; none without its account."""
+def _dirty(drawn: _Drawn) -> Iterator[Mapping[int, Extents[bool]]]:
+    """Yield after each op, by file, which bytes the kernel knows to be dirty; none without its account."""
     dirty = {file: Extents.of(False) for file in drawn.axes}
     changes: dict[int, list[EntryChange]] = {}
     for change in drawn.history.changes if drawn.history else ():
         changes.setdefault(change.op, []).append(change)
     for index in range(len(drawn.course.program.ops)):
-        for change in changes.get(index, []):
-            for start, end in change.ranges if change.file in dirty else ():
-                dirty[change.file] = dirty[change.file].set(start, end, change.event is EntryEvent.DIRTIED)
-        yield [("dirty", file, (low, high)) for file, one in dirty.items() for low, high, is_so in one.runs() if is_so]
+        for file in dirty if index in changes else ():
+            dirty[file] = _after(dirty[file], [one for one in changes[index] if one.file == file])
+        yield dict(dirty)
+
+
+def _after(dirty: Extents[bool], changes: Sequence[EntryChange]) -> Extents[bool]:
+    """The bytes that are dirty after one op. Those that it cleaned count as cleaned last: their order is not told."""
+    dirtied = _bytes(one for one in changes if one.event is EntryEvent.DIRTIED)
+    cleaned = _bytes(one for one in changes if one.event is not EntryEvent.DIRTIED)
+    dirty = dirty.merge(0, END, dirtied, lambda before, also: before or also)
+    return dirty.merge(0, END, cleaned, lambda before, gone: before and not gone)
+
+
+def _bytes(changes: Iterable[EntryChange]) -> Extents[bool]:
+    spans = merged(span for one in changes for span in one.ranges)
+    return Extents.laid(((low, high, True) for low, high in spans), False)
 
 
 def _media(drawn: _Drawn) -> Iterator[Shape]:
@@ -181,7 +199,7 @@ def _media(drawn: _Drawn) -> Iterator[Shape]:
         yield from _placed(drawn, (one for one in runs if one[0] != Fate.OPEN.name))
 
 
-def _placed(drawn: _Drawn, marks: Iterator[tuple[str, int, Span]] | list[tuple[str, int, Span]]) -> Iterator[Shape]:
+def _placed(drawn: _Drawn, marks: Iterable[tuple[str, int, Span]]) -> Iterator[Shape]:
     """Yield the marks that have a place on the axis."""
     counts: dict[str, int] = {}
     for kind, file, span in marks:

@@ -130,7 +130,7 @@ def test_any_ranges_stay_small() -> None:
     odd = [(page * PAGE, (page + 1) * PAGE) for page in range(0, 120, 2)]
     many = [wrong(Kind.STALE, *((pmd + low, pmd + high) for low, high in odd)) for pmd in range(0, 40 * PMD, PMD)]
     found = draw("data", LOSS.image, [*many, *many, wrong(Kind.ZERO, (1 << 63, 1 << 64))], FILE)
-    assert 1000 < sum(len(band.runs) for band in found.bands) < 3000
+    assert 500 < found.weight < 1500
     assert found.more[0].endswith("is not drawn")
     assert draw("data", LOSS.image, [wrong(Kind.STALE, *[(0, 1)] * 60_000)], FILE).bands
 

@@ -10,15 +10,17 @@ import pytest
 
 from harness.findings.known import Issue, KnownIssues, Where
 from harness.model.judge.entryhistory import EntryChange, EntryHistory, EntryLevel
-from harness.model.units import PMD
+from harness.model.judge.violation import Kind
+from harness.model.units import PAGE, PMD
 from harness.model.wire.traced import EntryEvent
 from harness.report import results
 from harness.report.html import celldata, templates
+from harness.report.html.findings import findings
 from harness.report.html.matrix import matrix
 from harness.report.html.page import html
 from harness.report.journal import Journal
 from harness.report.results import Run
-from tests.unit.findings.cells import LOSS, cell
+from tests.unit.findings.cells import LOSS, PROGRAM, PUNCH, cell
 from tests.unit.report.formats import runs
 
 REACHES_OUT = {"src", "href", "action", "data", "poster", "srcset", "xlink:href", "formaction", "background"}
@@ -162,3 +164,19 @@ def test_the_account_of_a_run_is_shown(tmp_path: Path) -> None:
     assert "No account of the kernel" not in page
     without = html(runs.run([cell(LOSS)]))
     assert "entry dirtied: " not in without and "No account of the kernel" in without
+
+
+def test_ranges_without_end_make_no_huge_page() -> None:
+    """However many ranges each of many findings has, the page stays small: later findings have no example then."""
+    spans = [tuple((pmd + page * PAGE, pmd + page * PAGE + 64) for page in range(0, 128, 2))
+             for pmd in range(0, 24 * PMD, 2 * PMD)]  # fmt: skip
+    results = [
+        cell(*(replace(LOSS, kind=kind, ranges=ranges, culprit=replace(PUNCH, function=f"f{number}"))
+               for kind in (Kind.STALE, Kind.ZERO) for ranges in spans), program=PROGRAM.replace("8M", "64M"))
+        for number in range(24)
+    ]  # fmt: skip
+    run = Run.of(results, KnownIssues())
+    assert len(run.findings) == 24
+    views = findings(run)
+    assert 2 < sum(view.example is not None for view in views) < 24
+    assert len(html(run)) < 3_000_000

@@ -1,11 +1,12 @@
 """The timeline shows what each op of a Program did to which bytes, and which of them had a part in what went wrong."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from harness.findings.finding import Case
-from harness.model.judge.entryhistory import EntryChange, EntryHistory, EntryLevel
+from harness.model.judge.entryhistory import LIMIT, EntryChange, EntryHistory, EntryLevel
 from harness.model.judge.values import Condition
 from harness.model.judge.violation import Violation
 from harness.model.units import PAGE, PMD
@@ -89,6 +90,21 @@ def test_a_drop_is_told_once() -> None:
     found = drawn(LOSS, history=EntryHistory((other, DIRTIED, DROPPED)))
     assert told(row(found, 2)) == ["1 dirty PTE entry dropped, not written back: [0..4K)"]
     assert told(row(found, 6)) == []
+
+
+def test_a_huge_account() -> None:
+    """The largest history that a file can hold is drawn, and its marks are few: somebody may have made it up."""
+    odd = tuple((2 * page * PAGE, (2 * page + 1) * PAGE) for page in range(LIMIT // 4))
+    changes = [EntryChange(op, event, 1, EntryLevel.PTE, 1, odd) for op in (5, 7) for event in EntryEvent]
+    huge = EntryHistory(tuple(changes[:3]))
+    assert EntryHistory.from_json(json.loads(json.dumps(huge.to_json()))) == huge
+    with pytest.raises(ValueError, match="more than"):
+        EntryHistory.from_json(json.loads(json.dumps(EntryHistory(tuple(changes)).to_json())))
+    found = drawn(LOSS, history=huge)
+    assert sum(len(one.marks) for one in found.rows) < 1000
+    many = EntryHistory(tuple(EntryChange(op % 9, EntryEvent.DIRTIED, 1, EntryLevel.PTE, 1, ((page, page + 1),))
+                              for op, page in enumerate(range(0, LIMIT, 2))))  # fmt: skip
+    assert sum(len(one.marks) for one in drawn(LOSS, history=many).rows) < 3000
 
 
 def test_an_account_with_gaps_claims_nothing() -> None:
