@@ -28,8 +28,12 @@ def shell(line: str, cwd: Path, environment: Mapping[str, str] | None = None) ->
     )  # fmt: skip
 
 
+DOCTOR = pytest.param("doctor", marks=pytest.mark.nightly)
+"""This command asks QEMU and the machine, which takes a second."""
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("words", ["ops", "--help", "kernel list", "check x.prog", "list -k page_inside", "doctor"])
+@pytest.mark.parametrize("words", ["ops", "--help", "kernel list", "check x.prog", "list -k page_inside", DOCTOR])
 def test_output_that_cannot_be_written(tmp_path: Path, words: str, unbuffered: str) -> None:
     """A full disk under standard output is 3 and one line: nobody has seen what was found."""
     (tmp_path / "x.prog").write_text(KEPT)
@@ -130,7 +134,7 @@ def test_a_cache_that_cannot_be_used(tmp_path: Path, home: Callable[[Path], Path
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
-@pytest.mark.parametrize("words", ["kernel list", "run -k page_inside", "doctor"])
+@pytest.mark.parametrize("words", ["kernel list", "run -k page_inside", DOCTOR])
 def test_another_users_cache(words: str) -> None:
     """A directory in our cache that is another user's, and no home at all, are the same."""
     with tempfile.TemporaryDirectory() as home:

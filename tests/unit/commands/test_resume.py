@@ -127,6 +127,7 @@ def test_each_verdict_stands_for_one_run(user: User) -> None:
     assert done.returncode == 1 and not user.resume(files[0]).returncode, done.stdout + done.stderr
 
 
+@pytest.mark.nightly
 def test_two_files_of_one_name_are_two_cells(user: User) -> None:
     """Both are judged, whichever was first."""
     for folder, text in (("a", KEPT), ("b", OTHER)):

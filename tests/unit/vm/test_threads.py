@@ -51,7 +51,7 @@ def test_a_process_that_sleeps_is_idle(process: subprocess.Popen[bytes]) -> None
     poll(lambda: quiet(threads), Deadline(60.0), "it never sleeps")
 
 
-@pytest.mark.parametrize("process", [SPIN, TWO], indirect=True)
+@pytest.mark.parametrize("process", [SPIN, pytest.param(TWO, marks=pytest.mark.nightly)], indirect=True)
 def test_a_process_that_wants_to_run_is_not(process: subprocess.Popen[bytes]) -> None:
     """One that spins runs or queues: nothing of its time is idle but what the kernel's counters are too coarse for."""
     assert process.stdout is not None and process.stdout.readline()
