@@ -14,7 +14,7 @@ not be, since the bytes were not there yet; nor would one of op 5 if an msync be
 the bytes been moved by a collapse in op 5 and dropped in op 6, the entry would be looked for where they lay by then.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.model.contract.extents import Extents
@@ -25,8 +25,8 @@ from harness.model.judge.judgement import RANGE_LIMIT
 from harness.model.judge.naming import Naming
 from harness.model.judge.violation import COVERAGE, Culprit, Kind, Violation, trimmed
 from harness.model.program.program import Expect, Program
-from harness.model.program.stages import by_op
-from harness.model.program.traits import descriptors, mapping, traits
+from harness.model.program.stages import Stage, by_op
+from harness.model.program.traits import Promise, descriptors, mapping, traits
 from harness.model.wire.observation import Stamp
 from harness.model.wire.traced import Dropped, Range, Traced
 
@@ -102,8 +102,9 @@ class _Blame:
             return None
         lost = [self._traced_back(file.id, low, high, stamp, last)
                 for low, high, stamp in self._lost(violation, file, last)]  # fmt: skip
-        guilty = next((drop for drop in self._drops if self._hit(drop, lost) is not None), None)
-        return self._told(guilty, lost) if guilty else None
+        hits = {index: self._hit(drop, lost, violation.op) for index, drop in enumerate(self._drops)}
+        first = next((index for index, file in hits.items() if file is not None), None)
+        return None if first is None else self._told(first, hits)
 
     def _file(self, violation: Violation, last: int) -> FileState | None:
         """The file that is meant: coverage names it as at the promise, a cut by what was found after it."""
@@ -177,10 +178,11 @@ class _Blame:
                     return True
         return False
 
-    def _hit(self, drop: Dropped, lost: Iterable[_Lost]) -> int | None:
+    def _hit(self, drop: Dropped, lost: Iterable[_Lost], promise: int) -> int | None:
         """Returns the file where the dropped entries covered some of the lost bytes before these had been promised."""
         stage = self._stages[drop.index]
         first, last = stage.first, stage.last
+        alone = self._promises_alone(stage, promise)
         when = [first - 1, last] if stage.races else [first - 1]
         for one in lost:
             for spell in one.spells:
@@ -190,16 +192,29 @@ class _Blame:
                     low, high = max(drop.start, one.start + shift), min(drop.end, one.end + shift)
                     stamp = replace(one.stamp, shift=shift)
                     states = [self._states[index] for index in when if low < high and index >= 0]
-                    if any(self._dirty(state, id, low, high, stamp) for state in states) and self._is_of(drop, id):
+                    dirty = any(self._dirty(state, id, low, high, stamp, alone) for state in states)
+                    if dirty and self._is_of(drop, id):
                         return id
         return None
 
-    def _dirty(self, state: State, id: int, start: int, end: int, stamp: Stamp) -> bool:
+    def _promises_alone(self, stage: Stage, promise: int) -> bool:
+        """Says whether the op is in this race, and no other op there promises bytes: until then nothing was promised.
+
+            lane a: store m 0 2M, msync m 0 2M    lane b: fallocate f punch_hole 0 4K
+
+        After the join the store is durable, by the msync; when the hole was punched it was not.
+        """
+        promising = (Promise.RANGE, Promise.DATA, Promise.FILE, Promise.ALL)
+        found = [index for index in stage.indices if traits(self._program.ops[index]).promises in promising]
+        return stage.races and found == [promise]
+
+    def _dirty(self, state: State, id: int, start: int, end: int, stamp: Stamp, alone: bool) -> bool:
         """Says whether some bytes of [start, end) were of that store and not promised: a violation names the first
-        promise that was broken, so that an earlier one was kept."""
+        promise that was broken, so that an earlier one was kept. `alone`: only the broken one can have promised them.
+        """
         file = state.files.get(id)
         runs = file.contents.runs(start, end) if file else ()
-        return any(stamp in byte.current and byte.durable != {stamp} for *_, byte in runs)
+        return any(stamp in byte.current and (alone or byte.durable != {stamp}) for *_, byte in runs)
 
     def _is_of(self, drop: Dropped, file: int) -> bool:
         """Says whether the entry was one of the file's; by the op if the kernel does not tell the inode."""
@@ -211,10 +226,14 @@ class _Blame:
         files += [behind.file] if (behind := state.maps.get(mapping(op))) else []
         return file in files or not any(files)
 
-    def _told(self, guilty: Dropped, lost: Sequence[_Lost]) -> Culprit:
-        """Joins all that was dropped in the same way as the guilty drop, of the same file."""
-        file = self._hit(guilty, lost)
-        alike = [drop for drop in self._drops if _cause(drop) == _cause(guilty) and self._hit(drop, lost) == file]
+    def _told(self, first: int, hits: Mapping[int, int | None]) -> Culprit:
+        """Joins all that was dropped in the same way as the `first` guilty drop, of the same file.
+
+        `hits` tells of each drop, by its index, in which file it took lost bytes.
+        """
+        guilty, file = self._drops[first], hits[first]
+        alike = [self._drops[index] for index in hits
+                 if hits[index] == file and _cause(self._drops[index]) == _cause(guilty)]  # fmt: skip
         start, end = min(drop.start for drop in alike), max(drop.end for drop in alike)
         entries = sum(drop.entries for drop in alike)
         return Culprit(guilty.index, guilty.function, trimmed(guilty.stack), start, end, entries)

@@ -264,6 +264,23 @@ def test_a_race_is_one_moment() -> None:
     assert named(text, violation, dropped(2)) == ""
 
 
+PROMISED_INSIDE = (
+    "daxcheck program 1\ncreate f data\npwrite f 0 4M how=dsync\nmmap m f 0 4M\nlane a\nstore m 0 64K\n"
+    "msync m 0 4M\nlane b\nfallocate f punch_hole 1M 4K\njoin\ncut_power\n"
+)  # op 4 stores, 5 promises, 7 punches
+
+
+def test_a_promise_in_the_race_of_its_store() -> None:
+    """Store, drop and the one promise in one race: when the entry was dropped nothing had been promised. With a second
+    sync there the drop may have come after a promise that was kept, so nobody is named."""
+    violation = lost(PROMISED_INSIDE, ((0, 16 * PAGE),), 5)
+    assert " in op 7: " in named(PROMISED_INSIDE, violation, dropped(7))
+    assert named(PROMISED_INSIDE, violation, dropped(7, PMD, 2 * PMD)) == ""
+    assert named(PROMISED_INSIDE, violation, dropped(2)) == ""
+    twice = PROMISED_INSIDE.replace("msync m 0 4M\n", "msync m 0 4M\nfsync f\n")
+    assert named(twice, lost(twice, ((0, 16 * PAGE),), 5), dropped(8)) == ""
+
+
 def test_from_a_recovered_image_to_the_culprit() -> None:
     """A loss as the verdict tells it of an image is named, by the name that the file had in the end."""
     text = TEXT.replace("cut_power", "rename data last\nfsyncdir\ncut_power")
