@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -19,6 +20,7 @@ from harness.findings.known import KnownIssues
 from harness.model.judge.entryhistory import EntryHistory
 from harness.model.judge.result import CellResult, Outcome
 from harness.plain import plain
+from harness.pytestplugin.arguments import SCENARIOS
 from harness.report import summary, text
 from harness.report.journal import Journal
 from harness.report.progress import LiveLine, Progress
@@ -235,7 +237,8 @@ class Reporter:
         if self._live is not None:
             self._live.clear()
         terminalreporter.section("daxcheck")
-        told = [*summary.findings(results, self._known), "", *text.matrix(results), "", text.legend(results)]
+        unused = summary.unused(results, self._known) if self._is_full() else []
+        told = [*summary.findings(results), *unused, "", *text.matrix(results), "", text.legend(results)]
         warnings, remarks = text.warnings(results), text.remarks(results)
         if self.config.option.verbose > 0:
             told += [*text.losses(results), *warnings, *remarks, *text.clock(results)]
@@ -247,6 +250,11 @@ class Reporter:
             terminalreporter.write_line(f"results: {self.journal.path}")
         if complaint := trimming.complaint(self._cache):
             terminalreporter.write_line(complaint)
+
+    def _is_full(self) -> bool:
+        """Return whether this session has run all scenarios that daxcheck brings, and no choice of them."""
+        chosen = self.config.option.keyword or self.config.option.markexpr or self._progress.done < self._progress.total
+        return not chosen and [Path(one).resolve() for one in self.config.args] == [SCENARIOS.resolve()]
 
     def pytest_unconfigure(self) -> None:
         if self.journal is not None:

@@ -14,15 +14,14 @@ _PLACES = 6
 """Pairs of a kernel and a file system that a finding names; the others are counted."""
 
 
-def findings(results: Sequence[CellResult], known: KnownIssues) -> list[str]:
-    """The findings: those that are not known first, each with where it shows and how to see it again."""
+def findings(results: Sequence[CellResult]) -> list[str]:
+    """The findings: those that are not known first, each with where it shows and how to see it again; then what seems
+    fixed."""
     found = gather(results)
-    if not found:
-        return []
-    lines = [headline(found)]
+    lines = [headline(found)] if found else []
     for finding in ranked(found):
         lines += _told(finding, found)
-    return [plain(line) for line in (*lines, *fixed(results), *_unused(results, known))]
+    return [plain(line) for line in (*lines, *fixed(results))]
 
 
 def ranked(found: Iterable[Finding]) -> list[Finding]:
@@ -78,6 +77,7 @@ def _told(finding: Finding, found: Sequence[Finding]) -> list[str]:
     return lines
 
 
-def _unused(results: Sequence[CellResult], known: KnownIssues) -> list[str]:
+def unused(results: Sequence[CellResult], known: KnownIssues) -> list[str]:
+    """A line that names the issues that may show in some of these cells, and did in none; of a full run it is news."""
     names = [issue.name for issue in known.unused(results)]
     return [f"known issues that showed in no cell where they may: {', '.join(names)}"] if names else []
