@@ -73,6 +73,8 @@ CHANGES: dict[str, Callable[[User], None]] = {
 }  # fmt: skip
 
 
+SLOW = {"another file of that name", "the same Program under another name", "an older daxcheck, which wrote no id"}
+"""For the night: others differ from these in one field."""
 TAKEN = {"nothing", "the same Program under another name", "an older daxcheck, which wrote no id"}
 
 
@@ -85,7 +87,10 @@ def _older(user: User, *missing: str) -> None:
     path.write_text(json.dumps(line) + "\n")
 
 
-@pytest.mark.parametrize("change", CHANGES.items(), ids=CHANGES.keys())
+@pytest.mark.parametrize(
+    "change",
+    [pytest.param(one, id=one[0], marks=pytest.mark.nightly if one[0] in SLOW else ()) for one in CHANGES.items()],
+)
 def test_a_verdict_is_taken_for_its_own_cell_only(user: User, change: tuple[str, Callable[[User], None]]) -> None:
     """The Program's text and the kernel's contents name a cell, not the names of a file and of a release. It is told
     by the name that it has now."""
