@@ -49,7 +49,8 @@ def place(words: str) -> str:
 def consequences(violations: Iterable[Violation]) -> Iterator[tuple[Violation, Violation]]:
     """Each complaint that only follows from an earlier one of the same image, with that one.
 
-    A BUG kills its process, which is told as the first oops, and the end of init is a panic. A second oops is news.
+    A "kernel BUG at" kills its process, which is told as the first oops, and the end of init is a panic. A second oops
+    is news, and so is one after a "BUG: sleeping function called", which kills nobody.
     """
     died: dict[str, Violation] = {}
     for violation in violations:
@@ -59,7 +60,7 @@ def consequences(violations: Iterable[Violation]) -> Iterator[tuple[Violation, V
         oops = words.startswith("oops: ")
         if before is not None and ((oops and _FIRST in words) or _is_end(words)):
             yield violation, before
-        elif oops or words.startswith("bug: "):
+        elif oops or _BUG.search(words):
             died[violation.image] = violation
 
 

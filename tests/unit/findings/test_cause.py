@@ -188,6 +188,8 @@ BUG = complained("bug: [ 8.0] kernel BUG at fs/inode.c:650!")
 OOPS = complained("oops: [ 8.1] Oops: invalid opcode: 0000 [#1] PREEMPT SMP NOPTI")
 SECOND = complained("oops: [ 8.3] Oops: 0000 [#2] PREEMPT SMP NOPTI")
 PANIC = complained("panic: [ 8.2] Kernel panic - not syncing: Fatal exception")
+SLEEPING = complained("bug: [ 7.0] BUG: sleeping function called from invalid context at mm/x.c:1")
+FAULT = complained("oops: [ 8.1] Oops: general protection fault: 0000 [#1] PREEMPT SMP NOPTI")
 OTHER = complained("panic: [ 8.2] Kernel panic - not syncing: XFS: log is lost")
 
 
@@ -203,5 +205,6 @@ def test_what_follows_from_a_bug_is_of_its_cause() -> None:
     assert found_in(BUG, OOPS, SECOND) == [2, 1]
     assert found_in(BUG, OTHER) == [1, 1]
     assert found_in(PANIC, OOPS) == [1, 1]
+    assert found_in(SLEEPING, FAULT, PANIC) == [1, 2]
     assert found_in(BUG, replace(OOPS, image="evicted")) == [1, 1]
     assert found_in(BUG, complained(WARNINGS[0]), OOPS) == [2, 1]
