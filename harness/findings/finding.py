@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.findings.cause import BrokenPromise, Cause, DroppedEntry, causes, dropped_by, id_of
+from harness.findings.known import NOTHING_KNOWN, KnownIssues
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import FILE_SYSTEMS, Culprit, Violation
 from harness.model.units import PMD
@@ -14,10 +15,14 @@ FAILED = frozenset({Outcome.FAIL, Outcome.XFAIL})
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One cell that shows a cause, and its violations that are of that cause."""
+    """One cell that shows a cause, and its violations that are of that cause.
+
+    `known`: the cause is known there, whatever else is wrong in the cell.
+    """
 
     result: CellResult
     violations: tuple[Violation, ...]
+    known: bool = False
 
     @property
     def largest(self) -> Violation:
@@ -64,13 +69,17 @@ class Finding:
         return any(one is not None and one.end - one.start >= one.entries * PMD for one in blamed)
 
 
-def gather(results: Iterable[CellResult]) -> tuple[Finding, ...]:
-    """The findings of these cells, the one of the most cells first; a cell with two causes is in two findings."""
+def gather(results: Iterable[CellResult], issues: KnownIssues = NOTHING_KNOWN) -> tuple[Finding, ...]:
+    """The findings of these cells, the one of the most cells first; a cell with two causes is in two findings.
+
+    In a cell that is XFAIL each cause is known; in one that is FAIL those that one of the `issues` explains.
+    """
     found: dict[Cause, list[Case]] = {}
     for result in results:
         if result.outcome in FAILED:
             for cause, violations in causes(result).items():
-                found.setdefault(cause, []).append(Case(result, violations))
+                known = result.outcome is Outcome.XFAIL or issues.explaining(cause.signature, result) is not None
+                found.setdefault(cause, []).append(Case(result, violations, known))
     findings = (Finding(cause, tuple(cases)) for cause, cases in found.items())
     return tuple(sorted(findings, key=lambda one: (-len(one.cases), one.signature)))
 

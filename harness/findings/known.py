@@ -147,6 +147,8 @@ class KnownIssues:
         return tuple(one for one in self.issues if one.name not in used and any(map(one.holds, judged)))
 
 
+NOTHING_KNOWN = KnownIssues()
+"""No issues at all."""
 _RAW = {Outcome.XFAIL: Outcome.FAIL, Outcome.XPASS: Outcome.PASS}
 """The outcome that a cell had before anything was known of it."""
 

@@ -231,14 +231,15 @@ class Reporter:
             stop(error)
 
     def _summarise(self, terminalreporter: Any) -> None:
-        results = self.run().results
+        run = self.run()
+        results = run.results
         if not results:
             return
         if self._live is not None:
             self._live.clear()
         terminalreporter.section("daxcheck")
         unused = summary.unused(results, self._known) if self._is_full() else []
-        told = [*summary.findings(results), *unused, "", *text.matrix(results), "", text.legend(results)]
+        told = [*summary.findings(run), *unused, "", *text.matrix(results), "", text.legend(results)]
         warnings, remarks = text.warnings(results), text.remarks(results)
         if self.config.option.verbose > 0:
             told += [*text.losses(results), *warnings, *remarks, *text.clock(results)]

@@ -52,7 +52,7 @@ class Run:
     ) -> "Run":  # fmt: skip
         """The run of these cells, whose outcomes are settled."""
         found = tuple(results)
-        return cls(found, gather(found), known, directory, tuple(broken))
+        return cls(found, gather(found, known), known, directory, tuple(broken))
 
     def program_file(self, result: CellResult) -> Path | None:
         """The file that holds the cell's Program; None if there is none, or it was edited since."""

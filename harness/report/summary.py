@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
-from harness.findings.finding import Finding, gather, perhaps_same
+from harness.findings.finding import Finding, perhaps_same
 from harness.findings.known import KnownIssues
 from harness.model.cell import short
 from harness.model.judge.result import CellResult, Outcome
 from harness.plain import plain
+from harness.report.results import Run
 from harness.report.title import command, title
 from harness.report.words import Words
 
@@ -14,14 +15,14 @@ _PLACES = 6
 """Pairs of a kernel and a file system that a finding names; the others are counted."""
 
 
-def findings(results: Sequence[CellResult]) -> list[str]:
+def findings(run: Run) -> list[str]:
     """The findings: those that are not known first, each with where it shows and how to see it again; then what seems
     fixed."""
-    found = gather(results)
+    found = run.findings
     lines = [headline(found)] if found else []
     for finding in ranked(found):
         lines += _told(finding, found)
-    return [plain(line) for line in (*lines, *fixed(results))]
+    return [plain(line) for line in (*lines, *fixed(run.results))]
 
 
 def ranked(found: Iterable[Finding]) -> list[Finding]:
@@ -38,8 +39,8 @@ def headline(found: Sequence[Finding]) -> str:
 
 
 def is_known(finding: Finding) -> bool:
-    """Say whether every cell of the finding is one that was known to fail."""
-    return all(one.outcome is Outcome.XFAIL for one in finding.results)
+    """Say whether the finding is known in every cell that shows it."""
+    return all(one.known for one in finding.cases)
 
 
 def places(finding: Finding) -> str:

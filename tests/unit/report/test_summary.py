@@ -1,9 +1,13 @@
 """The end of a run: causes, not cells; what is news first; what seems fixed, and issues that did not show."""
 
+from collections.abc import Iterable
+
 from harness.findings.cause import cause
-from harness.findings.known import Issue, KnownIssues, Where
+from harness.findings.known import NOTHING_KNOWN, Issue, KnownIssues, Where
+from harness.model.judge.result import CellResult
 from harness.model.judge.violation import Violation
 from harness.report import summary
+from harness.report.results import Run
 from tests.unit.findings.cells import LOSS, WARNED, ZEROED, cell
 
 
@@ -11,15 +15,20 @@ def known(violation: Violation, *where: Where, name: str = "it") -> Issue:
     return Issue(name, (cause(violation, None).signature,), where or (Where(),))
 
 
+def told(cells: Iterable[CellResult], issues: KnownIssues = NOTHING_KNOWN) -> list[str]:
+    """The lines about the cells, in the light of the issues."""
+    return summary.findings(Run.of(map(issues.settle, cells), issues))
+
+
 def test_nothing_wrong_nothing_told() -> None:
-    assert summary.findings([cell(), cell()]) == []
+    assert told([cell(), cell()]) == []
 
 
 def test_what_is_news_comes_first() -> None:
     """A headline, then each cause: a new one with its words and its command, a known one with its issue."""
     issues = KnownIssues((known(LOSS),))
-    cells = [issues.settle(one) for one in (cell(LOSS), cell(LOSS, scenario="test_x.py::test_y"), cell(ZEROED), cell())]
-    head, *lines = summary.findings(cells)
+    cells = cell(LOSS), cell(LOSS, scenario="test_x.py::test_y"), cell(ZEROED), cell()
+    head, *lines = told(cells, issues)
     assert head == "3 failing cells, 2 findings (1 known)"
     firsts = [line for line in lines if not line.startswith(" ")]
     assert [line.split()[0] for line in firsts] == ["NEW", "known"]
@@ -31,14 +40,22 @@ def test_what_is_news_comes_first() -> None:
 def test_a_cause_with_a_cell_that_is_not_known_is_news() -> None:
     """One that is known on another kernel only is told as new, with the issue beside it."""
     issues = KnownIssues((known(LOSS, Where(kernels=((6, 12),))),))
-    told = summary.findings([issues.settle(one) for one in (cell(LOSS), cell(LOSS, kernel="7.3.4"))])
-    assert told[0] == "2 failing cells, 1 finding" and told[1].startswith("NEW ") and told[1].endswith("[it]")
+    head, first, *_ = told([cell(LOSS), cell(LOSS, kernel="7.3.4")], issues)
+    assert head == "2 failing cells, 1 finding" and first.startswith("NEW ") and first.endswith("[it]")
+
+
+def test_news_beside_a_known_cause_do_not_make_that_news() -> None:
+    """In a cell that fails for a known cause and a new one, only the new one is news."""
+    head, *lines = told([cell(LOSS, WARNED)], KnownIssues((known(LOSS),)))
+    assert head == "1 failing cell, 2 findings (1 known)"
+    (fresh,) = (line for line in lines if line.startswith("NEW "))
+    assert "WARNING in dax_x" in fresh
 
 
 def test_what_seems_fixed() -> None:
     """A cell that was said to fail and passes is told, also where nothing failed."""
     issues = KnownIssues((known(LOSS, Where(scenarios=("punch_hole::page",))),))
-    (line,) = summary.findings([issues.settle(cell())])
+    (line,) = told([cell()], issues)
     assert line == "fixed? 6.12.95+deb12-amd64 ext4 punch_hole::page passes, which it says fails"
 
 
@@ -53,5 +70,5 @@ def test_places_are_counted_and_bounded() -> None:
     """Where a finding shows, with the number of cells; many places are a number."""
     cells = [cell(LOSS, kernel=f"6.{n}.0") for n in range(9)]
     cells += [cell(LOSS, kernel="6.0.0"), cell(LOSS, fs="xfs")]
-    (line,) = (line for line in summary.findings(cells) if line.startswith("      in "))
+    (line,) = (line for line in told(cells) if line.startswith("      in "))
     assert line == "      in 6.0.0 ext4 (2), " + ", ".join(f"6.{n}.0 ext4 (1)" for n in range(1, 6)) + ", and 4 more"
