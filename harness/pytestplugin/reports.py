@@ -1,27 +1,26 @@
 """--report: reports that are written at the end of a session, also of one that was interrupted."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pytest
 
 from harness import ending
 from harness.errors import EXIT_CLEAN, EXIT_INFRA
-from harness.plain import plain
 from harness.pytestplugin.report import UNWRITTEN
+from harness.pytestplugin.untold import Untold
 from harness.report.formats.options import ReportOptions
 from harness.report.formats.reportfile import ReportFile
 from harness.report.results import Run
 
 
-class Reports:
+class Reports(Untold):
     """Writes the reports that the user asked for; `run` tells what was judged until then."""
 
     def __init__(self, files: Sequence[ReportFile], options: ReportOptions, run: Callable[[], Run]) -> None:
+        super().__init__()
         self._files = files
         self._options = options
         self._run = run
-        self._untold: list[str] = []
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write them. A session that is clean but for a report that is missing ends with the code of that error."""
@@ -29,7 +28,8 @@ class Reports:
             return
         run = self._run()
         told = [(file.format, *self._write(file, run)) for file in self._files]
-        self._untold += [f"{format}: {said}" for format, _, said in told]
+        for format, _, said in told:
+            self.note(f"{format}: {said}")
         if failed := max(code for _, code, _ in told):
             session.config.stash[UNWRITTEN] = failed
             if session.exitstatus == pytest.ExitCode.OK:
@@ -44,16 +44,3 @@ class Reports:
             words = str(told) if told else ending.trace(error) + ending.unforeseen(error)
             return told.exit_code if told else EXIT_INFRA, f"not written: {words}"
         return EXIT_CLEAN, str(file.path)
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        self._tell(terminalreporter.write_line)
-
-    def pytest_unconfigure(self) -> None:
-        """Tell it now where the session had no summary."""
-        self._tell(ending.say)
-
-    def _tell(self, write: Callable[[str], object]) -> None:
-        for line in self._untold:
-            write(plain(line))
-        self._untold.clear()
