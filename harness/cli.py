@@ -87,6 +87,7 @@ def command_line() -> argparse.ArgumentParser:
     judge = commands.add_parser("judge", help="judge what a real power cut left of an armed run")
     judge.add_argument("state", type=Path, metavar="DIR", help="the directory that `daxcheck arm` was given as --state")
     judge.add_argument("--results", type=Path, metavar="DIR", help="write results.jsonl, Program, console")
+    _take(judge, "--known", "--no-known", "--history", "--no-history")
     _diff_parser(commands.add_parser("diff", help="compare two runs: what is new, fixed, changed, flaky, not run"))
     _history_parser(commands.add_parser("history", help="when findings were seen and scenarios failed, over all runs"))
     _kernel_parser(commands.add_parser("kernel", help="fetch, build, list, add and remove kernels"))

@@ -20,13 +20,16 @@ from harness.box.signature import ARMED
 from harness.box.target import OWNED, LocalTarget
 from harness.cells.cell import Judged, cell_on, judge_cell, unjudged
 from harness.errors import EXIT_CLEAN, EXIT_INFRA, EXIT_VIOLATION, UsageError
+from harness.findings import knownfile
 from harness.fs import filesystem
+from harness.history.writer import HistoryWriter
 from harness.memfile import MemFile
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.setting.engine import Engine
 from harness.powercut.postmortem import PowerTarget
 from harness.report import text
 from harness.report.journal import Journal
+from harness.report.kept import kept
 
 KEPT = (
     "the control kept what nothing protected, so this cut proves nothing: it was none of the power, or the caches had "
@@ -38,7 +41,8 @@ _CODES = {Outcome.FAIL: EXIT_VIOLATION, Outcome.ERROR: EXIT_INFRA}
 
 
 def main(options: argparse.Namespace) -> int:
-    """Judge one dossier: 0 clean, 1 when a promise was broken, 3 when it could not be judged. Raises UsageError."""
+    """Judge one dossier: 0 clean or known, 1 a promise was broken, 3 it could not be judged. Raises UsageError."""
+    known = knownfile.load(options.known, own=not options.no_known)
     folder = options.state
     told = armedrun.read(folder)
     refuse(told, armedrun.boot_id(), folder)
@@ -58,13 +62,21 @@ def main(options: argparse.Namespace) -> int:
         if release != told.kernel:
             _say(f"the ops ran under {told.kernel}, and {release} recovers what they left")
         judged = _judge(folder, told, allowed, stack)
-        result = replace(judged.result, recovered_by=release)
+        result = known.settle(replace(judged.result, recovered_by=release))
         print(text.line(result), *text.losses([result])[1:], sep="\n", flush=True)
         if journal is not None:
             journal.add(result, judged.console)
+        if not options.no_history:
+            _remember(result, HistoryWriter(options.history, options.results))
         if result.outcome is not Outcome.ERROR or result.kept:
             armedrun.write(folder, replace(told, phase=ArmedPhase.JUDGED, outcome=result.outcome, judged_by=release))
     return _CODES.get(result.outcome, EXIT_CLEAN)
+
+
+def _remember(result: CellResult, writer: HistoryWriter) -> None:
+    writer.add(kept(result))
+    if missing := writer.close():
+        _say(missing)
 
 
 def refuse(told: ArmedRun, boot: str, folder: Path) -> None:
