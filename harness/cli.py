@@ -213,7 +213,9 @@ def _bisect_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="good only after N clean runs (%(default)s)")
     for name in ("--fs", "--device", "--engine"):
         parser.add_argument(name, default="", metavar=name[2:].upper(), help="as for `run` (that of the earlier run)")
-    parser.add_argument("--seed", type=int, metavar="N", help="as for `run` (that of the earlier run)")
+    parser.add_argument("--crash", default="", metavar="WHERE", help="as for `run` (that of the earlier run)")
+    for name in ("--evictions", "--seed"):
+        parser.add_argument(name, type=int, metavar="N", help="as for `run` (that of the earlier run)")
     _take(parser, "--modules", "--accel", "--qemu")
 
 

@@ -25,6 +25,7 @@ from harness.model.program.ops import Entry, ExpectDax, ExpectMapped, Plant, Swi
 from harness.model.program.program import Expect, Program, describe
 from harness.model.program.program import format as format_program
 from harness.model.setting import hardware
+from harness.model.setting.crashplan import USUAL, CrashPlan
 from harness.model.setting.environment import Environment
 from harness.targets.engines.engine import faults
 from harness.targets.engines.table import ENGINES
@@ -48,9 +49,12 @@ class Judged:
     entries: EntryHistory | None = None
 
 
-def cell_on(target: Target, scenario: str, program: Program, system: FileSystem, seed: int = 1) -> Cell:
+def cell_on(
+    target: Target, scenario: str, program: Program, system: FileSystem, seed: int = 1, plan: CrashPlan = USUAL
+) -> Cell:
     """The cell of a Program on this target and file system."""
-    return Cell(scenario, program, Config(target.environment.kernel, system.label, target.device, target.engine), seed)
+    config = Config(target.environment.kernel, system.label, target.device, target.engine)
+    return Cell(scenario, program, config, seed, plan)
 
 
 def unjudged(environment: Environment, cell: Cell) -> CellResult:
@@ -60,7 +64,7 @@ def unjudged(environment: Environment, cell: Cell) -> CellResult:
     return CellResult(
         cell.scenario, environment.target, config.kernel.release, config.fs, Outcome.ERROR, 0.0, device=config.device,
         engine=config.engine, program=format_program(cell.program), seed=cell.seed, qemu=environment.qemu,
-        plugin=environment.plugin, kernel_digest=config.kernel.digest, id=cell.id, started=started,
+        plugin=environment.plugin, kernel_digest=config.kernel.digest, id=cell.id, started=started, plan=cell.plan,
     )  # fmt: skip
 
 
@@ -101,6 +105,7 @@ def judge_cell(target: Target, cell: Cell) -> Judged:
 def _run(target: Target, job: Job, blank: CellResult) -> Judged:
     program = job.program
     reason = target.why_not_run(program) or hardware.why_not_run(program, target.device)
+    reason = reason or ENGINES[target.engine].why_not(blank.plan, target.device)
     if Plant.NO_FENCE in faults(program) and not ENGINES[target.engine].sees_fences:
         reason = reason or NO_FENCES
     if reason:

@@ -1,6 +1,7 @@
 """The cell runner that the options of a run ask for."""
 
 import argparse
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -14,11 +15,13 @@ from harness.fs import filesystem
 from harness.fs.filesystem import FileSystem
 from harness.kernel import cache
 from harness.kernel.kernel import Kernel
+from harness.model.setting import crashplan
 from harness.model.setting.engine import Engine
 from harness.model.setting.engine import find as find_engine
 from harness.model.setting.hardware import PmemKind
 from harness.model.setting.hardware import find as find_device
 from harness.targets import provision
+from harness.targets.engines.table import ENGINES
 from harness.targets.target import Say
 from harness.vm import accel
 from harness.vm.machine import Accel, Qemu, find_qemu
@@ -68,6 +71,7 @@ def guest_setting(options: argparse.Namespace, say: Say) -> GuestSetting:
     if speed is Accel.KVM and Engine.PLUGIN in engines:
         raise UsageError("--engine plugin sees cache lines under --accel tcg only: take trace or coverage with kvm")
     engines = engines or [Engine.TRACE if speed is Accel.KVM else provision.strongest(qemu, say)]
+    _check_plan(options, engines, devices)
     return GuestSetting(tuple(systems), tuple(devices), tuple(engines), qemu, speed)
 
 
@@ -81,8 +85,20 @@ def _on_box(options: argparse.Namespace, say: Say) -> CellRunner:
     engines = _engines(options) or [Engine.TRACE]
     if Engine.PLUGIN in engines:
         raise UsageError("--engine plugin is for guests: real hardware has no plugin; take trace or coverage")
+    _check_plan(options, engines, (PmemKind.NVDIMM,))
     allowed = permit.check(options.target, options.erase, options.erase_signature)
     return CellRunner(BoxPool(allowed, engines, say), systems)
+
+
+def _check_plan(options: argparse.Namespace, engines: Iterable[Engine], devices: Iterable[PmemKind]) -> None:
+    """Raises UsageError for a plan of crash points that one of the engines cannot follow on one of the devices.
+
+    What a device of this machine is shows when it is attached: then its cells are skipped.
+    """
+    plan = crashplan.find(options.crash, options.evictions)
+    for engine, device in itertools.product(engines, devices):
+        if reason := ENGINES[engine].why_not(plan, device):
+            raise UsageError(reason)
 
 
 def _systems(options: argparse.Namespace) -> list[FileSystem]:

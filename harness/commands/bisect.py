@@ -31,6 +31,7 @@ from harness.model.judge.result import CellResult, Outcome
 from harness.model.program import ops
 from harness.model.program.program import Program
 from harness.model.program.program import format as format_program
+from harness.model.setting import crashplan
 from harness.plain import plain
 from harness.report import results, text
 from harness.report.title import title
@@ -76,7 +77,7 @@ def main(options: argparse.Namespace) -> int:
             config.check(kernel, tuple(system.name for system in setting.systems))
             runner = setting.on([kernel], ending.say)
             stack.callback(runner.close)
-            return _verdict(question, _runs(question, runner, options.seed))
+            return _verdict(question, _runs(question, runner, options))
         except SetupError:
             raise
         except DaxcheckError as error:
@@ -117,6 +118,9 @@ def _setting(options: argparse.Namespace, question: Question) -> GuestSetting:
     options.device = options.device or (one.device if one else "nvdimm")
     options.engine = options.engine or (one.engine if one else "")
     options.seed = options.seed if options.seed is not None else (one.seed if one else 1)
+    if not options.crash and options.evictions is None and one is not None:
+        options.evictions = one.plan.evictions or None
+    options.crash = options.crash or (one.plan.crash if one else crashplan.END)
     setting = setup.guest_setting(options, ending.say)
     if max(map(len, (setting.systems, setting.devices, setting.engines))) > 1:
         raise UsageError("bisect-step runs one cell: name one --fs, one --device and one --engine")
@@ -145,13 +149,14 @@ def _kernel(options: argparse.Namespace) -> Iterator[Kernel]:
             cache.remove(kernel.digest)
 
 
-def _runs(question: Question, runner: CellRunner, seed: int) -> Iterator[Judged]:
+def _runs(question: Question, runner: CellRunner, options: argparse.Namespace) -> Iterator[Judged]:
     """Yield the runs of the cell, each told in a line, as many as a kernel must pass."""
     (slot,) = runner.slots()
     if slot.skip:
         raise SetupError(f"--fs, --device: {slot.skip}")
     name = question.known.example.scenario if question.known else question.path.name
-    cell = Cell(name, question.program, slot.config, seed)
+    plan = crashplan.find(options.crash, options.evictions)
+    cell = Cell(name, question.program, slot.config, options.seed, plan)
     for turn in range(1, question.repeat + 1):
         judged = runner.judge(cell, slot.skip)
         ending.say(f"[{turn}/{question.repeat}] {text.line(judged.result)}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from harness.findings.cause import id_of
 from harness.findings.finding import FAILED
 from harness.model.judge.result import Outcome
+from harness.model.setting.crashplan import USUAL, CrashPlan
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import PmemKind
 
@@ -38,6 +39,7 @@ class Site:
     fs: str
     device: PmemKind = PmemKind.NVDIMM
     engine: Engine = Engine.PLUGIN
+    plan: CrashPlan = USUAL
 
 
 @dataclass(frozen=True, slots=True)

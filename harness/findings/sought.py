@@ -85,7 +85,7 @@ def _rate(finding: Finding, results: Sequence[CellResult]) -> HitRate:
 
 
 def _configuration(result: CellResult) -> tuple[object, ...]:
-    return (result.kernel_digest, result.kernel, result.fs, result.device, result.engine, result.seed)
+    return (result.kernel_digest, result.kernel, result.fs, result.device, result.engine, result.seed, result.plan)
 
 
 def _places(finding: Finding) -> str:

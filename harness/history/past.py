@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.findings.cause import id_of
 from harness.findings.keptcell import JUDGED, PASSED, KeptCell, Site
@@ -49,7 +49,7 @@ class Past:
         """The cells of each kernel and site of any scenario, which the site leaves empty."""
         found: dict[tuple[str, Site], list[KeptCell]] = {}
         for one in self.cells:
-            site = Site("", one.site.fs, one.site.device, one.site.engine)
+            site = replace(one.site, scenario="")
             found.setdefault((one.kernel, site), []).append(one)
         return {place: Past(tuple(cells)) for place, cells in found.items()}
 

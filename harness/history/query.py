@@ -12,7 +12,7 @@ from harness.history.past import FindingPast, Past
 from harness.kernel.kernel import matches
 from harness.model.cell import short
 
-_SITE = "cell.scenario, cell.fs, cell.device, cell.engine"
+_SITE = "cell.scenario, cell.fs, cell.device, cell.engine, cell.plan"
 _SHOWN = f"""({_SITE}) IN (
     SELECT {_SITE} FROM sighting JOIN result ON result.id = sighting.result JOIN cell ON cell.id = result.cell
 )"""
@@ -66,7 +66,7 @@ class OpenHistory:
                 took = found.setdefault(tuple(cell), [])
                 if len(took) < _RECENT:
                     took.append(float(seconds))
-            return {(rows.site(cell[:4]), str(cell[4])): statistics.median(took) for cell, took in found.items()}
+            return {(rows.site(cell[:5]), str(cell[5])): statistics.median(took) for cell, took in found.items()}
 
 
 @contextlib.contextmanager

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from harness.findings.keptcell import KeptCause, KeptCell, Site
 from harness.model.judge.result import Outcome
+from harness.model.setting import crashplan
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import PmemKind
 
 _COLUMNS = (
-    "cell.scenario", "cell.fs", "cell.device", "cell.engine", "cell.kernel", "result.outcome", "result.seconds",
-    "result.known", "cell.kernel_digest", "cell.program", "cell.digest", "cell.seed", "result.started", "run.name",
+    "cell.scenario", "cell.fs", "cell.device", "cell.engine", "cell.plan", "cell.kernel", "result.outcome",
+    "result.seconds", "result.known", "cell.kernel_digest", "cell.program", "cell.digest", "cell.seed",
+    "result.started", "run.name",
 )  # fmt: skip
 _SELECT = f"""
     SELECT result.id, {', '.join(_COLUMNS)}, cause.signature, cause.title FROM result
@@ -44,6 +46,7 @@ def _add(connection: sqlite3.Connection, run: int, cell: KeptCell, mark: bytes) 
     site = cell.site
     columns = {
         "scenario": site.scenario, "kernel": cell.kernel, "fs": site.fs, "device": site.device, "engine": site.engine,
+        "plan": str(site.plan),
         "seed": cell.seed, "program": cell.program, "kernel_digest": cell.kernel_digest, "digest": cell.id,
     }  # fmt: skip
     number = _put(connection, "cell", {name: _text(value) for name, value in columns.items()})
@@ -89,20 +92,20 @@ def _cells(rows: Iterable[tuple[object, ...]]) -> Iterator[KeptCell]:
 
 
 def _cell(columns: Sequence[object], causes: Sequence[KeptCause]) -> KeptCell:
-    kernel, outcome, seconds, known, *texts = columns[4:]
+    kernel, outcome, seconds, known, *texts = columns[5:]
     names = json.loads(str(known))
     if not isinstance(names, list) or not isinstance(seconds, float) or not seconds >= 0:
         raise ValueError(f"{known!r}, {seconds!r}")
     return KeptCell(
-        site(columns[:4]), str(kernel), Outcome(str(outcome)), seconds, tuple(causes), tuple(map(str, names)),
+        site(columns[:5]), str(kernel), Outcome(str(outcome)), seconds, tuple(causes), tuple(map(str, names)),
         *map(str, texts),
     )  # fmt: skip
 
 
 def site(columns: Sequence[object]) -> Site:
-    """The site of a scenario, file system, device and engine. Raises ValueError."""
-    scenario, fs, device, engine = map(str, columns)
-    return Site(scenario, fs, PmemKind(device), Engine(engine))
+    """The site of a scenario, file system, device, engine and plan. Raises ValueError."""
+    scenario, fs, device, engine, plan = map(str, columns)
+    return Site(scenario, fs, PmemKind(device), Engine(engine), crashplan.parse(plan))
 
 
 def marks(cells: Sequence[KeptCell]) -> list[bytes]:
@@ -128,7 +131,7 @@ def _content(cell: KeptCell) -> str:
     site = cell.site
     return json.dumps([
         site.scenario, site.fs, site.device, site.engine, cell.kernel, cell.kernel_digest, cell.program, cell.seed,
-        cell.seconds, cell.started,
+        cell.seconds, cell.started, *([] if site.plan.usual else [str(site.plan)]),
     ])  # fmt: skip
 
 

@@ -36,6 +36,19 @@ STEPS: tuple[tuple[str, ...], ...] = (
         ) STRICT, WITHOUT ROWID""",
         "CREATE INDEX result_of_cell ON result (cell)",
     ),
+    (
+        # The plan of crash points is a part of what a cell is, so of its key, which no ALTER TABLE can change.
+        """CREATE TABLE planned (
+            id INTEGER PRIMARY KEY, scenario TEXT NOT NULL, kernel TEXT NOT NULL, fs TEXT NOT NULL,
+            device TEXT NOT NULL, engine TEXT NOT NULL, plan TEXT NOT NULL, seed TEXT NOT NULL, program TEXT NOT NULL,
+            kernel_digest TEXT NOT NULL, digest TEXT NOT NULL,
+            UNIQUE (scenario, kernel, fs, device, engine, plan, seed, program, kernel_digest, digest)
+        ) STRICT""",
+        """INSERT INTO planned
+            SELECT id, scenario, kernel, fs, device, engine, 'end', seed, program, kernel_digest, digest FROM cell""",
+        "DROP TABLE cell",
+        "ALTER TABLE planned RENAME TO cell",
+    ),
 )
 """The statements that lead from each version to the next, the first of them from an empty file to version 1.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from harness.model.program.program import Program
 from harness.model.program.program import format as format_program
+from harness.model.setting.crashplan import USUAL, CrashPlan
 from harness.model.setting.engine import Engine
 from harness.model.setting.environment import KernelBuild
 from harness.model.setting.hardware import PmemKind
@@ -32,23 +33,26 @@ class Config:
 class Cell:
     """A Program to be run and judged on one configuration; `seed` draws evictions and the races of lanes.
 
-    `scenario` is the name under which the result is told.
+    `scenario` is the name under which the result is told. `plan` says at which moments the power is cut.
     """
 
     scenario: str
     program: Program
     config: Config
     seed: int
+    plan: CrashPlan = USUAL
 
     @property
     def id(self) -> str:
         """The name of this cell by content: see identify()."""
         config = self.config
         text, digest = format_program(self.program), config.kernel.digest
-        return identify(text, digest, config.fs, config.device, config.engine, self.seed)
+        return identify(text, digest, config.fs, config.device, config.engine, self.seed, self.plan)
 
 
-def identify(program: str, kernel_digest: str, fs: str, device: PmemKind, engine: Engine, seed: int) -> str:
+def identify(
+    program: str, kernel_digest: str, fs: str, device: PmemKind, engine: Engine, seed: int, plan: CrashPlan = USUAL
+) -> str:
     """A digest (hex) of all that a verdict depends on: the Program's text, the kernel's contents, what it runs on.
 
     So a verdict no longer stands after a scenario was edited, or a kernel was built again under the same release. The
@@ -57,11 +61,14 @@ def identify(program: str, kernel_digest: str, fs: str, device: PmemKind, engine
 
     Example: x.prog and a copy y.prog are one cell, told under two names; x.prog with another seed is another cell.
 
+    The usual plan leaves no trace in the digest: daxcheck gave the same ids before there was any other.
+
     Empty where the digest of the kernel is not known: such a result is of no cell that can be named.
     """
     if not kernel_digest:
         return ""
-    return hashlib.sha256(json.dumps([program, kernel_digest, fs, device, engine, seed]).encode()).hexdigest()
+    parts = [program, kernel_digest, fs, device, engine, seed, *([] if plan.usual else [str(plan)])]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def short(scenario: str) -> str:

@@ -15,6 +15,7 @@ from harness.findings.known import KnownIssues
 from harness.model.cell import Cell
 from harness.model.judge.result import Outcome
 from harness.model.program.program import Program
+from harness.model.setting import crashplan
 from harness.pytestplugin import naming
 from harness.pytestplugin.report import attach
 from harness.report import text
@@ -67,7 +68,9 @@ def slot_of(item: pytest.Item) -> Slot | None:
 
 def cell_of(item: pytest.Item, program: Program, slot: Slot) -> Cell:
     """The cell that an item is of, which runs this Program in that slot."""
-    return Cell(naming.scenario(item), program, slot.config, item.config.option.seed)
+    options = item.config.option
+    plan = crashplan.find(options.crash, options.evictions)
+    return Cell(naming.scenario(item), program, slot.config, options.seed, plan)
 
 
 def judge(item: pytest.Item, program: Program) -> None:

@@ -21,6 +21,13 @@ RUN: tuple[tuple[str, dict[str, Any]], ...] = (
                   "help": "what tells what is durable: plugin (QEMU sees every flush), trace (the kernel's own tracing "
                           "tells its flushes), coverage (as trace, but no power cut: a promise holds if all was "
                           "flushed) (the first of these that works)"}),
+    ("--crash", {"default": "end", "metavar": "WHERE",
+                 "help": "where the power is cut: end (where the Program says), ops (after every op too), fences (at "
+                         "every fence that completed something too), or a number: so many of these, drawn by the seed "
+                         "(end)"}),
+    ("--evictions", {"default": None, "type": int, "metavar": "N",
+                     "help": "crash images at each of these moments, which lose different lines of the CPU caches (3 "
+                             "at the Program's own cut, 1 at others)"}),
     ("--accel", {"default": "tcg", "metavar": "ACCEL",
                  "help": "what runs the guests: tcg, or kvm where it works (the plugin engine needs tcg) (tcg)"}),
     ("--target", {"default": "", "metavar": "DEVICE",

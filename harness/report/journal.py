@@ -95,5 +95,5 @@ def cell_id(result: CellResult) -> str:
     Lines of an older daxcheck have no id: it is made of the other fields.
     """
     return result.id or identify(
-        result.program, result.kernel_digest, result.fs, result.device, result.engine, result.seed
+        result.program, result.kernel_digest, result.fs, result.device, result.engine, result.seed, result.plan
     )

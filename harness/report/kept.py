@@ -11,7 +11,7 @@ from harness.report.title import title
 
 def kept(result: CellResult) -> KeptCell:
     """The kept part of a result. Its texts are not made fit to be printed: a results file may be anyone's."""
-    site = Site(short(result.scenario), result.fs, result.device, result.engine)
+    site = Site(short(result.scenario), result.fs, result.device, result.engine, result.plan)
     causes = tuple(KeptCause(one.signature, title(one)) for one in gather([result]))
     program = hashlib.sha256(result.program.encode(errors="surrogatepass")).hexdigest()
     return KeptCell(

@@ -10,7 +10,7 @@ from harness.model.setting.hardware import PmemKind
 def stem(result: CellResult) -> str:
     """The name, without its ending, of the files that are kept of a cell."""
     name = f"{result.scenario}-{result.kernel}-{result.fs}" + f"-{result.device}" * (result.device != PmemKind.NVDIMM)
-    name += result.engine.suffix
+    name += result.engine.suffix + result.plan.suffix
     return re.sub(r"[^A-Za-z0-9._+-]+", "_", name)[-200:]
 
 

@@ -73,10 +73,10 @@ def ordered(groups: dict[Group, Past]) -> list[tuple[Group, Past]]:
 
 
 def medium(site: Site) -> str:
-    """xfs:reflink eadr trace: where a cell lies and what judged it, without what is usual."""
+    """xfs:reflink eadr ops trace: where a cell lies, what judged it and where it was cut, without what is usual."""
     usual = Site("", "")
-    others = [name for name, default in ((site.device, usual.device), (site.engine, usual.engine)) if name != default]
-    return " ".join([site.fs, *others])
+    own, defaults = (site.device, site.plan, site.engine), (usual.device, usual.plan, usual.engine)
+    return " ".join([site.fs, *(str(word) for word, default in zip(own, defaults, strict=True) if word != default)])
 
 
 def rate(past: Past) -> str:

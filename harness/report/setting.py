@@ -32,8 +32,10 @@ _IMAGES = {
 
 
 def medium(result: CellResult) -> str:
-    """The file system of a cell and its format, and the device unless it is the usual one: xfs:reflink eadr."""
-    return result.fs if result.device is PmemKind.NVDIMM else f"{result.fs} {result.device}"
+    """The file system of a cell and its format, and the device and the plan of crash points unless they are the usual
+    ones: xfs:reflink eadr, ext4 fences/4."""
+    device = "" if result.device is PmemKind.NVDIMM else str(result.device)
+    return " ".join(filter(None, (result.fs, device, "" if result.plan.usual else str(result.plan))))
 
 
 def place(result: CellResult) -> str:

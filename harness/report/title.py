@@ -64,7 +64,7 @@ def command(result: CellResult, program: Path | None = None) -> str:
     words = ["daxcheck", "run", *([str(program)] if program else _selected(result))]
     words += ["--kernel", result.kernel, "--fs", result.fs]
     words += ["--device", result.device] * (result.device is not PmemKind.NVDIMM)
-    words += result.engine.option
+    words += [*result.engine.option, *result.plan.option]
     words += ["--seed", str(result.seed)] * (result.seed != 1)
     words += ["--no-known"] * (result.outcome is Outcome.XFAIL)  # else it would end with 0
     return shlex.join(words)

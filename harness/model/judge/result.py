@@ -10,6 +10,8 @@ from harness.model.judge import schema1
 from harness.model.judge.record import COUNT, MANY, count, from_violation, text, to_violation
 from harness.model.judge.violation import LOSSES, Violation
 from harness.model.program.program import Expect
+from harness.model.setting import crashplan
+from harness.model.setting.crashplan import USUAL, CrashPlan
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import PmemKind
 from harness.model.wire import checked
@@ -48,7 +50,8 @@ class CellResult:
     `kept`: this is a control, and it kept what it was to lose. `known` names the known issues that an XFAIL or XPASS
     rests on, or that explain a part of a FAIL. `started` is when the cell began, in UTC and to the microsecond:
     2026-11-27T14:30:00.123456Z; empty in the results of an older daxcheck. `tries` counts the runs that it took: more
-    than one if the infrastructure failed in the first; `timings` are those of the last.
+    than one if the infrastructure failed in the first; `timings` are those of the last. `plan` says at which moments
+    the power was cut.
     """
 
     scenario: str
@@ -78,6 +81,7 @@ class CellResult:
     known: tuple[str, ...] = ()
     started: str = ""
     tries: int = 1
+    plan: CrashPlan = USUAL
 
     @classmethod
     def from_json(cls, value: object) -> "CellResult":
@@ -96,14 +100,15 @@ class CellResult:
             seconds=_seconds("seconds", found["seconds"]), timings=_timings(found["timings"]),
             seed=checked.integer("seed", found["seed"], -COUNT, COUNT), kept=_yes("kept", found["kept"]),
             known=checked.array("known", found["known"], MANY, lambda one: text("known", one)),
-            started=_time("started", found["started"]),
+            started=_time("started", found["started"]), plan=crashplan.parse(text("plan", found["plan"])),
         )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
         """The object that stands on this cell's line."""
         plain = {one.name: getattr(self, one.name) for one in fields(self)}
         lists = {name: [from_violation(one) for one in plain[name]] for name in _LISTS}
-        return {"schema": SCHEMA, **plain, **lists, "timings": dict(self.timings), "known": list(self.known)}
+        own = {"timings": dict(self.timings), "known": list(self.known), "plan": str(self.plan)}
+        return {"schema": SCHEMA, **plain, **lists, **own}
 
 
 _TEXTS = (
@@ -121,7 +126,7 @@ def _complete(value: object) -> dict[str, object]:
     defaults = {one.name: one.default for one in fields(CellResult) if one.default is not MISSING}
     if not isinstance(value, dict):
         raise ValueError(f"{checked.shown(value)} is no object")
-    found = {"timings": {}, **defaults, "known": [], **value}
+    found = {"timings": {}, **defaults, "known": [], "plan": str(USUAL), **value}
     return checked.fields_of(found, ("schema", *(one.name for one in fields(CellResult))))
 
 

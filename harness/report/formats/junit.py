@@ -81,7 +81,7 @@ def _count(element: Element, below: str = "") -> None:
 
 def _facts(result: CellResult) -> dict[str, str]:
     """The properties of a suite: what all its cells ran on."""
-    names = ("kernel", "kernel_digest", "fs", "device", "engine", "target", "qemu", "plugin")
+    names = ("kernel", "kernel_digest", "fs", "device", "engine", "plan", "target", "qemu", "plugin")
     facts = {name: str(getattr(result, name)) for name in names}
     return {name: clipped(value, LINE) for name, value in facts.items() if value}
 

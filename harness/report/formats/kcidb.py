@@ -138,7 +138,7 @@ def _incident(finding: Finding, test: str, options: ReportOptions) -> Json:
 
 
 def _environment(result: CellResult) -> Json:
-    names = ("fs", "device", "engine", "target", "qemu", "plugin", "recovered_by")
+    names = ("fs", "device", "engine", "plan", "target", "qemu", "plugin", "recovered_by")
     facts = _texts({name: str(getattr(result, name)) for name in names})
     return {"comment": clipped(", ".join(f"{name} {value}" for name, value in facts.items()), _LINE), "misc": facts}
 
@@ -149,7 +149,7 @@ def _names(results: Iterable[CellResult]) -> Iterator[str]:
     given: dict[str, int] = {}
     for one in results:
         run = (one.scenario, one.program, one.kernel, one.kernel_digest, one.fs, one.device, one.engine, one.seed,
-               one.started, one.seconds)  # fmt: skip
+               one.started, one.seconds, *([] if one.plan.usual else [str(one.plan)]))  # fmt: skip
         name = hashlib.sha256(json.dumps(run).encode()).hexdigest()
         given[name] = given.get(name, 0) + 1
         yield name if given[name] == 1 else f"{name}-{given[name]}"

@@ -76,7 +76,7 @@ def suites(run: Run) -> tuple[Suite, ...]:
     found = _findings(run)
     configurations: dict[tuple[str, ...], list[CellResult]] = {}
     for one in run.results:
-        key = (one.kernel, one.fs, one.device, one.engine, one.kernel_digest)
+        key = (one.kernel, one.fs, one.device, one.engine, str(one.plan), one.kernel_digest)
         configurations.setdefault(key, []).append(one)
     names, made = _Names(), []
     for results in configurations.values():

@@ -4,8 +4,9 @@ from harness.model.contract import promises
 from harness.model.judge.judgement import Judgement
 from harness.model.program import ops
 from harness.model.program.program import Expect
+from harness.model.setting.crashplan import CrashPlan
 from harness.model.setting.engine import Engine
-from harness.model.setting.hardware import metadata_at_stake
+from harness.model.setting.hardware import PmemKind, metadata_at_stake
 from harness.model.wire.traced import Flushed
 from harness.targets.engines.cut import Cut, Uncut
 from harness.targets.engines.engine import CutVerdict, Evidence
@@ -18,6 +19,10 @@ class CoverageEngine:
     cuts_machine = False
     keeps_media = False
     sees_fences = False
+
+    def why_not(self, plan: CrashPlan, device: PmemKind) -> str:
+        cuts = "the engine coverage cuts no power; take --engine plugin or trace"
+        return "" if plan.usual else f"{' '.join(plan.option)}: {cuts}"
 
     def judge(self, evidence: Evidence) -> CutVerdict:
         covered = evidence.covered()

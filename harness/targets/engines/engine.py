@@ -10,7 +10,9 @@ from harness.model.judge.judgement import Judgement
 from harness.model.judge.violation import Violation
 from harness.model.program.ops import Plant, Planted
 from harness.model.program.program import Program
+from harness.model.setting.crashplan import CrashPlan
 from harness.model.setting.engine import Engine
+from harness.model.setting.hardware import TRAITS, PmemKind
 from harness.targets.engines.cut import Cut
 
 
@@ -44,6 +46,14 @@ class CutVerdict:
     speechless: bool = False
 
 
+def why_not_dated(plan: CrashPlan, device: PmemKind) -> str:
+    """Return why no engine can follow the plan on such a device; empty if one can."""
+    if plan.usual or not TRAITS[device].keeps_caches:
+        return ""
+    survive = "the CPU caches survive a power failure there, so nothing is known of any moment but the last"
+    return f"{' '.join(plan.option)} on {device}: {survive}"
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """The evidence to judge a cut by. Each kind costs something, so an engine calls for those that it has.
@@ -70,6 +80,9 @@ class JudgingEngine(Protocol):
     cuts_machine: bool
     keeps_media: bool
     sees_fences: bool
+
+    def why_not(self, plan: CrashPlan, device: PmemKind) -> str:
+        """Return why the power cannot be cut as the plan says on such a device; empty if it can."""
 
     def judge(self, evidence: Evidence) -> CutVerdict:
         """Judge what the cut took. Raises InfraError when a recovery fails by no fault of the kernel."""

@@ -8,11 +8,13 @@ from harness.link.session import FlushSink
 from harness.media.flushes import FlushLog, Live
 from harness.memfile import MemFile
 from harness.model.judge.violation import Violation
+from harness.model.setting.crashplan import CrashPlan
 from harness.model.setting.engine import Engine
+from harness.model.setting.hardware import PmemKind
 from harness.model.wire.traced import Flushed
 from harness.targets.engines.coverage import CoverageWatch
 from harness.targets.engines.cut import Cut, FlushedCut
-from harness.targets.engines.engine import CutVerdict, Evidence, JudgingEngine, Watch
+from harness.targets.engines.engine import CutVerdict, Evidence, JudgingEngine, Watch, why_not_dated
 
 
 class TraceEngine:
@@ -22,6 +24,12 @@ class TraceEngine:
     cuts_machine = False
     keeps_media = True
     sees_fences = False
+
+    def why_not(self, plan: CrashPlan, device: PmemKind) -> str:
+        if plan.inside:
+            order = "the engine trace does not know the order of flushes inside an op"
+            return f"{' '.join(plan.option)}: {order}; take --crash ops, or --engine plugin"
+        return why_not_dated(plan, device)
 
     def judge(self, evidence: Evidence) -> CutVerdict:
         covered = evidence.covered()

@@ -7,18 +7,23 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.errors import UsageError
+from harness.findings.keptcell import Site
 from harness.history import file, schema
+from harness.history.query import opened
 from harness.history.schema import HistoryError
+from harness.model.setting.crashplan import CrashPlan
 from harness.report.journal import Journal
 from tests.unit.findings.cells import cell as failing
 from tests.unit.history.kept import add, cell, scenarios
 
 ROOT = Path(__file__).resolve().parents[3]
+NOW = len(schema.STEPS)
 
 
 @pytest.fixture
@@ -90,6 +95,27 @@ def test_an_older_file_is_brought_to_today(tmp_path: Path, monkeypatch: pytest.M
         assert connection.execute("SELECT * FROM result").fetchall() == [("a", None)]
 
 
+def test_cells_from_before_there_were_plans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are of the usual plan; the same cell cut at every fence is another one, also of an unknown kernel."""
+    path = tmp_path / "h"
+    steps = schema.STEPS
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "STEPS", steps[:1])
+        with file.writing(path) as connection:
+            connection.execute("INSERT INTO run VALUES (1, 'r', '', '/results')")
+            values = "(7, 'a::a', '6.12', 'ext4', 'nvdimm', 'plugin', '1', 'ab', '', '')"
+            connection.execute(f"INSERT INTO cell VALUES {values}")
+            connection.execute("INSERT INTO result VALUES (1, x'00', 1, 7, 'PASS', 2.0, '2026', '[]')")
+    with opened(path) as history:
+        (old,) = history.scenarios("a::a")["a::a"].cells
+    assert old.site == Site("a::a", "ext4")
+    fences = replace(old, site=replace(old.site, plan=CrashPlan("fences")), started="2027")
+    assert add(path, "s", [fences]) == 1
+    with opened(path) as history:
+        assert history.scenarios("a::a")["a::a"].cells == (old, replace(fences, run="s"))
+        assert len(history.durations()) == 2
+
+
 def _newer(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute(f"PRAGMA user_version = {len(schema.STEPS) + 1}")
@@ -128,7 +154,7 @@ def _other_rows(path: Path) -> None:
 
 
 SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
-    "from the future": (_newer, "a newer daxcheck wrote it (schema 2, this one knows 1)"),
+    "from the future": (_newer, f"a newer daxcheck wrote it (schema {NOW + 1}, this one knows {NOW})"),
     "another program's": (_others, "a database of another program"),
     "no database": (lambda path: path.write_bytes(b"results\n" * 1000), "damaged (file is not a database)"),
     "torn": (_torn, "damaged ("), "garbled": (_garbled, "damaged ("),

@@ -7,6 +7,7 @@ import pytest
 
 from harness.model.cell import Cell, Config, family_and_name
 from harness.model.program.program import parse
+from harness.model.setting.crashplan import CrashPlan
 from harness.model.setting.engine import Engine
 from harness.model.setting.environment import KernelBuild
 from harness.model.setting.hardware import PmemKind
@@ -21,6 +22,8 @@ OTHERS = {
     "device": dataclasses.replace(CELL, config=dataclasses.replace(CONFIG, device=PmemKind.EADR)),
     "engine": dataclasses.replace(CELL, config=dataclasses.replace(CONFIG, engine=Engine.TRACE)),
     "seed": dataclasses.replace(CELL, seed=2),
+    "plan": dataclasses.replace(CELL, plan=CrashPlan("fences")),
+    "evictions": dataclasses.replace(CELL, plan=CrashPlan("end", 3)),
 }
 SAME = {
     "scenario": dataclasses.replace(CELL, scenario="x.prog"),

@@ -16,7 +16,7 @@ FIELDS = [
     "schema", "scenario", "target", "kernel", "fs", "outcome", "seconds", "device", "engine", "judged_bytes", "images",
     "unpersisted_lines", "violations", "warnings", "remarks", "program", "seed", "qemu", "plugin", "recovered_by",
     "error", "timings", "kernel_digest", "kept", "id", "known", "started",
-    "tries",
+    "tries", "plan",
 ]  # fmt: skip
 
 
