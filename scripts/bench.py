@@ -20,6 +20,7 @@ from harness.targets.plugintracker import LOG_RECORDS
 from harness.targets.provision import target as make_target
 from harness.vm import plugin, snapshot
 from harness.vm.machine import Ram, find_qemu
+from scripts import bench_recovery
 
 ROUNDS = 100
 """Stores, and writes, of the workload; a Program holds at most 255 stamps."""
@@ -29,18 +30,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--kernel", default="", metavar="SPEC", help="kernel to measure on (the newest cached)")
     parser.add_argument("--pairs", type=int, default=5, metavar="N", help="pairs per line (5)")
+    parser.add_argument("--images", type=int, default=12, metavar="N", help="crash images per turn (12)")
+    parser.add_argument("--only", choices=("start", "stores", "recovery", "cells"), help="these lines (all)")
     options = parser.parse_args()
     (kernel,) = guests.choose(options.kernel, None, print)[:1]
     bench = Bench(make_target(kernel, find_qemu(), print))
     qemu = bench.plan.qemu.version
     print(f"{kernel.release}, QEMU {qemu}, {options.pairs} pairs; median (min to max), seconds of both")
-    ratio("cold boot / restore", bench.cold_boot, bench.restore, options.pairs)
-    for name, align in (("PTEs", PAGE), ("PMDs", PMD)):
+    if options.only in (None, "start"):
+        ratio("cold boot / restore", bench.cold_boot, bench.restore, options.pairs)
+    for name, align in (("PTEs", PAGE), ("PMDs", PMD)) if options.only in (None, "stores") else ():
         plain, flush, count = (partial(bench.workload, mode, align) for mode in ("plain", "flush", "count"))
         ratio(f"{name}: plugin / plain TCG", flush, plain, options.pairs)
         ratio(f"{name}: every store counted / plugin", count, flush, options.pairs)
     for name in filesystem.names():
-        bench.cell(name, options.pairs)
+        if options.only in (None, "recovery"):
+            bench_recovery.rows(bench.target, filesystem.find(name), options.pairs, options.images)
+        if options.only in (None, "cells"):
+            bench.cell(name, options.pairs)
 
 
 def ratio(name: str, first: Callable[[], float], second: Callable[[], float], pairs: int) -> None:
