@@ -32,12 +32,16 @@ def _file(before: FileState, after: FileState) -> FileState:
     if before is after:
         return after
     joined = before.either(after)
-    # What an op passes through is among the sizes after it, unless it has promised its own by then (RWF_DSYNC).
-    passed = Span(min(before.shortest, after.shortest), max(before.longest, after.longest))
-    promised = before.now != after.now and not before.sizes <= after.sizes
-    sizes = before.sizes | after.sizes | ({passed} if promised else frozenset())
     contents = joined.contents.merge(0, END, before.contents, _standing)
-    return replace(joined, sizes=sizes, contents=contents)
+    return replace(joined, sizes=before.sizes | after.sizes | _passed(before, after), contents=contents)
+
+
+def _passed(before: FileState, after: FileState) -> frozenset[Span]:
+    """Return the sizes that a growing file has on the way. They are among those after the op, unless it has promised
+    its own by then (RWF_DSYNC). No op promises a size that it has cut."""
+    if before.sizes <= after.sizes or after.longest <= before.longest:
+        return frozenset()
+    return frozenset({Span(before.shortest, after.longest)})
 
 
 def _standing(joined: Allowed, before: Allowed) -> Allowed:

@@ -103,6 +103,8 @@ def _fallocated(state: State, step: Step, file: FileState, op: Fallocate) -> Sta
                 file = file.grown(end)
             also = provided(file.id, step.index)
             file = file.relaid(page_floor(start), page_ceil(end), lambda place: place.maybe(also))
+            # A range that had blocks may lose them first: nothing says that a cut does not find it so.
+            file = file.allocation_unknown(page_ceil(start), page_floor(end))
             file = file.replaced(start, end, ZEROES).allocated(start, end)
         case Mode.COLLAPSE_RANGE | Mode.INSERT_RANGE:
             collapse = op.mode is Mode.COLLAPSE_RANGE
