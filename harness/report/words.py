@@ -45,6 +45,8 @@ _CONDITIONS = {
     Condition.UNWRITTEN_DATA: "hold data where FIEMAP finds no written extent",
     Condition.BLOCKS_GIVEN: "blocks by fallocate",
     Condition.BLOCKS_LOST: "have lost the blocks they were given",
+    Condition.EXCHANGED: "exchanged in their entirety, or not at all",
+    Condition.EXCHANGED_IN_PART: "were exchanged in part",
     Condition.WORKS: "mounts and reads",
     Condition.SILENCE: "silence",
     Condition.SUCCESS: "success",
@@ -243,7 +245,7 @@ def _state(violation: Violation) -> str:
             return "hold the older store"
         case Kind.ZERO:
             return "are zero"
-        case Kind.TORN:
+        case Kind.TORN if violation.found is not Condition.EXCHANGED_IN_PART:
             return "are parts of torn cache lines"
         case Kind.UNFLUSHED:
             return "were not flushed"

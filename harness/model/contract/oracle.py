@@ -39,12 +39,14 @@ def run(
     states: list[State] = []
     state = NOTHING
     for stage in stages(program.ops):
+        before = state
         if stage.races:
-            state, during = lanes.run(state, stage, program.ops, one_run.step)
-            states.extend(during)
+            state, seen_by_lanes = lanes.run(state, stage, program.ops, one_run.step)
+            states.extend(seen_by_lanes[:-1])
         else:
             state = one_run.told(one_run.step(state, stage.first), stage.first)
-            states.append(state)
+        state = state.since(before)
+        states.append(state)
     return tuple(states)
 
 

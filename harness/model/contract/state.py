@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from harness.model.contract.allowed import Allowed, Values
 from harness.model.contract.domain import PersistenceDomain
+from harness.model.contract.exchange import Exchange
 from harness.model.contract.extents import END, Extents
 from harness.model.contract.filestate import FileState, page_ceil, page_floor
 from harness.model.program.ops import Sharing
@@ -128,6 +129,7 @@ class State:
 
     `kept`: files that had a durable name and were renamed since, never unlinked, with all those names: at any moment
     one of them stands for the file (rename(2): "atomically replaced", or "a window in which both" do).
+    `exchanges`: those that the media hold as a whole, or not at all.
     """
 
     files: Mapping[int, FileState]
@@ -135,6 +137,7 @@ class State:
     fds: Mapping[str, int]
     maps: Mapping[str, MapState]
     kept: Mapping[int, frozenset[str]]
+    exchanges: tuple[Exchange, ...] = ()
 
     def file(self, path: str) -> FileState | None:
         """The file that the name stands for now."""
@@ -177,7 +180,14 @@ class State:
         """This state or the other, which differ in files and mappings only: nobody knows whether an op took place."""
         files = {id: file.either(other.files[id]) for id, file in self.files.items() if id in other.files}
         maps = {name: mapping.either(other.maps[name]) for name, mapping in self.maps.items() if name in other.maps}
-        return replace(self, files=files, maps=maps)
+        exchanges = tuple(dict.fromkeys((*self.exchanges, *other.exchanges)))
+        return replace(self, files=files, maps=maps, exchanges=exchanges)
+
+    def since(self, before: "State") -> "State":
+        """This state, which ops led to from `before`, without the exchanges that they blurred."""
+        older = {one.op for one in before.exchanges}
+        exchanges = (one for one in self.exchanges if one.op not in older or one.lasts(before.files, self.files))
+        return replace(self, exchanges=tuple(exchanges))
 
 
 def _changed(mapping: MapState, before: FileState, file: FileState) -> MapState:

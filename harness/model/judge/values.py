@@ -10,7 +10,8 @@ from enum import StrEnum
 
 class Condition(StrEnum):
     """The condition of bytes: what they come from, and whether they were flushed; of a file or name: whether it is
-    there; of space: what holes and blocks hold; or of the system: that it works, is silent, or did what it was told."""
+    there; of space: what holes and blocks hold; of two ranges: that they changed places; or of the system: that it
+    works, is silent, or did what it was told."""
 
     ZERO = "zero"
     ANYTHING = "anything"
@@ -30,6 +31,8 @@ class Condition(StrEnum):
     UNWRITTEN_DATA = "unwritten_data"
     BLOCKS_GIVEN = "blocks_given"
     BLOCKS_LOST = "blocks_lost"
+    EXCHANGED = "exchanged"
+    EXCHANGED_IN_PART = "exchanged_in_part"
     WORKS = "works"
     SILENCE = "silence"
     SUCCESS = "success"

@@ -3,10 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from harness.model.contract.allowed import ANYTHING, Values
 from harness.model.contract.effect import came
+from harness.model.contract.exchange import Half
+from harness.model.contract.extents import Extents
 from harness.model.contract.filestate import FileState, Span
 from harness.model.contract.state import NOTHING, NameState, State
-from harness.model.judge.compare import compare
+from harness.model.judge.compare import Expected, compare
 from harness.model.judge.judgement import Judgement
 from harness.model.judge.naming import Naming, Promise, promise
 from harness.model.judge.reads import Read, expected_read
@@ -83,6 +86,8 @@ class _Judging:
         self._by = by
         self._standing: dict[str, frozenset[int]] = {}
         """Every name that was read -> the files that it may stand for, by what was read."""
+        self._whole: dict[int, FileView] = {}
+        """Every file that is surely there, by its name, and whose bytes are right each by itself."""
 
     def all(self, views: Mapping[str, FileView]) -> Judgement:
         """Judge all names, strangers too."""
@@ -96,7 +101,9 @@ class _Judging:
                 total += Judgement(unjudged=(f"{path}: not read back",))
         strangers = [view for path, view in views.items() if path not in names and view.size is not None]
         found = [self._there(view, Kind.FOREIGN, Condition.NO_FILE, self._by) for view in strangers]
-        return total + Judgement(violations=(*found, *(self._lost() if self._which == "durable" else ())))
+        if self._which == "durable":
+            found += [*self._lost(), *self._halved()]
+        return total + Judgement(violations=tuple(found))
 
     def _candidates(self, path: str) -> frozenset[int | None]:
         name = self._state.name(path)
@@ -115,6 +122,8 @@ class _Judging:
         judgements = {id: self._judge(path, self._state.files[id]).view(view) for id in ids}
         right = [id for id, judgement in judgements.items() if not judgement.violations]
         self._standing[path] = frozenset(right or ids)
+        if len(right) == 1:
+            self._whole[right[0]] = view
         return judgements[(right or ids)[0]]
 
     def _judge(self, path: str, file: FileState) -> Judge:
@@ -132,6 +141,18 @@ class _Judging:
         where = ((0, size),) if size else ()
         return Violation(kind, view.path, *by, self._image, where, size, expected, sizes([Span(size, size)]))
 
+    def _halved(self) -> Iterator[Violation]:
+        """Exchanges of which the image has a part: all that is there of both ranges is to be old, or new."""
+        for exchange in self._state.exchanges:
+            seen = [(half, self._whole[half.file]) for half in exchange.halves if half.file in self._whole]
+            worlds = ([(half.old, half, view) for half, view in seen], [(half.new, half, view) for half, view in seen])
+            if any(all(_shows(*one) for one in world) for world in worlds):
+                continue
+            half, view = seen[0]
+            where = half.start, min(half.end, view.size or 0)
+            by, whole, part = promise(self._program, exchange.op), Condition.EXCHANGED, Condition.EXCHANGED_IN_PART
+            yield Violation(Kind.TORN, view.path, *by, self._image, (where,), where[1] - where[0], whole, part)
+
     def _lost(self) -> Iterator[Violation]:
         """Files that were renamed and have neither an old nor a new name (State.kept)."""
         for id, names in self._state.kept.items():
@@ -143,3 +164,10 @@ class _Judging:
             size = self._state.files[id].longest
             where, expected = ((0, size),) if size else (), Names(tuple(sorted(names)))
             yield Violation(Kind.NAME, path, *by, self._image, where, size, expected, Condition.MISSING)
+
+
+def _shows(values: Extents[Values], half: Half, view: FileView) -> bool:
+    """Say whether the view shows one of these values at each byte of the half that it shows."""
+    runs = values.runs(half.start, min(half.end, view.size or 0))
+    expected = [Expected(low, high, held, held) for low, high, held in runs if ANYTHING not in held]
+    return not compare(expected, view.segments)[1]

@@ -10,6 +10,7 @@ from typing import TypeVar
 from harness.model.contract import blocks
 from harness.model.contract.allowed import ANYTHING, Allowed, Values, moved
 from harness.model.contract.blocks import BlockHistory
+from harness.model.contract.exchange import Exchange, Half
 from harness.model.contract.extents import END, Extents
 from harness.model.contract.filestate import FileState, page_ceil
 from harness.model.contract.rules import layout
@@ -47,7 +48,7 @@ def apply(
             mine, other = state.fds.get(op.fd), state.fds.get(op.other)
             if mine is None or other is None:
                 return state
-            return _exchanged(state, state.files[mine], state.files[other], op)
+            return _exchanged(state, step, state.files[mine], state.files[other], op)
         case CloneFile() | Clone() | Dedupe() | CopyFileRange():
             mine, other = state.fds.get(op.fd), state.fds.get(op.source)
             if mine is None or other is None:
@@ -127,19 +128,35 @@ def _deduped(to: FileState, start: int, length: int, source: FileState, begin: i
     return replace(to, blocks=shared, contents=contents).allocation_unknown(start, start + length)
 
 
-def _exchanged(state: State, mine: FileState, other: FileState, op: ExchangeRange | Swapext) -> State:
-    """ioctl_xfs_exchange_range(2): the two ranges change places atomically; what makes that durable is its flag
-    XFS_EXCHANGE_RANGE_DSYNC, which is not given here, or a sync. XFS_IOC_SWAPEXT does it with whole files of one size.
-
-    It is not tested here that both files change at the same time in a power cut.
+def _exchanged(state: State, step: Step, mine: FileState, other: FileState, op: ExchangeRange | Swapext) -> State:
+    """ioctl_xfs_exchange_range(2): the two ranges change places atomically, also for a cut (see Exchange); what makes
+    that durable is its flag XFS_EXCHANGE_RANGE_DSYNC, which is not given here, or a sync. XFS_IOC_SWAPEXT does it with
+    whole files of one size; no document says that a cut finds all of that or nothing.
     """
     start, begin, length = (op.offset, op.other_offset, op.length) if isinstance(op, ExchangeRange) else (0, 0, END)
-    state = state.unfaulted(mine.id, start, start + length).unfaulted(other.id, begin, begin + length)
-    one = _placed(mine, start, min(start + length, END), other, begin)
+    stop, end = min(start + length, END), min(begin + length, END)
+    state = state.unfaulted(mine.id, start, stop).unfaulted(other.id, begin, end)
+    if isinstance(op, ExchangeRange):
+        halves = _half(mine, start, stop, other, begin), _half(other, begin, end, mine, start)
+        state = replace(state, exchanges=(*state.exchanges, Exchange(step.index, halves)))
+    one = _placed(mine, start, stop, other, begin)
     if mine.id == other.id:
-        return state.with_file(_placed(one, begin, min(begin + length, END), mine, start))
-    two = _placed(other, begin, min(begin + length, END), mine, start)
-    return state.with_file(one).with_file(two)
+        return state.with_file(_placed(one, begin, end, mine, start))
+    return state.with_file(one).with_file(_placed(other, begin, end, mine, start))
+
+
+def _half(here: FileState, start: int, end: int, there: FileState, begin: int) -> Half:
+    """[start, end) of `here` gets what `there` has from `begin` on: in blocks where the media may hold what they did in
+    the other file."""
+    old = here.contents.to(lambda byte: byte.durable)
+    new = _shifted(there.contents.to(lambda byte: byte.durable | byte.current), start - begin)
+    return Half(here.id, start, end, _cut(old, start, end), _cut(new, start, end))
+
+
+def _cut(values: Extents[Values], start: int, end: int) -> Extents[Values]:
+    """The values of [start, end) alone."""
+    nothing: Values = frozenset()
+    return Extents.laid(values.runs(start, end), nothing)
 
 
 def _read_into(state: State, step: Step, op: ReadInto) -> State:

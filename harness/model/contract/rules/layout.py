@@ -21,8 +21,8 @@ a sync for those bytes stands: before the old block is stored to for another fil
 left it. So a store to a clone must not show in bytes of its source that were synced and not written since; it may show
 in bytes that no sync has promised. Blocks that were freed and given away again are not excused: see FileState.freed.
 
-Two rules are not tested, since sets are kept per byte: no block is seen at two places at once, and both sides of an
-exchange change together.
+One rule is not tested, since sets are kept per byte: no block is seen at two places at once. That both sides of an
+exchange change together is kept beside the sets (contract.exchange).
 """
 
 from collections.abc import Iterator

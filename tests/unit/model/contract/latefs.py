@@ -30,10 +30,11 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True)
 class Layout:
-    """A file as metadata have it: its size in cells, and the block of each page that has one."""
+    """A file as metadata have it: its size in cells, the block of each page that has one, and the exchanges in it."""
 
     size: int = 0
     pages: tuple[int | None, ...] = (None,) * (3 * PAGES)
+    swaps: frozenset[int] = frozenset()
 
     def mapped(self, page: int, block: int | None) -> "Layout":
         return replace(self, pages=(*self.pages[:page], block, *self.pages[page + 1 :]))
@@ -50,6 +51,7 @@ class LateFs:
     blocks: list[list[list[Value]]] = field(default_factory=list)
     names: list[dict[str, str]] = field(default_factory=lambda: [{}])
     gone: set[str] = field(default_factory=set)
+    swaps: list[tuple[str, str]] = field(default_factory=list)
     carried: set[tuple[str, int, int]] = field(default_factory=set)  # file, page, and block that it was copied from
     faulted: set[tuple[str, int]] = field(default_factory=set)
     deaf: frozenset[Place] = frozenset()
@@ -112,7 +114,7 @@ class LateFs:
         self.clear(fd, range(min(size, before.size), -(-min(size, before.size) // CELLS) * CELLS), size > before.size)
         kept = [block if page * CELLS < size or size > before.size else None
                 for page, block in enumerate(self.now(fd).pages)]  # fmt: skip
-        self.lay(fd, Layout(size, tuple(kept)))
+        self.lay(fd, replace(self.now(fd), size=size, pages=tuple(kept)))
 
     def clear(self, fd: str, cells: range, durably: bool) -> None:
         """Zeroes what is past the end. When the file grows there they are durable before the size can be: what was
@@ -164,6 +166,7 @@ class LateFs:
         now = self.now(fd)
         if pages is None:
             self.layouts[fd] = [now]
+            self.entirely(fd)
             return
         need = min(pages.stop * CELLS, now.size)
         if pages.start * CELLS >= need:
@@ -174,6 +177,13 @@ class LateFs:
                 layout = layout.mapped(page, now.pages[page])
             known.append(replace(layout, size=layout.size if layout.size >= need else now.size))
         self.layouts[fd] = [*dict.fromkeys(known[:-1]), now]
+        self.entirely(fd)
+
+    def entirely(self, fd: str) -> None:
+        """The media have the exchanges of what was committed of the file, and so in both files."""
+        for number in self.now(fd).swaps:
+            for one in self.swaps[number]:
+                self.layouts[one] = [layout for layout in self.layouts[one] if number in layout.swaps]
 
     def sync(self, fd: str) -> None:
         self.flush(fd, range(PAGES * 3 * CELLS))
@@ -259,10 +269,10 @@ class LateFs:
             case Mode.INSERT_RANGE:
                 hole = (None,) * (last - first)
                 pages = (*now.pages[:first], *hole, *now.pages[first:])[: len(now.pages)]
-                self.lay(fd, Layout(now.size + len(cells), pages))
+                self.lay(fd, replace(now, size=now.size + len(cells), pages=pages))
             case Mode.COLLAPSE_RANGE:
                 pages = (*now.pages[:first], *now.pages[last:], *(None,) * (last - first))
-                self.lay(fd, Layout(now.size - len(cells), pages))
+                self.lay(fd, replace(now, size=now.size - len(cells), pages=pages))
             case Mode.PUNCH_HOLE:
                 self.zero(fd, cells, whole=True)
             case Mode.ZERO_RANGE:
@@ -301,25 +311,37 @@ class LateFs:
                 do = self.share if self.random.random() < 0.5 else self.copy
                 do(fd, offset // PAGE, source, begin // PAGE, length // PAGE)
             case ops.ExchangeRange(fd, offset, length, other, begin):
-                self.swap(fd, offset // PAGE, other, begin // PAGE, length // PAGE)
+                self.swap(fd, offset // PAGE, other, begin // PAGE, length // PAGE, whole=True)
             case ops.Swapext(fd, other):
-                self.swap(fd, 0, other, 0, 3 * PAGES)
+                self.swap(fd, 0, other, 0, 3 * PAGES, whole=False)
             case _:
                 raise AssertionError(op)
 
-    def swap(self, fd: str, page: int, other: str, begin: int, count: int) -> None:
+    def swap(self, fd: str, page: int, other: str, begin: int, count: int, whole: bool) -> None:
+        """The pages change places; if `whole`, the media learn of both files at once."""
         mine, theirs = self.now(fd).pages[page : page + count], self.now(other).pages[begin : begin + count]
         one, two = self.now(fd), self.now(other)
         for n in range(count):
             one, two = one.mapped(page + n, theirs[n]), two.mapped(begin + n, mine[n])
+        if whole:
+            number = frozenset({len(self.swaps)})
+            self.swaps.append((fd, other))
+            one, two = replace(one, swaps=one.swaps | number), replace(two, swaps=two.swaps | number)
         self.lay(fd, one)
         self.lay(other, two)
 
     # --- What may be read after a cut ---
 
-    def image(self, fd: str) -> tuple[int, list[Value]]:
-        """One that may be: the size, and the cells up to the end of the last page."""
-        layout = self.random.choice(self.layouts[fd])
+    def moment(self) -> dict[str, Layout]:
+        """Layouts that the media may have at one moment: each exchange is in both files or in none."""
+        for _ in range(100):
+            chosen = {fd: self.random.choice(layouts) for fd, layouts in self.layouts.items()}
+            if all((n in chosen[a].swaps) == (n in chosen[b].swaps) for n, (a, b) in enumerate(self.swaps)):
+                return chosen
+        return {fd: self.now(fd) for fd in NAMES}
+
+    def image(self, layout: Layout) -> tuple[int, list[Value]]:
+        """One that may be of a file: the size, and the cells up to the end of the last page."""
         cells = range(-(-layout.size // CELLS) * CELLS)
         return layout.size, [self.random.choice(self.held(layout, cell)) for cell in cells]
 

@@ -242,10 +242,12 @@ def refused(run: Run, state: State, views: Sequence[FileView], which: Which = "d
 
 
 def images(run: Run) -> list[FileView]:
-    """One image that may be: a moment for the names, and one for each file."""
-    names = run.fs.random.choice(run.fs.names)
+    """One image that may be: a moment for the names, and one for the files."""
+    names, layouts = run.fs.random.choice(run.fs.names), run.fs.moment()
     paths = dict.fromkeys((*run.program.names(), *NAMES.values()))
-    return [view(path, *run.fs.image(names[path])) if path in names else FileView(path, None) for path in paths]
+    return [
+        view(path, *run.fs.image(layouts[names[path]])) if path in names else FileView(path, None) for path in paths
+    ]
 
 
 def live(run: Run) -> list[FileView]:
