@@ -13,15 +13,30 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from harness.errors import InfraError
+from harness.media.records import (
+    LINE,
+    NO_FENCE,
+    RECORD,
+    Completion,
+    LogRecord,
+    PersistLogError,
+    RecordKind,
+    Records,
+    apply_records,
+    check_records,
+    completions_of,
+    explicitly_fenced,
+)
 
-LINE = 64
-"""Bytes of a cache line."""
+__all__ = [
+    "HEADER", "HEADER_SIZE", "LINE", "NO_FENCE", "RECORD", "VERSION", "Completion", "Counters", "LogRecord", "Mark",
+    "PersistLog", "PersistLogError", "RecordKind", "Records", "Status", "log_bytes",
+]  # fmt: skip
+
 HEADER_SIZE = 4096
 MAGIC = b"DAXPLOG1"
-VERSION = 3
+VERSION = 4
 
 HEADER = np.dtype([
     ("magic", "S8"), ("version", "<u4"), ("record_size", "<u4"), ("capacity", "<u8"), ("count", "<u8"),
@@ -30,30 +45,6 @@ HEADER = np.dtype([
     ("dropped", "<u8"), ("stores", "<u8"), ("vcpus", "<u8"), ("fault_start", "<u8"), ("fault_end", "<u8"),
     ("unchanged", "<u8"),
 ])
-RECORD = np.dtype([
-    ("kind", "<u4"), ("length", "<u4"), ("address", "<u8"), ("vcpu", "<u4"), ("flags", "<u4"),
-    ("sequence", "<u8"), ("data", "u1", (LINE,)),
-])
-NO_FENCE = 1
-"""Record flag: completed by a locked or serialising instruction, not by sfence or mfence."""
-CHUNK = 1 << 16
-"""BYTES records expanded at once: bounds the index arrays to 64 MiB."""
-
-Records = npt.NDArray[Any]
-Bytes = npt.NDArray[np.uint8]
-
-
-class PersistLogError(InfraError):
-    """The log is damaged, or the plugin stopped recording: the run says nothing about the kernel."""
-
-
-class RecordKind(IntEnum):
-    """Record kinds. A fence shows as the records it completed; FENCE is one that completed none, after NO_FENCE."""
-
-    LINE = 1
-    BYTES = 2
-    MARK = 3
-    FENCE = 4
 
 
 class Status(IntEnum):
@@ -64,20 +55,6 @@ class Status(IntEnum):
     UNMODELLED = 2
     TRANSLATION = 3
     INTERNAL = 4
-
-
-@dataclass(frozen=True, slots=True)
-class LogRecord:
-    """One record: `data` became durable at guest-physical `address`; for MARK, `address` is the marker's value.
-
-    `fenced` is false when a locked or serialising instruction completed it.
-    """
-
-    kind: RecordKind
-    address: int
-    data: bytes
-    vcpu: int
-    fenced: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +193,8 @@ class PersistLog:
 
     def __iter__(self) -> Iterator[LogRecord]:
         for row in self.records():
-            kind, length = RecordKind(int(row["kind"])), int(row["length"])
+            kind = RecordKind(int(row["kind"]))
+            length = int(row["length"]) if kind in (RecordKind.LINE, RecordKind.BYTES) else 0
             yield LogRecord(kind, int(row["address"]), row["data"][:length].tobytes(), int(row["vcpu"]),
                          not row["flags"] & NO_FENCE)
 
@@ -234,6 +212,13 @@ class PersistLog:
         found = np.flatnonzero((live["kind"] == RecordKind.MARK) & (live["address"] == value))
         return int(found[-1]) if found.size else None
 
+    def completions(self, start: int = 0, stop: int | None = None) -> tuple[Completion, ...]:
+        """The moments at which records became durable, of those whose last record is in [start, stop).
+
+        Raises PersistLogError where the records are no sets that the plugin writes.
+        """
+        return completions_of(self.records(start, stop), start)
+
     def fenced(self, count: int) -> bool:
         """Say whether explicit fences have completed all of the first `count` records."""
         return bool(explicitly_fenced(self.records(0, count)).all())
@@ -246,75 +231,3 @@ class PersistLog:
         records = self.records(start, count)
         records = records[explicitly_fenced(records)] if strict else records
         return apply_records(records, np.frombuffer(image, np.uint8), base)
-
-
-def check_records(records: Records) -> None:
-    """Raise PersistLogError unless kinds are known, lengths fit, and no record crosses a line."""
-    kind, length, address = records["kind"], records["length"], records["address"]
-    line = (kind == RecordKind.LINE) & (length == LINE) & (address % LINE == 0)
-    some = (kind == RecordKind.BYTES) & (length >= 1) & (length <= LINE) & (address % LINE + length <= LINE)
-    mark = ((kind == RecordKind.MARK) | (kind == RecordKind.FENCE)) & (length == 0)
-    bad = np.flatnonzero(~(line | some | mark))
-    if bad.size:
-        i = int(bad[0])
-        raise PersistLogError(f"persist log record {i} is damaged (kind {kind[i]}, length {length[i]}): rerun")
-
-
-def explicitly_fenced(records: Records) -> npt.NDArray[np.bool_]:
-    """Mark the records that count when only sfence and mfence complete a flush or a non-temporal store.
-
-    A record that another instruction completed counts when a fence came later on, of whichever vCPU: if a CPU flushes
-    and then releases a lock, the CPU that takes the lock fences for both. Linux does it so: fsync flushes on one CPU,
-    and jbd2 executes the sfence of nvdimm_flush() on another. Each such fence is in the log: as a FENCE, or as the
-    records that it completed itself.
-    """
-    counts: npt.NDArray[np.bool_] = (records["flags"] & NO_FENCE) == 0
-    fences = np.flatnonzero(counts & (records["kind"] != RecordKind.MARK))
-    counts[:fences[-1] if fences.size else 0] = True
-    return counts
-
-
-def apply_records(records: Records, image: Bytes, base: int) -> int:
-    """Apply checked records to `image`. For each byte the record of the highest sequence that holds it wins.
-
-    The log's own order is that of the fences, but coherence orders the write-backs of one line by when each vCPU
-    captured it. Two passes instead of a loop: the last LINE of each line, then the BYTES that came after it.
-    """
-    if image.size % LINE:
-        raise PersistLogError(f"NVDIMM image of {image.size} bytes is no multiple of {LINE}")
-    rows = _in_sequence(records)
-    address = records["address"][rows]
-    outside = np.flatnonzero((address < base) | (address >= base + image.size))
-    if outside.size:
-        raise PersistLogError(f"persist log names guest-physical {int(address[outside[0]]):#x}, outside the NVDIMM")
-    offset = (address - np.uint64(base)).astype(np.int64)
-    number = offset // LINE
-    is_line = records["kind"][rows] == RecordKind.LINE
-    last = np.full(image.size // LINE, -1, np.int64)  # by line: position in `rows` of the last LINE
-    positions = np.flatnonzero(is_line)
-    np.maximum.at(last, number[positions], positions)
-    winners = positions[last[number[positions]] == positions]
-    image.reshape(-1, LINE)[number[winners]] = records["data"][rows[winners]]
-    later = np.flatnonzero(~is_line)
-    later = later[later > last[number[later]]]
-    for at in range(0, later.size, CHUNK):
-        piece = later[at:at + CHUNK]
-        _apply_bytes(records[rows[piece]], image, offset[piece])
-    return int(rows.size)
-
-
-def _in_sequence(records: Records) -> npt.NDArray[np.int64]:
-    """Return the rows of LINE and BYTES records by rising sequence: with one busy vCPU the log has that order."""
-    rows = np.flatnonzero(records["kind"] <= RecordKind.BYTES)
-    sequence = records["sequence"][rows]
-    if np.all(sequence[:-1] <= sequence[1:]):
-        return rows
-    return rows[np.argsort(sequence, kind="stable")]
-
-
-def _apply_bytes(records: Records, image: Bytes, offset: npt.NDArray[np.int64]) -> None:
-    length = records["length"].astype(np.int64)
-    row = np.repeat(np.arange(records.size), length)
-    column = np.arange(row.size) - np.repeat(np.cumsum(length) - length, length)
-    # numpy assigns in index order, so of two records that hold the same byte the later one stays
-    image[offset[row] + column] = records["data"][row, column]

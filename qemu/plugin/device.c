@@ -10,12 +10,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <glib.h>
+
 #include "device.h"
 #include "lines.h"
 #include "log.h"
 
+#define FIRST_ROOM 4096
+#define ROOM_KEPT 65536 /* records: 6 MiB of a QEMU that may be one of many */
 #define EXPORT __attribute__((visibility("default")))
-#define BATCH 1024
 
 typedef int flush_call(int fd);
 
@@ -29,33 +32,48 @@ static struct {
 } device;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* QEMU flushes from several threads */
-static struct record batch[BATCH];
-static uint64_t filled, sequence;
+static struct record *set; /* what the present request persists, in one piece */
+static uint64_t filled, room, sequence;
 
-static void append_batch(void)
+static struct record *next_record(void)
 {
-	uint64_t index;
+	if (filled == room) {
+		room = room ? room * 2 : FIRST_ROOM;
+		set = g_renew(struct record, set, room);
+	}
+	return &set[filled++];
+}
 
-	if (filled)
-		log_append(batch, filled, &index);
+static void append_set(void)
+{
+	uint64_t index, length = filled;
+
+	if (!length)
+		return;
+	*next_record() = (struct record){ .kind = RECORD_FENCE, .length = (uint32_t)length };
+	log_append(set, filled, &index);
 	filled = 0;
+	if (room > ROOM_KEPT) {
+		g_free(set);
+		set = NULL;
+		room = 0;
+	}
 }
 
 static void add_line(uint64_t offset)
 {
-	struct record *record = &batch[filled];
+	struct record *record;
 
 	if (log_ignores(offset)) {
 		log_count(&log_header->dropped);
 		return;
 	}
+	record = next_record();
 	*record = (struct record){ .kind = RECORD_LINE, .length = LINE_SIZE, .address = device.base + offset };
 	record->sequence = ++sequence;
 	line_copy(record->data, device.live + offset);
 	memcpy(device.media + offset, record->data, LINE_SIZE);
 	log_count(&log_header->flushes);
-	if (++filled == BATCH)
-		append_batch();
 }
 
 static void add_extent(uint64_t start, uint64_t end)
@@ -79,7 +97,7 @@ static void add_device(void)
 			end = (off_t)device.size;
 		add_extent((uint64_t)start, (uint64_t)end);
 	}
-	append_batch();
+	append_set();
 	log_count(&log_header->fences);
 }
 

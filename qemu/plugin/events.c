@@ -27,7 +27,22 @@ void *pack_operand(struct operand operand)
 	return data;
 }
 
-static void completed(struct vcpu *vcpu, enum completion by, uint64_t index)
+/* The end of a set of `length` records, by the instruction at `data`. */
+static struct record fence(struct vcpu *vcpu, unsigned int index, void *data, uint64_t length)
+{
+	uint64_t address;
+	enum kind kind = unpack_place(data, &address);
+
+	return (struct record){
+		.kind = RECORD_FENCE,
+		.length = (uint32_t)length,
+		.address = vcpu_instruction(vcpu, address),
+		.vcpu = index,
+		.flags = kind == KIND_FENCE ? 0 : RECORD_NO_FENCE,
+	};
+}
+
+static void completed(struct vcpu *vcpu, bool fenced, uint64_t index)
 {
 	uint64_t i;
 
@@ -35,47 +50,46 @@ static void completed(struct vcpu *vcpu, enum completion by, uint64_t index)
 		if (vcpu->set[i].kind == RECORD_LINE)
 			line_logged(guest_line(vcpu->set[i].address), index + i);
 	}
-	if (by == BY_LOCKED)
+	if (!fenced)
 		vcpu_all_lax();
-}
-
-static void complete(struct vcpu *vcpu, enum completion by)
-{
-	uint64_t i, index;
-
-	if (!vcpu->pending)
-		return;
-	if (by == BY_LOCKED) {
-		for (i = 0; i < vcpu->pending; i++)
-			vcpu->set[i].flags = RECORD_NO_FENCE;
-	}
-	if (by == BY_FENCE)
-		vcpu_fenced(vcpu);
-	if (log_append(vcpu->set, vcpu->pending, &index))
-		completed(vcpu, by, index);
-	log_add(&log_header->flushes, vcpu->flushes);
-	log_add(&log_header->nontemporal, vcpu->nontemporal);
-	log_add(&log_header->unchanged, vcpu->unchanged);
-	vcpu->flushes = vcpu->nontemporal = vcpu->unchanged = 0;
-	log_count(by == BY_FENCE ? &log_header->fences : &log_header->locked);
-	vcpu->pending = 0;
 }
 
 void events_complete(unsigned int index, void *data)
 {
-	complete(vcpu_at(index), (enum completion)(uintptr_t)data);
+	struct vcpu *vcpu = vcpu_at(index);
+	struct record *end;
+	uint64_t i, at;
+	bool fenced;
+
+	if (!vcpu->pending)
+		return;
+	end = vcpu_room(vcpu);
+	*end = fence(vcpu, index, data, vcpu->pending);
+	fenced = !(end->flags & RECORD_NO_FENCE);
+	for (i = 0; i < vcpu->pending; i++)
+		vcpu->set[i].flags = end->flags;
+	if (fenced)
+		vcpu_fenced(vcpu);
+	if (log_append(vcpu->set, vcpu->pending + 1, &at))
+		completed(vcpu, fenced, at);
+	log_add(&log_header->flushes, vcpu->flushes);
+	log_add(&log_header->nontemporal, vcpu->nontemporal);
+	log_add(&log_header->unchanged, vcpu->unchanged);
+	vcpu->flushes = vcpu->nontemporal = vcpu->unchanged = 0;
+	log_count(fenced ? &log_header->fences : &log_header->locked);
+	vcpu->pending = 0;
 }
 
 void events_fence(unsigned int index, void *data)
 {
-	struct record record = { .kind = RECORD_FENCE, .vcpu = index };
 	struct vcpu *vcpu = vcpu_at(index);
+	struct record record;
 	uint64_t at;
 
-	(void)data;
 	if (!vcpu->lax)
 		return;
 	vcpu_fenced(vcpu);
+	record = fence(vcpu, index, data, 0);
 	log_append(&record, 1, &at);
 }
 
@@ -84,14 +98,13 @@ void events_wrmsr(unsigned int index, void *data)
 	struct vcpu *vcpu = vcpu_at(index);
 	uint32_t msr;
 
-	(void)data;
 	if (!vcpu->pending)
 		return;
 	/* SDM 3A 9.3 and 11.12.3: IA32_TSC_DEADLINE and the x2APIC registers are written without serialising. */
 	msr = (uint32_t)vcpu_register(vcpu, REG_RCX);
 	if (msr == 0x6e0 || (msr >= 0x800 && msr <= 0x8ff))
 		return;
-	complete(vcpu, BY_LOCKED);
+	events_complete(index, data);
 }
 
 void events_marker(unsigned int index, void *data)

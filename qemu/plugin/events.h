@@ -6,19 +6,19 @@
 #include "api.h"
 #include "decode.h"
 
-/* How the pending set was completed; travels as the user pointer of events_complete(). */
-enum completion { BY_FENCE, BY_LOCKED };
-
 /* clwb, clflushopt, clflush; data is a packed struct operand. Needs registers. */
 void events_flush(unsigned int vcpu, void *data);
 
-/* sfence, mfence, locked and serialising instructions; data is an enum completion. */
+/* sfence, mfence, locked and serialising instructions; data from pack_place(). Needs registers. */
 void events_complete(unsigned int vcpu, void *data);
 
-/* sfence and mfence once more: logs that what other instructions have completed has been fenced as well. */
+/*
+ * sfence and mfence once more: logs that what other instructions have completed has been fenced as well; data from
+ * pack_place(). Needs registers.
+ */
 void events_fence(unsigned int vcpu, void *data);
 
-/* wrmsr: completes unless the MSR is one that does not serialise. Needs registers. */
+/* wrmsr: completes unless the MSR is one that does not serialise; data from pack_place(). Needs registers. */
 void events_wrmsr(unsigned int vcpu, void *data);
 
 /* A store of a non-temporal instruction, after it was done. */

@@ -8,21 +8,12 @@
 #include "log.h"
 #include "vcpu.h"
 
-/*
- * QEMU shares one translation between all linear addresses of a physical page (CF_PCREL), so the address seen at
- * translation says nothing about the page. rip is exact to the page, and no block leaves its page.
- */
-static uint64_t instruction_address(struct vcpu *vcpu, struct operand operand)
-{
-	return (vcpu_register(vcpu, REG_RIP) & ~(PAGE_SIZE - 1)) | operand.page_offset;
-}
-
 static uint64_t linear_address(struct vcpu *vcpu, struct operand operand)
 {
 	uint64_t registers[16], segment_base = 0, instruction = 0;
 
 	if (operand.rip_relative)
-		instruction = instruction_address(vcpu, operand);
+		instruction = vcpu_instruction(vcpu, operand.page_offset);
 	if (operand.has_base)
 		registers[operand.base] = vcpu_register(vcpu, REG_RAX + operand.base);
 	if (operand.has_index)
@@ -43,7 +34,7 @@ static bool find_flushed(struct vcpu *vcpu, struct operand operand, uint64_t *ph
 		return false;
 	if (!guest_translate(vcpu, linear, physical)) {
 		log_stop(LOG_TRANSLATION, "flush at 0x%" PRIx64 ": linear address 0x%" PRIx64 " is not mapped",
-			 instruction_address(vcpu, operand), linear);
+			 vcpu_instruction(vcpu, operand.page_offset), linear);
 		return false;
 	}
 	vcpu_remember(vcpu, linear, *physical);

@@ -21,7 +21,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const char *flaw_of(const struct log_header *header, uint64_t file_size)
 {
 	if (memcmp(header->magic, LOG_MAGIC, sizeof(header->magic)) || header->version != LOG_VERSION)
-		return "is no persist log of version 3";
+		return "is no persist log of version 4";
 	if (header->record_size != sizeof(struct record))
 		return "has another record size";
 	if (header->count || header->status)

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define LOG_MAGIC "DAXPLOG1"
-#define LOG_VERSION 3
+#define LOG_VERSION 4
 #define LOG_HEADER_SIZE 4096
 #define LINE_SIZE 64
 
@@ -27,7 +27,7 @@ enum record_kind {
 	RECORD_LINE = 1,  /* a whole line, flushed and fenced */
 	RECORD_BYTES = 2, /* bytes within one line, stored non-temporally and fenced */
 	RECORD_MARK = 3,  /* address holds the marker's value */
-	RECORD_FENCE = 4, /* an sfence or mfence that completed nothing itself, after NO_FENCE completions */
+	RECORD_FENCE = 4, /* the end of a set: the `length` records before it became durable here, together */
 };
 
 enum record_flags {
@@ -36,11 +36,11 @@ enum record_flags {
 
 struct record {
 	uint32_t kind;
-	uint32_t length;
-	uint64_t address; /* guest-physical */
+	uint32_t length;  /* of data, in bytes; of a FENCE's set, in records */
+	uint64_t address; /* guest-physical; of a FENCE the instruction's, linear, 0: the device's doing */
 	uint32_t vcpu;
 	uint32_t flags;
-	uint64_t sequence; /* order of capture over all vCPUs, from 1; 0 in a MARK */
+	uint64_t sequence; /* order of capture over all vCPUs, from 1; 0 in MARK and FENCE */
 	uint8_t data[LINE_SIZE];
 };
 _Static_assert(sizeof(struct record) == 96, "the log's record size");

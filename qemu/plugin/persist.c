@@ -41,30 +41,31 @@ static struct decoded decode_instruction(struct qemu_plugin_insn *insn)
 
 /* Calls out only while `member` is not 0. */
 static void on_exec_if(struct qemu_plugin_insn *insn, qemu_plugin_u64 member, qemu_plugin_vcpu_udata_cb_t callback,
-		       enum qemu_plugin_cb_flags flags, void *data)
+		       void *data)
 {
 #if PLUGIN_API >= 3
-	qemu_plugin_register_vcpu_insn_exec_cond_cb(insn, callback, flags, QEMU_PLUGIN_COND_NE, member, 0, data);
+	qemu_plugin_register_vcpu_insn_exec_cond_cb(insn, callback, QEMU_PLUGIN_CB_R_REGS, QEMU_PLUGIN_COND_NE, member,
+						    0, data);
 #else
 	(void)member;
-	qemu_plugin_register_vcpu_insn_exec_cb(insn, callback, flags, data);
+	qemu_plugin_register_vcpu_insn_exec_cb(insn, callback, QEMU_PLUGIN_CB_R_REGS, data);
 #endif
 }
 
 /* Fences and locked instructions are frequent, and seldom is anything pending. */
-static void on_exec_if_pending(struct qemu_plugin_insn *insn, qemu_plugin_vcpu_udata_cb_t callback,
-			       enum qemu_plugin_cb_flags flags, void *data)
+static void on_exec_if_pending(struct qemu_plugin_insn *insn, qemu_plugin_vcpu_udata_cb_t callback, void *data)
 {
-	on_exec_if(insn, vcpu_pending_member(), callback, flags, data);
+	on_exec_if(insn, vcpu_pending_member(), callback, data);
 }
 
 static void on_fence(struct qemu_plugin_insn *insn)
 {
-	enum completion by = options.fault_no_fence ? BY_LOCKED : BY_FENCE;
+	enum kind kind = options.fault_no_fence ? KIND_LOCKED : KIND_FENCE;
+	void *place = pack_place(kind, qemu_plugin_insn_vaddr(insn));
 
-	on_exec_if_pending(insn, events_complete, QEMU_PLUGIN_CB_NO_REGS, (void *)by);
-	if (by == BY_FENCE)
-		on_exec_if(insn, vcpu_lax_member(), events_fence, QEMU_PLUGIN_CB_NO_REGS, NULL);
+	on_exec_if_pending(insn, events_complete, place);
+	if (kind == KIND_FENCE)
+		on_exec_if(insn, vcpu_lax_member(), events_fence, place);
 }
 
 static void on_exec(struct qemu_plugin_insn *insn, qemu_plugin_vcpu_udata_cb_t callback, void *data)
@@ -108,14 +109,14 @@ static void instrument(struct qemu_plugin_insn *insn)
 		forget_page(insn);
 		/* fall through */
 	case KIND_LOCKED:
-		on_exec_if_pending(insn, events_complete, QEMU_PLUGIN_CB_NO_REGS, (void *)BY_LOCKED);
+		on_exec_if_pending(insn, events_complete, place);
 		break;
 	case KIND_INVPCID:
 		forget_page(insn);
 		break;
 	case KIND_WRMSR:
 		forget_page(insn);
-		on_exec_if_pending(insn, events_wrmsr, QEMU_PLUGIN_CB_R_REGS, NULL);
+		on_exec_if_pending(insn, events_wrmsr, place);
 		break;
 	case KIND_NONTEMPORAL:
 		on_store(insn, events_nontemporal, NULL);

@@ -91,6 +91,11 @@ uint64_t vcpu_register(struct vcpu *vcpu, enum reg reg)
 	return value;
 }
 
+uint64_t vcpu_instruction(struct vcpu *vcpu, uint64_t translated)
+{
+	return (vcpu_register(vcpu, REG_RIP) & ~(PAGE_SIZE - 1)) | (translated & (PAGE_SIZE - 1));
+}
+
 void vcpu_all_lax(void)
 {
 	unsigned int i, count = __atomic_load_n(&vcpus, __ATOMIC_ACQUIRE);

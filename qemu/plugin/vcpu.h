@@ -52,6 +52,13 @@ qemu_plugin_u64 vcpu_mappings_member(void);
 /* Reads a register; only in a callback registered with QEMU_PLUGIN_CB_R_REGS. */
 uint64_t vcpu_register(struct vcpu *vcpu, enum reg reg);
 
+/*
+ * The linear address of the instruction that executes now. QEMU shares one translation between all linear addresses
+ * of a physical page (CF_PCREL), so the address seen at translation says no more than the place in the page. rip is
+ * exact to the page, and no block leaves its page. Needs registers.
+ */
+uint64_t vcpu_instruction(struct vcpu *vcpu, uint64_t translated);
+
 /* Something has been completed without a fence, and is in the log: the next fence of every vCPU is news. */
 void vcpu_all_lax(void);
 

@@ -274,11 +274,11 @@ def records_of(*kinds: log.RecordKind) -> bytes:
     made = np.zeros(len(kinds), log.RECORD)
     for row, kind in zip(made, kinds, strict=True):
         row["kind"], row["address"] = kind, 4096
-        row["length"] = {log.RecordKind.LINE: 64, log.RecordKind.BYTES: 8}.get(kind, 0)
+        row["length"] = {log.RecordKind.LINE: 64, log.RecordKind.BYTES: 8, log.RecordKind.FENCE: 1}.get(kind, 0)
     return made.tobytes()
 
 
-RECORDS = records_of(log.RecordKind.LINE, log.RecordKind.BYTES, log.RecordKind.MARK, log.RecordKind.FENCE)
+RECORDS = records_of(log.RecordKind.LINE, log.RecordKind.FENCE, log.RecordKind.MARK, log.RecordKind.BYTES)
 
 
 @given(
@@ -301,6 +301,7 @@ def test_persist_log(data: bytes, count: int, header: bytes | None) -> None:
             opened.marks  # noqa: B018
             opened.upto(4096)
             opened.fenced(opened.count)
+            assert all(1 < one.count <= opened.count for one in opened.completions())
             applied = opened.apply(bytearray(4096), 4096)
             assert 0 <= applied <= opened.count == len(list(opened))
     finally:

@@ -203,7 +203,7 @@ def test_markers_stand_in_log_order(rig: Rig) -> None:
         sfence
     """
     with rig.run(body) as log:
-        assert [(mark.value, mark.count) for mark in log.marks] == [(5, 0), ((1 << 64) - 1, 2)]
+        assert [(mark.value, mark.count) for mark in log.marks] == [(5, 0), ((1 << 64) - 1, 3)]
         assert [record.address - BASE for record in durable(log)] == [0, 64]
         assert log.counters.markers == 2
 
@@ -236,9 +236,9 @@ def test_outside_the_nvdimm_nothing_is_logged(rig: Rig) -> None:
 def test_a_full_log_stops_by_name(rig: Rig) -> None:
     """A set that does not fit is not logged at all, and check() says why."""
     body = "clwb (%r15); sfence; clwb 64(%r15); clwb 128(%r15); sfence; clwb 192(%r15); sfence"
-    with rig.run(body, capacity=2) as log:
-        assert (log.count, log.status) == (1, Status.FULL)
-        with pytest.raises(PersistLogError, match="log full: 2 records fit, 1 more than that came"):
+    with rig.run(body, capacity=4) as log:
+        assert (log.count, log.status) == (2, Status.FULL)
+        with pytest.raises(PersistLogError, match="log full: 4 records fit, 1 more than that came"):
             log.check()
 
 
@@ -263,7 +263,7 @@ def test_wbinvd_of_a_clean_nvdimm_is_harmless(rig: Rig) -> None:
     """Firmware and kernel use it while they boot, long before anything is stored to the NVDIMM."""
     with rig.run("wbinvd; clwb (%r15); sfence") as log:
         log.check()
-        assert log.count == 1
+        assert len(durable(log)) == 1
 
 
 def test_a_nvdimm_that_qemu_does_not_map_is_told(rig: Rig) -> None:

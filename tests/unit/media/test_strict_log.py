@@ -13,10 +13,8 @@ from harness.media.log import (
     RECORD,
     RecordKind,
     Records,
-    apply_records,
-    check_records,
-    explicitly_fenced,
 )
+from harness.media.records import apply_records, check_records, explicitly_fenced
 
 BASE = 0x100000000
 LINES = 3
@@ -55,6 +53,8 @@ class Plugin:
             self.lax = {0: True, 1: True} if flags else {**self.lax, vcpu: False}
         for number, sequence, data in self.pending[vcpu]:
             self.rows.append((RecordKind.LINE, LINE, BASE + number * LINE, vcpu, flags, sequence, data))
+        if self.pending[vcpu]:
+            self.rows.append((RecordKind.FENCE, len(self.pending[vcpu]), 0, vcpu, flags, 0, b""))
         self.pending[vcpu] = []
 
     def records(self) -> Records:
