@@ -80,6 +80,8 @@ class CellJudge:
 
         for recovery in self._recover(noted()):
             judgement = self._judge(recovery, self.state_at(points[count]))
+            if not points[count].is_end and self.program.expect is Expect.LOSS:
+                judgement = judgement.without_losses()
             total += judgement
             count += 1
             if judgement.violations:
@@ -117,7 +119,8 @@ class CellJudge:
         """Return the state with which an image of that moment is compared."""
         if point.op is None:
             return self.final
-        return self.states[point.op] if point.record is None else oracle.within(self.program, self.states, point.op)
+        allowed = oracle.after if point.record is None else oracle.within
+        return allowed(self.program, self.states, point.op, self.job.system.journal)
 
     def _recover(self, crashes: Iterable[CrashImage]) -> Iterator[Recovery]:
         return self.target.recover(crashes, self.job)

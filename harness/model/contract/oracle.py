@@ -17,7 +17,7 @@ from harness.model.contract.state import NOTHING, State, Step
 from harness.model.program import ops
 from harness.model.program.ops import Op
 from harness.model.program.program import Expect, Program
-from harness.model.program.stages import stages
+from harness.model.program.stages import by_op, stages
 from harness.model.wire.observation import FileView, OpResult
 
 
@@ -60,17 +60,22 @@ def at_cut(program: Program, states: Sequence[State], live: Iterable[FileView] =
     return syncs.everything(state, len(program.ops) - 1, blocks=False)
 
 
-def within(program: Program, states: Sequence[State], index: int) -> State:
+def within(program: Program, states: Sequence[State], index: int, journal: bool = True) -> State:
     """Return what the media may hold while op `index` runs, or the race that it is part of; `states` are those of its
-    run.
+    run, on a file system with a `journal` or without.
 
-    All that the media may hold right before the op or right after it, they may hold here too (see contract.during).
+    With one, all that the media may hold right before the op or right after it, they may hold here too, and little
+    else (see contract.during).
     """
-    stage = next(stage for stage in stages(program.ops) if index in stage.indices)
-    state = states[stage.first - 1] if stage.first else NOTHING
-    for one in stage.indices:
-        state = during(state, states[one])
-    return state
+    stage = by_op(program.ops)[index]
+    before = states[stage.first - 1] if stage.first else NOTHING
+    return during([before, *(states[one] for one in stage.indices)], journal)
+
+
+def after(program: Program, states: Sequence[State], index: int, journal: bool = True) -> State:
+    """Return what the media may hold right after op `index`; when that is the op of a lane, the race still runs."""
+    last = by_op(program.ops)[index].last
+    return states[index] if index == last else within(program, states, index, journal)
 
 
 class _OracleRun:

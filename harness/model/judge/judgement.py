@@ -1,11 +1,11 @@
 """Defines what a judgement says, and gathers violations of the same kind."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.model.judge.naming import Promise
 from harness.model.judge.values import Condition, Value
-from harness.model.judge.violation import Kind, Violation
+from harness.model.judge.violation import LOSSES, Kind, Violation
 
 RANGE_LIMIT = 64
 """Ranges that one violation names; its `bytes` count them all."""
@@ -33,6 +33,15 @@ class Judgement:
             self.judged_bytes + other.judged_bytes, self.violations + other.violations,
             self.unjudged + other.unjudged, self.remarks + other.remarks,
         )  # fmt: skip
+
+    def without_losses(self) -> "Judgement":
+        """This judgement, of a control and of a moment that is not its own cut.
+
+        A control must lose data at its own cut, and some have hardware that breaks every promise. So what it loses
+        before is neither held against it nor does it prove that the cut is real. What no loss explains stands: foreign
+        bytes, fsck, the kernel's complaints.
+        """
+        return replace(self, violations=tuple(one for one in self.violations if one.kind not in LOSSES))
 
 
 def gathered(path: str, image: str, found: Iterable[Wrong]) -> tuple[Violation, ...]:

@@ -73,3 +73,14 @@ def test_what_was_durable_before_the_op_must_be_there_inside_it(toy: Callable[..
     found = judged_everywhere(toy(forgets={6: (span,)}), SYNCED.replace("fsync f\ncut_power", "fsyncdir\ncut_power"), 8)
     wrong = {point.op for point, one in found.items() if one.violations}
     assert wrong == {7, 8, 9}
+
+
+def test_a_control_answers_for_its_own_cut_alone(toy: Callable[..., Any]) -> None:
+    """What a control loses inside an op is no loss that it was to have, nor one that it was not to have; but what no
+    loss explains, such as the words of fsck, is wrong there as it is anywhere."""
+    control = f"expect loss\n{SYNCED}"
+    torn = {"tears": {8: ((0, PAGE),)}}
+    assert any(one.violations for one in judged_everywhere(toy(**torn), SYNCED, every=8).values())
+    assert not any(one.violations for one in judged_everywhere(toy(**torn), control, every=8).values())
+    unsound = judged_everywhere(toy(unsound="bad", **torn), control, every=32).values()
+    assert all([found.kind for found in one.violations] == [Kind.FSCK] for one in unsound)

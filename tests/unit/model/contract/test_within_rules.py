@@ -3,6 +3,7 @@
 import pytest
 
 from harness.model.contract import oracle
+from harness.model.contract.allowed import ANYTHING
 from harness.model.contract.filestate import FileState
 from harness.model.contract.state import State
 from harness.model.program.program import parse
@@ -47,3 +48,60 @@ def test_zeroed_blocks_are_promised_again() -> None:
     """After the next fsync the zeroed range has its blocks for certain again (fallocate(2), "preallocated")."""
     text = "create f a\nfallocate f allocate 0 12K\nsync\nfallocate f zero_range 4K 4K\nfsync f\npwrite f 0 1"
     assert within(text).files[1].allocation.at(PAGE).durable_by == 4
+
+
+SYNCED = "create f a\npwrite f 0 8K\ncreate g b\npwrite g 0 4K\nsync\n"
+
+
+def unordered(text: str) -> State:
+    """What the media may hold inside the last op, on a file system without a journal."""
+    program = parse(f"daxcheck program 1\n{SYNCED}{text}\n")
+    return oracle.within(program, oracle.run(program, journal=False), len(program.ops) - 1, journal=False)
+
+
+def judged(file: FileState) -> bool:
+    """Whether anything is said of the file: its size and each byte."""
+    certain = all(ANYTHING not in byte.durable for *_, byte in file.contents.runs(0, 4 * PAGE))
+    assert certain is not may_be(file, 1 << 40), "all or nothing is known"
+    return certain
+
+
+@pytest.mark.parametrize("text", ["pwrite g 0 4K", "mmap m g 0 4K\nstore m 0 4K\nmsync m 0 4K", "pwrite g 0 4K\nsync",
+                                  "fallocate g keep_size 0 8K", "fallocate g keep_size 0 8K\nfsync g",
+                                  "ftruncate g 0\nsync", "fallocate g allocate 0 4K\nsyncfs"])  # fmt: skip
+def test_without_a_journal_what_was_synced_and_left_alone_is_judged(text: str) -> None:
+    """Metadata that are on their way to the media are promised by no document (ext4(5), has_journal), also those of
+    earlier ops that no sync has made durable; a file that has none of them is what it was, and so are its names."""
+    state = unordered(text)
+    assert judged(state.files[1]) and not judged(state.files[2])
+    assert [state.name(path).durable for path in "ab"] == [{1}, {2}]
+
+
+@pytest.mark.parametrize("text", ["fsync g", "sync", "observe", "close g"])
+def test_without_a_journal_an_op_without_metadata_is_as_any(text: str) -> None:
+    """Nothing is excused where all was synced and the op changes nothing."""
+    assert all(map(judged, unordered(text).files.values()))
+
+
+@pytest.mark.parametrize("text", ["rename a c", "unlink b", "create h c\nfsync h", "rename a c\nfsyncdir"])
+def test_without_a_journal_names_on_their_way_are_not_promised(text: str) -> None:
+    """e2fsck may drop any name of a directory that was being written; a file that stayed is judged if it is found."""
+    state = unordered(text)
+    assert all(None in name.durable for name in state.names.values()) and not state.kept
+    assert judged(state.files[2 if text.startswith("rename") else 1])
+
+
+def test_a_new_file_without_a_journal() -> None:
+    """The media may hold the inode of a deleted file where a new one is to be, until the new one was synced."""
+    assert not judged(unordered("unlink b\ncreate h c\nfsyncdir").files[3])
+
+
+@pytest.mark.parametrize("index", range(6))
+def test_after_the_op_of_a_lane_the_race_still_runs(index: int) -> None:
+    """Right after an op of a lane the media may hold what they may inside the race; after the join they may not."""
+    text = "create f a\nlane x\npwrite f 0 4K how=dsync\nlane y\npread f 0 4K\njoin"
+    program = parse(f"daxcheck program 1\n{text}\n")
+    states = oracle.run(program)
+    expected = states[index] if index in (0, 5) else oracle.within(program, states, index)
+    assert oracle.after(program, states, index) == expected
+    assert may_be(oracle.after(program, states, index).files[1], 0) is (index != 5)
