@@ -14,6 +14,7 @@ from harness.model.judge.values import Condition, Said
 from harness.model.judge.verdict import LIVE, Judgement
 from harness.model.judge.violation import Kind, Violation
 from harness.model.program.program import Expect, Program
+from harness.model.setting.crashplan import USUAL
 from harness.model.setting.hardware import TRAITS
 from harness.model.wire.checked import OFFSET_LIMIT
 from harness.model.wire.moment import Moment, Phase
@@ -60,7 +61,7 @@ class CellJudge:
         return replace(lost, judgement=replace(lost.judgement, violations=found))
 
     def _judge_images(self, cut: Cut) -> CutVerdict:
-        found = self.recover_all(cut.images(self.job.seed))
+        found = self.recover_all(cut.series(USUAL, self.program, self.job.seed).crashes())
         violations = found.judgement.violations
         if self.program.expect is not Expect.KEPT:
             return found

@@ -8,15 +8,17 @@ from harness.box.target import LocalTarget
 from harness.errors import InfraError, SetupError
 from harness.fs.filesystem import FileSystem
 from harness.link.session import Attached, Ran
-from harness.media.image import END, UNKNOWN, CrashImage, CrashPoint
+from harness.media.image import END, UNKNOWN, CrashImage, CrashPoint, Draft
 from harness.memfile import MemFile
 from harness.model.program import ops
 from harness.model.program.ops import Plant
 from harness.model.program.program import Program
 from harness.model.program.traits import traits
+from harness.model.setting.crashplan import CrashPlan
 from harness.model.setting.engine import Engine
 from harness.model.setting.environment import Environment, KernelBuild
 from harness.model.setting.hardware import PmemKind
+from harness.targets.engines.series import Series
 from harness.targets.target import Execution, Job, Recovery
 
 _SUPERBLOCK = 1024
@@ -36,9 +38,9 @@ class RealCut:
         """Zero: nobody counted them."""
         return 0
 
-    def images(self, seed: int) -> Iterator[CrashImage]:
-        """The one image."""
-        yield self.at(END)
+    def series(self, plan: CrashPlan, program: Program, seed: int) -> Series:
+        """The one image, whatever the plan: the engine follows the usual one alone."""
+        return Series(lambda: iter([Draft(END, UNKNOWN, 0, lambda: self._media.copy("power cut"))]))
 
     def at(self, point: CrashPoint, *, strict: bool = False) -> CrashImage:
         """The one image. Raises InfraError for another moment."""

@@ -8,11 +8,11 @@ from harness.cells.cell import cell_on, judge_cell
 from harness.fs import filesystem, fsck
 from harness.fs.filesystem import FileSystem
 from harness.linux.layout import Piece
-from harness.media.image import CrashImage
 from harness.memfile import MemFile
 from harness.model.judge.result import Outcome
 from harness.model.judge.violation import Kind
 from harness.model.program.program import Program
+from harness.model.setting.crashplan import USUAL
 from harness.model.units import PAGE
 from harness.report.words import why
 from harness.targets.guest import GuestTarget, Parts
@@ -37,8 +37,7 @@ def recovered(target: GuestTarget, program: Program, fs: str, damage: Damage | N
     damaged, job = damaging(target, damage) if damage else target, Job(program, filesystem.find(fs))
     with damaged.execute(job) as execution:
         assert execution.cut is not None
-        crashes: list[CrashImage] = list(execution.cut.images(1))
-        return list(damaged.recover(crashes, job))
+        return list(damaged.recover(execution.cut.series(USUAL, program, 1).crashes(), job))
 
 
 LINEAR = pytest.param("xfs:linear", marks=pytest.mark.nightly)

@@ -12,6 +12,7 @@ from harness.model.judge.result import Outcome
 from harness.model.program.ops import Entry
 from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
+from harness.model.setting.crashplan import USUAL
 from harness.model.units import PAGE, PMD
 from harness.model.wire import stamps
 from harness.report.words import why
@@ -50,7 +51,7 @@ def test_both_legs_are_used(target_6_1: GuestTarget) -> None:
         assert execution.attached is not None and execution.cut is not None
         (first, length), (second, _) = execution.attached.pieces
         assert (first, length, second) == (PMD, 190 * MIB, 192 * MIB + PMD)
-        (image, *_) = execution.cut.images(1)
+        (image, *_) = execution.cut.series(USUAL, dax.program(), 1).crashes()
         words = image.media.array.view(np.uint64)
         for seq, offset in ((1, 0), (2, 278 * MIB)):
             (place,) = np.flatnonzero(words == stamps.word(seq, 1, 0, offset)) * 8

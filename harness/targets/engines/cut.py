@@ -1,14 +1,35 @@
 """Defines the cut, for each engine: the media of one run at the moment the power failed, and at earlier ones."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from harness.errors import InfraError
 from harness.media.flushes import FlushLog
-from harness.media.image import END, PESSIMISTIC, STRICT, CrashImage, CrashPoint, dirty_lines, images, persisted
+from harness.media.growing import Lines, contents_digest
+from harness.media.image import (
+    END,
+    PESSIMISTIC,
+    STRICT,
+    USUAL_CHOICES,
+    CrashImage,
+    CrashPoint,
+    Draft,
+    dirty_lines,
+    persisted,
+)  # fmt: skip
 from harness.media.log import PersistLog, PersistLogError
 from harness.memfile import MemFile
+from harness.model.program.program import Program
+from harness.model.program.stages import stages
+from harness.model.setting import crashplan
+from harness.model.setting.crashplan import CrashPlan
+from harness.model.units import LINE
+from harness.targets.engines import points
+from harness.targets.engines.series import Series
+from harness.targets.engines.walk import Evictions, LoggedRun, walk
 
 
 class Cut(Protocol):
@@ -23,8 +44,11 @@ class Cut(Protocol):
     def unpersisted_lines(self) -> int:
         """Cache lines of the medium in which memory and media differ."""
 
-    def images(self, seed: int) -> Iterator[CrashImage]:
-        """The crash images of this cut; none if the engine makes none."""
+    def series(self, plan: CrashPlan, program: Program, seed: int) -> Series:
+        """All images that the plan asks for, those of this cut last; none if the engine makes none.
+
+        Raises InfraError for a plan that the engine cannot follow (see JudgingEngine.why_not).
+        """
 
     def at(self, point: CrashPoint, *, strict: bool = False) -> CrashImage:
         """The image of a cut at this point, in which nothing was evicted; if `strict`, only explicit fences complete
@@ -38,6 +62,9 @@ class Cut(Protocol):
 
     def close(self) -> None:
         """Give the media up."""
+
+
+_NOT_DATED = "caches survive a cut here, so nothing is known of what lay on the media before"
 
 
 class _KeptMedia:
@@ -57,9 +84,11 @@ class _KeptMedia:
         """Cache lines of the whole device in which memory and media differ."""
         return int(self._dirty.size)
 
-    def images(self, seed: int) -> Iterator[CrashImage]:
-        """The crash images of this cut."""
-        return images(self._media, self._live, self._dirty, seed)
+    def ends(self, evictions: Evictions) -> Iterator[Draft]:
+        """Draft the images of this cut alone, of which no two are equal; numbered, since a digest takes its time."""
+        lines = Lines(self._dirty, self._live.array.reshape(-1, LINE)[self._dirty])
+        for number, (eviction, chosen) in enumerate(evictions.of(lines, evictions.wanted or USUAL_CHOICES)):
+            yield Draft(END, eviction, number, partial(chosen.written_to, self._media))
 
     def close(self) -> None:
         for file in (self._media, self._live):
@@ -82,10 +111,21 @@ class LoggedCut(_KeptMedia):
         InfraError for a moment before the end where caches survive a cut."""
         if not self.dated:
             if not point.is_end:
-                raise InfraError("caches survive a cut here, so nothing is known of what lay on the media before")
+                raise InfraError(_NOT_DATED)
             return CrashImage(END, STRICT if strict else PESSIMISTIC, self._media.copy("media"))
         media = persisted(self._base, self._log, self._origin, self._records(point), strict=strict)
         return CrashImage(point, STRICT if strict else PESSIMISTIC, media)
+
+    def series(self, plan: CrashPlan, program: Program, seed: int) -> Series:
+        """All images of the plan: at fences or ops by the log, and those of the cut."""
+        evictions = Evictions(plan.evictions, seed, len(program.paths()))
+        if plan.crash == crashplan.END:
+            return Series(partial(self.ends, evictions))
+        if not self.dated:
+            raise InfraError(_NOT_DATED)
+        run = LoggedRun(self._base, self._live, self._dirty, self._log, self._origin, self._count)
+        stops = points.choose(self._log, self._count, program, plan, seed)
+        return Series(partial(walk, run, stops.taken, evictions), stops.total + 1, len(stops.taken) + 1)
 
     def strict(self, last: int) -> CrashImage | None:
         point = CrashPoint(last)
@@ -125,6 +165,25 @@ class FlushedCut(_KeptMedia):
         media = self._log.persisted(point.op) if self.dated else self._media.copy("media")
         return CrashImage(point, PESSIMISTIC, media)
 
+    def series(self, plan: CrashPlan, program: Program, seed: int) -> Series:
+        """All images of the plan: after ops, and those of the cut. Raises InfraError for one that looks inside ops."""
+        evictions = Evictions(plan.evictions, seed, len(program.paths()))
+        if plan.crash == crashplan.END:
+            return Series(partial(self.ends, evictions))
+        if plan.inside or not self.dated:
+            raise InfraError(f"the kernel's tracing cannot follow the plan {plan}")
+        after = tuple(stage.last for stage in stages(program.ops))[:-1]
+        return Series(partial(self._drafts, after, evictions), len(after) + 1, len(after) + 1)
+
+    def _drafts(self, after: Sequence[int], evictions: Evictions) -> Iterator[Draft]:
+        for op in after:
+            make = partial(self._log.persisted, op)
+            with make() as media:
+                yield Draft(CrashPoint(op), PESSIMISTIC, contents_digest(media), make)
+        for draft in self.ends(evictions):
+            with draft.make() as media:
+                yield replace(draft, digest=contents_digest(media))
+
     def strict(self, last: int) -> CrashImage | None:
         return None
 
@@ -135,8 +194,8 @@ class Uncut:
     dated = False
     unpersisted_lines = 0
 
-    def images(self, seed: int) -> Iterator[CrashImage]:
-        return iter(())
+    def series(self, plan: CrashPlan, program: Program, seed: int) -> Series:
+        return Series(lambda: iter(()))
 
     def at(self, point: CrashPoint, *, strict: bool = False) -> CrashImage:
         raise InfraError(f"no image of {point}: the media were not kept")

@@ -3,12 +3,25 @@
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from harness.media.image import END, PESSIMISTIC, dirty_lines, images, persisted
+from harness.media.growing import Lines
+from harness.media.image import (
+    END,
+    EVICTED,
+    PESSIMISTIC,
+    USUAL_CHOICES,
+    CrashImage,
+    choices,
+    dirty_lines,
+    persisted,
+    unstamped,
+)
 from harness.media.log import HEADER_SIZE, RECORD, PersistLog, RecordKind
 from harness.memfile import MemFile
 from harness.model.units import LINE, PAGE
+from harness.model.wire.stamps import pattern
 
 SIZE = 64 * PAGE
 ORIGIN = 1 << 32
@@ -24,6 +37,13 @@ def media() -> Iterator[MemFile]:
 def live() -> Iterator[MemFile]:
     with MemFile("live", SIZE) as file:
         yield file
+
+
+def images(media: MemFile, live: MemFile, dirty: npt.NDArray[np.int64], seed: int) -> Iterator[CrashImage]:
+    """The usual images of a cut."""
+    for eviction, mask in choices(dirty, USUAL_CHOICES, seed):
+        lines = Lines(dirty, live.array.reshape(-1, LINE)[dirty]).chosen(mask)
+        yield CrashImage(END, eviction, lines.written_to(media))
 
 
 @pytest.mark.parametrize("places", [[], [0], [SIZE - 1], [63, 64], [PAGE + 5, 9 * PAGE], [PAGE - 1, PAGE, PAGE + 63]])
@@ -73,6 +93,38 @@ def test_images_are_private(media: MemFile, live: MemFile) -> None:
         with crash.media as file:
             file.array[:] = 99
     assert not media.array.any() and set(live.array[:2 * PAGE].tolist()) == {0, 1}
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 40])
+@pytest.mark.parametrize("wanted", [1, 2, 3, 9, 30])
+def test_no_two_choices_are_the_same(count: int, wanted: int) -> None:
+    """None comes first, then all; a line that tells is lost alone and kept alone; the seed alone decides the rest."""
+    lines = np.arange(count, dtype=np.int64) + 100
+    telling = [0, count - 1][: min(count, 2)]
+    found = list(choices(lines, wanted, 5, telling))
+    masks = {mask.tobytes() for _, mask in found}
+    assert len(masks) == len(found) == len({str(one) for one, _ in found}) <= wanted
+    assert [one for one, _ in found][:2] == [PESSIMISTIC, EVICTED][: min(wanted, 2 if count else 1)]
+    assert [(str(a), b.tolist()) for a, b in found] == [
+        (str(a), b.tolist()) for a, b in choices(lines, wanted, 5, telling)
+    ]
+    for eviction, mask in found:
+        if eviction.choice in ("line", "but"):
+            alone = mask if eviction.choice == "line" else ~mask
+            (place,) = np.flatnonzero(alone)
+            assert lines[place] * LINE == eviction.number and int(place) in telling
+    if count == 40 and wanted == 30:
+        assert {one.choice for one, _ in found} == {"pessimistic", "evicted", "random", "line", "but"}
+
+
+def test_what_a_file_system_wrote_holds_no_stamp() -> None:
+    """A line with a stamp of one of the files is the Program's, wherever it begins; so is one that holds nothing."""
+    lines = np.zeros((5, LINE), np.uint8)
+    lines[1, :] = np.frombuffer(pattern(3, 2, 0, 4096, 4096 + LINE), np.uint8)
+    lines[2, :4] = [0xC0, 0x3B, 0x39, 0x98]  # the magic of a jbd2 block, big-endian
+    lines[3, 8:] = np.frombuffer(pattern(200, 1, 512, 8192, 8192 + LINE - 8), np.uint8)
+    lines[4, :] = 0x11
+    assert unstamped(lines, 2).tolist() == [2, 4]
 
 
 def test_persisted_is_a_prefix_of_the_log(media: MemFile) -> None:
