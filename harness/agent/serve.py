@@ -19,7 +19,7 @@ from harness.agent.watch.observer import Traces
 from harness.agent.watch.pmemrange import PmemRange
 from harness.agent.x86.cpu import Cpu
 from harness.errors import ChannelError, InfraError, SetupError
-from harness.linux import mounts, probes, tracefs
+from harness.linux import kallsyms, mounts, probes, tracefs
 from harness.linux.channel import AgentChannel, Closed
 from harness.linux.child import Livelock
 from harness.linux.mounts import Place
@@ -85,6 +85,8 @@ class Agent:
                 return {}
             case "translate":
                 return translate.translate(self._cpu, device.root(), command["path"], command["pages"])
+            case "symbols":
+                return {"names": kallsyms.resolve(command["addresses"])}
             case "shell":
                 return shell.shell(device.root(), str(command["term"]), command["rows"], command["columns"])
             case "script":
@@ -96,7 +98,7 @@ class Agent:
             case "disarm":
                 return self._disarm()
             case other:
-                known = "hello, attach, run, observe, evict, translate, shell, script, output, detach, disarm"
+                known = "hello, attach, run, observe, evict, translate, symbols, shell, script, output, detach, disarm"
                 raise ValueError(f"no command {other!r}: {known}")
 
     def _hello(self) -> Message:

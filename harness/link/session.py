@@ -1,7 +1,8 @@
 """Asks an agent for its work, typed: each method sends one command and checks the answer."""
 
 import errno
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -9,6 +10,7 @@ from harness.errors import ChannelError, GuestDied, GuestHang, InfraError, Refus
 from harness.fs.filesystem import UNKNOWN, FileSystem
 from harness.link.caller import AgentError
 from harness.link.peer import Peer
+from harness.linux import kallsyms
 from harness.linux.layout import Piece
 from harness.model.program.ops import CountedOp
 from harness.model.program.program import Program, describe
@@ -24,6 +26,8 @@ FORMAT_SECONDS = 300.0
 """Seconds mkfs may take before the agent counts as hung."""
 FLUSHED_LIMIT = 1 << 20
 """Flushed ranges believed of one run."""
+_SYMBOL = re.compile(rf"[!-~]{{1,{kallsyms.NAME_LIMIT}}}")
+"""Names that are believed: printable, without blanks."""
 PIECES = 16
 """Parts of the medium that a file system may lie on."""
 _REFUSALS = (errno.EINVAL, errno.EOPNOTSUPP)
@@ -187,6 +191,21 @@ class AgentSession:
     def evict(self, paths: tuple[str, ...]) -> None:
         """Have the file system evict these files, whatever state a Program left it in; drop all caches."""
         self.guest.call("evict", paths=list(paths))
+
+    def symbols(self, addresses: Sequence[int]) -> tuple[str, ...]:
+        """Name linear addresses of the agent's kernel, as "jbd2_journal_commit_transaction+0x5e"; hex where there is no
+        function. Another guest of the same snapshot has the same kernel, modules and KASLR base, and so the same names.
+        """
+        found: list[str] = []
+        for start in range(0, len(addresses), kallsyms.LIMIT):
+            piece = list(addresses[start : start + kallsyms.LIMIT])
+            names = self.guest.call("symbols", addresses=piece).get("names")
+            if not isinstance(names, list) or len(names) != len(piece):
+                raise ChannelError(f"the agent did not answer one name for each of {len(piece)} addresses")
+            if not all(isinstance(name, str) and _SYMBOL.fullmatch(name) for name in names):
+                raise ChannelError("the agent answered names of addresses that no symbol has")
+            found += names
+        return tuple(found)
 
     def detach(self) -> None:
         """Unmount and unbind, so that the NVDIMM holds all there is."""

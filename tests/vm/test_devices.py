@@ -131,6 +131,7 @@ def test_the_media_of_virtio_pmem_are_those_of_the_last_flush(on: On) -> None:
             assert not before.array[start : start + len(first)].any()
             assert bytes(after.array[start : start + len(first)]) == first
         assert cut.strict(len(program.ops) - 1) is None
+        assert {(one.address, one.fenced) for one in cut._log.completions()} == {(0, True)}
 
 
 def test_a_promise_without_a_fence_is_a_warning(on: On) -> None:

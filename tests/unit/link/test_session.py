@@ -10,6 +10,7 @@ from harness.errors import ChannelError, InfraError
 from harness.fs import filesystem
 from harness.link.kernellog import Complaint
 from harness.link.session import AgentSession, Ran, ran_from_wire
+from harness.linux import kallsyms
 from harness.model.program.program import parse
 from harness.model.wire import wire
 from harness.model.wire.frame import Message
@@ -149,3 +150,35 @@ def test_a_trace_with_a_gap_is_no_verdict() -> None:
     """What the agent missed is told with its words."""
     with pytest.raises(InfraError, match="not whole: 3 flushes went by"):
         run(BEGIN, lost="3 flushes went by")
+
+
+@dataclass
+class Namer(Agent):
+    """A Peer that names addresses."""
+
+    names: Any = None
+    asked: list[int] = field(default_factory=list)
+
+    def call(self, do: str, seconds: float = 1.0, on_event: Callable[[Message], None] | None = None,
+             **arguments: Any) -> Message:  # fmt: skip
+        assert do == "symbols" and len(arguments["addresses"]) <= kallsyms.LIMIT
+        self.asked += arguments["addresses"]
+        return {"names": [f"f+{one:#x}" for one in arguments["addresses"]] if self.names is None else self.names}
+
+
+def test_symbols_are_asked_in_pieces_and_told_as_one() -> None:
+    """However many addresses there are, each gets its name, and no question is longer than the agent takes."""
+    agent, wanted = Namer([]), list(range(2 * kallsyms.LIMIT + 1))
+    assert AgentSession(agent, filesystem.find("ext4")).symbols(wanted) == tuple(f"f+{one:#x}" for one in wanted)
+    assert agent.asked == wanted
+    assert AgentSession(Namer([], names="x"), filesystem.find("ext4")).symbols([]) == ()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [None, "ab", ["a"], ["a", "b", "c"], *(["a", one] for one in ("", 1, "b c", "b\n", "\x1b[2J", "\xe9", "b" * 129))],
+)
+def test_names_that_no_symbol_has_are_refused(names: Any) -> None:
+    """One printable, short name for each address; what a guest says else never reaches a terminal."""
+    with pytest.raises(ChannelError, match="name"):
+        AgentSession(Namer([], names={} if names is None else names), filesystem.find("ext4")).symbols([1, 2])
