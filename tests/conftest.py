@@ -113,16 +113,17 @@ def kernel_7_3() -> Kernel:
 
 
 @pytest.fixture(scope="session")
-def target_of(qemu: Qemu) -> Callable[[Kernel], GuestTarget]:
+def target_of(qemu: Qemu) -> Iterator[Callable[[Kernel], GuestTarget]]:
     """The session's one target of a kernel."""
     made: dict[str, GuestTarget] = {}
+    with contextlib.ExitStack() as held:
 
-    def get(kernel: Kernel) -> GuestTarget:
-        if kernel.digest not in made:
-            made[kernel.digest] = provision.target(kernel, qemu, say)
-        return made[kernel.digest]
+        def get(kernel: Kernel) -> GuestTarget:
+            if kernel.digest not in made:
+                made[kernel.digest] = held.enter_context(provision.target(kernel, qemu, say))
+            return made[kernel.digest]
 
-    return get
+        yield get
 
 
 @pytest.fixture(scope="session")

@@ -40,9 +40,13 @@ class Stopwatch:
             self.seconds[name] = round(now() - start, 4)
 
 
-def attach(fs: str, options: str, format: list[str] | None, layout: str = "", write_cache: bool = True) -> Message:
+def attach(
+    fs: str, options: str, format: list[str] | None, layout: str = "", write_cache: bool = True,
+    bound: Message | None = None,
+) -> Message:  # fmt: skip
     """Bring the NVDIMMs up in fsdax mode and a layout of LAYOUTS, format them if asked, mount at ROOT.
 
+    If detach() has left them bound, `bound` is what the attach before it answered, and the layout is the same.
     A root directory that is made for BY_INODE has FS_XFLAG_DAX, which all files inherit. Returns what the channel's
     attach answers. Raises OSError, InfraError, DeadlineExpired.
     """
@@ -50,13 +54,13 @@ def attach(fs: str, options: str, format: list[str] | None, layout: str = "", wr
     wanted = LAYOUTS[layout]
     try:
         with watch.step("bind"):
-            legs, pieces = _bind(wanted, write_cache, format is not None)
+            facts = bound or _facts(*_bind(wanted, write_cache, format is not None))
         if format is not None:
             with watch.step("format"):
                 _execute(format)
         with watch.step("mount"):
             mount(wanted.device, fs, options, format is not None)
-        return {**_facts(legs, pieces), "seconds": watch.seconds}
+        return {**facts, "seconds": watch.seconds}
     except (OSError, InfraError):
         detach()
         raise
@@ -87,16 +91,30 @@ def root() -> str:
     return ROOT
 
 
-def detach() -> Message:
-    """Unmount and unbind; fine when there is nothing to undo."""
+def detach(keep: bool = False) -> Message:
+    """Unmount and unbind; fine when there is nothing to undo.
+
+    To `keep` the NVDIMMs bound saves the making of their page structs, but is done only if no block of any device is in
+    the page cache: the host is about to put another image there. The answer's "bound" tells.
+    """
     watch = Stopwatch()
     with watch.step("umount"):
         if os.path.ismount(ROOT):
             syscalls.umount(ROOT)
+    bound = keep and not cached_blocks()
     with watch.step("unbind"):
-        mapper.remove()
-        unbind()
-    return {"seconds": watch.seconds}
+        if not bound:
+            mapper.remove()
+            unbind()
+    return {"bound": bound, "seconds": watch.seconds}
+
+
+def cached_blocks() -> int:
+    """The bytes of block devices in the page cache: "Buffers" of proc_meminfo(5), which nr_blockdev_pages() counts over
+    all devices. The last user of a device drops its pages (blkdev_flush_mapping(), kill_bdev())."""
+    with open("/proc/meminfo") as file:
+        (line,) = (line for line in file if line.startswith("Buffers:"))
+    return int(line.split()[1]) * 1024
 
 
 def mount(source: str, fs: str, options: str, new: bool, root: str = ROOT) -> None:

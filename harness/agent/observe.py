@@ -41,12 +41,16 @@ def observe_all(cpu: Cpu, root: str, names: Iterable[str]) -> list[dict[str, obj
     are not read. Raises OSError when the directory cannot be read."""
     known = tuple(names)
     views = [observe(cpu, root, path) for path in known]
-    strangers = sorted(set(os.listdir(root)) - {*known, *_OURS})
-    for name in strangers[:STRANGER_LIMIT]:
+    for name in strangers(root, known)[:STRANGER_LIMIT]:
         stranger = wire.to_wire(_unread(root, name, "no file of the program"))
         assert isinstance(stranger, dict)
         views.append(dict(stranger))
     return views
+
+
+def strangers(root: str, known: tuple[str, ...]) -> list[str]:
+    """The names in the root directory that are neither `known` nor ours. Raises OSError."""
+    return sorted(set(os.listdir(root)) - {*known, *_OURS})
 
 
 def observe(cpu: Cpu, root: str, path: str) -> dict[str, object]:
@@ -108,13 +112,13 @@ def allocation(fd: int, size: int) -> Allocation | None:
     """Return where the open file has blocks; None where the file system cannot tell, or tells of too many pieces."""
     try:
         found = ioctls.fiemap(fd, EXTENT_LIMIT)
-        data = _data(fd, size)
+        data = ranges_of_data(fd, size)
     except OSError:
         return None
     if found is None or data is None:
         return None
     # A corrupt file may claim anything.
-    extents = [Extent(e.start, min(e.end, OFFSET_LIMIT), _flags(e.flags)) for e in found if _sane(e)]
+    extents = [Extent(e.start, min(e.end, OFFSET_LIMIT), flags(e.flags)) for e in found if _sane(e)]
     return Allocation(min(os.fstat(fd).st_blocks * 512, OFFSET_LIMIT), tuple(data), tuple(extents))
 
 
@@ -122,12 +126,13 @@ def _sane(extent: ioctls.MappedExtent) -> bool:
     return extent.start < min(extent.end, OFFSET_LIMIT)
 
 
-def _flags(bits: int) -> tuple[str, ...]:
+def flags(bits: int) -> tuple[str, ...]:
+    """The names of FIEMAP_EXTENT_ bits."""
     return tuple(name for name, bit in wire.EXTENT_FLAGS.items() if bits & bit)
 
 
-def _data(fd: int, size: int) -> list[tuple[int, int]] | None:
-    """Ranges of data by lseek(2); None when there are too many."""
+def ranges_of_data(fd: int, size: int) -> list[tuple[int, int]] | None:
+    """Ranges of data by lseek(2); None when there are more than EXTENT_LIMIT. Raises OSError."""
     found: list[tuple[int, int]] = []
     end = 0
     while end < size and len(found) <= EXTENT_LIMIT:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from harness import __version__
-from harness.agent import device, evict, levels, run, shell, translate
+from harness.agent import device, evict, levels, locate, run, shell, translate
 from harness.agent.observe import observe_all
 from harness.agent.watch import pmemrange
 from harness.agent.watch.flushes import FlushTrace
@@ -29,6 +29,8 @@ from harness.model.program.program import Program
 from harness.model.wire.frame import Message
 from harness.model.wire.moment import COMMANDS, Moment, Phase
 from harness.model.wire.traced import Range
+
+COMMAND_NAMES = "hello, attach, run, observe, locate, evict, translate, symbols, shell, script, output, detach, disarm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Agent:
         self._attached = attached
         self._marks = marks
         self._script: shell.Script | None = None
+        self._bound: Message | None = None
 
     @property
     def busy(self) -> bool:
@@ -72,14 +75,13 @@ class Agent:
             case "hello":
                 return self._hello()
             case "attach":
-                fs, options, argv = command["fs"], command["options"], command.get("format")
-                answer = device.attach(fs, options, argv, command.get("layout", ""), command.get("write_cache", True))
-                self._attached = MountedDevice(mounts.found(device.ROOT, options), pmemrange.of_guest(answer["pieces"]))
-                return answer
+                return self._attach_guest(command)
             case "run":
                 return self._run(channel, command["program"], command["seed"], bool(command.get("flushes", False)))
             case "observe":
                 return self._observe(command["paths"])
+            case "locate":
+                return locate.locate_all(self._mounted().root, command["paths"])
             case "evict":
                 evict.evict(self._place(), command["paths"])
                 return {}
@@ -94,12 +96,13 @@ class Agent:
             case "output":
                 return self._output()
             case "detach":
-                return device.detach()
+                answer = device.detach(command.get("keep", False))
+                self._bound = self._bound if answer["bound"] else None
+                return answer
             case "disarm":
                 return self._disarm()
             case other:
-                known = "hello, attach, run, observe, evict, translate, symbols, shell, script, output, detach, disarm"
-                raise ValueError(f"no command {other!r}: {known}")
+                raise ValueError(f"no command {other!r}: {COMMAND_NAMES}")
 
     def _hello(self) -> Message:
         features = {
@@ -166,11 +169,27 @@ class Agent:
         probes.remove_all()
         return {"instances": tracefs.instances(), "probes": sorted(probes.defined())}
 
+    def _attach_guest(self, command: Message) -> Message:
+        """Attach; "bound" says that the last detach has left the device bound, and that it is the same device now."""
+        fs, options, argv = command["fs"], command["options"], command.get("format")
+        bound = self._bound if command.get("bound", False) else None
+        if bound is None and self._bound is not None:
+            device.detach()
+        self._bound = None
+        layout, write_cache = command.get("layout", ""), command.get("write_cache", True)
+        self._bound = device.attach(fs, options, argv, layout, write_cache, bound)
+        self._attached = MountedDevice(mounts.found(device.ROOT, options), pmemrange.of_guest(self._bound["pieces"]))
+        return self._bound
+
     def _observe(self, paths: Sequence[str]) -> Message:
+        return {"files": observe_all(self._cpu, self._mounted().root, paths)}
+
+    def _mounted(self) -> Place:
+        """Return where the file system is mounted. Raises InfraError when it is not."""
         place = self._place()
         if not place.mounted:
             raise InfraError(f"nothing is mounted at {place.root}: attach first")
-        return {"files": observe_all(self._cpu, place.root, paths)}
+        return place
 
     def _place(self) -> Place:
         return self._found().place

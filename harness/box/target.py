@@ -38,7 +38,7 @@ from harness.targets.engines import trace
 from harness.targets.engines.cut import Cut
 from harness.targets.engines.engine import faults
 from harness.targets.engines.table import ENGINES
-from harness.targets.target import Execution, Job, Recovery, Say
+from harness.targets.target import Doubt, Execution, Job, Recovery, Say
 
 OWNED = signature.HEAD
 """Bytes of the device that hold the file system: as many as a guest's NVDIMM has."""
@@ -61,7 +61,7 @@ class _Session(AgentSession):
         super().__init__(guest, system, flushes)
         self._claim = claim
 
-    def attach(self, *, make: bool = False, write_cache: bool = True) -> Attached:
+    def attach(self, *, make: bool = False, write_cache: bool = True, bound: bool = False) -> Attached:
         attached = super().attach(make=make, write_cache=write_cache)
         self._claim.vouch()
         return attached
@@ -148,7 +148,7 @@ class LocalTarget:
                 execution = steps.run(session, job, take_cut, lambda _: self._check(job.system))
             yield execution
 
-    def recover(self, crashes: Iterable[CrashImage], job: Job) -> Iterator[Recovery]:
+    def recover(self, crashes: Iterable[CrashImage], job: Job, doubt: Doubt) -> Iterator[Recovery]:
         """Put each image on the device, mount, reread and unmount it; closes the images."""
         system, names = job.system, job.program.names()
         for crash in crashes:

@@ -1,5 +1,6 @@
 """Guests as the targets of a session: one target per kernel, device and engine, made when it is first asked for."""
 
+import contextlib
 import platform
 from collections import Counter
 from collections.abc import Sequence
@@ -19,6 +20,11 @@ from harness.targets import provision
 from harness.targets.guest import GuestTarget
 from harness.targets.target import Say
 from harness.vm.machine import Accel, Qemu
+
+AWAKE = 3
+"""Targets whose guests stay from one cell to the next: as many as there are default kernels."""
+TargetKey = tuple[str, PmemKind, Engine]
+"""Digest of the kernel, device, engine."""
 
 
 def choose(specs: str, modules: Path | None, say: Say) -> tuple[Kernel, ...]:
@@ -53,8 +59,10 @@ class GuestPool:
         self._speed = speed
         self._qemu = qemu
         self._say = say
-        self._targets: dict[tuple[str, PmemKind, Engine], GuestTarget] = {}
+        self._targets: dict[TargetKey, GuestTarget] = {}
         self._formatted: set[Config] = set()
+        self._held = contextlib.ExitStack()
+        self._recent: list[TargetKey] = []
 
     def matrix(self, systems: tuple[FileSystem, ...]) -> Matrix:
         """Every file system on every kernel and device, by every engine."""
@@ -76,13 +84,21 @@ class GuestPool:
         Raises SetupError, UsageError.
         """
         key = (config.kernel.digest, config.device, config.engine)
+        self._let_rest(key)
         if key not in self._targets:
             kernel, device, say = self._kernels[config.kernel.digest], config.device, self._say
             name = kernel.release if device is PmemKind.NVDIMM else f"{kernel.release} {device}"
-            self._targets[key] = provision.target(
+            target = provision.target(
                 kernel, self._qemu, lambda text: say(f"{name}: {text}"), device, config.engine, self._speed
             )
+            self._targets[key] = self._held.enter_context(target)
         return self._targets[key]
+
+    def _let_rest(self, key: TargetKey) -> None:
+        """End the guests of the target that was not used for longest, if this one makes them too many."""
+        self._recent = [*(one for one in self._recent if one != key), key]
+        if len(self._recent) > AWAKE:
+            self._targets[self._recent.pop(0)].rest()
 
     def make_format(self, config: Config) -> None:
         """Take the snapshot and format the medium that cells of this configuration start from, unless that was done.
@@ -94,4 +110,5 @@ class GuestPool:
             self._formatted.add(config)
 
     def close(self) -> None:
-        """Do nothing: guests end with the cells that they are for."""
+        """End the guests that stayed from one cell to the next."""
+        self._held.close()

@@ -22,7 +22,7 @@ from harness.model.wire.traced import Range, Traced
 from harness.targets.engines.cut import Cut
 from harness.targets.engines.engine import CutVerdict, Evidence
 from harness.targets.engines.table import ENGINES
-from harness.targets.target import Job, Recovery, Target
+from harness.targets.target import Doubt, Job, Recovery, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +79,8 @@ class CellJudge:
                 points.append(crash.point)
                 yield crash
 
-        for recovery in self._recover(noted()):
-            judgement = self._judge(recovery, self.state_at(points[count]))
-            if not points[count].is_end and self.program.expect is Expect.LOSS:
-                judgement = judgement.without_losses()
+        for recovery in self._recover(noted(), lambda recovery: self._doubtful(points[-1], recovery)):
+            judgement = self._judged_at(points[count], recovery)
             total += judgement
             count += 1
             if judgement.violations:
@@ -109,7 +107,8 @@ class CellJudge:
         latest = max((violation.promised_at for violation in violations), default=-1)
         points = [index for index in promises.made(self.program, self.states) if index < latest] if cut.dated else []
         crashes = (cut.at(CrashPoint(index), strict=strict) for index in points)
-        for index, recovery in zip(points, self._recover(crashes), strict=False):
+        # Each violation was confirmed at the cut; this only tells since when.
+        for index, recovery in zip(points, self._recover(crashes, lambda _: False), strict=False):
             first = self._judge(recovery, self.state_at(CrashPoint(index))).violations
             violations = tuple(part for violation in violations for part in earlier(violation, first))
             if all(violation.promised_at <= index for violation in violations):
@@ -123,8 +122,18 @@ class CellJudge:
         allowed = oracle.after if point.record is None else oracle.within
         return allowed(self.program, self.states, point.op, self.job.system.journal)
 
-    def _recover(self, crashes: Iterable[CrashImage]) -> Iterator[Recovery]:
-        return self.target.recover(crashes, self.job)
+    def _judged_at(self, point: CrashPoint, recovery: Recovery) -> Judgement:
+        """Judge a cut at this point; of a control only the end is to lose data."""
+        judgement = self._judge(recovery, self.state_at(point))
+        return judgement if point.is_end or self.program.expect is Expect.KEPT else judgement.without_losses()
+
+    def _doubtful(self, point: CrashPoint, recovery: Recovery) -> bool:
+        """Say whether the recovery is no PASS by itself: it shows something wrong, or nothing is lost in a control."""
+        wrong = bool(self._judged_at(point, recovery).violations)
+        return wrong is (self.program.expect is Expect.KEPT or not point.is_end)
+
+    def _recover(self, crashes: Iterable[CrashImage], doubt: Doubt) -> Iterator[Recovery]:
+        return self.target.recover(crashes, self.job, doubt)
 
     def _judge(self, recovery: Recovery, state: State) -> Judgement:
         broken = kernel_violations(self.program, recovery.image, recovery.complaints, recovery.unsound)

@@ -18,6 +18,7 @@ from harness.model.program.program import format as format_program
 from harness.model.units import PAGE
 from harness.model.wire import traced, wire
 from harness.model.wire.frame import Message
+from harness.model.wire.located import LocatedFiles, located_from_wire
 from harness.model.wire.moment import Moment, Phase
 from harness.model.wire.observation import FileView, OpResult
 from harness.model.wire.traced import NOTHING_TRACED, Flushed, Traced
@@ -111,10 +112,11 @@ class AgentSession:
         self.system = system
         self._flushes = flushes
 
-    def attach(self, *, make: bool = False, write_cache: bool = True) -> Attached:
+    def attach(self, *, make: bool = False, write_cache: bool = True, bound: bool = False) -> Attached:
         """Bind the NVDIMMs in fsdax mode, lay them out, format them when `make`, and mount with DAX.
 
-        Without `write_cache` the kernel is told that stores need no flush: a planted fault.
+        Without `write_cache` the kernel is told that stores need no flush: a planted fault. `bound`: the last detach()
+        has kept the NVDIMMs bound, and their info blocks and layout are the same now.
         Raises SetupError when a file system that was made just now cannot be mounted: there is nothing to test; it is
         Refused when that is due to a word of its label.
         """
@@ -123,7 +125,7 @@ class AgentSession:
         try:
             answer = self.guest.call(
                 "attach", FORMAT_SECONDS, fs=system.name, options=system.mount, format=argv, layout=system.layout,
-                write_cache=write_cache,
+                write_cache=write_cache, bound=bound,
             )  # fmt: skip
         except AgentError as error:
             if make:
@@ -192,6 +194,13 @@ class AgentSession:
         """Have the file system evict these files, whatever state a Program left it in; drop all caches."""
         self.guest.call("evict", paths=list(paths))
 
+    def locate(self, paths: tuple[str, ...]) -> LocatedFiles:
+        """Ask where the bytes of the files lie on the medium; none of them is read."""
+        try:
+            return located_from_wire(self.guest.call("locate", paths=list(paths)))
+        except ValueError as error:
+            raise ChannelError(f"the agent's answer to locate is malformed: {error}") from error
+
     def symbols(self, addresses: Sequence[int]) -> tuple[str, ...]:
         """Name linear addresses of the agent's kernel, as "jbd2_journal_commit_transaction+0x5e"; hex where there is no
         function. Another guest of the same snapshot has the same kernel, modules and KASLR base, and so the same names.
@@ -207,9 +216,10 @@ class AgentSession:
             found += names
         return tuple(found)
 
-    def detach(self) -> None:
-        """Unmount and unbind, so that the NVDIMM holds all there is."""
-        self.guest.call("detach")
+    def detach(self, *, keep: bool = False) -> bool:
+        """Unmount and unbind, so that the NVDIMM holds all there is. To `keep` it bound is a wish, done where no block
+        of it is cached; returns whether it is still bound."""
+        return self.guest.call("detach", keep=keep).get("bound") is True
 
 
 def ran_from_wire(answer: Message, program: Program) -> Ran:

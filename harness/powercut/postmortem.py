@@ -19,7 +19,7 @@ from harness.model.setting.engine import Engine
 from harness.model.setting.environment import Environment, KernelBuild
 from harness.model.setting.hardware import PmemKind
 from harness.targets.engines.series import Series
-from harness.targets.target import Execution, Job, Recovery
+from harness.targets.target import Doubt, Execution, Job, Recovery
 
 _SUPERBLOCK = 1024
 """The byte at which ext4 has it, with the offsets of ext4_super_block (Documentation/filesystems/ext4/super.rst)."""
@@ -93,13 +93,13 @@ class PowerTarget:
             RealCut(self._media), complaints=told.complaints,
         )  # fmt: skip
 
-    def recover(self, crashes: Iterable[CrashImage], job: Job) -> Iterator[Recovery]:
+    def recover(self, crashes: Iterable[CrashImage], job: Job, doubt: Doubt) -> Iterator[Recovery]:
         """Recover as LocalTarget does. Raises SetupError for a file system that was unmounted before the power was cut,
         after all its ops; and where this kernel mounts no such file system at all: it need not be the kernel that made
         it."""
-        for recovery in self._local.recover(crashes, job):
+        for recovery in self._local.recover(crashes, job, doubt):
             if recovery.failure and not recovery.complaints:
-                recovery = self._again(job)
+                recovery = self._again(job, doubt)
             if clean(self._dossier, job.system, self._media, recovery):
                 raise SetupError(
                     "the file system had been unmounted before the power was cut: `daxcheck arm` was killed, so there "
@@ -107,14 +107,14 @@ class PowerTarget:
                 )
             yield recovery
 
-    def _again(self, job: Job) -> Recovery:
+    def _again(self, job: Job, doubt: Doubt) -> Recovery:
         """Recover once more, after a fresh file system has been mounted. Raises SetupError when that cannot be."""
         try:
             self._local.golden(job.system)
         finally:
             # In any case the device holds again by which it is known, for another judging.
             crash = RealCut(self._media).at(END)
-            (recovery,) = self._local.recover([crash], job)
+            (recovery,) = self._local.recover([crash], job, doubt)
         return recovery
 
 

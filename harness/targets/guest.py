@@ -5,6 +5,8 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from harness.fs import fsck
 from harness.fs.filesystem import FileSystem
@@ -21,7 +23,8 @@ from harness.model.setting.environment import Environment, KernelBuild
 from harness.model.setting.hardware import FalseFact, PmemKind, false_fact, why_not_as_declared
 from harness.targets import steps
 from harness.targets.engines.cut import Cut
-from harness.targets.target import Execution, Job, Recovery, Say
+from harness.targets.recoverer import Recoverer
+from harness.targets.target import Doubt, Execution, Job, Recovery, Say
 from harness.targets.tracker import Media, Tracker
 from harness.vm import snapshot
 from harness.vm.guest import Guest, Nvdimm
@@ -49,6 +52,7 @@ PARTS = Parts()
 class GuestTarget:
     """Runs Programs on one kernel. Methods raise InfraError for a failure that is no verdict on that kernel.
 
+    A context manager for many cells: while it is held, the guest that recovers stays from one cell to the next.
     `parts` talk to its guests, and check the media that they leave; `tracker` watches them.
     """
 
@@ -59,6 +63,8 @@ class GuestTarget:
         self.say = say
         self.parts = parts
         self._pieces: dict[FileSystem, tuple[Piece, ...]] = {}
+        self._held: Recoverer | None = None
+        self._holding = False
 
     @property
     def engine(self) -> Engine:
@@ -114,31 +120,68 @@ class GuestTarget:
             guest.close()
             yield execution
 
-    def recover(self, crashes: Iterable[CrashImage], job: Job) -> Iterator[Recovery]:
-        """Mount, reread and unmount each image with the same kernel in a fresh guest; closes the images."""
-        with MemFile("recovery", self.plan.hardware.nvdimm) as medium, contextlib.ExitStack() as stack:
-            guest: Guest | None = None
-            for crash in crashes:
-                with crash.media, job.split.step("recover"):
-                    if guest is None:
-                        plan = self.plan_for(job.system)
-                        guest = stack.enter_context(snapshot.start(plan, medium, self.say))
-                    recovery = self._recover(guest, medium, crash, job)
-                if recovery.complaints or recovery.failure:
-                    stack.close()  # a kernel that complained is not trusted with the next image
-                    guest = None
+    def recover(self, crashes: Iterable[CrashImage], job: Job, doubt: Doubt) -> Iterator[Recovery]:
+        """Mount, reread and unmount each image with the same kernel; closes the images.
+
+        All go through one guest, by a quick way; what is in doubt goes through a fresh one of its own.
+        """
+        with self._recoverer(job.system) as recoverer:
+            for number, crash in enumerate(crashes):
+                with crash.media:
+                    with job.split.step("recover"):
+                        recovery = recoverer.recover(crash, job, number, self._pieces[job.system])
+                    if recovery is None or doubt(recovery):
+                        with job.split.step("confirm"):
+                            recovery = self._recover(crash, job)
                 yield recovery
 
-    def _recover(self, guest: Guest, medium: MemFile, crash: CrashImage, job: Job) -> Recovery:
-        medium.replace(crash.media)
-        if not job.system.journal:
-            fsck.repair(job.system, medium, self._pieces[job.system])
+    @contextlib.contextmanager
+    def _recoverer(self, system: FileSystem) -> Iterator[Recoverer]:
+        """Give a recoverer with NVDIMMs such as the file system's; it stays while the target is held."""
+        plan = self.plan_for(system)
+        if self._held is not None and self._held.plan == plan:
+            yield self._held
+            return
+        recoverer = Recoverer(plan, self._start, self._recovery_session, self.parts.check)
+        if not self._holding:
+            with recoverer:
+                yield recoverer
+            return
+        self.rest()
+        self._held = recoverer
+        yield recoverer
 
-        def check(attached: Attached) -> str:
-            return self.parts.check(job.system, medium, attached.pieces)
+    def _recovery_session(self, guest: Guest, system: FileSystem) -> AgentSession:
+        return self.parts.recovery(guest, system, None)
 
-        session = self.parts.recovery(guest, job.system, None)
-        return steps.recover(session, crash.name, job.program.names(), check)
+    def _start(self, plan: Plan, medium: MemFile) -> Guest:
+        return snapshot.start(plan, medium, self.say)
+
+    def _recover(self, crash: CrashImage, job: Job) -> Recovery:
+        """Recover an image in full: in a guest of its own, by all views."""
+        system, medium = job.system, crash.media
+        if not system.journal:
+            fsck.repair(system, medium, self._pieces[system])
+        with self._start(self.plan_for(system), medium) as guest:
+            session = self._recovery_session(guest, system)
+            return steps.recover(
+                session, crash.name, job.program.names(),
+                lambda attached: self.parts.check(system, medium, attached.pieces),
+            )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        self._holding = True
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.rest()
+        self._holding = False
+
+    def rest(self) -> None:
+        """End the guest that stayed; the next image gets another."""
+        if self._held is not None:
+            self._held.close()
+        self._held = None
 
     def golden(self, system: FileSystem) -> MemFile:
         """A freshly formatted medium, owned by the caller. Raises Refused when the kernel does not take the format."""

@@ -1,16 +1,35 @@
 """The steps of a run and of a recovery, the same on every target: attach, work, let go, unmount, check."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 from harness.errors import InfraError
 from harness.link.caller import AgentError
-from harness.link.peer import is_verdict
+from harness.link.peer import Peer, is_verdict
 from harness.link.session import AgentSession, Attached, Ran
 from harness.model.program.ops import Plant
 from harness.model.wire.observation import FileView
 from harness.targets.engines.cut import Cut
 from harness.targets.engines.engine import faults
 from harness.targets.target import Execution, Job, Recovery
+
+
+class RecoverySession(Protocol):
+    """A session with an agent, as far as a recovery needs one; AgentSession is one."""
+
+    @property
+    def guest(self) -> Peer:
+        """The agent."""
+
+    def attach(self) -> Attached:
+        """Bring the device up and mount."""
+
+    def observe(self, paths: tuple[str, ...]) -> tuple[FileView, ...]:
+        """Read the files back."""
+
+    def detach(self) -> object:
+        """Unmount."""
+
 
 Check = Callable[[Attached], str]
 """A function that returns what fsck says of the unmounted file system; empty when it is sound."""
@@ -45,7 +64,7 @@ def run(session: AgentSession, job: Job, take_cut: Callable[[], Cut], check: Che
     return Execution(attached, ran, cut, unsound, tuple(peer.complaints()), peer.said())
 
 
-def recover(session: AgentSession, image: str, paths: tuple[str, ...], check: Check) -> Recovery:
+def recover(session: RecoverySession, image: str, paths: tuple[str, ...], check: Check) -> Recovery:
     """Mount the medium, read the files, unmount, check. Raises every error that is no answer of the kernel's."""
     peer = session.guest
     files: tuple[FileView, ...] = ()

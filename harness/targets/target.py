@@ -22,6 +22,8 @@ from harness.targets.engines.cut import Cut
 from harness.targets.timing import Split
 
 Say = Callable[[str], None]
+Doubt = Callable[["Recovery"], bool]
+"""Says whether a recovery shows anything that is no PASS, so that it must be sure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,5 +93,8 @@ class Target(Protocol):
     def execute(self, job: Job) -> AbstractContextManager[Execution]:
         """Run the Program; the Execution's cut is valid inside the context."""
 
-    def recover(self, crashes: Iterable[CrashImage], job: Job) -> Iterator[Recovery]:
-        """Mount, reread and unmount each image of the job's run; closes the images."""
+    def recover(self, crashes: Iterable[CrashImage], job: Job, doubt: Doubt) -> Iterator[Recovery]:
+        """Mount, reread and unmount each image of the job's run; closes the images.
+
+        A target may have a quick way; what that brings and `doubt` calls into question is recovered again, in full.
+        """

@@ -17,7 +17,7 @@ from harness.model.units import PAGE, PMD
 from harness.model.wire import stamps
 from harness.targets import provision
 from harness.targets.guest import GuestTarget
-from harness.targets.target import Execution, Job, Recovery
+from harness.targets.target import Doubt, Execution, Job, Recovery
 from harness.vm.machine import Qemu
 
 Alter = Callable[[MemFile], None]
@@ -57,7 +57,7 @@ class AlteredTarget(GuestTarget):
     def execute(self, job: Job) -> Iterator[Execution]:
         yield self._runs.of(job)
 
-    def recover(self, crashes: Iterable[CrashImage], job: Job) -> Iterator[Recovery]:
+    def recover(self, crashes: Iterable[CrashImage], job: Job, doubt: Doubt) -> Iterator[Recovery]:
         def altered() -> Iterator[CrashImage]:
             for crash in crashes:
                 # Images of earlier moments, which only date a loss, stay as they are.
@@ -65,7 +65,7 @@ class AlteredTarget(GuestTarget):
                     self._alter(crash.media)
                 yield crash
 
-        return super().recover(altered(), job)
+        return super().recover(altered(), job, doubt)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from harness.report.words import why
 from harness.targets import plugintracker
 from harness.targets.guest import GuestTarget
 from harness.targets.plugintracker import PluginTracker
-from harness.targets.target import Job, Recovery
+from harness.targets.target import Doubt, Job, Recovery
 
 EXT4 = filesystem.find("ext4")
 
@@ -64,8 +64,8 @@ def test_a_log_that_is_full(target_6_1: GuestTarget, overwritten: Program, monke
 class Forgetful(GuestTarget):
     """Its recoveries do not report the file `other`."""
 
-    def recover(self, crashes: Iterable[CrashImage], job: Job) -> Iterator[Recovery]:
-        for recovery in super().recover(crashes, job):
+    def recover(self, crashes: Iterable[CrashImage], job: Job, doubt: Doubt) -> Iterator[Recovery]:
+        for recovery in super().recover(crashes, job, doubt):
             files = tuple(view for view in recovery.files if view.path != "other")
             yield dataclasses.replace(recovery, files=files)
 
@@ -73,8 +73,8 @@ class Forgetful(GuestTarget):
 class Hasty(GuestTarget):
     """Its recoveries report half of each file."""
 
-    def recover(self, crashes: Iterable[CrashImage], job: Job) -> Iterator[Recovery]:
-        for recovery in super().recover(crashes, job):
+    def recover(self, crashes: Iterable[CrashImage], job: Job, doubt: Doubt) -> Iterator[Recovery]:
+        for recovery in super().recover(crashes, job, doubt):
             files = tuple(
                 dataclasses.replace(view, segments=view.segments[: len(view.segments) // 2], truncated=True)
                 for view in recovery.files
@@ -85,7 +85,7 @@ class Hasty(GuestTarget):
 class Blind(GuestTarget):
     """It recovers nothing at all."""
 
-    def recover(self, crashes: Iterable[CrashImage], job: Job) -> Iterator[Recovery]:
+    def recover(self, crashes: Iterable[CrashImage], job: Job, doubt: Doubt) -> Iterator[Recovery]:
         for crash in crashes:
             crash.media.close()
         return iter(())

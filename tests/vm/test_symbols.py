@@ -43,7 +43,7 @@ def test_a_completion_is_told_by_its_function(kernel_6_1: Kernel, qemu: Qemu) ->
         assert isinstance(execution.cut, LoggedCut)
         completions = execution.cut._log.completions()
         asked += [one.address for one in completions]
-        assert [not one.failure for one in target.recover([execution.cut.at(END)], job)] == [True]
+        assert [not one.failure for one in target.recover([execution.cut.at(END)], job, lambda _: False)] == [True]
     names = [name.partition("+")[0] for name in told]
     assert not any(name.startswith("0xffff") for name in names), told
     by = {fenced: {name for one, name in zip(completions, names, strict=True) if one.fenced is fenced}

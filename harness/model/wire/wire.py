@@ -180,7 +180,7 @@ def allocation_from_wire(value: object) -> Allocation:
     """Read the blocks of a file: ranges that ascend without overlap. The verdict judges if they suit its contents."""
     fields = fields_of(value, ("bytes", "data", "extents"))
     data = array("data", fields["data"], RANGE_LIMIT, range_from)
-    extents = array("extents", fields["extents"], RANGE_LIMIT, _extent)
+    extents = array("extents", fields["extents"], RANGE_LIMIT, extent_from_wire)
     ascending("data", data)
     ascending("extents", [(extent.start, extent.end) for extent in extents])
     return Allocation(integer("bytes", fields["bytes"], 0, OFFSET_LIMIT), data, extents)
@@ -224,7 +224,8 @@ def _difference(value: object) -> Difference:
     return Difference(str(fields["view"]), start, end, source_from_wire(fields["source"]))
 
 
-def _extent(value: object) -> Extent:
+def extent_from_wire(value: object) -> Extent:
+    """Read one extent."""
     if not isinstance(value, list) or len(value) != 3:
         raise ValueError(f"extent: {shown(value)} is not [start, end, flags]")
     start, end = span(value[0], value[1])

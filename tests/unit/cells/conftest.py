@@ -43,7 +43,7 @@ from harness.targets import steps
 from harness.targets.engines import trace
 from harness.targets.engines.cut import Cut, LoggedCut
 from harness.targets.engines.table import ENGINES
-from harness.targets.target import Execution, Job, Recovery
+from harness.targets.target import Doubt, Execution, Job, Recovery
 
 SLOT = 16 * PAGE
 """Bytes of a file; file n, by its stamps, lies at n * SLOT, and its size at n * LINE of the first page."""
@@ -349,7 +349,7 @@ class ToyTarget:
                 execution = steps.run(session, job, take_cut, lambda attached: "")
             yield execution
 
-    def recover(self, crashes: Iterable[CrashImage], job: Job) -> Iterator[Recovery]:
+    def recover(self, crashes: Iterable[CrashImage], job: Job, doubt: Doubt) -> Iterator[Recovery]:
         for crash in crashes:
             with crash.media:
                 self.recovered.append(crash.name)

@@ -19,7 +19,7 @@ from harness.model.setting.environment import Environment, KernelBuild
 from harness.model.setting.hardware import PmemKind
 from harness.model.wire.observation import FileView, OpResult, Segment, Stamp
 from harness.targets.engines.cut import Uncut
-from harness.targets.target import Execution, Job, Recovery
+from harness.targets.target import Doubt, Execution, Job, Recovery
 
 TEXT = "daxcheck program 1\ncreate f data\npwrite f 0 4K\nfsync f\nfsyncdir\ncut_power\n"
 
@@ -46,7 +46,7 @@ class Kept:
         ran = Ran(results, (FileView("data", 4096, (Segment(0, 4096, Stamp(1, 1)),)),))
         return nullcontext(Execution(Attached(1, "memory_controller"), ran, Uncut()))
 
-    def recover(self, crashes: Iterable[CrashImage], job: Job) -> Iterator[Recovery]:
+    def recover(self, crashes: Iterable[CrashImage], job: Job, doubt: Doubt) -> Iterator[Recovery]:
         raise AssertionError("the coverage engine recovers nothing")
 
 

@@ -218,7 +218,7 @@ def test_nothing_judged_is_an_error(toy: Toy, judged: Judged, text: str) -> None
 def test_an_image_that_was_not_recovered_is_an_error(toy: Toy, judged: Judged) -> None:
     """The live files were judged, and are not enough."""
     target = toy()
-    target.recover = lambda crashes, job: iter([])
+    target.recover = lambda crashes, job, doubt: iter([])
     result = judged(target, SYNCED)
     assert result.outcome is Outcome.ERROR and "no crash image was recovered" in result.error
 
