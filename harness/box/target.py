@@ -6,7 +6,7 @@ on the device and mounting that, so the file system is small, whatever the size 
 
 import contextlib
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -162,6 +162,10 @@ class LocalTarget:
             if recovery.complaints or recovery.failure:
                 self._drop_agent()
             yield recovery
+
+    def symbols(self, addresses: Sequence[int], job: Job) -> tuple[str, ...]:
+        """Hex: no engine of a box tells of instructions."""
+        return tuple(f"{address:#x}" for address in addresses)
 
     def until_cut(self, program: Program, system: FileSystem, seed: int, at_cut: AtCut) -> None:
         """Run the Program up to its cut and call `at_cut` there, with all mappings in place; end it after that.

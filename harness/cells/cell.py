@@ -1,6 +1,6 @@
 """One cell: a Program run on one kernel and file system, cut, recovered, and judged."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from harness.cells.judging import CellJudge, kernel_violations
@@ -135,7 +135,7 @@ def _judged(target: Target, job: Job, blank: CellResult, execution: Execution) -
         outcome, error = (Outcome.FAIL, "") if known else spoilt or (Outcome.ERROR, NO_CUT)
         return Judged(replace(blank, outcome=outcome, violations=known, error=error), execution.console)
     final = oracle.at_cut(program, states, ran.files)
-    judging = CellJudge(target, job, states, final)
+    judging = CellJudge(target, job, states, final, blank.plan)
     live = judging.judge_live(ran) + Judgement(violations=known)
     try:
         lost = judging.judge_cut(cut, ran.traced)
@@ -152,7 +152,7 @@ def _judged(target: Target, job: Job, blank: CellResult, execution: Execution) -
     control = program.expect is Expect.LOSS and total.judged_bytes > 0
     kept = outcome is Outcome.ERROR and control and not total.unjudged
     result = replace(
-        blank, outcome=outcome, judged_bytes=total.judged_bytes, images=lost.images,
+        blank, outcome=outcome, judged_bytes=total.judged_bytes, **asdict(lost.images),
         unpersisted_lines=cut.unpersisted_lines, violations=total.violations, warnings=lost.warnings,
         remarks=total.remarks, kept=kept,
         error="; ".join(total.unjudged) or (KEPT if kept else NO_FILE) if outcome is Outcome.ERROR else "",

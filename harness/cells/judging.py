@@ -1,8 +1,11 @@
 """The judging of one run: every view that was read, with the power on and after each recovery, against the oracle."""
 
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from harness.cells.gathering import is_shown
+from harness.cells.seriesjudge import SeriesJudge
 from harness.link.kernellog import Complaint
 from harness.link.session import Ran
 from harness.media.image import CrashImage, CrashPoint
@@ -14,7 +17,7 @@ from harness.model.judge.values import Condition, Said
 from harness.model.judge.verdict import LIVE, Judgement
 from harness.model.judge.violation import Kind, Violation
 from harness.model.program.program import Expect, Program
-from harness.model.setting.crashplan import USUAL
+from harness.model.setting.crashplan import USUAL, CrashPlan
 from harness.model.setting.hardware import TRAITS
 from harness.model.wire.checked import OFFSET_LIMIT
 from harness.model.wire.moment import Moment, Phase
@@ -27,12 +30,14 @@ from harness.targets.target import Doubt, Job, Recovery, Target
 
 @dataclass(frozen=True, slots=True)
 class CellJudge:
-    """A run to be judged: `states` after each op, and `final`, with which the cut is compared."""
+    """A run to be judged: `states` after each op, and `final`, with which the cut is compared; `plan` says where else
+    the power was cut."""
 
     target: Target
     job: Job
     states: tuple[State, ...]
     final: State
+    plan: CrashPlan = USUAL
 
     @property
     def program(self) -> Program:
@@ -61,17 +66,35 @@ class CellJudge:
         return replace(lost, judgement=replace(lost.judgement, violations=found))
 
     def _judge_images(self, cut: Cut) -> CutVerdict:
-        found = self.recover_all(cut.series(USUAL, self.program, self.job.seed).crashes())
-        violations = found.judgement.violations
-        if self.program.expect is not Expect.KEPT:
-            return found
-        warnings = self.strict_only(cut, violations)
-        dated = replace(found.judgement, violations=self.date_violations(cut, violations))
-        return replace(found, judgement=dated, warnings=warnings)
+        kept = self.program.expect is Expect.KEPT
+        states = functools.cache(self.state_at)
 
-    def recover_all(self, crashes: Iterable[CrashImage]) -> CutVerdict:
-        """Recover and judge each image."""
-        total, consoles, count = Judgement(), "", 0
+        def judge(point: CrashPoint, recovery: Recovery) -> Judgement:
+            # All moments inside one op have one state.
+            state = states(point if point.record is None else CrashPoint(point.op, 0))
+            return self._told_at(point, self._judge(recovery, state))
+
+        judging = SeriesJudge(cut.series(self.plan, self.program, self.job.seed), judge, control=not kept)
+        judging.run(self._recover)
+        end = judging.end
+        warnings = self.strict_only(cut, end.violations) if kept else ()
+        dated = self.date_violations(cut, end.violations) if kept else end.violations
+        others, left_out = judging.gathering.settled((*end.violations, *dated))
+        violations = (*dated, *self._placed(cut, others))
+        total = replace(end, violations=violations) + judging.gathering.beside(end)
+        return CutVerdict(total, warnings, judging.counts(left_out), judging.consoles)
+
+    def _placed(self, cut: Cut, violations: Sequence[Violation]) -> tuple[Violation, ...]:
+        """Tell of each cut inside an op at which instruction it was; the kernel's names are asked for these alone."""
+        at = {one: address for one in violations if (address := cut.fence(one.record))}
+        if not at:
+            return tuple(violations)
+        addresses = sorted(set(at.values()))
+        names = dict(zip(addresses, self.target.symbols(addresses, self.job), strict=True))
+        return tuple(replace(one, fence=names[at[one]]) if one in at else one for one in violations)
+
+    def judge_each(self, crashes: Iterable[CrashImage]) -> Judgement:
+        """Recover and judge each of these images, as an image of its own point."""
         points: list[CrashPoint] = []
 
         def noted() -> Iterator[CrashImage]:
@@ -79,23 +102,19 @@ class CellJudge:
                 points.append(crash.point)
                 yield crash
 
-        for recovery in self._recover(noted(), lambda recovery: self._doubtful(points[-1], recovery)):
-            judgement = self._judged_at(points[count], recovery)
-            total += judgement
-            count += 1
-            if judgement.violations:
-                consoles += f"\n--- recovery of the {recovery.image} image ---\n{recovery.console}"
-        if count == 0:
-            total += Judgement(unjudged=("no crash image was recovered",))
-        return CutVerdict(total, images=count, consoles=consoles)
+        total = Judgement()
+        recoveries = self._recover(noted(), lambda recovery: bool(self._judged_at(points[-1], recovery).violations))
+        for count, recovery in enumerate(recoveries):
+            total += self._judged_at(points[count], recovery)
+        return total
 
     def strict_only(self, cut: Cut, violations: tuple[Violation, ...]) -> tuple[Violation, ...]:
         """Find what else is wrong when only explicit fences complete flushes, beyond the `violations` of this cut."""
         strict = cut.strict(len(self.program.ops) - 1)
         if strict is None:
             return ()
-        found = self.recover_all([strict]).judgement.violations
-        return self.date_violations(cut, tuple(one for one in found if not _shown(one, violations)), strict=True)
+        found = self.judge_each([strict]).violations
+        return self.date_violations(cut, tuple(one for one in found if not is_shown(one, violations)), strict=True)
 
     def date_violations(
         self, cut: Cut, violations: tuple[Violation, ...], *, strict: bool = False
@@ -123,14 +142,11 @@ class CellJudge:
         return allowed(self.program, self.states, point.op, self.job.system.journal)
 
     def _judged_at(self, point: CrashPoint, recovery: Recovery) -> Judgement:
-        """Judge a cut at this point; of a control only the end is to lose data."""
-        judgement = self._judge(recovery, self.state_at(point))
-        return judgement if point.is_end or self.program.expect is Expect.KEPT else judgement.without_losses()
+        return self._told_at(point, self._judge(recovery, self.state_at(point)))
 
-    def _doubtful(self, point: CrashPoint, recovery: Recovery) -> bool:
-        """Say whether the recovery is no PASS by itself: it shows something wrong, or nothing is lost in a control."""
-        wrong = bool(self._judged_at(point, recovery).violations)
-        return wrong is (self.program.expect is Expect.KEPT or not point.is_end)
+    def _told_at(self, point: CrashPoint, judgement: Judgement) -> Judgement:
+        """Return what a judgement tells of a cut at this point; of a control only the end is to lose data."""
+        return judgement if point.is_end or self.program.expect is Expect.KEPT else judgement.without_losses()
 
     def _recover(self, crashes: Iterable[CrashImage], doubt: Doubt) -> Iterator[Recovery]:
         return self.target.recover(crashes, self.job, doubt)
@@ -165,15 +181,6 @@ def _believed(moment: Moment | None, program: Program, image: str) -> Moment | N
     if moment is None or (moment.op is not None and not (image == LIVE and moment.op < len(program.ops))):
         return None
     return Moment(Phase.RECOVERY) if image != LIVE and moment.phase is Phase.MOUNT else moment
-
-
-def _shown(violation: Violation, others: tuple[Violation, ...]) -> bool:
-    """Say whether another violation is of the same kind and file, and of the same bytes or more."""
-    return any(
-        (other.kind, other.path) == (violation.kind, violation.path)
-        and all(any(a <= low and high <= b for a, b in other.ranges) for low, high in violation.ranges)
-        for other in others
-    )
 
 
 def earlier(violation: Violation, first: Iterable[Violation]) -> tuple[Violation, ...]:

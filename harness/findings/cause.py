@@ -98,10 +98,24 @@ def cause(violation: Violation, program: Program | None) -> Cause:
         # The place in the source is the cause, whatever op led there.
         return BrokenPromise(Kind.KERNEL, "", "", "", complaint.place(violation.found.text))
     what = f"{_class(violation.found)} not {_class(violation.expected)}"
-    where = violation.image if violation.image in (LIVE, COVERAGE) else "cut"
     phase = violation.moment.phase if violation.moment else ""
-    place = "; ".join(filter(None, (phase, where)))
+    place = "; ".join(filter(None, (phase, _where(violation, program))))
     return BrokenPromise(violation.kind, violation.verb, family(violation, program), place, what)
+
+
+def _where(violation: Violation, program: Program | None) -> str:
+    """Return "live", "flush coverage", "cut", or "cut inside punch_hole" for what no cut after an op shows.
+
+    The instruction at which the power was cut is no part of it. A loss inside an op shows from one completion to
+    another, and hundreds may lie between: which of them is the first that was looked at depends on --crash, and on
+    which locked instruction happened to come first.
+    """
+    if violation.image in (LIVE, COVERAGE):
+        return violation.image
+    if violation.inside is None:
+        return "cut"
+    op = program.ops[violation.inside] if program and violation.inside < len(program.ops) else None
+    return f"cut inside {'an op' if op is None else RACE if isinstance(op, ops.Join) else _name(op)}"
 
 
 def chain(culprit: Culprit) -> tuple[str, ...]:
@@ -117,9 +131,10 @@ def chain(culprit: Culprit) -> tuple[str, ...]:
 def family(violation: Violation, program: Program | None) -> str:
     """The kind of op that disturbed the file last before the broken promise: "punch_hole", "clone", "race"; or empty.
 
-    What a kernel says has a function of its own, and needs no family.
+    What a kernel says has a function of its own, and needs no family; nor does what a cut inside an op alone shows,
+    whose place names that op.
     """
-    if program is None or violation.op is None or violation.kind is Kind.KERNEL:
+    if program is None or violation.op is None or violation.kind is Kind.KERNEL or violation.inside is not None:
         return ""
     before = program.ops[: violation.op + 1]
     if any(isinstance(op, ops.Lane) for op in before):

@@ -76,13 +76,20 @@ class CrashImage:
 
     @property
     def name(self) -> str:
-        """The name in results and reports: "random:1", "after op 5", "inside op 5 at record 1200"."""
-        if self.point.is_end:
-            return str(self.eviction)
-        place = f"after op {self.point.op}"
-        if self.point.record is not None:
-            place = f"inside op {self.point.op} at record {self.point.record}"
-        return place if self.eviction in (PESSIMISTIC, STRICT) else f"{place}, {self.eviction}"
+        """The name in results and reports: see image_name."""
+        return image_name(self.point, self.eviction)
+
+
+def image_name(point: CrashPoint, eviction: Eviction) -> str:
+    """The name of an image, which Violation.inside reads: "random:1", "after op 5", "inside op 5 at record 1200",
+    "inside op 5 at record 1200, but:64".
+    """
+    if point.is_end:
+        return str(eviction)
+    place = f"after op {point.op}"
+    if point.record is not None:
+        place = f"inside op {point.op} at record {point.record}"
+    return place if eviction in (PESSIMISTIC, STRICT) else f"{place}, {eviction}"
 
 
 @dataclass(frozen=True, slots=True)

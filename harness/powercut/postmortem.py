@@ -1,7 +1,7 @@
 """The target that was this machine before its power was cut: the run is on record, the data left is on the device."""
 
 import contextlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from harness.box.armedrun import ArmedRun
 from harness.box.target import LocalTarget
@@ -50,6 +50,10 @@ class RealCut:
 
     def strict(self, last: int) -> None:
         return None
+
+    def fence(self, record: int | None) -> int:
+        """Zero: nobody saw an instruction."""
+        return 0
 
     def close(self) -> None:
         """Do nothing: the media are their owner's."""
@@ -106,6 +110,10 @@ class PowerTarget:
                     "is nothing to judge; arm it again"
                 )
             yield recovery
+
+    def symbols(self, addresses: Sequence[int], job: Job) -> tuple[str, ...]:
+        """Hex: no engine of a box tells of instructions."""
+        return tuple(f"{address:#x}" for address in addresses)
 
     def _again(self, job: Job, doubt: Doubt) -> Recovery:
         """Recover once more, after a fresh file system has been mounted. Raises SetupError when that cannot be."""

@@ -21,7 +21,7 @@ from harness.model.judge.entryhistory import EntryHistory
 from harness.model.judge.result import CellResult, Outcome
 from harness.plain import plain
 from harness.pytestplugin.arguments import SCENARIOS
-from harness.report import summary, text
+from harness.report import images, summary, text
 from harness.report.journal import Journal
 from harness.report.progress import LiveLine, Progress
 from harness.report.results import Broken, Run
@@ -241,6 +241,7 @@ class Reporter:
         unused = summary.unused(results, self._known) if self._is_full() else []
         told = [*summary.findings(run), *unused, "", *text.matrix(results), "", text.legend(results)]
         warnings, remarks = text.warnings(results), text.remarks(results)
+        told += images.summary(results)
         if self.config.option.verbose > 0:
             told += [*text.losses(results), *warnings, *remarks, *text.clock(results)]
         else:

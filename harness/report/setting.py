@@ -49,16 +49,20 @@ def configuration(result: CellResult) -> str:
 
 
 def image(name: str) -> str:
-    """The words for a crash image, by the first word of its name: where no dirty cache line was evicted ..."""
+    """The words for a crash image, by the first word of its name: where no dirty cache line was evicted ...; with the
+    power cut inside op 5 at record 1200."""
+    if name.startswith(("inside op ", "after op ")):
+        return f"with the power cut {name}"
     return _IMAGES.get(name.partition(":")[0], f"in the image {name}")
 
 
 def facts(result: CellResult) -> dict[str, str]:
     """The kernel, the file system and how it was made, the device, the cut, the scenario: each with its name."""
     device = DEVICES[result.device] + (f"; emulated by QEMU {result.qemu}" if result.qemu else "")
+    where = "" if result.plan.usual else f"; {' '.join(result.plan.option)}"
     return {
         "Kernel": f"{result.kernel}, x86-64", "File system": result.fs, **_made(result), "Device": device,
-        "Power cut": CUTS[result.engine], "Scenario": f"{short(result.scenario)}, seed {result.seed}",
+        "Power cut": CUTS[result.engine] + where, "Scenario": f"{short(result.scenario)}, seed {result.seed}",
     }  # fmt: skip
 
 

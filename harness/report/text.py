@@ -9,6 +9,7 @@ from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import LOSSES, Kind, Violation
 from harness.plain import plain
 from harness.report.columns import columns
+from harness.report.images import counted
 from harness.report.setting import medium
 from harness.report.words import Words, culprits, why
 
@@ -40,9 +41,9 @@ _CULPRITS = 3
 
 def line(result: CellResult) -> str:
     """One cell in one line: outcome, kernel, file system, device, scenario, seconds, how many runs it took if not one,
-    what it was judged by if not by a cut, why, who forgot it, and what a warning says."""
+    what images it was judged by if not by the usual ones or by no cut, why, who forgot it, and what a warning says."""
     runs = f"{result.tries} runs" if result.tries > 1 else ""
-    took = ", ".join(filter(None, (f"{result.seconds:.1f} s", runs, _basis(result))))
+    took = ", ".join(filter(None, (f"{result.seconds:.1f} s", runs, counted(result), _basis(result))))
     head = f"{sign(result):5} {result.kernel} {medium(result):4} {short(result.scenario)} ({took})"
     words = Words.of(result)
     said = [why(result), *_blamed(map(words.culprit, culprits(_lost(result))))]

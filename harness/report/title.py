@@ -44,6 +44,7 @@ def _broken(cause: BrokenPromise) -> str:
     """After clone, promised data is stale: msync."""
     after = {"": "", RACE: " in a race"}.get(cause.family, f" after {cause.family}")
     when = ", with the power on" if LIVE in cause.where else ""
+    when += f", cut{inside}" if (inside := cause.where.partition("cut")[2]) else ""
     by = f" by {cause.verb}" if cause.verb else ""
     wrong = _WRONG[cause.kind].replace("promised data", f"data promised{by}") if by else _WRONG[cause.kind]
     said = f": {cause.what}" if cause.kind not in _DATA else ""

@@ -20,7 +20,8 @@ from harness.model.judge.values import (
     Value,
 )
 from harness.model.judge.violation import LIVE, Culprit, Kind, Violation
-from harness.model.program.program import Expect, Program, ProgramError, describe, parse
+from harness.model.program.ops import Fallocate
+from harness.model.program.program import Expect, Program, ProgramError, describe, parse, verb
 from harness.model.units import PAGE, size_text
 from harness.model.wire.moment import Phase
 
@@ -78,8 +79,9 @@ class Words:
         """
         seen: dict[tuple[object, ...], str] = {}
         for violation in sorted(violations, key=lambda one: (one.kind not in _OF_ALL, -one.bytes)):
-            key = (violation.kind, violation.path, violation.op, violation.expected, violation.found)
-            seen.setdefault(key, self._told(violation))
+            inside = violation.inside
+            key = (violation.kind, violation.path, violation.op, violation.expected, violation.found, inside)
+            seen.setdefault(key, self._told(violation) + (f", {self.cut(violation)}" if inside is not None else ""))
         told = list(dict.fromkeys(seen.values()))
         rest = [f"and {len(told) - _TOLD} more"] if len(told) > _TOLD else []
         return "; ".join(told[:_TOLD] + rest)
@@ -87,6 +89,19 @@ class Words:
     def op(self, index: int | None) -> str:
         """op 9: msync m [0..4M); empty for no op."""
         return "" if index is None else f"op {index}: {self._line(index)}".removesuffix(": ")
+
+    def cut(self, violation: Violation) -> str:
+        """Say where in an op the power was cut: cut inside op 9 punch_hole, at the fence in ext4_punch_hole+0x5e.
+
+        With a choice of evictions it was after that fence: other lines were on their way. Empty for any other cut.
+        """
+        if violation.inside is None:
+            return ""
+        op = self.program.ops[violation.inside] if self.program and violation.inside < len(self.program.ops) else None
+        name = "" if op is None else f" {op.mode if isinstance(op, Fallocate) else verb(op)}"
+        when = "after" if "," in violation.image else "at"
+        fence = f", {when} the fence in {violation.fence}" if violation.fence else ""
+        return f"cut inside op {violation.inside}{name}{fence}"
 
     def promise(self, violation: Violation) -> str:
         """Name the broken promise: the op, or a read of daxcheck's own that was to succeed; empty if it is unknown."""

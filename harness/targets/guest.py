@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -182,6 +182,12 @@ class GuestTarget:
         if self._held is not None:
             self._held.close()
         self._held = None
+
+    def symbols(self, addresses: Sequence[int], job: Job) -> tuple[str, ...]:
+        """The names, by a guest of the same snapshot: kernel, modules and KASLR base are those of the run."""
+        plan = self.plan_for(job.system)
+        with MemFile("symbols", plan.hardware.nvdimm) as medium, self._start(plan, medium) as guest:
+            return self._recovery_session(guest, job.system).symbols(addresses)
 
     def golden(self, system: FileSystem) -> MemFile:
         """A freshly formatted medium, owned by the caller. Raises Refused when the kernel does not take the format."""

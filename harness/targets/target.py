@@ -3,7 +3,7 @@
 Its agent interprets Programs where the device is; all else happens here, in the harness.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -98,3 +98,7 @@ class Target(Protocol):
 
         A target may have a quick way; what that brings and `doubt` calls into question is recovered again, in full.
         """
+
+    def symbols(self, addresses: Sequence[int], job: Job) -> tuple[str, ...]:
+        """The names of linear addresses of the kernel that ran the job, as "ext4_punch_hole+0x12"; hex where there is
+        none."""

@@ -44,13 +44,14 @@ def from_violation(violation: Violation) -> dict[str, Any]:
 
 
 def to_violation(value: object) -> Violation:
-    found = checked.fields_of(value, tuple(one.name for one in fields(Violation)))
+    whole = {"fence": "", **value} if isinstance(value, dict) else value  # an older daxcheck wrote none
+    found = checked.fields_of(whole, tuple(one.name for one in fields(Violation)))
     return Violation(
         Kind(text("kind", found["kind"])), text("path", found["path"]), _op(found["op"]), text("verb", found["verb"]),
         text("image", found["image"]), checked.array("ranges", found["ranges"], MANY, lambda one: _pair("range", one)),
         count("bytes", found["bytes"]), to_value(found["expected"]), to_value(found["found"]),
         None if found["culprit"] is None else _culprit(found["culprit"]),
-        None if found["moment"] is None else _moment(found["moment"]),
+        None if found["moment"] is None else _moment(found["moment"]), text("fence", found["fence"]),
     )  # fmt: skip
 
 

@@ -39,6 +39,26 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ImageCounts:
+    """The numbers behind a verdict by crash images.
+
+    `points`: the moments at which the plan would have the power cut. `points_taken`: those at which it was; the others
+    were left out, since the plan names a number. `images`: those that were recovered. `equal_images`: those that were
+    not, since their media were those of a recovered one; they were judged all the same. `violations_left_out`: what
+    was wrong at other moments than the Program's own cut, beyond what is told.
+    """
+
+    points: int = 0
+    points_taken: int = 0
+    images: int = 0
+    equal_images: int = 0
+    violations_left_out: int = 0
+
+
+NO_IMAGES = ImageCounts()
+
+
+@dataclass(frozen=True, slots=True)
 class CellResult:
     """One scenario on one kernel, file system and device. The fields are those of results.jsonl, in its order.
 
@@ -51,7 +71,7 @@ class CellResult:
     rests on, or that explain a part of a FAIL. `started` is when the cell began, in UTC and to the microsecond:
     2026-11-27T14:30:00.123456Z; empty in the results of an older daxcheck. `tries` counts the runs that it took: more
     than one if the infrastructure failed in the first; `timings` are those of the last. `plan` says at which moments
-    the power was cut.
+    the power was cut; for the counts after it see ImageCounts.
     """
 
     scenario: str
@@ -82,6 +102,10 @@ class CellResult:
     started: str = ""
     tries: int = 1
     plan: CrashPlan = USUAL
+    points: int = 0
+    points_taken: int = 0
+    equal_images: int = 0
+    violations_left_out: int = 0
 
     @classmethod
     def from_json(cls, value: object) -> "CellResult":
@@ -114,7 +138,10 @@ class CellResult:
 _TEXTS = (
     "scenario", "target", "kernel", "fs", "program", "qemu", "plugin", "recovered_by", "error", "kernel_digest", "id",
 )  # fmt: skip
-_COUNTS = ("judged_bytes", "images", "unpersisted_lines", "tries")
+_COUNTS = (
+    "judged_bytes", "images", "unpersisted_lines", "tries", "points", "points_taken", "equal_images",
+    "violations_left_out",
+)  # fmt: skip
 _LISTS = ("violations", "warnings", "remarks")
 TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 """The form of `started`, as strftime(3) has it."""

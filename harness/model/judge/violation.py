@@ -41,6 +41,8 @@ COVERAGE = "flush coverage"
 """The name, in place of an image's, of what the tracing alone has shown."""
 FILE_SYSTEMS = ("ext2_", "ext4_", "xfs_", "fuse_", "virtio_fs_", "erofs_")
 """The prefixes of the functions of the file systems that can do DAX (those that select FS_DAX in fs/*/Kconfig)."""
+_INSIDE = re.compile(r"inside op ([0-9]{1,9}) at record ([0-9]{1,9})")
+"""The beginning of the name of an image of a moment inside an op (media.image)."""
 _ENTRY = re.compile(
     r"__(x64|ia32|se|do)_(compat_)?sys_|ksys_|x64_sys_call|do_syscall_|entry_|asm_|exc_|ret_from_fork|kthread$"
 )
@@ -91,6 +93,8 @@ class Violation:
     `op` is the index of the op whose promise is broken, and `verb` its verb (9 and "msync"); None and empty when none
     was given. `culprit` says what forgot the bytes; None when that is not known (see culprit.name). `moment` says what
     was done when the kernel complained, or gave a wrong answer to a read of daxcheck's own; its op is then `op`.
+    `fence` is where the kernel was when the power was cut inside an op, "jbd2_journal_commit_transaction+0x5e": the
+    instruction that completed the last flushes; empty for any other cut, and where it is not known.
     """
 
     kind: Kind
@@ -104,6 +108,19 @@ class Violation:
     found: Value
     culprit: Culprit | None = None
     moment: Moment | None = None
+    fence: str = ""
+
+    @property
+    def inside(self) -> int | None:
+        """The index of the op in which the power was cut; None for a cut after an op, and for the Program's own."""
+        found = _INSIDE.match(self.image)
+        return int(found[1]) if found else None
+
+    @property
+    def record(self) -> int | None:
+        """The number of records of the persist log that were durable then; None where `inside` is."""
+        found = _INSIDE.match(self.image)
+        return int(found[2]) if found else None
 
     @property
     def lost(self) -> bool:

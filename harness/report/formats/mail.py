@@ -114,12 +114,14 @@ def _wrong(finding: Finding) -> Iterator[str]:
     """Tell where the wrong bytes are, and what they hold and should hold: once, however many images show it. What the
     kernel said is told elsewhere."""
     seen: dict[tuple[object, ...], Violation] = {}
+    words_of = Words.of(finding.example.result)
     told = (one for one in finding.example.violations if one.kind is not Kind.KERNEL)
     for one in sorted(told, key=lambda one: -one.bytes):
-        seen.setdefault((one.kind, one.path, one.op, one.expected, one.found), one)
+        seen.setdefault((one.kind, one.path, one.op, one.expected, one.found, one.inside), one)
     for one in list(seen.values())[:_VIOLATIONS]:
         where = f"{one.path} {_ranges(one)}".strip()
-        words = f"{where}: {value(one.found)}, not {value(one.expected)}, {image(one.image)}".removeprefix(": ")
+        cut = words_of.cut(one) or image(one.image)
+        words = f"{where}: {value(one.found)}, not {value(one.expected)}, {cut}".removeprefix(": ")
         yield from _wrapped(words, "", _MARGIN, taken=2)
     if len(seen) > _VIOLATIONS:
         yield f"and {len(seen) - _VIOLATIONS} more"

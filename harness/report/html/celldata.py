@@ -12,6 +12,7 @@ from harness.model.cell import short
 from harness.model.judge.result import CellResult
 from harness.model.program.program import describe
 from harness.plain import plain, plain_lines
+from harness.report.images import counted
 from harness.report.setting import medium
 from harness.report.text import sign
 from harness.report.title import command
@@ -66,6 +67,7 @@ def _told(result: CellResult) -> tuple[str, ...]:
     blame = "\n".join(words.with_stack(one) for one in culprits(result.violations)[:3])
     notes = [f"Without a fence: {words.sentence(result.warnings)}"] if result.warnings else []
     notes += [f"Stored past the end, and moved: {words.sentence(result.remarks)}"] if result.remarks else []
+    notes += [f"Power cut: {cut}"] if (cut := counted(result)) else []
     notes += [f"Known: {', '.join(result.known)}"] if result.known else []
     told = (
         short(result.scenario), result.kernel, medium(result), sign(result), result.outcome.value,

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness import __version__
+from harness.report import images
 from harness.report.html import templates
 from harness.report.html.findings import FindingView, findings
 from harness.report.html.matrix import CellTable, matrix
@@ -55,6 +56,7 @@ def _facts(run: Run) -> tuple[tuple[str, str], ...]:
         "file systems": _list(dict.fromkeys(one.fs for one in run.results)),
         "devices": _list(dict.fromkeys(str(one.device) for one in run.results)),
         "judged by": _list(dict.fromkeys(str(one.engine) for one in run.results)),
+        "crash images": "; ".join(images.summary(run.results)[:_NAMES]),
         "QEMU": _list(dict.fromkeys(one.qemu for one in run.results if one.qemu)),
         "directory": str(run.directory or ""),
     }

@@ -21,6 +21,7 @@ from harness.media.image import (
     persisted,
 )  # fmt: skip
 from harness.media.log import PersistLog, PersistLogError
+from harness.media.records import RecordKind
 from harness.memfile import MemFile
 from harness.model.program.program import Program
 from harness.model.program.stages import stages
@@ -60,6 +61,9 @@ class Cut(Protocol):
         None when it is the same as the pessimistic one, or cannot be told.
         """
 
+    def fence(self, record: int | None) -> int:
+        """The linear address of the instruction that made the first `record` records durable; 0 if it is unknown."""
+
     def close(self) -> None:
         """Give the media up."""
 
@@ -89,6 +93,10 @@ class _KeptMedia:
         lines = Lines(self._dirty, self._live.array.reshape(-1, LINE)[self._dirty])
         for number, (eviction, chosen) in enumerate(evictions.of(lines, evictions.wanted or USUAL_CHOICES)):
             yield Draft(END, eviction, number, partial(chosen.written_to, self._media))
+
+    def fence(self, record: int | None) -> int:
+        """Zero: nobody saw an instruction."""
+        return 0
 
     def close(self) -> None:
         for file in (self._media, self._live):
@@ -138,6 +146,13 @@ class LoggedCut(_KeptMedia):
                     return None
             stack.pop_all()
         return CrashImage(END, STRICT, media)
+
+    def fence(self, record: int | None) -> int:
+        """The address that the log holds; 0 where the device itself completed them, or where the op began there."""
+        if not record:
+            return 0
+        (last,) = self._log.records(record - 1, record)
+        return int(last["address"]) if last["kind"] == RecordKind.FENCE else 0
 
     def _records(self, point: CrashPoint) -> int:
         """Return how many records of the log are durable at the point."""
@@ -202,6 +217,9 @@ class Uncut:
 
     def strict(self, last: int) -> CrashImage | None:
         return None
+
+    def fence(self, record: int | None) -> int:
+        return 0
 
     def close(self) -> None:
         """Do nothing: there is nothing to close."""

@@ -7,6 +7,7 @@ from typing import Protocol
 from harness.link.session import FlushSink
 from harness.model.contract.state import State
 from harness.model.judge.judgement import Judgement
+from harness.model.judge.result import NO_IMAGES, ImageCounts
 from harness.model.judge.violation import Violation
 from harness.model.program.ops import Plant, Planted
 from harness.model.program.program import Program
@@ -41,7 +42,7 @@ class CutVerdict:
 
     judgement: Judgement
     warnings: tuple[Violation, ...] = ()
-    images: int = 0
+    images: ImageCounts = NO_IMAGES
     consoles: str = ""
     speechless: bool = False
 

@@ -7,7 +7,7 @@ production. What a kernel would do wrong is planted: flushes that a sync forgets
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -118,22 +118,26 @@ class ToyDisk:
         for line in range(start // LINE, -(-end // LINE)):
             data = self.live.array[line * LINE : (line + 1) * LINE].tobytes()
             self._record(RecordKind.LINE, line * LINE, data, 0 if fenced else NO_FENCE)
+        if end > start:
+            lines = -(-end // LINE) - start // LINE
+            self._record(RecordKind.FENCE, self._count, b"", 0 if fenced else NO_FENCE, lines)
 
     def zero(self, start: int, end: int) -> None:
         """Make zeroes durable in these lines, whatever memory holds."""
         for line in range(start // LINE, end // LINE):
             self._record(RecordKind.LINE, line * LINE, bytes(LINE))
+        self._record(RecordKind.FENCE, self._count, lines=end // LINE - start // LINE)
 
     def mark(self, value: int) -> None:
         self.marks.append(self._count)
         self._record(RecordKind.MARK, value)
 
-    def _record(self, kind: RecordKind, address: int, data: bytes = b"", flags: int = 0) -> None:
+    def _record(self, kind: RecordKind, address: int, data: bytes = b"", flags: int = 0, lines: int = 0) -> None:
         if self.log is None:
             return
         made = np.zeros((), RECORD)
-        made["kind"], made["length"], made["address"], made["flags"] = kind, len(data), address, flags
-        made["sequence"] = self._count
+        made["kind"], made["length"], made["address"], made["flags"] = kind, len(data) or lines, address, flags
+        made["sequence"] = self._count + 1 if data else 0
         made["data"][: len(data)] = np.frombuffer(data, np.uint8)
         at = HEADER_SIZE + self._count * RECORD.itemsize
         self.log.array[at : at + RECORD.itemsize] = np.frombuffer(made.tobytes(), np.uint8)
@@ -312,6 +316,8 @@ class ToyTarget:
         self.environment = Environment("toy", KernelBuild("6.0-toy", "digest"), "", "")
         self.recovered: list[str] = []
         self.marks: list[int] = []
+        self.asked: list[int] = []
+        """Addresses whose names were asked for."""
 
     def why_not_as_declared(self, planted: Collection[Plant], attached: Attached) -> str:
         return ""
@@ -348,6 +354,10 @@ class ToyTarget:
                 session = AgentSession(peer, job.system, None if logged else watch.flushes)
                 execution = steps.run(session, job, take_cut, lambda attached: "")
             yield execution
+
+    def symbols(self, addresses: Sequence[int], job: Job) -> tuple[str, ...]:
+        self.asked += addresses
+        return tuple(f"toy_fence_{address:x}+0x5" for address in addresses)
 
     def recover(self, crashes: Iterable[CrashImage], job: Job, doubt: Doubt) -> Iterator[Recovery]:
         for crash in crashes:

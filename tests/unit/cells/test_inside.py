@@ -41,7 +41,7 @@ def judged_everywhere(target: Any, text: str, every: int = 1) -> dict[CrashPoint
         for op in range(len(program.ops)):
             for record in range(target.marks[op], target.marks[op + 1], every):
                 point = CrashPoint(op, record)
-                found[point] = judge.recover_all([execution.cut.at(point)]).judgement
+                found[point] = judge.judge_each([execution.cut.at(point)])
     return found
 
 

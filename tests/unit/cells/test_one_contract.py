@@ -1,6 +1,6 @@
 """The contract of a Program is worked out once for a cell, whatever is judged by it."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -45,6 +45,9 @@ class Kept:
         results = tuple(OpResult(index) for index in range(len(job.program.ops)))
         ran = Ran(results, (FileView("data", 4096, (Segment(0, 4096, Stamp(1, 1)),)),))
         return nullcontext(Execution(Attached(1, "memory_controller"), ran, Uncut()))
+
+    def symbols(self, addresses: Sequence[int], job: Job) -> tuple[str, ...]:
+        raise AssertionError("the coverage engine sees no instruction")
 
     def recover(self, crashes: Iterable[CrashImage], job: Job, doubt: Doubt) -> Iterator[Recovery]:
         raise AssertionError("the coverage engine recovers nothing")

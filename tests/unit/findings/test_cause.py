@@ -16,6 +16,7 @@ from harness.model.units import PAGE, PMD
 from harness.model.wire.moment import Moment, Phase
 from harness.model.wire.observation import FileView, Segment, Source, Stamp, Zero
 from harness.model.wire.traced import Dropped, Traced
+from tests.unit.findings.cells import PROGRAM as PUNCHED
 from tests.unit.findings.cells import cell
 
 PUNCH = ("truncate_pagecache_range", "ext4_punch_hole", "ext4_fallocate", "vfs_fallocate", "__x64_sys_fallocate")
@@ -208,3 +209,16 @@ def test_what_follows_from_a_bug_is_of_its_cause() -> None:
     assert found_in(SLEEPING, FAULT, PANIC) == [1, 2]
     assert found_in(BUG, replace(OOPS, image="evicted")) == [1, 1]
     assert found_in(BUG, complained(WARNINGS[0]), OOPS) == [2, 1]
+
+
+def test_what_a_cut_inside_an_op_alone_shows_is_of_that_op() -> None:
+    """Whatever moment in it was looked at, whichever instruction was there, and whatever was done before the promise;
+    it is no loss that a cut after an op shows."""
+    program = parse(PUNCHED)
+    first = replace(UNKNOWN, op=4, verb="fsync", image="inside op 6 at record 12", fence="jbd2_x+0x5e")
+    others = [replace(first, image="inside op 6 at record 400, random:3", fence="ext4_y+0x1"), replace(first, op=2)]
+    (found,) = {signature(one, program) for one in (first, *others, replace(first, fence=""))}
+    assert found == "stale; fsync; cut inside punch_hole; store not store"
+    for image in ("inside op 5 at record 3", "after op 6", "pessimistic"):
+        assert signature(replace(first, image=image), program) != found
+    assert signature(replace(first, image="inside op 99 at record 3"), program).count("cut inside an op") == 1

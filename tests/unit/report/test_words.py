@@ -33,3 +33,15 @@ def test_an_op_is_told_as_far_as_it_is_known() -> None:
     assert unknown.sentence([WARNED]) == "WARNING: x, during op 3"
     beyond = replace(REFUSED, op=99)
     assert known.sentence([beyond]) == "msync: EIO, not success" and known.promise(beyond) == "op 99"
+
+
+def test_a_cut_inside_an_op_is_told_with_the_op_and_the_instruction() -> None:
+    """As far as either is known; a choice of evictions was made after that instruction, before the next."""
+    inside = replace(LOST, image="inside op 3 at record 12", fence="ext4_x+0x5e")
+    known, unknown = (Words.of(replace(CELL, program=text)) for text in (PROGRAM, "nonsense"))
+    assert known.cut(inside) == "cut inside op 3 msync, at the fence in ext4_x+0x5e"
+    sampled = replace(inside, image="inside op 3 at record 12, but:64")
+    assert known.cut(sampled) == "cut inside op 3 msync, after the fence in ext4_x+0x5e"
+    assert unknown.cut(replace(inside, fence="")) == "cut inside op 3"
+    assert known.cut(LOST) == known.cut(replace(LOST, image="after op 3")) == ""
+    assert known.sentence([LOST, inside]).endswith(f"hold the older store, {known.cut(inside)}")

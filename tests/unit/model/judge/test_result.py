@@ -16,7 +16,7 @@ FIELDS = [
     "schema", "scenario", "target", "kernel", "fs", "outcome", "seconds", "device", "engine", "judged_bytes", "images",
     "unpersisted_lines", "violations", "warnings", "remarks", "program", "seed", "qemu", "plugin", "recovered_by",
     "error", "timings", "kernel_digest", "kept", "id", "known", "started",
-    "tries", "plan",
+    "tries", "plan", "points", "points_taken", "equal_images", "violations_left_out",
 ]  # fmt: skip
 
 
@@ -61,7 +61,7 @@ def test_json_has_exactly_its_fields() -> None:
         {
             "kind": "stale", "path": "data", "op": 9, "verb": "msync", "image": "pessimistic", "ranges": [[0, 8]],
             "bytes": 8, "expected": {"is": "stored", "seq": 2, "op": 7, "of": "", "shift": 0}, "found": "zero",
-            "culprit": None, "moment": None,
+            "culprit": None, "moment": None, "fence": "",
         }
     ]  # fmt: skip
     assert line["timings"] == {"cut": 0.5}

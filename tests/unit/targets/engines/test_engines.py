@@ -6,6 +6,7 @@ import pytest
 
 from harness.model.contract import oracle
 from harness.model.judge.judgement import Judgement
+from harness.model.judge.result import ImageCounts
 from harness.model.judge.values import Condition
 from harness.model.judge.violation import Kind, Violation
 from harness.model.program.program import parse
@@ -30,7 +31,7 @@ class Called:
 
         def recovered() -> CutVerdict:
             self.asked.append("images")
-            return CutVerdict(self.by_images, images=2, consoles="said")
+            return CutVerdict(self.by_images, images=ImageCounts(images=2), consoles="said")
 
         def covered() -> Judgement:
             self.asked.append("flushes")
@@ -70,7 +71,7 @@ def test_trace_adds_what_images_cannot_show() -> None:
     called = Called(Judgement(10, (loss((0, 8192)),)), Judgement(20, (both, more, loss((0, 4096), path="g"))))
     verdict = ENGINES[Engine.TRACE].judge(called.evidence())
     assert verdict.judgement.violations == (loss((0, 8192)), more, loss((0, 4096), path="g"))
-    assert (verdict.judgement.judged_bytes, verdict.images, verdict.consoles) == (10, 2, "said")
+    assert (verdict.judgement.judged_bytes, verdict.images.images, verdict.consoles) == (10, 2, "said")
 
 
 @pytest.mark.parametrize(
@@ -87,5 +88,5 @@ def test_coverage_says_when_it_cannot_judge(program: str, covered: Judgement, sp
     """Names and sizes are no stores: a promise that is about them alone needs a power cut."""
     called = Called(by_flushes=covered, program=program)
     verdict = ENGINES[Engine.COVERAGE].judge(called.evidence())
-    assert (verdict.speechless, verdict.images, verdict.judgement) == (speechless, 0, covered)
+    assert (verdict.speechless, verdict.images.images, verdict.judgement) == (speechless, 0, covered)
 

@@ -1,0 +1,93 @@
+"""Judges the crash images of one cut: each medium is recovered once, and held against every moment that it is of."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+from harness.cells.gathering import Gathering
+from harness.media.image import CrashImage, CrashPoint, image_name
+from harness.model.judge.judgement import Judgement
+from harness.model.judge.result import ImageCounts
+from harness.targets.engines.series import EqualImages, Series
+from harness.targets.target import Doubt, Recovery
+
+Judge = Callable[[CrashPoint, Recovery], Judgement]
+"""A function that holds a recovery against what the media may hold at a point."""
+Recover = Callable[[Iterable[CrashImage], Doubt], Iterator[Recovery]]
+_CONSOLES = 8
+"""Consoles of recoveries that are kept of one cell, where images were wrong."""
+
+
+class SeriesJudge:
+    """The judging of one series. `control`: the cut itself is to lose data.
+
+    `end` is the judgement of the images of the cut itself, `gathering` has what all other moments showed. `recovered`
+    counts the images that were, `consoles` has what the guests of the first wrong ones said.
+    """
+
+    def __init__(self, series: Series, judge: Judge, *, control: bool) -> None:
+        self.end = Judgement()
+        self.consoles = ""
+        self.recovered = 0
+        points = [point for group in series.groups for point, _ in group.members]
+        self.gathering = Gathering({point.op for point in points if point.op is not None and point.record is None})
+        self._series = series
+        self._judge = judge
+        self._control = control
+        self._group = EqualImages(())
+        self._wrong = 0
+
+    def run(self, recover: Recover) -> None:
+        """Recover and judge an image of each kind."""
+        for recovery in recover(self._crashes(), self._doubtful):
+            self._take(recovery)
+        if self._wrong > _CONSOLES:
+            self.consoles += f"\n--- {self._wrong - _CONSOLES} more images were wrong ---\n"
+        missing = len(self._series.groups) - self.recovered
+        if not self.recovered:
+            self.end += Judgement(unjudged=("no crash image was recovered",))
+        elif missing:
+            self.end += Judgement(unjudged=(f"{missing} crash images were not recovered",))
+
+    def counts(self, left_out: int) -> ImageCounts:
+        """The counts of this series, of whose violations so many are left out."""
+        series = self._series
+        equal = series.images - len(series.groups)
+        return ImageCounts(series.points, series.taken, self.recovered, equal, left_out)
+
+    def _crashes(self) -> Iterator[CrashImage]:
+        for group, crash in zip(self._series.groups, self._series.crashes(), strict=True):
+            self._group = group
+            yield crash
+
+    def _judged(self, recovery: Recovery) -> Iterator[tuple[CrashPoint, Judgement]]:
+        """Judge the recovery as each image of its group: of those that are held against the same state the first."""
+        seen: set[tuple[int | None, bool]] = set()
+        for point, eviction in self._group.members:
+            state = (point.op, point.record is None)
+            if state not in seen:
+                seen.add(state)
+                yield point, self._judge(point, replace(recovery, image=image_name(point, eviction)))
+
+    def _doubtful(self, recovery: Recovery) -> bool:
+        """Say whether the recovery shows what nothing has shown yet: something wrong, or nothing lost in a control."""
+        for point, judgement in self._judged(recovery):
+            if point.is_end:
+                doubt = bool(judgement.violations) is not self._control
+            else:
+                doubt = self.gathering.is_news(point, judgement)
+            if doubt:
+                return True
+        return False
+
+    def _take(self, recovery: Recovery) -> None:
+        wrong = False
+        for point, judgement in self._judged(recovery):
+            wrong |= bool(judgement.violations)
+            if point.is_end:
+                self.end += judgement
+            else:
+                self.gathering.add(point, judgement)
+        self.recovered += 1
+        self._wrong += wrong
+        if wrong and self._wrong <= _CONSOLES:
+            self.consoles += f"\n--- recovery of the {recovery.image} image ---\n{recovery.console}"
