@@ -322,7 +322,8 @@ def test_the_verdict_allows_what_the_model_does(before: int, every: int) -> None
     name that is neither is a FAIL. By day every fourth Program of two ops is tried."""
     tried = [compared(lines, number) for number, lines in enumerate(programs(before)) if number % every == 0]
     assert len(tried) > (20, 300 // every)[before]
-    assert min(right for right, _ in tried) >= MIXTURES and min(broken for _, broken in tried) > 30
+    assert min(right for right, _ in tried) >= MIXTURES and min(broken for _, broken in tried) > 0
+    assert sum(broken for _, broken in tried) > 50 * len(tried)
 
 
 @pytest.mark.nightly
