@@ -10,24 +10,23 @@ No file is synced to disk: after a power failure the manifest tells a damaged en
 import contextlib
 import errno
 import fcntl
-import hashlib
-import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from harness import paths, place
+from harness import manifest, paths, place
 from harness.deadline import Deadline, poll
-from harness.errors import InfraError, SetupError
+from harness.errors import SetupError
+from harness.manifest import MANIFEST, DamagedEntry, Manifest
+from harness.remembered import Learned, remembered
 from harness.sparse import digest
 
-MANIFEST = "MANIFEST.json"
-"""The file of an entry that lists all its other files."""
 TEMPORARY = ".tmp-"
 LOCK = ".lock-"
+REMEMBERED = "remembered"
+"""The directory of the cache with what was found out about files that have not changed since."""
 LOCK_WAIT = 1800.0
 """Seconds to wait for another process that makes the same entry: a kernel over a slow line takes many minutes."""
 
@@ -35,18 +34,6 @@ Make = Callable[[Path], None]
 """Fills the empty directory that it is given."""
 
 _FULL = {errno.ENOSPC: "no space left", errno.EDQUOT: "quota exceeded"}
-
-
-class DamagedEntry(InfraError):
-    """A cache entry is not what was published; the text names the file and what is wrong with it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """One file of a manifest: bytes, and the SHA-256 in hex where it was asked for."""
-
-    size: int
-    sha256: str | None
 
 
 def root() -> Path:
@@ -102,8 +89,8 @@ def directory(area: str, key: str, make: Make, *, hashed: bool = False) -> Path:
     """The entry `key` of `area`; when it is missing or damaged, `make` fills it first.
 
     Of several processes that want the same entry one makes it while the others wait. `hashed` compares contents,
-    not only names and sizes, once in every process that asks for the entry. Raises what `make` raises, and
-    SetupError when the disk is full or the cache cannot be written.
+    not only names and sizes, unless that was done since this machine booted and no file has changed. Raises what `make`
+    raises, and SetupError when the disk is full or the cache cannot be written.
     """
     path = root() / area / key
     with contextlib.suppress(DamagedEntry):
@@ -118,7 +105,7 @@ def directory(area: str, key: str, make: Make, *, hashed: bool = False) -> Path:
             remove(area, key)
         with staging(area) as room, _explained(path):
             make(room)
-            _publish(room, _survey(room, hashed), path)
+            _publish(room, Manifest.of(room, hashed=hashed), path)
     return path
 
 
@@ -137,16 +124,16 @@ def adopt(area: str, make: Make) -> Path:
         path = root() / area
         with _explained(path):
             make(room)
-            manifest = _survey(room, hashed=True)
-            key = _digest_of(manifest)
+            listed = Manifest.of(room, hashed=True)
+            key = listed.digest
             path /= key
             with locked(area, key):
                 try:
                     if not present(area, key, hashed=True):
-                        _publish(room, manifest, path)
+                        _publish(room, listed, path)
                 except DamagedEntry:
                     remove(area, key)
-                    _publish(room, manifest, path)
+                    _publish(room, listed, path)
     return path
 
 
@@ -155,10 +142,21 @@ def present(area: str, key: str, *, hashed: bool = False) -> bool:
     path = root() / area / key
     if not path.exists():
         return False
-    found = _load(path)
-    for name, expected in found.items():
-        _compare(path / name, expected, hashed)
+    if hashed:
+        remember(("whole", str(path)), lambda: Learned("", manifest.check(path, hashed=True)))
+    else:
+        manifest.check(path, hashed=False)
     return True
+
+
+def digest_of(path: Path) -> str:
+    """The digest of a file (see sparse), which is read only if it has changed since this machine booted."""
+    return remember(("digest", str(path)), lambda: Learned(digest(path), [path]))
+
+
+def remember(question: Sequence[str], work: Callable[[], Learned]) -> str:
+    """Return what `work` finds, worked out only if a file that it depends on has changed (see remembered)."""
+    return remembered(root() / REMEMBERED, question, work)
 
 
 def keys(area: str) -> list[str]:
@@ -258,44 +256,9 @@ def _same(fd: int, path: Path) -> bool:
         return False
 
 
-def _survey(room: Path, hashed: bool) -> dict[str, _File]:
-    files = sorted(path for path in room.rglob("*") if not path.is_dir() and path.name != MANIFEST)
-    return {str(path.relative_to(room)): _File(path.stat().st_size, digest(path) if hashed else None) for path in files}
-
-
-def _encode(manifest: dict[str, _File]) -> bytes:
-    plain = {name: [file.size, file.sha256] for name, file in manifest.items()}
-    return json.dumps(plain, sort_keys=True, indent=0).encode()
-
-
-def _digest_of(manifest: dict[str, _File]) -> str:
-    return hashlib.sha256(_encode(manifest)).hexdigest()
-
-
-def _publish(room: Path, manifest: dict[str, _File], path: Path) -> None:
-    (room / MANIFEST).write_bytes(_encode(manifest))
+def _publish(room: Path, listed: Manifest, path: Path) -> None:
+    (room / MANIFEST).write_bytes(listed.encode())
     room.rename(path)
-
-
-def _load(path: Path) -> dict[str, _File]:
-    try:
-        plain = json.loads((path / MANIFEST).read_bytes())
-        if outside := next((name for name in plain if not paths.inside(name)), None):
-            raise ValueError(f"{outside[:200]!r} leads out of the entry")
-        return {str(name): _File(int(size), sha256) for name, (size, sha256) in plain.items()}
-    except (OSError, ArithmeticError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise DamagedEntry(f"{path / MANIFEST}: unreadable ({error})") from error
-
-
-def _compare(path: Path, expected: _File, hashed: bool) -> None:
-    try:
-        size = path.stat().st_size
-        if size != expected.size:
-            raise DamagedEntry(f"{path}: {size} bytes instead of {expected.size}")
-        if hashed and expected.sha256 is not None and digest(path) != expected.sha256:
-            raise DamagedEntry(f"{path}: its contents have changed")
-    except OSError as error:
-        raise DamagedEntry(f"{path}: {error.strerror}") from error
 
 
 @contextlib.contextmanager

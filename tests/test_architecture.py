@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 SHARED = frozenset({
     "errors", "plain", "paths", "deadline", "sparse", "cachedir", "memfile", "place", "hosttool", "shipped", "trimming",
+    "manifest", "remembered",
 })  # fmt: skip
 """Modules directly in harness/ that every room of the host may import."""
 
@@ -39,7 +40,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "place": frozenset({"errors"}),
     "hosttool": frozenset(),
     "shipped": frozenset(),
-    "cachedir": frozenset({"errors", "deadline", "paths", "sparse", "place"}),
+    "remembered": frozenset(),
+    "manifest": frozenset({"errors", "paths", "sparse"}),
+    "cachedir": frozenset({"errors", "deadline", "paths", "sparse", "place", "remembered", "manifest"}),
     "trimming": frozenset({"errors", "cachedir"}),
     "memfile": frozenset({"errors", "deadline", "model.units", "sparse"}),
     "model.units": frozenset(),

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness import cachedir
-from harness.cachedir import DamagedEntry
 from harness.errors import SetupError, UsageError
 from harness.kernel import local, tree
 from harness.kernel.kernel import Kernel, matches, version_key
+from harness.manifest import DamagedEntry
 
 AREA = "kernels"
 NAMES = "kernel-names"

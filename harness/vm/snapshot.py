@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import cachedir, sparse, trimming
+from harness import cachedir, trimming
 from harness.errors import InfraError, StartError
 from harness.memfile import MemFile
 from harness.vm import diagnosis
@@ -70,7 +70,7 @@ def key(plan: Plan) -> str:
     processor = host_processor() if plan.accel is Accel.KVM else ""
     parts = (FORMAT, plan.qemu.version, str(plan.qemu.path), plan.accel, processor,
              dataclasses.astuple(plan.hardware), plan.append,
-             plan.kernel.name, sparse.digest(plan.kernel), sparse.digest(plan.initramfs))  # fmt: skip
+             plan.kernel.name, cachedir.digest_of(plan.kernel), cachedir.digest_of(plan.initramfs))  # fmt: skip
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

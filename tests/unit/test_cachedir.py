@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from harness import cachedir
-from harness.cachedir import DamagedEntry
 from harness.deadline import Deadline, DeadlineExpired, poll
 from harness.errors import SetupError
+from harness.manifest import MANIFEST, DamagedEntry
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -127,7 +127,7 @@ def _put(path: Path, text: str) -> None:
         (lambda file: file.unlink(), "No such file"),
         (lambda file: file.write_text("short"), "5 bytes instead of 8"),
         (lambda file: file.write_text("CONTENTS"), "contents have changed"),
-        (lambda file: (file.parents[1] / cachedir.MANIFEST).write_text("{"), "unreadable"),
+        (lambda file: (file.parents[1] / MANIFEST).write_text("{"), "unreadable"),
     ],
 )
 def test_damage_is_named_and_mended(spoil: object, says: str) -> None:
@@ -259,7 +259,7 @@ def test_lock_file_of_a_live_process_is_seen_by_poll(started: list[subprocess.Po
 def test_a_manifest_cannot_lead_out(home: Path, name: str) -> None:
     """A manifest that lists a file outside its entry is damage: what lies elsewhere is not read, and not compared."""
     entry = cachedir.directory("area", "key", write)
-    manifest = entry / cachedir.MANIFEST
+    manifest = entry / MANIFEST
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), name: [0, None]}))
     (home.parent / "outside").touch()
     with pytest.raises(DamagedEntry, match="leads out of the entry"):

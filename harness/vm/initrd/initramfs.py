@@ -5,16 +5,20 @@ It is not compressed: the emulated processor would take longer to unpack it than
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from harness import sparse, trimming
+from harness import cachedir, sparse, trimming
 from harness.errors import InfraError, SetupError
 from harness.kernel import modinfo, modules
 from harness.kernel.kernel import Kernel
+from harness.remembered import Learned
 from harness.vm.initrd import cpio, interpreter, libraries
 from harness.vm.initrd.interpreter import PythonFiles
 
@@ -37,6 +41,7 @@ STRIP = 60.0
 
 _SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _CONFIGS = ("/etc/mke2fs.conf",)
+_LINKER_CACHE = Path("/etc/ld.so.cache")
 _EMPTY = ("/dev", "/mnt", "/proc", "/run", "/sys", "/tmp")
 _INIT = """\
 #!{program} -ISB
@@ -63,28 +68,75 @@ def build(
     """
     programs = {name: _which(name) for name in tools}
     programs |= {name: path for name in extra if (path := _locate(name))}
-    python = interpreter.survey(AGENT, root, library)
-    shared = libraries.closure([python.program, *python.extensions, *programs.values()])
-    inputs = [python.program, *python.standard, *python.extensions, *python.sources.values(), *shared,
-              *programs.values(), *(Path(name) for name in _CONFIGS if Path(name).is_file())]  # fmt: skip
+    options = (wanted, entry, library)
+
+    def survey() -> Learned:
+        contents = _Contents.survey(root, programs, library)
+        return Learned(_key(kernel, contents, programs, options), contents.depends_on(root))
 
     def make(room: Path) -> None:
-        tree = _base() | _libraries(shared) | _tools(programs) | _modules(kernel, wanted) | _python(python, entry)
+        contents = _Contents.survey(root, programs, library)
+        tree = _base() | _libraries(contents.shared) | _tools(programs) | _modules(kernel, wanted)
+        tree |= _python(contents.python, entry)
         if library:
-            tree["/bin/python3"] = cpio.Symlink(str(python.program))
+            tree["/bin/python3"] = cpio.Symlink(str(contents.python.program))
         with (room / "initramfs.cpio").open("wb") as file:
             file.writelines(cpio.encode(tree))
 
-    key = _key(kernel, inputs, programs, (wanted, entry, library))
+    # All that decides on the survey and is no file, so that nothing is asked of the interpreter and the linker anew.
+    asked = (str(root), sys.version, os.environ.get("LD_LIBRARY_PATH"), _parts(kernel, programs, options))
+    key = cachedir.remember(("initramfs", json.dumps(asked, sort_keys=True)), survey)
     return trimming.directory(AREA, key, make, hashed=True) / "initramfs.cpio"
 
 
-def _key(kernel: Kernel, inputs: Iterable[Path], programs: dict[str, Path], options: tuple[object, ...]) -> str:
-    """Return a digest of everything that the archive depends on, by content."""
-    contents = {str(path): sparse.digest(path) for path in inputs}
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """The files of this machine that an archive holds: the interpreter and its modules, libraries, `others`."""
+
+    python: PythonFiles
+    shared: tuple[Path, ...]
+    others: tuple[Path, ...]
+
+    @classmethod
+    def survey(cls, root: Path, programs: dict[str, Path], library: tuple[str, ...]) -> Self:
+        """Ask the interpreter and the dynamic linker what is needed. Raises SetupError, InfraError."""
+        python = interpreter.survey(AGENT, root, library)
+        shared = libraries.closure([python.program, *python.extensions, *programs.values()])
+        return cls(python, shared, (*programs.values(), *_settings()))
+
+    @property
+    def inputs(self) -> list[Path]:
+        """The files that the archive is made of."""
+        python = self.python
+        return [python.program, *python.standard, *python.extensions, *python.sources.values(), *self.shared,
+                *self.others]  # fmt: skip
+
+    def depends_on(self, root: Path) -> list[Path]:
+        """Return all that a survey looks at: the inputs, the linker's cache, and the directories in which another
+        module or library could appear."""
+        agent, python = root / Path(*AGENT.split(".")), self.python
+        below = (path for path in agent.rglob("*") if path.is_dir() and path.name != "__pycache__")
+        found = (*python.standard, *python.extensions, *python.sources.values(), *self.shared)
+        linker = (path for path in (_LINKER_CACHE,) if path.is_file())
+        return [*self.inputs, *linker, agent, *below, *{path.parent for path in found}]
+
+
+def _parts(kernel: Kernel, programs: dict[str, Path], options: tuple[object, ...]) -> tuple[object, ...]:
+    """Return what an archive depends on besides the contents of files."""
     links = {name: str(path) for name, path in programs.items()}
-    parts = (FORMAT, kernel.digest, options, _INIT, contents, links, bool(shutil.which("strip")))
+    settings = [str(path) for path in _settings()]
+    return FORMAT, kernel.digest, options, _INIT, links, settings, bool(shutil.which("strip"))
+
+
+def _key(kernel: Kernel, contents: _Contents, programs: dict[str, Path], options: tuple[object, ...]) -> str:
+    """Return a digest of everything that the archive depends on, by content."""
+    digests = {str(path): sparse.digest(path) for path in contents.inputs}
+    parts = (*_parts(kernel, programs, options), digests)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _settings() -> tuple[Path, ...]:
+    return tuple(path for path in map(Path, _CONFIGS) if path.is_file())
 
 
 def _which(name: str) -> Path:
@@ -108,9 +160,8 @@ def _base() -> Tree:
     # that does not trust the processor's generator has gathered no entropy.
     tree["/dev/urandom"] = cpio.DeviceNode(1, 9, 0o666)
     tree["/sbin"] = cpio.Symlink("bin")
-    for name in _CONFIGS:
-        if Path(name).is_file():
-            tree[name] = cpio.ArchivedFile(Path(name).read_bytes())
+    for path in _settings():
+        tree[str(path)] = cpio.ArchivedFile(path.read_bytes())
     return tree
 
 

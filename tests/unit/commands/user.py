@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from harness import cachedir
 from harness.kernel import cache, tree
 from harness.kernel.kernel import Kernel
 from harness.model.cell import identify
@@ -75,8 +76,8 @@ class User:
 
     @property
     def areas(self) -> set[str]:
-        """What there is in the cache."""
-        return {path.name for path in (self.place / "cache/daxcheck").iterdir()}
+        """What there is in the cache, but for what was found out about it."""
+        return {path.name for path in (self.place / "cache/daxcheck").iterdir()} - {cachedir.REMEMBERED}
 
     @property
     def booted(self) -> bool:

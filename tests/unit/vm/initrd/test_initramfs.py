@@ -152,6 +152,28 @@ def test_key_follows_contents(root: Path) -> None:
     assert initramfs.build(KERNEL, ("true",), root=root) != first
 
 
+def test_a_warm_start_asks_nobody_and_notices_an_edit(
+    root: Path, tick: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unchanged files need no interpreter; an edit of the agent that keeps size and mtime, and a module that appears in
+    a directory which had none, each make another archive."""
+    (root / "harness/agent/empty").mkdir()
+    tick()
+    paths = [initramfs.build(KERNEL, ("true",), root=root)]
+    with monkeypatch.context() as patched:
+        patched.setattr(interpreter, "survey", lambda *_: pytest.fail("the interpreter was asked"))
+        assert initramfs.build(KERNEL, ("true",), root=root) == paths[0]
+    words = root / "harness/words.py"
+    stat = words.stat()
+    words.write_text("WORD = 'jello'\n")
+    os.utime(words, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    tick()
+    paths.append(initramfs.build(KERNEL, ("true",), root=root))
+    (root / "harness/agent/empty/late.py").write_text("import fractions\n")
+    paths.append(initramfs.build(KERNEL, ("true",), root=root))
+    assert len(set(paths)) == 3
+
+
 def test_damaged_archive_is_made_anew(root: Path) -> None:
     """An altered archive in the cache is never booted."""
     path = initramfs.build(KERNEL, ("true",), root=root)
