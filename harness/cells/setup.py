@@ -5,9 +5,7 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.box import permit
 from harness.cells import guests
-from harness.cells.box import BoxPool
 from harness.cells.guests import GuestPool
 from harness.cells.runner import CellRunner
 from harness.errors import UsageError
@@ -76,6 +74,10 @@ def guest_setting(options: argparse.Namespace, say: Say) -> GuestSetting:
 
 
 def _on_box(options: argparse.Namespace, say: Say) -> CellRunner:
+    # Not above: a run in guests starts sooner without them.
+    from harness.box import permit
+    from harness.cells.box import BoxPool
+
     for name in ("kernel", "modules"):
         if getattr(options, name):
             raise UsageError(f"--{name} is for guests: --target {options.target} runs under this machine's kernel")

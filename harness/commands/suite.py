@@ -18,7 +18,8 @@ _PLUGINS = (
     "-p", "xdist", "-p", "harness.pytestplugin.hooks",
     "-p", "no:cacheprovider", "-p", "no:warnings", "-p", "no:tmpdir",
 )  # fmt: skip
-_QUIET = (*_PLUGINS, "-q", "-rN", "--no-header", "--tb=no", "--capture=no")
+# --assert=plain: scenarios record and the verdict speaks, so pytest need not parse and rewrite each at every start.
+_QUIET = (*_PLUGINS, "-q", "-rN", "--no-header", "--tb=no", "--capture=no", "--assert=plain")
 
 _ENDED = (
     pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED, pytest.ExitCode.NO_TESTS_COLLECTED

@@ -7,7 +7,6 @@ linux-binary, linux-modules and linux-base of the same release, which put theirs
 import re
 import shutil
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -161,6 +160,8 @@ def place(name: str, release: str) -> str | None:
 
 def unpack(deb: Path, release: str, room: Path) -> None:
     """Extract the files that are kept of one package. Raises InfraError when it is damaged."""
+    import tarfile  # not above: it takes longer to import than all of harness.kernel, and most runs fetch nothing
+
     with tempfile.TemporaryFile(dir=room) as err:
         process = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE, stderr=err)
         try:
@@ -179,6 +180,8 @@ def unpack(deb: Path, release: str, room: Path) -> None:
 
 
 def _extract(stream: IO[bytes], release: str, room: Path) -> None:
+    import tarfile
+
     with stream, tarfile.open(fileobj=stream, mode="r|") as archive:
         for member in archive:
             target = place(member.name, release) if member.isreg() else None
