@@ -30,7 +30,7 @@ TargetKey = tuple[str, PmemKind, Engine]
 def choose(specs: str, modules: Path | None, say: Say) -> tuple[Kernel, ...]:
     """The kernels of a --kernel option: `default`, a list of specs, or, when empty, the newest cached kernel."""
     if specs == "default":
-        return source.resolve_defaults(platform.freedesktop_os_release(), say)
+        return source.resolve_defaults(platform.freedesktop_os_release(), say, cached_first=True)
     if not specs:
         return (cache.find(""),)
     return tuple(source.resolve(spec, say, modules) for spec in specs.split(","))

@@ -75,15 +75,18 @@ _NEIGHBOURS = {
 """Debian's releases by code name, and the one after each."""
 
 
-def resolve_defaults(os_release: Mapping[str, str], progress: Progress) -> tuple[Kernel, ...]:
+def resolve_defaults(
+    os_release: Mapping[str, str], progress: Progress, *, cached_first: bool = False
+) -> tuple[Kernel, ...]:
     """Return the kernels of `defaults` that can be had, each once; the others are told to `progress` and left out.
 
-    Raises InfraError when none can be had.
+    With `cached_first` a choice that was fetched before is taken before a better one that was not, so that no run asks
+    a mirror for a suite which does not exist yet. Raises InfraError when none can be had.
     """
     found: dict[str, Kernel] = {}
     reasons: list[str] = []
     for choices in defaults(os_release):
-        for spec in choices:
+        for spec in sorted(choices, key=lambda spec: cached_first and cache.recall(spec) is None):
             try:
                 kernel = resolve(spec, progress)
             except DaxcheckError as error:

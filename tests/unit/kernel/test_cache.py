@@ -184,3 +184,22 @@ def test_defaults_are_three(codename: str) -> None:
     assert backport == (f"debian:{codename}-backports",)
     assert all(spec.startswith("debian:") for spec in following)
     assert len(source.defaults({"ID": "elsewhere"})) == 1
+
+
+def test_a_run_takes_the_default_that_is_cached(several: list[Kernel], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run asks no mirror where a second choice was fetched before; `kernel fetch default` tries the better one."""
+    asked: list[str] = []
+
+    def unknown(spec: str, *_: object) -> Kernel:
+        asked.append(spec)
+        raise UsageError(f"{spec}: no such suite")
+
+    monkeypatch.setattr(source, "fetch", unknown)
+    own, backport, (better, second, _) = source.defaults({"ID": "debian", "VERSION_CODENAME": "trixie"})
+    for spec, kernel in zip((*own, *backport, second), (several[0], several[0], several[1]), strict=True):
+        cache.remember(spec, kernel)
+    release = {"ID": "debian", "VERSION_CODENAME": "trixie"}
+    taken = source.resolve_defaults(release, quiet, cached_first=True)
+    assert (taken, asked) == ((several[0], several[1]), [])
+    assert source.resolve_defaults(release, quiet) == taken
+    assert asked == [better]
