@@ -34,7 +34,7 @@ from harness.targets.target import Execution, Job, Target
 TRIES = 2
 """Runs of a cell whose infrastructure fails: one in a hundred TCG guests hangs, whatever its kernel."""
 NEEDS_CUT = "needs a power cut: flush coverage judges what was stored, and no store here was promised to last"
-NO_FENCES = "no_fence makes no difference here: only the plugin engine sees fences"
+NO_FENCES = "{} makes no difference here: only the plugin engine sees fences"
 _DAX_ALWAYS = Said("so by -o dax=always")
 NO_FILE = "nothing was judged: the Program makes no file that must survive"
 
@@ -106,8 +106,9 @@ def _run(target: Target, job: Job, blank: CellResult) -> Judged:
     program = job.program
     reason = target.why_not_run(program) or hardware.why_not_run(program, target.device)
     reason = reason or ENGINES[target.engine].why_not(blank.plan, target.device)
-    if Plant.NO_FENCE in faults(program) and not ENGINES[target.engine].sees_fences:
-        reason = reason or NO_FENCES
+    unseen = [plant for plant in (Plant.NO_FENCE, Plant.LATE_FLUSH) if plant in faults(program)]
+    if unseen and not ENGINES[target.engine].sees_fences:
+        reason = reason or NO_FENCES.format(unseen[0])
     if reason:
         return Judged(replace(blank, outcome=Outcome.SKIP, error=reason))
     with target.execute(job) as execution:

@@ -30,8 +30,24 @@ from harness.media.records import (
 )
 
 __all__ = [
-    "HEADER", "HEADER_SIZE", "LINE", "NO_FENCE", "RECORD", "VERSION", "Completion", "Counters", "LogRecord", "Mark",
-    "PersistLog", "PersistLogError", "RecordKind", "Records", "Status", "log_bytes",
+    "HEADER",
+    "HEADER_SIZE",
+    "LINE",
+    "NO_FAULTS",
+    "NO_FENCE",
+    "RECORD",
+    "VERSION",
+    "Completion",
+    "Counters",
+    "LogRecord",
+    "Mark",
+    "PersistLog",
+    "PersistLogError",
+    "PlantedFaults",
+    "RecordKind",
+    "Records",
+    "Status",
+    "log_bytes",
 ]  # fmt: skip
 
 HEADER_SIZE = 4096
@@ -43,7 +59,7 @@ HEADER = np.dtype([
     ("status", "<u4"), ("status_text", "V256"), ("padding", "<u4"),
     ("flushes", "<u8"), ("fences", "<u8"), ("nontemporal", "<u8"), ("locked", "<u8"), ("markers", "<u8"),
     ("dropped", "<u8"), ("stores", "<u8"), ("vcpus", "<u8"), ("fault_start", "<u8"), ("fault_end", "<u8"),
-    ("unchanged", "<u8"),
+    ("unchanged", "<u8"), ("generation", "<u8"), ("late_start", "<u8"), ("late_end", "<u8"), ("no_fence", "<u8"),
 ])
 
 
@@ -63,6 +79,23 @@ class Mark:
 
     value: int
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlantedFaults:
+    """PlantedFaults that the plugin plants in a run, of device bytes [start, end); (0, 0) is none.
+
+    `ignored`: flushes of these bytes are lost. `late`: what is completed of them becomes durable at the next marker,
+    which ends the op, so that only a cut inside an op shows it. `no_fence`: sfence and mfence complete as locked
+    instructions do.
+    """
+
+    ignored: tuple[int, int] = (0, 0)
+    late: tuple[int, int] = (0, 0)
+    no_fence: bool = False
+
+
+NO_FAULTS = PlantedFaults()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +121,11 @@ def log_bytes(capacity: int) -> int:
     return HEADER_SIZE + capacity * RECORD.itemsize
 
 
+def _generation(fd: int) -> int:
+    """The number of times that the file has been made a log; 0 for a fresh one."""
+    return int(np.frombuffer(os.pread(fd, HEADER.itemsize, 0).ljust(HEADER.itemsize, b"\0"), HEADER)[0]["generation"])
+
+
 class PersistLog:
     """An open log. Every look at it re-reads the count, so it can be used while the guest runs."""
 
@@ -96,17 +134,22 @@ class PersistLog:
         self._check_header()
 
     @classmethod
-    def create(cls, fd: int, capacity: int) -> Self:
+    def create(cls, fd: int, capacity: int, faults: PlantedFaults = NO_FAULTS) -> Self:
         """Make the file `fd` a new, empty log for `capacity` records (96 bytes each; sparse until written).
 
         A file that has been a log of this capacity keeps its memory, which spares the next guest the page faults;
-        what that holds is beyond the count and so does not exist. No QEMU may still write to it. Raises OSError when
-        the file cannot be sized, ValueError when capacity is below 1.
+        what that holds is beyond the count and so does not exist. A QEMU that still has it open must be paused; if the
+        capacity is the same, that QEMU then records a new run, of which nothing is known yet (qemu/README.md). Raises
+        OSError when the file cannot be sized, ValueError when capacity is below 1.
         """
         if capacity < 1:
             raise ValueError(f"log capacity {capacity}: must be at least 1 record")
         os.ftruncate(fd, log_bytes(capacity))
         header = np.zeros((), HEADER)
+        header["generation"] = (_generation(fd) + 1) % (1 << 64)
+        header["fault_start"], header["fault_end"] = faults.ignored
+        header["late_start"], header["late_end"] = faults.late
+        header["no_fence"] = faults.no_fence
         header["magic"], header["version"] = MAGIC, VERSION
         header["record_size"], header["capacity"] = RECORD.itemsize, capacity
         os.pwrite(fd, header.tobytes().ljust(HEADER_SIZE, b"\0"), 0)
@@ -174,11 +217,6 @@ class PersistLog:
         if status is not Status.RUNNING:
             text = bytes(self._header()["status_text"]).split(b"\0")[0].decode("ascii", "replace")
             raise PersistLogError(f"persistence plugin stopped recording: {text or status.name.lower()}")
-
-    def plant(self, start: int, end: int) -> None:
-        """From now on the plugin ignores flushes of device bytes [start, end); (0, 0) takes the fault away."""
-        at = HEADER.fields["fault_start"][1] if HEADER.fields else 0
-        self._memory[at:at + 16] = np.array([start, end], "<u8").tobytes()
 
     def records(self, start: int = 0, stop: int | None = None) -> Records:
         """Checked copy of records [start, stop) as a structured array of dtype RECORD."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import QemuError
-from harness.media.log import PersistLog, PersistLogError, log_bytes
+from harness.media.log import PersistLog, PersistLogError, PlantedFaults, log_bytes
 from harness.memfile import MemFile
 from harness.model.program.ops import Plant
 from harness.model.program.program import Program
@@ -38,24 +38,35 @@ class PluginTracker:
 
     def tracking(self, program: Program, media: Media, ram: Path, nvdimm: Nvdimm) -> snapshot.Tracking:
         """Make a fresh log, and return the order to QEMU to fill it. Raises QemuError."""
-        PersistLog.create(self._log.fd, LOG_RECORDS).close()
-        planted = faults(program)
-        ignored = planted.get(Plant.IGNORE_FLUSH)
-        span = (ignored.start, min(ignored.end, nvdimm.size)) if ignored else None
+        self.renew(program, nvdimm)
         if self._hardware.device is not PmemKind.VIRTIO_PMEM:
             argument = persistence.argument(
                 self.plugin, log=self._log.path, ram=ram, ram_size=self._hardware.memory, nvdimm=media.live.path,
-                nvdimm_base=nvdimm.base, nvdimm_size=nvdimm.size, ignore_flush=span,
-                no_fence=Plant.NO_FENCE in planted,
+                nvdimm_base=nvdimm.base, nvdimm_size=nvdimm.size,
             )  # fmt: skip
             return snapshot.Tracking(argument, (self._log.fd,))
         if any(character in str(self.plugin) for character in " :"):
             raise QemuError(f"{self.plugin}: ld.so preloads no path with a blank or colon: set another XDG_CACHE_HOME")
         argument = persistence.device_argument(
             self.plugin, log=self._log.path, base=media.base.path, nvdimm=media.live.path, nvdimm_base=nvdimm.base,
-            nvdimm_size=nvdimm.size, ignore_flush=span,
+            nvdimm_size=nvdimm.size,
         )  # fmt: skip
         return snapshot.Tracking(argument, (self._log.fd, media.base.fd), str(self.plugin))
+
+    def renew(self, program: Program, nvdimm: Nvdimm) -> None:
+        """Make the log a fresh one for a run of this Program, with the faults that it plants.
+
+        A guest that a former tracking() started may go on to do this run: while it is paused, this is called and its
+        medium is replaced, and for virtio-pmem the base as well. The plugin sees it at the next mark or flush.
+        """
+        planted = faults(program)
+
+        def span(plant: Plant) -> tuple[int, int]:
+            op = planted.get(plant)
+            return (op.start, min(op.end, nvdimm.size)) if op else (0, 0)
+
+        spans = span(Plant.IGNORE_FLUSH), span(Plant.LATE_FLUSH)
+        PersistLog.create(self._log.fd, LOG_RECORDS, PlantedFaults(*spans, Plant.NO_FENCE in planted)).close()
 
     @property
     def build(self) -> str:

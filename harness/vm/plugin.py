@@ -52,29 +52,23 @@ def build(qemu: Path, sources: Path | None = None) -> Path:
 
 def argument(
     plugin: Path, *, log: Path, ram: Path, ram_size: int, nvdimm: Path, nvdimm_base: int, nvdimm_size: int,
-    ignore_flush: tuple[int, int] | None = None, no_fence: bool = False, count_stores: bool = False,
+    count_stores: bool = False,
 ) -> str:  # fmt: skip
     """The value of QEMU's -plugin option.
 
-    `log` is a fresh PersistLog; `ram` and `nvdimm` are the mem-path of the memory backends (sizes in bytes, base
-    guest-physical). Planted faults: flushes of device bytes [start, end) of `ignore_flush` are lost; with `no_fence`
-    sfence and mfence count as locked instructions. With `count_stores` the plugin also calls out on every store, which
-    serves only to measure what that would cost.
+    `log` is a fresh PersistLog, which tells the plugin what to plant, too; `ram` and `nvdimm` are the mem-path of the
+    memory backends (sizes in bytes, base guest-physical). With `count_stores` the plugin also calls out on every store,
+    which serves only to measure what that would cost.
     """
     parts = [f"file={plugin}", f"log={log}", f"ram={ram}", f"ram_size={ram_size}",
              f"nvdimm={nvdimm}", f"nvdimm_base={nvdimm_base:#x}", f"nvdimm_size={nvdimm_size}"]  # fmt: skip
-    if ignore_flush is not None:
-        parts.append(f"fault_ignore_flush={ignore_flush[0]}-{ignore_flush[1]}")
-    if no_fence:
-        parts.append("fault_no_fence=1")
     if count_stores:
         parts.append("mode=count_stores")
     return ",".join(part.replace(",", ",,") for part in parts)
 
 
 def device_argument(
-    plugin: Path, *, log: Path, base: Path, nvdimm: Path, nvdimm_base: int, nvdimm_size: int,
-    ignore_flush: tuple[int, int] | None = None,
+    plugin: Path, *, log: Path, base: Path, nvdimm: Path, nvdimm_base: int, nvdimm_size: int
 ) -> str:  # fmt: skip
     """The value of -plugin for a virtio-pmem device, whose flush requests are recorded. QEMU must preload the plugin.
 
@@ -82,8 +76,6 @@ def device_argument(
     """
     parts = [f"file={plugin}", "mode=device_flush", f"log={log}", f"base={base}",
              f"nvdimm={nvdimm}", f"nvdimm_base={nvdimm_base:#x}", f"nvdimm_size={nvdimm_size}"]  # fmt: skip
-    if ignore_flush is not None:
-        parts.append(f"fault_ignore_flush={ignore_flush[0]}-{ignore_flush[1]}")
     return ",".join(part.replace(",", ",,") for part in parts)
 
 

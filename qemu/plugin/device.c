@@ -13,8 +13,10 @@
 #include <glib.h>
 
 #include "device.h"
+#include "late.h"
 #include "lines.h"
 #include "log.h"
+#include "run.h"
 
 #define FIRST_ROOM 4096
 #define ROOM_KEPT 65536 /* records: 6 MiB of a QEMU that may be one of many */
@@ -46,12 +48,13 @@ static struct record *next_record(void)
 
 static void append_set(void)
 {
-	uint64_t index, length = filled;
+	uint64_t index, length;
 
-	if (!length)
-		return;
-	*next_record() = (struct record){ .kind = RECORD_FENCE, .length = (uint32_t)length };
-	log_append(set, filled, &index);
+	filled = length = late_take(set, filled, device.base);
+	if (length) {
+		*next_record() = (struct record){ .kind = RECORD_FENCE, .length = (uint32_t)length };
+		log_append(set, filled, &index);
+	}
 	filled = 0;
 	if (room > ROOM_KEPT) {
 		g_free(set);
@@ -113,10 +116,11 @@ static int flush(int fd, const char *name)
 	}
 	result = real(fd);
 	error = errno;
-	if (!result && device.fd && log_running() && !fstat(fd, &file) && file.st_dev == device.dev &&
-	    file.st_ino == device.inode) {
+	if (!result && device.fd && !fstat(fd, &file) && file.st_dev == device.dev && file.st_ino == device.inode) {
+		run_check();
 		pthread_mutex_lock(&lock);
-		add_device();
+		if (log_running())
+			add_device();
 		pthread_mutex_unlock(&lock);
 	}
 	errno = error;
@@ -157,6 +161,16 @@ static void *map_file(const char *path, uint64_t size, int flags, int protection
 	device.inode = file.st_ino;
 	address = mmap(NULL, size, protection, flags, *fd, 0);
 	return address;
+}
+
+void device_forget(void)
+{
+	pthread_mutex_lock(&lock);
+	/* our private copies of its pages go, and the file shows again (madvise(2), MADV_DONTNEED) */
+	if (device.fd && madvise(device.media, device.size, MADV_DONTNEED))
+		log_stop(LOG_INTERNAL, "cannot read the media of the device anew: %s", strerror(errno));
+	filled = sequence = 0;
+	pthread_mutex_unlock(&lock);
 }
 
 bool device_install(const struct options *options, char *why, size_t why_size)

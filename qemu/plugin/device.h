@@ -15,4 +15,7 @@
 /* Begins to record flush requests; called once, at install time. False, with the reason in `why`, when it cannot. */
 bool device_install(const struct options *options, char *why, size_t why_size);
 
+/* Takes the base image, as it is now, for the media: another run begins. Nothing without device_install(). */
+void device_forget(void);
+
 #endif

@@ -4,8 +4,10 @@
 
 #include "events.h"
 #include "guest.h"
+#include "late.h"
 #include "lines.h"
 #include "log.h"
+#include "run.h"
 #include "vcpu.h"
 
 void *pack_place(enum kind kind, uint64_t address)
@@ -31,21 +33,30 @@ void *pack_operand(struct operand operand)
 static struct record fence(struct vcpu *vcpu, unsigned int index, void *data, uint64_t length)
 {
 	uint64_t address;
-	enum kind kind = unpack_place(data, &address);
+	bool fenced = unpack_place(data, &address) == KIND_FENCE && !log_header->no_fence;
 
 	return (struct record){
 		.kind = RECORD_FENCE,
 		.length = (uint32_t)length,
 		.address = vcpu_instruction(vcpu, address),
 		.vcpu = index,
-		.flags = kind == KIND_FENCE ? 0 : RECORD_NO_FENCE,
+		.flags = fenced ? 0 : RECORD_NO_FENCE,
 	};
 }
 
-static void completed(struct vcpu *vcpu, bool fenced, uint64_t index)
+/* Moves the pending set to the log, where `end` follows it. */
+static void append(struct vcpu *vcpu, const struct record *end)
 {
-	uint64_t i;
+	bool fenced = !(end->flags & RECORD_NO_FENCE);
+	uint64_t i, index;
 
+	for (i = 0; i < vcpu->pending; i++)
+		vcpu->set[i].flags = end->flags;
+	*vcpu_room(vcpu) = *end;
+	if (fenced)
+		vcpu_fenced(vcpu);
+	if (!log_append(vcpu->set, vcpu->pending + 1, &index))
+		return;
 	for (i = 0; i < vcpu->pending; i++) {
 		if (vcpu->set[i].kind == RECORD_LINE)
 			line_logged(guest_line(vcpu->set[i].address), index + i);
@@ -57,26 +68,20 @@ static void completed(struct vcpu *vcpu, bool fenced, uint64_t index)
 void events_complete(unsigned int index, void *data)
 {
 	struct vcpu *vcpu = vcpu_at(index);
-	struct record *end;
-	uint64_t i, at;
-	bool fenced;
+	struct record end;
 
+	run_check();
 	if (!vcpu->pending)
 		return;
-	end = vcpu_room(vcpu);
-	*end = fence(vcpu, index, data, vcpu->pending);
-	fenced = !(end->flags & RECORD_NO_FENCE);
-	for (i = 0; i < vcpu->pending; i++)
-		vcpu->set[i].flags = end->flags;
-	if (fenced)
-		vcpu_fenced(vcpu);
-	if (log_append(vcpu->set, vcpu->pending + 1, &at))
-		completed(vcpu, fenced, at);
+	vcpu->pending = late_take(vcpu->set, vcpu->pending, nvdimm.base);
+	end = fence(vcpu, index, data, vcpu->pending);
+	if (vcpu->pending)
+		append(vcpu, &end);
 	log_add(&log_header->flushes, vcpu->flushes);
 	log_add(&log_header->nontemporal, vcpu->nontemporal);
 	log_add(&log_header->unchanged, vcpu->unchanged);
 	vcpu->flushes = vcpu->nontemporal = vcpu->unchanged = 0;
-	log_count(fenced ? &log_header->fences : &log_header->locked);
+	log_count(end.flags & RECORD_NO_FENCE ? &log_header->locked : &log_header->fences);
 	vcpu->pending = 0;
 }
 
@@ -86,7 +91,8 @@ void events_fence(unsigned int index, void *data)
 	struct record record;
 	uint64_t at;
 
-	if (!vcpu->lax)
+	run_check();
+	if (!vcpu->lax || log_header->no_fence)
 		return;
 	vcpu_fenced(vcpu);
 	record = fence(vcpu, index, data, 0);
@@ -98,6 +104,7 @@ void events_wrmsr(unsigned int index, void *data)
 	struct vcpu *vcpu = vcpu_at(index);
 	uint32_t msr;
 
+	run_check();
 	if (!vcpu->pending)
 		return;
 	/* SDM 3A 9.3 and 11.12.3: IA32_TSC_DEADLINE and the x2APIC registers are written without serialising. */
@@ -110,11 +117,14 @@ void events_wrmsr(unsigned int index, void *data)
 void events_marker(unsigned int index, void *data)
 {
 	struct record record = { .kind = RECORD_MARK, .vcpu = index };
-	uint64_t at;
+	struct vcpu *vcpu = vcpu_at(index);
+	uint64_t at, address;
 
-	(void)data;
+	run_check();
 	guest_touch();
-	record.address = vcpu_register(vcpu_at(index), REG_RDI);
+	unpack_place(data, &address);
+	late_release(index, vcpu_instruction(vcpu, address));
+	record.address = vcpu_register(vcpu, REG_RDI);
 	log_append(&record, 1, &at);
 	log_count(&log_header->markers);
 }

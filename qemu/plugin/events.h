@@ -24,7 +24,7 @@ void events_wrmsr(unsigned int vcpu, void *data);
 /* A store of a non-temporal instruction, after it was done. */
 void events_nontemporal(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr, void *data);
 
-/* The marker. Needs registers. */
+/* The marker; data from pack_place(). Needs registers. */
 void events_marker(unsigned int vcpu, void *data);
 
 /* wbinvd and invd: what they do to the media cannot be told from the flushes alone; data from pack_place(). */

@@ -6,6 +6,7 @@
 #include "guest.h"
 #include "lines.h"
 #include "log.h"
+#include "run.h"
 #include "vcpu.h"
 
 static uint64_t linear_address(struct vcpu *vcpu, struct operand operand)
@@ -68,6 +69,7 @@ void events_flush(unsigned int index, void *data)
 	const uint8_t *live;
 	uint64_t physical;
 
+	run_check();
 	memcpy(&operand, &data, sizeof(operand));
 	if (!log_running() || !find_flushed(vcpu, operand, &physical))
 		return;

@@ -8,6 +8,7 @@
 #include "lines.h"
 
 static struct line *lines;
+static uint64_t table_size; /* bytes; 0 until installed */
 static uint64_t sequence; /* of the newest capture of any line */
 
 bool lines_install(uint64_t size, char *why, size_t why_size)
@@ -15,10 +16,20 @@ bool lines_install(uint64_t size, char *why, size_t why_size)
 	uint64_t bytes = size / LINE_SIZE * sizeof(struct line);
 
 	lines = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (lines != MAP_FAILED)
+	if (lines != MAP_FAILED) {
+		table_size = bytes;
 		return true;
+	}
 	snprintf(why, why_size, "no memory for the table of lines: %s", strerror(errno));
 	return false;
+}
+
+void lines_forget(void)
+{
+	/* reads as zero again, and costs what has been touched (madvise(2), MADV_DONTNEED) */
+	if (table_size && madvise(lines, table_size, MADV_DONTNEED))
+		log_stop(LOG_INTERNAL, "cannot forget the table of lines: %s", strerror(errno));
+	sequence = 0;
 }
 
 struct line *line_at(uint64_t offset)

@@ -23,6 +23,9 @@ struct line {
 /* Makes the table for an NVDIMM of `size` bytes, sparse; called once. False, with the reason in `why`. */
 bool lines_install(uint64_t size, char *why, size_t why_size);
 
+/* Forgets all lines: memory and media of another run begin. */
+void lines_forget(void);
+
 /* The line that holds byte `offset` of the NVDIMM. */
 struct line *line_at(uint64_t offset);
 

@@ -110,6 +110,13 @@ bool log_append(const struct record *from, uint64_t count, uint64_t *index)
 	return done;
 }
 
+void log_check_capacity(void)
+{
+	if (log_header->capacity != capacity)
+		log_stop(LOG_INTERNAL, "the log was made new with another capacity: %" PRIu64 " records, not %" PRIu64,
+			 log_header->capacity, capacity);
+}
+
 const struct record *log_record(uint64_t index)
 {
 	return records + index;

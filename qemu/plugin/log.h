@@ -62,13 +62,17 @@ struct log_header {
 	uint64_t dropped;     /* flushes ignored by the planted fault */
 	uint64_t stores;      /* mode=count_stores: stores into the NVDIMM */
 	uint64_t vcpus;	      /* vCPUs that the plugin is ready on */
-	uint64_t fault_start; /* flushes of device bytes [fault_start, fault_end) are ignored; the harness may */
-	uint64_t fault_end;   /* change these two while the guest runs */
+	uint64_t fault_start; /* planted fault: flushes of device bytes [fault_start, fault_end) are ignored */
+	uint64_t fault_end;
 	uint64_t unchanged;   /* flushes that found their line persisted as it is, and so left no record */
+	uint64_t generation;  /* of the log: the harness raises it when it makes the log new for another run */
+	uint64_t late_start;  /* planted fault: what is completed of device bytes [late_start, late_end) becomes */
+	uint64_t late_end;    /* durable at the next marker only */
+	uint64_t no_fence;    /* planted fault, 1: sfence and mfence complete as locked instructions do */
 };
 _Static_assert(offsetof(struct log_header, status_text) == 36, "layout shared with harness/media/log.py");
 _Static_assert(offsetof(struct log_header, flushes) == 296, "layout shared with harness/media/log.py");
-_Static_assert(offsetof(struct log_header, unchanged) == 376, "layout shared with harness/media/log.py");
+_Static_assert(offsetof(struct log_header, no_fence) == 408, "layout shared with harness/media/log.py");
 
 extern struct log_header *log_header;
 
@@ -81,12 +85,26 @@ static inline bool log_running(void)
 	return __atomic_load_n(&log_header->status, __ATOMIC_RELAXED) == LOG_RUNNING;
 }
 
+/* Whether the line at device byte `offset` has any of the bytes [start, end). */
+static inline bool line_touches(uint64_t offset, uint64_t start, uint64_t end)
+{
+	return offset < end && offset + LINE_SIZE > start;
+}
+
 /* Whether the planted fault ignores flushes of the line at device byte `offset`. */
 static inline bool log_ignores(uint64_t offset)
 {
-	return offset < __atomic_load_n(&log_header->fault_end, __ATOMIC_RELAXED) &&
-	       offset + LINE_SIZE > __atomic_load_n(&log_header->fault_start, __ATOMIC_RELAXED);
+	return line_touches(offset, log_header->fault_start, log_header->fault_end);
 }
+
+/* The run that the log is of now. */
+static inline uint64_t log_generation(void)
+{
+	return __atomic_load_n(&log_header->generation, __ATOMIC_ACQUIRE);
+}
+
+/* Stops a log that has been made new with another capacity: the file may be shorter than what is mapped. */
+void log_check_capacity(void);
 
 /* Appends all `count` records in one piece, *index the first of them; or none, false, and sets LOG_FULL. */
 bool log_append(const struct record *records, uint64_t count, uint64_t *index);

@@ -6,6 +6,7 @@
 #include "guest.h"
 #include "lines.h"
 #include "log.h"
+#include "run.h"
 #include "vcpu.h"
 
 /* What a store stored; read back from memory where QEMU cannot tell. `live` is the place in the NVDIMM. */
@@ -83,6 +84,7 @@ void events_nontemporal(unsigned int index, qemu_plugin_meminfo_t info, uint64_t
 	uint64_t physical;
 
 	(void)data;
+	run_check();
 	if (!log_running() || !find_stored(vcpu, info, vaddr, &physical))
 		return;
 	for (done = 0; done < length; done += piece, physical += piece) {

@@ -31,14 +31,6 @@ static bool take_number(const char *text, uint64_t *number, const char **rest)
 	return !errno;
 }
 
-static bool take_range(const char *text, uint64_t *start, uint64_t *end)
-{
-	const char *rest;
-
-	return take_number(text, start, &rest) && *rest == '-' && take_number(rest + 1, end, &rest) && !*rest &&
-	       *start <= *end;
-}
-
 static bool take_mode(const char *text, enum mode *mode)
 {
 	static const char *const names[] = { "flush", "count_stores", "device_flush", "probe" };
@@ -79,12 +71,6 @@ static bool take_argument(struct options *options, const char *argument)
 		if (value)
 			return take_number(value, keys[i].number, &rest) && !*rest;
 	}
-	value = value_of(argument, "fault_ignore_flush");
-	if (value)
-		return take_range(value, &options->fault_start, &options->fault_end);
-	value = value_of(argument, "fault_no_fence");
-	if (value)
-		return options->fault_no_fence = !strcmp(value, "1");
 	value = value_of(argument, "mode");
 	return value && take_mode(value, &options->mode);
 }
@@ -106,8 +92,6 @@ static const char *flaw_of(const struct options *options)
 	if (!options->nvdimm_size || options->nvdimm_size % LINE ||
 	    options->nvdimm_size > UINT64_MAX - options->nvdimm_base)
 		return "argument nvdimm_size=BYTES must be a multiple of 64, not 0, and fit above nvdimm_base";
-	if (options->fault_end > options->nvdimm_size)
-		return "argument fault_ignore_flush=START-END must lie inside the NVDIMM";
 	return NULL;
 }
 

@@ -18,8 +18,6 @@ struct options {
 	enum mode mode;
 	const char *log, *ram, *nvdimm, *base; /* paths */
 	uint64_t ram_size, nvdimm_base, nvdimm_size;
-	uint64_t fault_start, fault_end; /* device bytes */
-	bool fault_no_fence; /* sfence and mfence count as locked instructions */
 };
 
 /* Fills `options`; false, with one line that names the argument in `why`, when one is wrong or missing. */

@@ -19,6 +19,7 @@
 #include "lines.h"
 #include "log.h"
 #include "options.h"
+#include "run.h"
 #include "vcpu.h"
 
 #define INSTRUCTION_MAX 15
@@ -58,16 +59,6 @@ static void on_exec_if_pending(struct qemu_plugin_insn *insn, qemu_plugin_vcpu_u
 	on_exec_if(insn, vcpu_pending_member(), callback, data);
 }
 
-static void on_fence(struct qemu_plugin_insn *insn)
-{
-	enum kind kind = options.fault_no_fence ? KIND_LOCKED : KIND_FENCE;
-	void *place = pack_place(kind, qemu_plugin_insn_vaddr(insn));
-
-	on_exec_if_pending(insn, events_complete, place);
-	if (kind == KIND_FENCE)
-		on_exec_if(insn, vcpu_lax_member(), events_fence, place);
-}
-
 static void on_exec(struct qemu_plugin_insn *insn, qemu_plugin_vcpu_udata_cb_t callback, void *data)
 {
 	qemu_plugin_register_vcpu_insn_exec_cb(insn, callback, QEMU_PLUGIN_CB_R_REGS, data);
@@ -103,7 +94,8 @@ static void instrument(struct qemu_plugin_insn *insn)
 		on_exec(insn, events_flush, pack_operand(decoded.operand));
 		break;
 	case KIND_FENCE:
-		on_fence(insn);
+		on_exec_if_pending(insn, events_complete, place);
+		on_exec_if(insn, vcpu_lax_member(), events_fence, place);
 		break;
 	case KIND_SERIALISING:
 		forget_page(insn);
@@ -122,7 +114,7 @@ static void instrument(struct qemu_plugin_insn *insn)
 		on_store(insn, events_nontemporal, NULL);
 		break;
 	case KIND_MARKER:
-		on_exec(insn, events_marker, NULL);
+		on_exec(insn, events_marker, place);
 		break;
 	case KIND_WBINVD:
 	case KIND_INVD:
@@ -171,7 +163,7 @@ static void on_vcpu(qemu_plugin_id_t id, unsigned int index)
 	if (options.mode != MODE_DEVICE_FLUSH)
 		guest_find_memory(&options);
 	if (log_running())
-		log_count(&log_header->vcpus);
+		run_add_vcpu();
 }
 
 static bool install(const qemu_info_t *info, int argc, char **argv, char *why, size_t why_size)
@@ -187,15 +179,11 @@ static bool install(const qemu_info_t *info, int argc, char **argv, char *why, s
 		return true;
 	if (!log_open(options.log, why, why_size))
 		return false;
+	run_generation = log_generation();
 	guest_install(&options);
-	if (options.mode == MODE_DEVICE_FLUSH ? !device_install(&options, why, why_size) :
-						!lines_install(options.nvdimm_size, why, why_size))
-		return false;
-	if (options.fault_end > options.fault_start) {
-		log_header->fault_start = options.fault_start;
-		log_header->fault_end = options.fault_end;
-	}
-	return true;
+	if (options.mode == MODE_DEVICE_FLUSH)
+		return device_install(&options, why, why_size);
+	return lines_install(options.nvdimm_size, why, why_size);
 }
 
 PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv)

@@ -81,6 +81,18 @@ bool vcpu_init(unsigned int index, const char **missing)
 	return found;
 }
 
+void vcpu_forget_all(void)
+{
+	unsigned int i, count = __atomic_load_n(&vcpus, __ATOMIC_ACQUIRE);
+
+	for (i = 0; i < count; i++) {
+		struct vcpu *vcpu = vcpu_at(i);
+
+		vcpu->pending = vcpu->lax = 0;
+		vcpu->flushes = vcpu->nontemporal = vcpu->unchanged = 0;
+	}
+}
+
 uint64_t vcpu_register(struct vcpu *vcpu, enum reg reg)
 {
 	uint64_t value = 0;

@@ -20,7 +20,7 @@ enum reg {
 };
 
 /*
- * Only the vCPU's own thread touches its entry, so none of this needs a lock. Generated code reads `pending`
+ * Only the vCPU's own thread touches its entry, so none of this needs a lock (but see run.h). Generated code reads `pending`
  * to decide whether a fence or a locked instruction calls out at all, and counts `mappings` up.
  */
 struct vcpu {
@@ -43,6 +43,9 @@ void vcpu_install(void);
 bool vcpu_init(unsigned int index, const char **missing);
 
 struct vcpu *vcpu_at(unsigned int index);
+
+/* Drops every vCPU's pending set, and what it knows of completions: another run begins. */
+void vcpu_forget_all(void);
 
 /* The scoreboard members that generated code compares and counts up. */
 qemu_plugin_u64 vcpu_pending_member(void);

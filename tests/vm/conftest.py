@@ -13,7 +13,7 @@ import pytest
 
 from harness.fs.filesystem import FileSystem
 from harness.link.session import AgentSession, FlushSink
-from harness.media.log import PersistLog
+from harness.media.log import NO_FAULTS, PersistLog, PlantedFaults
 from harness.model.program.program import Program, format
 from harness.model.program.recorder import Recorder
 from harness.model.units import PMD
@@ -126,25 +126,24 @@ class Rig:
 
     def run(
         self, body: str, *, other: str = "", capacity: int = 1000, la57: bool = False, private: bool = False,
-        nvdimm_size: int = 16 * MIB, ignore_flush: tuple[int, int] | None = None, no_fence: bool = False,
-        count_stores: bool = False, parts: int = 1,
+        nvdimm_size: int = 16 * MIB, faults: PlantedFaults = NO_FAULTS, count_stores: bool = False, parts: int = 1,
+        meanwhile: Callable[[Path], None] = lambda path: None,
     ) -> PersistLog:  # fmt: skip
         """Assemble and run `body`; the log it left. r15 holds the NVDIMM's address, its bytes are zero at first.
 
         `other` runs on a second CPU at the same time; `tell N` and `await N` are their turns. The NVDIMM's file may be
-        that of several, in equal `parts`.
+        that of several, in equal `parts`. `meanwhile` is called while the guest runs, with the directory of its files.
         """
         image = self.assemble(body, other, la57)
         for name, size in (("ram", 64 * MIB), ("nvdimm", 16 * MIB)):
             with (self.path / name).open("wb") as file:
                 file.truncate(size)
         log = os.open(self.path / "log", os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        PersistLog.create(log, capacity).close()
+        PersistLog.create(log, capacity, faults).close()
         os.close(log)
         argument = plugin.argument(
             self.plugin, log=self.path / "log", ram=self.path / "ram", ram_size=64 * MIB, nvdimm=self.path / "nvdimm",
-            nvdimm_base=BASE, nvdimm_size=nvdimm_size, ignore_flush=ignore_flush, no_fence=no_fence,
-            count_stores=count_stores,
+            nvdimm_base=BASE, nvdimm_size=nvdimm_size, count_stores=count_stores,
         )  # fmt: skip
         share = "off" if private else "on"
         nvdimms = [word for index in range(parts) for word in (
@@ -160,8 +159,13 @@ class Rig:
             *nvdimms, "-device", "isa-debug-exit,iobase=0xf4",
             "-kernel", str(image), "-plugin", argument,
         ]  # fmt: skip
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 1, done.stderr  # isa-debug-exit: 2 * value + 1
+        with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as guest:
+            try:
+                meanwhile(self.path)
+                said = guest.communicate(timeout=60)[1]
+            finally:
+                guest.kill()
+        assert guest.returncode == 1, said  # isa-debug-exit: 2 * value + 1
         with (self.path / "log").open("r+b") as file:
             return PersistLog.open(file.fileno())
 

@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from harness.media.log import LogRecord, PersistLog, PersistLogError, RecordKind, Status
+from harness.media.log import LogRecord, PersistLog, PersistLogError, PlantedFaults, RecordKind, Status
 
 MIB = 1 << 20
 BASE = 1 << 32
@@ -220,7 +220,7 @@ def test_tables_and_memory_are_found(rig: Rig, la57: bool, private: bool) -> Non
 def test_a_planted_fault_loses_flushes(rig: Rig) -> None:
     """Flushes that touch the given device bytes vanish, the others stay; non-temporal stores are not flushes."""
     body = "clwb (%r15); clwb 64(%r15); clwb 128(%r15); clwb 192(%r15); movnti %rax, 64(%r15); sfence"
-    with rig.run(body, ignore_flush=(64, 129)) as log:
+    with rig.run(body, faults=PlantedFaults(ignored=(64, 129))) as log:
         assert [(record.kind, record.address - BASE) for record in durable(log)] == [
             (RecordKind.LINE, 0), (RecordKind.LINE, 192), (RecordKind.BYTES, 64),
         ]  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from harness.media.log import NO_FENCE, PersistLog, RecordKind
+from harness.media.log import NO_FENCE, PersistLog, PlantedFaults, RecordKind
 
 MIB = 1 << 20
 BASE = 1 << 32
@@ -61,7 +61,7 @@ def test_another_cpus_fence_is_logged(rig: Rig) -> None:
 
 def test_fences_that_do_no_more_than_locked_instructions(rig: Rig) -> None:
     """The planted fault: everything is durable, and nothing of it by a fence."""
-    with rig.run("movb $7, (%r15); clwb (%r15); sfence; mfence; sfence", no_fence=True) as log:
+    with rig.run("movb $7, (%r15); clwb (%r15); sfence; mfence; sfence", faults=PlantedFaults(no_fence=True)) as log:
         assert [first_bytes(log, strict=strict, count=1) for strict in (False, True)] == [[7], [0]]
         assert [record.fenced for record in log] == [False, False]
 

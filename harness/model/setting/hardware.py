@@ -52,7 +52,7 @@ TRAITS = {
     # Bit 0, the CPU caches are: nvdimm_has_cache() is false then, and dax_flush() does nothing.
     PmemKind.EADR: PmemTraits(0, PersistenceDomain.CPU_CACHE, frozenset()),
     # ND_REGION_ASYNC: no persistence domain, stores are durable once the host has answered a flush request.
-    PmemKind.VIRTIO_PMEM: PmemTraits(1, "", frozenset({Plant.IGNORE_FLUSH})),
+    PmemKind.VIRTIO_PMEM: PmemTraits(1, "", frozenset({Plant.IGNORE_FLUSH, Plant.LATE_FLUSH})),
     # No firmware speaks for it; the kernel flushes as for an NVDIMM (nd_region_register of drivers/nvdimm/e820.c).
     PmemKind.MEMMAP: PmemTraits(1, "", frozenset(Plant)),
 }

@@ -21,6 +21,7 @@ from harness.media.log import (
     Mark,
     PersistLog,
     PersistLogError,
+    PlantedFaults,
     RecordKind,
     Records,
     Status,
@@ -267,14 +268,19 @@ def test_the_plugins_reason_is_told(writer: Writer) -> None:
             log.check()
 
 
-def test_a_fault_is_planted_where_the_plugin_reads_it(writer: Writer) -> None:
-    """plant() writes fault_start and fault_end of the header, and nothing else."""
+def test_faults_are_planted_where_the_plugin_reads_them(writer: Writer) -> None:
+    """create() writes the faults and the generation to their fields of the header, and to no other."""
     before = os.pread(writer.fd, HEADER_SIZE, 0)
-    with PersistLog.open(writer.fd) as log:
-        log.plant(0x1000, 0x2000)
-    after = os.pread(writer.fd, HEADER_SIZE, 0)
-    assert after[360:376] == (0x1000).to_bytes(8, "little") + (0x2000).to_bytes(8, "little")
-    assert after[:360] + after[376:] == before[:360] + before[376:]
+    PersistLog.create(writer.fd, 100, PlantedFaults((0x1000, 0x2000), (0x3000, 0x4000), no_fence=True)).close()
+    after = bytearray(os.pread(writer.fd, HEADER_SIZE, 0))
+    assert HEADER.fields is not None
+    found = {}
+    for name in ("fault_start", "fault_end", "late_start", "late_end", "no_fence", "generation"):
+        at = HEADER.fields[name][1]
+        found[name] = int.from_bytes(after[at : at + 8], "little")
+        after[at : at + 8] = before[at : at + 8]
+    assert list(found.values()) == [0x1000, 0x2000, 0x3000, 0x4000, 1, 2]
+    assert after == before
 
 
 def test_the_layout_is_the_plugins() -> None:
@@ -282,7 +288,7 @@ def test_the_layout_is_the_plugins() -> None:
     assert HEADER.fields is not None
     text = HEADER_C.read_text()
     assert f"#define LOG_VERSION {VERSION}\n" in text
-    for name in ("status_text", "flushes", "unchanged"):
+    for name in ("status_text", "flushes", "no_fence"):
         assert f"offsetof(struct log_header, {name}) == {HEADER.fields[name][1]}," in text
     assert f"sizeof(struct record) == {RECORD.itemsize}," in text
 
@@ -300,8 +306,9 @@ def test_a_used_file_becomes_an_empty_log_and_keeps_its_memory(writer: Writer) -
         assert (log.apply(image, BASE), any(image), list(log), log.marks) == (0, False, [], ())
         with pytest.raises(PersistLogError, match="log that holds 0"):
             log.records(0, 1)
-    header = os.pread(writer.fd, HEADER_SIZE, 0)
-    assert not any(header[32:])
+    header, at = os.pread(writer.fd, HEADER_SIZE, 0), HEADER.fields["generation"][1] if HEADER.fields else 0
+    assert not any(header[32:at]) and not any(header[at + 8 :])
+    assert int.from_bytes(header[at : at + 8], "little") == 2
     assert os.fstat(writer.fd).st_blocks == blocks
 
 

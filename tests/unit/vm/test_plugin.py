@@ -3,14 +3,14 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from harness.errors import SetupError
-from harness.media.log import PersistLog
+from harness.media.log import Completion, PersistLog, PlantedFaults
 from harness.vm import plugin
 
 QEMU = Path(shutil.which("qemu-system-x86_64") or "/nonexistent")
@@ -139,13 +139,9 @@ WRONG = {
     "odd nvdimm": ({"nvdimm_size": "100"}, "argument nvdimm_size=BYTES must be a multiple of 64"),
     "huge nvdimm": ({"nvdimm_size": "0xffffffffffffffc0"}, "argument nvdimm_size=BYTES must be"),
     "mode": ({"mode": "fast"}, "unknown or malformed argument 'mode=fast'"),
-    "fault": ({"fault_ignore_flush": "100"}, "malformed argument 'fault_ignore_flush=100'"),
-    "fault backwards": ({"fault_ignore_flush": "200-100"}, "malformed argument 'fault_ignore_flush=200-100'"),
-    "fault outside": ({"fault_ignore_flush": "0-4097"}, "fault_ignore_flush=START-END must lie inside the NVDIMM"),
     "device, no base": ({"mode": "device_flush"}, "arguments base=PATH and nvdimm=PATH are both needed"),
     "device, not preloaded": ({"mode": "device_flush", "base": "/dev/null"},
                               "fsync() of this QEMU is not ours: start it with LD_PRELOAD of the plugin's path"),
-    "no fence": ({"fault_no_fence": "maybe"}, "unknown or malformed argument 'fault_no_fence=maybe'"),
     "log is missing": ({"log": "/nonexistent/log"}, "cannot map log /nonexistent/log: No such file or directory"),
     "log is none": ({"log": "/etc/passwd"}, "log /etc/passwd"),
 }  # fmt: skip
@@ -234,28 +230,66 @@ def test_the_api_follows_qemus_version(version: str, api: int) -> None:
     assert plugin.api_version(f"QEMU emulator version {version} (Debian)") == api
 
 
-@needs_qemu
-def test_a_preloaded_plugin_takes_fsync(library: Path, tmp_path: Path) -> None:
-    """Preloaded, the plugin accepts to record a device's flush requests, of which there are none yet."""
+@pytest.fixture
+def device(library: Path, tmp_path: Path) -> Iterator[Callable[..., None]]:
+    """Gives orders to the monitor of a QEMU that records the flush requests of a file, and then ends it."""
     for name in ("log", "base", "nvdimm"):
         (tmp_path / name).write_bytes(b"")
         os.truncate(tmp_path / name, 4096)
     with (tmp_path / "log").open("r+b") as file:
-        PersistLog.create(file.fileno(), 10).close()
+        PersistLog.create(file.fileno(), 100).close()
     value = plugin.device_argument(library, log=tmp_path / "log", base=tmp_path / "base", nvdimm=tmp_path / "nvdimm",
                                    nvdimm_base=1 << 32, nvdimm_size=4096)  # fmt: skip
-    argv = [str(QEMU), "-machine", "none", "-nodefaults", "-display", "none", "-monitor", "stdio", "-plugin", value]
+    argv = [str(QEMU), "-machine", "none", "-nodefaults", "-display", "none", "-monitor", "stdio", "-plugin", value,
+            "-drive", f"if=none,id=d,format=raw,file={tmp_path / 'nvdimm'}"]  # fmt: skip
     environment = {**os.environ, "LD_PRELOAD": str(library)}
-    done = subprocess.run(argv, input="quit\n", env=environment, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as qemu:
+        assert qemu.stdin is not None and qemu.stdout is not None
+        stdin, stdout = qemu.stdin, qemu.stdout
+
+        def order(*lines: str) -> None:
+            for line in (*lines, "print 4242"):
+                stdin.write(f"{line}\n".encode())
+            stdin.flush()
+            while (heard := stdout.readline()).strip() != b"0x1092":
+                assert heard, "QEMU has ended"
+
+        yield order
+        stdin.write(b"quit\n")
+        stdin.close()
+    assert qemu.returncode == 0
+
+
+@needs_qemu
+def test_a_preloaded_plugin_takes_fsync(device: Callable[..., None], tmp_path: Path) -> None:
+    """Each flush request is one completion of all lines that differ from the media; before there is none."""
     with (tmp_path / "log").open("r+b") as file, PersistLog.open(file.fileno()) as log:
-        log.check()
+        device("info version")
         assert (log.count, log.counters.fences) == (0, 0)
+        same = ['qemu-io d "write -P 7 64 512"', "qemu-io d flush"]
+        device(*same, 'qemu-io d "write -P 8 0 64"', "qemu-io d flush", *same)
+        log.check()
+        assert log.completions() == (Completion(9, 0, 0, fenced=True), Completion(11, 0, 0, fenced=True))
+        assert (log.counters.fences, log.counters.flushes) == (3, 9)
+
+
+@needs_qemu
+def test_a_device_forgets_the_run_before(device: Callable[..., None], tmp_path: Path) -> None:
+    """When the log is made new the base is what is on the media, whatever the run before persisted."""
+    with (tmp_path / "log").open("r+b") as file:
+        device('qemu-io d "write -P 7 0 512"', "qemu-io d flush")
+        with (tmp_path / "base").open("r+b") as base:
+            base.write(b"\7" * 128)
+        with PersistLog.create(file.fileno(), 100, PlantedFaults(ignored=(128, 192))) as log:
+            device('qemu-io d "write -P 0 1024 64"', "qemu-io d flush")  # without a write QEMU asks for no flush
+            log.check()
+            assert [record.address - (1 << 32) for record in log if record.data] == [192, 256, 320, 384, 448]
+            assert log.counters.dropped == 1
 
 
 def test_commas_in_paths_reach_the_plugin() -> None:
     """QEMU splits options at commas; doubled ones are part of the value."""
     value = plugin.argument(Path("/a,b/persist.so"), log=Path("/l,g"), ram=Path("/r"), ram_size=1, nvdimm=Path("/n"),
-                            nvdimm_base=1 << 32, nvdimm_size=64, ignore_flush=(0, 64), count_stores=True)  # fmt: skip
+                            nvdimm_base=1 << 32, nvdimm_size=64, count_stores=True)  # fmt: skip
     assert value == ("file=/a,,b/persist.so,log=/l,,g,ram=/r,ram_size=1,nvdimm=/n,nvdimm_base=0x100000000,"
-                     "nvdimm_size=64,fault_ignore_flush=0-64,mode=count_stores")  # fmt: skip
+                     "nvdimm_size=64,mode=count_stores")  # fmt: skip

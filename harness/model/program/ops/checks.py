@@ -24,6 +24,7 @@ class Plant(StrEnum):
     """Faults that are planted in the emulated hardware (a test of the harness, never of the kernel)."""
 
     IGNORE_FLUSH = "ignore_flush"
+    LATE_FLUSH = "late_flush"  # what is flushed becomes durable when the op ends, whatever fence came before
     NO_FENCE = "no_fence"  # sfence and mfence do no more than locked instructions
     WRITE_CACHE_OFF = "write_cache_off"  # the kernel is told that caches survive, and skips its flushes
 

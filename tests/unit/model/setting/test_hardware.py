@@ -78,6 +78,7 @@ def test_metadata_is_lost_everywhere(device: PmemKind, record: object) -> None:
     ("plant", "devices"),
     [
         (Plant.IGNORE_FLUSH, {PmemKind.NVDIMM, PmemKind.VIRTIO_PMEM, PmemKind.MEMMAP}),
+        (Plant.LATE_FLUSH, {PmemKind.NVDIMM, PmemKind.VIRTIO_PMEM, PmemKind.MEMMAP}),
         (Plant.NO_FENCE, {PmemKind.NVDIMM, PmemKind.MEMMAP}),
         (Plant.WRITE_CACHE_OFF, {PmemKind.NVDIMM, PmemKind.MEMMAP}),
     ],
