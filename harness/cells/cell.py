@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from harness.cells.judging import CellJudge, kernel_violations
+from harness.cells.seriesjudge import Advance, silent
 from harness.deadline import now
 from harness.errors import DaxcheckError, InfraError
 from harness.fs import filesystem
@@ -73,8 +74,10 @@ def skipped(environment: Environment, cell: Cell, reason: str) -> Judged:
     return Judged(replace(unjudged(environment, cell), outcome=Outcome.SKIP, error=reason))
 
 
-def judge_cell(target: Target, cell: Cell) -> Judged:
+def judge_cell(target: Target, cell: Cell, advance: Advance = silent) -> Judged:
     """Run and judge one cell. Infrastructure failures are tried again, then become an ERROR: never a verdict.
+
+    `advance` is told after each image how many are done, and how many there are.
 
     The console begins with that of a try that failed: of a guest that stopped, nothing else is left.
     """
@@ -85,7 +88,7 @@ def judge_cell(target: Target, cell: Cell) -> Judged:
         blank = replace(blank, tries=turn)
         job = Job(cell.program, filesystem.find(cell.config.fs), cell.seed)
         try:
-            judged = _run(target, job, blank)
+            judged = _run(target, job, blank, advance)
             break
         except InfraError as error:
             final = isinstance(error, AgentError) and error.final
@@ -102,7 +105,7 @@ def judge_cell(target: Target, cell: Cell) -> Judged:
     return replace(judged, result=result, console=failed + judged.console)
 
 
-def _run(target: Target, job: Job, blank: CellResult) -> Judged:
+def _run(target: Target, job: Job, blank: CellResult, advance: Advance) -> Judged:
     program = job.program
     reason = target.why_not_run(program) or hardware.why_not_run(program, target.device)
     reason = reason or ENGINES[target.engine].why_not(blank.plan, target.device)
@@ -112,14 +115,14 @@ def _run(target: Target, job: Job, blank: CellResult) -> Judged:
     if reason:
         return Judged(replace(blank, outcome=Outcome.SKIP, error=reason))
     with target.execute(job) as execution:
-        judged = _judged(target, job, blank, execution)
+        judged = _judged(target, job, blank, execution, advance)
     ran = execution.ran
     if ran is None or judged.result.outcome in (Outcome.PASS, Outcome.SKIP):
         return judged
     return replace(judged, entries=history(program, ran.traced, ran.signal_op))
 
 
-def _judged(target: Target, job: Job, blank: CellResult, execution: Execution) -> Judged:
+def _judged(target: Target, job: Job, blank: CellResult, execution: Execution, advance: Advance) -> Judged:
     """Judge a run, whose cut is still there."""
     program, system = job.program, job.system
     domain = hardware.TRAITS[target.device].domain
@@ -136,7 +139,7 @@ def _judged(target: Target, job: Job, blank: CellResult, execution: Execution) -
         outcome, error = (Outcome.FAIL, "") if known else spoilt or (Outcome.ERROR, NO_CUT)
         return Judged(replace(blank, outcome=outcome, violations=known, error=error), execution.console)
     final = oracle.at_cut(program, states, ran.files)
-    judging = CellJudge(target, job, states, final, blank.plan)
+    judging = CellJudge(target, job, states, final, blank.plan, advance)
     live = judging.judge_live(ran) + Judgement(violations=known)
     try:
         lost = judging.judge_cut(cut, ran.traced)

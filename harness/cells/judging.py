@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from harness.cells.gathering import is_shown
-from harness.cells.seriesjudge import SeriesJudge
+from harness.cells.seriesjudge import Advance, SeriesJudge, silent
 from harness.link.kernellog import Complaint
 from harness.link.session import Ran
 from harness.media.image import CrashImage, CrashPoint
@@ -31,13 +31,14 @@ from harness.targets.target import Doubt, Job, Recovery, Target
 @dataclass(frozen=True, slots=True)
 class CellJudge:
     """A run to be judged: `states` after each op, and `final`, with which the cut is compared; `plan` says where else
-    the power was cut."""
+    the power was cut, `advance` is told how far its images are."""
 
     target: Target
     job: Job
     states: tuple[State, ...]
     final: State
     plan: CrashPlan = USUAL
+    advance: Advance = silent
 
     @property
     def program(self) -> Program:
@@ -75,7 +76,7 @@ class CellJudge:
             return self._told_at(point, self._judge(recovery, state))
 
         judging = SeriesJudge(cut.series(self.plan, self.program, self.job.seed), judge, control=not kept)
-        judging.run(self._recover)
+        judging.run(self._recover, self.advance)
         end = judging.end
         warnings = self.strict_only(cut, end.violations) if kept else ()
         dated = self.date_violations(cut, end.violations) if kept else end.violations

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from harness.cells.cell import Judged, judge_cell, skipped
 from harness.cells.matrix import ANYTHING, Matrix, Slot, Wanted
+from harness.cells.seriesjudge import Advance, silent
 from harness.errors import DaxcheckError, Refused
 from harness.fs.filesystem import FileSystem
 from harness.model.cell import Cell, Config
@@ -65,8 +66,9 @@ class CellRunner:
                 if not slot.skip:
                     self._pool.make_format(slot.config)
 
-    def judge(self, cell: Cell, skip: str = "") -> Judged:
+    def judge(self, cell: Cell, skip: str = "", advance: Advance = silent) -> Judged:
         """Run a cell and judge it; with a reason to `skip` it, or a format that its kernel refuses, it is a SKIP.
+        `advance` is told how many of its crash images are done, and how many there are.
 
         Infrastructure failures of the run become ERROR outcomes. Raises DaxcheckError where there is no target to run
         on, such as a device that cannot be claimed.
@@ -74,7 +76,7 @@ class CellRunner:
         skip = skip or self._why_not_format(cell.config)
         if skip:
             return skipped(self._pool.environment(cell.config), cell, skip)
-        return judge_cell(self._pool.target(cell.config), cell)
+        return judge_cell(self._pool.target(cell.config), cell, advance)
 
     def close(self) -> None:
         """Give up what is held."""

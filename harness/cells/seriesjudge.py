@@ -13,8 +13,14 @@ from harness.targets.target import Doubt, Recovery
 Judge = Callable[[CrashPoint, Recovery], Judgement]
 """A function that holds a recovery against what the media may hold at a point."""
 Recover = Callable[[Iterable[CrashImage], Doubt], Iterator[Recovery]]
+Advance = Callable[[int, int], None]
+"""A function that is told how many images are done, and how many there are."""
 _CONSOLES = 8
 """Consoles of recoveries that are kept of one cell, where images were wrong."""
+
+
+def silent(done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 class SeriesJudge:
@@ -36,10 +42,11 @@ class SeriesJudge:
         self._group = EqualImages(())
         self._wrong = 0
 
-    def run(self, recover: Recover) -> None:
-        """Recover and judge an image of each kind."""
+    def run(self, recover: Recover, advance: Advance) -> None:
+        """Recover and judge an image of each kind; `advance` is told after each."""
         for recovery in recover(self._crashes(), self._doubtful):
             self._take(recovery)
+            advance(self.recovered, len(self._series.groups))
         if self._wrong > _CONSOLES:
             self.consoles += f"\n--- {self._wrong - _CONSOLES} more images were wrong ---\n"
         missing = len(self._series.groups) - self.recovered

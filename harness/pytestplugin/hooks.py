@@ -20,7 +20,8 @@ from harness.history.writer import HistoryWriter
 from harness.model.program.recorder import Recorder
 from harness.pytestplugin import items, naming
 from harness.pytestplugin.historian import Historian
-from harness.pytestplugin.items import KNOWN, RUNNER, ProgramFile
+from harness.pytestplugin.imagepipe import ImagePipe, ImageTeller
+from harness.pytestplugin.items import KNOWN, RUNNER, TELLER, ProgramFile
 from harness.pytestplugin.options import RUN
 from harness.pytestplugin.report import Faults, Reporter, stop
 from harness.pytestplugin.reports import Reports
@@ -32,6 +33,8 @@ from harness.vm import pool
 
 _KERNELS = "daxcheck-kernels"
 """The key of the kernels' digests, which a session tells its worker processes."""
+_IMAGES = "daxcheck-images"
+"""The key of the path by which a worker tells how many images of its cell are done."""
 _prepared = pytest.StashKey[bool]()
 
 
@@ -54,6 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
             _configure_session(config)
         else:
             config.stash[RUNNER] = setup.runner_on(config.option, worker[_KERNELS], _quiet)
+            config.stash[TELLER] = ImageTeller(worker[_IMAGES])
             config.pluginmanager.register(LeftOut.of_worker(worker), "daxcheck-left-out")
     except (DaxcheckError, OSError) as error:
         stop(error)
@@ -75,6 +79,9 @@ def _configure_session(config: pytest.Config) -> None:
     config.pluginmanager.register(LeftOut(earlier.counts, earlier), "daxcheck-left-out")
     reporter = Reporter(config, journal, config.stash[KNOWN])
     config.pluginmanager.register(reporter, "daxcheck-reporter")
+    pipe = ImagePipe(reporter.note_images)
+    config.add_cleanup(pipe.close)
+    config.stash[TELLER] = ImageTeller(pipe.path)
     config.pluginmanager.register(Reports(reports, wanted, reporter.run), "daxcheck-reports")
     if not options.no_history:
         historian = Historian(HistoryWriter(options.history, options.results))
@@ -100,6 +107,7 @@ def _quiet(line: str) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell a worker which kernels were found, so that all collect the same. Only plain types reach it."""
+    node.workerinput[_IMAGES] = node.config.stash[TELLER].path
     node.workerinput[_KERNELS] = [kernel.digest for kernel in node.config.stash[RUNNER].kernels]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from harness import ending, progfile
 from harness.cells.matrix import ANYTHING, Slot, Wanted
 from harness.cells.runner import CellRunner
+from harness.cells.seriesjudge import Advance, silent
 from harness.errors import DaxcheckError
 from harness.findings.known import KnownIssues
 from harness.model.cell import Cell
@@ -17,6 +19,7 @@ from harness.model.judge.result import Outcome
 from harness.model.program.program import Program
 from harness.model.setting import crashplan
 from harness.pytestplugin import naming
+from harness.pytestplugin.imagepipe import ImageTeller
 from harness.pytestplugin.report import attach
 from harness.report import text
 
@@ -24,6 +27,9 @@ RUNNER = pytest.StashKey[CellRunner]()
 """The key of the runner of a session's cells; not there when the session only collects."""
 KNOWN = pytest.StashKey[KnownIssues]()
 """The key of the known issues of a session."""
+
+TELLER = pytest.StashKey[ImageTeller]()
+"""The key of what tells the session how many images of a cell are done; not there when the session only collects."""
 
 
 class ProgramFile(pytest.File):
@@ -73,13 +79,19 @@ def cell_of(item: pytest.Item, program: Program, slot: Slot) -> Cell:
     return Cell(naming.scenario(item), program, slot.config, options.seed, plan)
 
 
+def _advance(item: pytest.Item) -> Advance:
+    """Return what tells the session how far the item is, if there is one that listens."""
+    teller = item.config.stash.get(TELLER, None)
+    return partial(teller.tell, item.nodeid) if teller else silent
+
+
 def judge(item: pytest.Item, program: Program) -> None:
     """Run and judge the item's cell, hand the result to the report, and turn its outcome into pytest's."""
     slot = slot_of(item)
     if slot is None:
         pytest.fail("the fixture `dax` needs a kernel: run the scenarios with --kernel", pytrace=False)
     try:
-        judged = item.config.stash[RUNNER].judge(cell_of(item, program, slot), slot.skip)
+        judged = item.config.stash[RUNNER].judge(cell_of(item, program, slot), slot.skip, _advance(item))
     except Exception as error:
         told = ending.foreseen(error)
         pytest.fail(str(told) if told else ending.trace(error) + ending.unforeseen(error), pytrace=False)

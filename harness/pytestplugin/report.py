@@ -6,6 +6,7 @@ A cell reaches the session as a user property of its test's report, also from wo
 import json
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -31,6 +32,10 @@ PREVIOUS = pytest.StashKey[list[CellResult]]()
 """The cells that a resumed session found judged."""
 UNWRITTEN = pytest.StashKey[int]()
 """The exit code of a report that could not be written; not there if all were."""
+_FEW = 8
+"""Images of a cell of which nothing is told while it runs."""
+_SILENCE = 30.0
+"""Seconds between two lines that tell how far the images are, where there is no live line."""
 _TOLD = frozenset({Outcome.FAIL, Outcome.ERROR, Outcome.XPASS})
 """The outcomes of cells that have a line of their own above the live line of a terminal."""
 
@@ -152,6 +157,8 @@ class Reporter:
         self._cache = trimming.mark()
         self._progress = Progress(0, now())
         self._live: LiveLine | None = None
+        self._writing = threading.RLock()  # images are noted by a thread of their own
+        self._told_images = now()
 
     def run(self) -> Run:
         """Return the run so far, with what was judged before a resumed session."""
@@ -183,10 +190,12 @@ class Reporter:
             result = judged.result
             self.results[self.order.get(report.nodeid, len(self.results))] = result
             self._progress.add(result)
+            with self._writing:
+                self._progress.images.pop(report.nodeid, None)
             if self._live is None or result.outcome in _TOLD:
                 self._tell(f"[{len(self.results)}/{len(self.order)}] {text.line(result)}")
             else:
-                self._live.show(self._progress.line(now()))
+                self._show()
             try:
                 if self.journal is not None:
                     self.journal.add(result, judged.console, judged.entries)
@@ -265,11 +274,29 @@ class Reporter:
     def _break(self, report: pytest.TestReport | pytest.CollectReport) -> None:
         self.broken[report.nodeid] = Broken(report.nodeid or "collection", reason(report))
 
+    def note_images(self, nodeid: str, done: int, total: int) -> None:
+        """Show how far a running cell is: in the live line, or now and then in a line of its own."""
+        with self._writing:
+            if total <= _FEW or self.order.get(nodeid) in (None, *self.results):
+                return  # it may have ended by now
+            self._progress.images[nodeid] = done, total
+            if self._live is not None:
+                self._show()
+            elif now() - self._told_images >= _SILENCE:
+                self._told_images = now()
+                self._tell(f"    {self._progress.line(now())}")
+
+    def _show(self) -> None:
+        with self._writing:
+            if self._live is not None:
+                self._live.show(self._progress.line(now()))
+
     def _tell(self, line: str) -> None:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None and self._live is None:
-            reporter.write_line(plain(line))
-        elif reporter is not None and self._live is not None:
-            self._live.clear()
-            reporter.write_line(plain(line))
-            self._live.show(self._progress.line(now()))
+        with self._writing:
+            if reporter is not None and self._live is None:
+                reporter.write_line(plain(line))
+            elif reporter is not None and self._live is not None:
+                self._live.clear()
+                reporter.write_line(plain(line))
+                self._show()

@@ -24,6 +24,8 @@ class Progress:
         self.done = 0
         self.failing = 0
         self.errors = 0
+        self.images: dict[str, tuple[int, int]] = {}
+        """Of each running cell with many images, how many are done and how many there are."""
         self._start = start
         self._causes: set[Cause] = set()
         self._new: set[Cause] = set()
@@ -39,12 +41,15 @@ class Progress:
             self._new.update(found if result.outcome is Outcome.FAIL else ())
 
     def line(self, now: float) -> str:
-        """120/659 cells, 35 failing, 3 findings (1 new), about 12 min left."""
+        """120/659 cells, 35 failing, 3 findings (1 new), 210/540 images of 2 cells, about 12 min left."""
         parts = [f"{self.done}/{self.total} cells"]
         if self.failing:
             new = f" ({len(self._new)} new)" if self._new else " (all known)"
             parts += [f"{self.failing} failing", f"{_count(len(self._causes), 'finding')}{new}"]
         parts += [_count(self.errors, "error")] if self.errors else []
+        running = [*self.images.values()]
+        images = f"{sum(done for done, _ in running)}/{sum(total for _, total in running)} images"
+        parts += [f"{images} of {_count(len(running), 'cell')}"] if running else []
         parts += [f"about {_time(self._left(now))} left"] if _SURE <= self.done < self.total else []
         return ", ".join(parts)
 

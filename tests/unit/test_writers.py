@@ -36,6 +36,7 @@ DOORS = {
     "harness.media.golden:load.fill": ROOM,
     "harness.place:create": "fstat: a regular file, in a folder that was walked to",
     "harness.trimming:_recall": CACHE,
+    "harness.pytestplugin.imagepipe:ImageTeller.tell": "fstat: a pipe, that of the session",
     "harness.remembered:_keep": "a file that has no name before it is whole (O_TMPFILE), in the cache",
     "harness.trimming:_trim": CACHE,
     "harness.trimming:directory": CACHE,

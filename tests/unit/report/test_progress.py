@@ -48,3 +48,13 @@ def test_live_line_fits_and_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     live.show("\x1b[2J" + "x" * 100)
     live.clear()
     assert written == ["\r\x1b[K\\x1b[2J" + "x" * 12, "\r\x1b[K"]
+
+
+def test_images_of_running_cells() -> None:
+    """They are added up, while the cells run."""
+    progress = Progress(5, 100.0)
+    progress.images["a"] = 10, 300
+    assert progress.line(101.0) == "0/5 cells, 10/300 images of 1 cell"
+    progress.images["b"] = 200, 240
+    progress.add(cell())
+    assert progress.line(101.0) == "1/5 cells, 210/540 images of 2 cells"
