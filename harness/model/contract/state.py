@@ -185,6 +185,8 @@ class State:
 
     def since(self, before: "State") -> "State":
         """This state, which ops led to from `before`, without the exchanges that they blurred."""
+        if not self.exchanges:
+            return self
         older = {one.op for one in before.exchanges}
         exchanges = (one for one in self.exchanges if one.op not in older or one.lasts(before.files, self.files))
         return replace(self, exchanges=tuple(exchanges))
