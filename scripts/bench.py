@@ -20,18 +20,20 @@ from harness.targets.plugintracker import LOG_RECORDS
 from harness.targets.provision import target as make_target
 from harness.vm import plugin, snapshot
 from harness.vm.machine import Ram, find_qemu
-from scripts import bench_recovery
+from scripts import bench_recovery, bench_scaling
 
 ROUNDS = 100
 """Stores, and writes, of the workload; a Program holds at most 255 stamps."""
+LINES = ("start", "stores", "recovery", "cells", "scaling")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--kernel", default="", metavar="SPEC", help="kernel to measure on (the newest cached)")
+    parser.add_argument("--fs", default=",".join(filesystem.names()), help="file systems (%(default)s)")
     parser.add_argument("--pairs", type=int, default=5, metavar="N", help="pairs per line (5)")
     parser.add_argument("--images", type=int, default=12, metavar="N", help="crash images per turn (12)")
-    parser.add_argument("--only", choices=("start", "stores", "recovery", "cells"), help="these lines (all)")
+    parser.add_argument("--only", choices=LINES, help="these lines (all but scaling)")
     options = parser.parse_args()
     (kernel,) = guests.choose(options.kernel, None, print)[:1]
     bench = Bench(make_target(kernel, find_qemu(), print))
@@ -43,11 +45,13 @@ def main() -> None:
         plain, flush, count = (partial(bench.workload, mode, align) for mode in ("plain", "flush", "count"))
         ratio(f"{name}: plugin / plain TCG", flush, plain, options.pairs)
         ratio(f"{name}: every store counted / plugin", count, flush, options.pairs)
-    for name in filesystem.names():
+    for name in options.fs.split(","):
         if options.only in (None, "recovery"):
             bench_recovery.rows(bench.target, filesystem.find(name), options.pairs, options.images)
         if options.only in (None, "cells"):
             bench.cell(name, options.pairs)
+        if options.only == "scaling":
+            bench_scaling.rows(bench.target, filesystem.find(name), options.pairs)
 
 
 def ratio(name: str, first: Callable[[], float], second: Callable[[], float], pairs: int) -> None:
