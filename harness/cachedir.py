@@ -85,19 +85,21 @@ def _whose() -> tuple[str, str]:
     return "root's", "point XDG_CACHE_HOME at a directory of root's, or take sudo without -E"
 
 
-def directory(area: str, key: str, make: Make, *, hashed: bool = False) -> Path:
+def directory(
+    area: str, key: str, make: Make, *, hashed: bool = False, waiting: Callable[[], None] | None = None
+) -> Path:
     """The entry `key` of `area`; when it is missing or damaged, `make` fills it first.
 
-    Of several processes that want the same entry one makes it while the others wait. `hashed` compares contents,
-    not only names and sizes, unless that was done since this machine booted and no file has changed. Raises what `make`
-    raises, and SetupError when the disk is full or the cache cannot be written.
+    Of several processes that want the same entry one makes it while the others call `waiting` and wait. `hashed`
+    compares contents, not only names and sizes, unless that was done since this machine booted and no file has changed.
+    Raises what `make` raises, and SetupError when the disk is full or the cache cannot be written.
     """
     path = root() / area / key
     with contextlib.suppress(DamagedEntry):
         if present(area, key, hashed=hashed):
             keep_young(path)
             return path
-    with locked(area, key):
+    with locked(area, key, waiting=waiting):
         try:
             if present(area, key, hashed=hashed):
                 return path
@@ -172,16 +174,22 @@ def remove(area: str, key: str) -> None:
 
 
 @contextlib.contextmanager
-def locked(area: str, name: str, deadline: Deadline | None = None) -> Iterator[None]:
+def locked(
+    area: str, name: str, deadline: Deadline | None = None, waiting: Callable[[], None] | None = None
+) -> Iterator[None]:
     """Hold the lock `name` of an area against other processes; it goes away with this one, however that ends.
 
-    Raises DeadlineExpired when another process keeps it for too long.
+    If another process has it, `waiting` is called once. Raises DeadlineExpired when that keeps it for too long.
     """
     path = root() / area / f"{LOCK}{name}"
     with _explained(path):
         path.parent.mkdir(mode=0o700, exist_ok=True)
     complaint = f"another daxcheck keeps {path} locked: end it, or wait for it"
-    fd = poll(lambda: _try_lock(path), deadline or Deadline(LOCK_WAIT), complaint)
+    fd = _try_lock(path)
+    if fd is None:
+        if waiting is not None:
+            waiting()
+        fd = poll(lambda: _try_lock(path), deadline or Deadline(LOCK_WAIT), complaint)
     try:
         yield
     finally:

@@ -51,7 +51,8 @@ def limit() -> int:
 def directory(area: str, key: str, make: cachedir.Make, *, hashed: bool = False, say: Say | None = None) -> Path:
     """Return a spare entry as cachedir.directory does; a new one makes room for itself.
 
-    `say` hears of one that is made again. Raises UsageError for a bad bound, and as cachedir.directory does.
+    `say` hears of one that is made again, and of one that another process makes. Raises UsageError for a bad bound, and
+    as cachedir.directory does.
     """
     bound, made = limit(), False
 
@@ -60,7 +61,11 @@ def directory(area: str, key: str, make: cachedir.Make, *, hashed: bool = False,
         make(room)
         made = True
 
-    path = cachedir.directory(area, key, noticed, hashed=hashed)
+    def waiting() -> None:
+        if say is not None:
+            say(f"waiting for another daxcheck that makes {area}/{key[:12]}")
+
+    path = cachedir.directory(area, key, noticed, hashed=hashed, waiting=waiting)
     if not (marker := path.parent / MARKER).exists():
         marker.touch()
     if made:

@@ -37,7 +37,7 @@ def started() -> Iterator[list[subprocess.Popen[str]]]:
 def start(started: list[subprocess.Popen[str]], code: str) -> subprocess.Popen[str]:
     """Run `code` with cachedir imported in a process of its own."""
     argv = [sys.executable, "-c", f"import sys, time\nfrom harness import cachedir\n{code}"]
-    process = subprocess.Popen(argv, cwd=REPO, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(argv, cwd=REPO, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     started.append(process)
     return process
 
@@ -209,6 +209,31 @@ for _ in range(50):
     for process in [start(started, code) for _ in range(3)]:
         assert process.wait(60) == 0
     assert counter.read_text() == "150"
+
+
+def test_a_wait_for_another_maker_is_told_once(started: list[subprocess.Popen[str]]) -> None:
+    """Who waits for an entry that another process makes hears so, and then finds it; nobody else hears a word."""
+    told: list[str] = []
+    code = """
+def make(room):
+    print("making", flush=True)
+    sys.stdin.readline()
+    (room / "file").write_text("theirs")
+cachedir.directory("area", "key", make)"""
+    maker = start(started, code)
+    assert maker.stdout is not None and maker.stdout.readline() == "making\n"
+
+    def waiting() -> None:
+        told.append("waiting")
+        assert maker.stdin is not None
+        maker.stdin.write("go on\n")
+        maker.stdin.flush()
+
+    for _ in range(2):
+        assert (cachedir.directory("area", "key", write, waiting=waiting) / "file").read_text() == "theirs"
+    assert told == ["waiting"]
+    cachedir.directory("area", "other", write, waiting=waiting)
+    assert told == ["waiting"]
 
 
 def test_removed_entry_stays_readable_for_holders() -> None:
