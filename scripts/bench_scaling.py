@@ -27,6 +27,7 @@ from harness.model.units import PAGE, PMD
 from harness.targets.guest import GuestTarget
 from harness.targets.target import Job
 from harness.vm import pool
+from scripts.bench_recovery import cpu_seconds
 
 MIB = 1 << 20
 Sample = dict[str, float]
@@ -101,8 +102,8 @@ class Runs:
         self.system = system
 
     def run(self, program: Program) -> Sample:
-        """Seconds of the ops, of the cut, of one image made from the log, and of its recovery."""
-        job = Job(program, self.system)
+        """Seconds of the ops, the cut, one image made from the log and its recovery; for all, those of processors."""
+        job, busy = Job(program, self.system), cpu_seconds()
         with self.target.execute(job) as execution:
             assert execution.cut is not None and execution.ran is not None, execution.console[-400:]
             assert not any(result.errno for result in execution.ran.results), execution.ran.results
@@ -114,7 +115,8 @@ class Runs:
             recovered = now() - start
             assert not recovery.failure, recovery
         seconds = job.split.seconds
-        return {"ops": seconds["ops"], "cut": seconds["cut"], "image": made, "recovery": recovered}
+        steps = {"ops": seconds["ops"], "cut": seconds["cut"], "image": made, "recovery": recovered}
+        return {**steps, "all, CPU": cpu_seconds() - busy}
 
     def images(self, count: int) -> Sample:
         """Seconds for as many images of one run; the first one starts the guest."""
@@ -123,9 +125,9 @@ class Runs:
             assert execution.cut is not None, execution.console[-400:]
             cut = execution.cut
             crashes = [cut.at(CrashPoint(len(job.program.ops) - 1)) for _ in range(count)]
-            start = now()
+            start, busy = now(), cpu_seconds()
             assert not any(one.failure for one in self.target.recover(iter(crashes), job, lambda _: False))
-            return {"recovery": now() - start}
+            return {"recovery": now() - start, "recovery, CPU": cpu_seconds() - busy}
 
 
 def rows(target: GuestTarget, system: FileSystem, rounds: int) -> None:
