@@ -12,6 +12,7 @@ from dataclasses import replace
 from harness.cells import setup
 from harness.cells.cell import Judged, skipped, unjudged
 from harness.cells.matrix import ANYTHING, Matrix, Slot, Wanted
+from harness.cells.seriesjudge import Advance, silent
 from harness.fs import filesystem
 from harness.model.cell import Cell
 from harness.model.judge.result import Outcome
@@ -38,7 +39,7 @@ class InstantRunner:
     def prepare(self) -> None:
         pass
 
-    def judge(self, cell: Cell, skip: str = "") -> Judged:
+    def judge(self, cell: Cell, skip: str = "", advance: Advance = silent) -> Judged:
         self._judged += 1
         if os.environ.get(KILLED) == str(self._judged):
             os.kill(os.getpid(), signal.SIGKILL)

@@ -47,7 +47,7 @@ class WordRunner:
         found = [fault for words, fault in FAULTS.items() if words in self.image]
         if b"the fault in run 3" in self.image and self.runs != 3:
             found.remove(LOSS)
-        result = cell(*found, kernel=self.config.kernel.release, fs=self.config.fs)
+        result = replace(cell(*found, kernel=self.config.kernel.release, fs=self.config.fs), plan=wanted.plan)
         if b"no boot" in self.image:
             result = replace(result, outcome=Outcome.ERROR, error="the guest died")
         return Judged(result, "line 1\nKernel panic - not syncing\n")

@@ -18,6 +18,7 @@ from harness.cells import setup
 from harness.findings.cause import cause, id_of
 from harness.kernel import cache
 from harness.model.judge.result import Outcome
+from harness.model.setting.crashplan import CrashPlan
 from tests.unit.commands import judgedtree
 from tests.unit.findings.cells import LOSS, PROGRAM, ZEROED, cell
 from tests.unit.kernel import stubtree
@@ -118,6 +119,16 @@ def test_the_results_beside_a_program_name_the_finding(
     assert " xfs " in capsys.readouterr().out
     assert step("another fault", finding=False) == 125
     assert step("nothing", "--fs", "ext4", finding=False) == 255, "it showed nothing on ext4"
+
+
+def test_the_power_is_cut_where_it_was_when_the_finding_showed(
+    step: Step, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another plan might not show it; an option asks for another one all the same."""
+    judgedtree.results(replace(cell(LOSS), plan=CrashPlan("fences", 4)), at=tmp_path)
+    for words, told in (("", " ext4 fences/4 "), ("--crash=40", " ext4 40 "), ("--evictions=2", " ext4 fences/2 ")):
+        assert step("the fault", *words.split(), finding=False) == 1
+        assert told in capsys.readouterr().out
 
 
 def test_two_findings_must_be_told_apart(step: Step, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
