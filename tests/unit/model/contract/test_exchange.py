@@ -12,6 +12,7 @@ from harness.model.judge.violation import Kind, Violation
 from harness.model.program.program import Program, parse
 from harness.model.units import PAGE
 from harness.model.wire.observation import FileView, OpResult, Segment, Source, Stamp, Zero
+from harness.report.words import Words
 
 SETUP = """daxcheck program 1
 create f a
@@ -130,3 +131,9 @@ def test_foreign_bytes_are_not_excused() -> None:
     """What is wrong by itself is told as what it is."""
     assert [one.kind for one in found(inside(), (MINE, THEIRS), G_OLD)] == [Kind.FOREIGN]
     assert [one.kind for one in found(inside(), (MINE, Zero()), G_OLD)] == [Kind.ZERO]
+
+
+def test_in_words() -> None:
+    """The sentence names the op, the range and what is wrong."""
+    (wrong,) = found(inside(), F_NEW, G_OLD)
+    assert Words(None).sentence([wrong]) == "exchange_range: 2 of 2 pages of a[4K..12K) were exchanged in part"

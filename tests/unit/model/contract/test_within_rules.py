@@ -50,6 +50,17 @@ def test_zeroed_blocks_are_promised_again() -> None:
     assert within(text).files[1].allocation.at(PAGE).durable_by == 4
 
 
+@pytest.mark.parametrize("text", [
+    "fallocate f punch_hole 8K 4K", "fallocate f collapse_range 0 4K", "fallocate f insert_range 0 4K",
+    "ftruncate f 4K", "clone f 8K 4K f 0", "exchange_range f 8K 4K f 0", "dedupe f 8K 4K f 0", "swapext f f",
+    "fallocate f zero_range 8K 4K",
+])  # fmt: skip
+def test_no_blocks_are_demanded_inside_an_op_that_may_take_them(text: str) -> None:
+    """Whatever gives a range other blocks, or none, ends the promise of fallocate(2) when it begins."""
+    given = within(f"create f a\nfallocate f allocate 0 16K\nsync\n{text}").files[1].allocation
+    assert given.at(2 * PAGE).durable_by is None
+
+
 SYNCED = "create f a\npwrite f 0 8K\ncreate g b\npwrite g 0 4K\nsync\n"
 
 
