@@ -88,7 +88,7 @@ def judge_cell(target: Target, cell: Cell, advance: Advance = silent) -> Judged:
         blank = replace(blank, tries=turn)
         job = Job(cell.program, filesystem.find(cell.config.fs), cell.seed)
         try:
-            judged = _run(target, job, blank, advance)
+            judged = _confirmed(target, job, blank, advance)
             break
         except InfraError as error:
             final = isinstance(error, AgentError) and error.final
@@ -105,6 +105,19 @@ def judge_cell(target: Target, cell: Cell, advance: Advance = silent) -> Judged:
     return replace(judged, result=result, console=failed + judged.console)
 
 
+def _confirmed(target: Target, job: Job, blank: CellResult, advance: Advance) -> Judged:
+    """Run the job, and once more on a fresh kernel if it is no PASS on one that has run other Programs.
+
+    The fresh one decides, but it takes no violation away: what it does not show may depend on what ran before.
+    """
+    judged = _run(target, job, blank, advance)
+    if not judged.result.earlier_programs or judged.result.outcome in (Outcome.PASS, Outcome.SKIP):
+        return judged
+    again = _run(target, replace(job, fresh=True), blank, advance)
+    only_first = judged.result.outcome is Outcome.FAIL and again.result.outcome is not Outcome.FAIL
+    return judged if only_first else again
+
+
 def _run(target: Target, job: Job, blank: CellResult, advance: Advance) -> Judged:
     program = job.program
     reason = target.why_not_run(program) or hardware.why_not_run(program, target.device)
@@ -115,7 +128,7 @@ def _run(target: Target, job: Job, blank: CellResult, advance: Advance) -> Judge
     if reason:
         return Judged(replace(blank, outcome=Outcome.SKIP, error=reason))
     with target.execute(job) as execution:
-        judged = _judged(target, job, blank, execution, advance)
+        judged = _judged(target, job, replace(blank, earlier_programs=execution.before), execution, advance)
     ran = execution.ran
     if ran is None or judged.result.outcome in (Outcome.PASS, Outcome.SKIP):
         return judged

@@ -24,6 +24,7 @@ from harness.model.setting.hardware import FalseFact, PmemKind, false_fact, why_
 from harness.targets import steps
 from harness.targets.engines.cut import Cut
 from harness.targets.recoverer import Recoverer
+from harness.targets.runner import Runner, Running
 from harness.targets.target import Doubt, Execution, Job, Recovery, Say
 from harness.targets.tracker import Media, Tracker
 from harness.vm import snapshot
@@ -52,7 +53,8 @@ PARTS = Parts()
 class GuestTarget:
     """Runs Programs on one kernel. Methods raise InfraError for a failure that is no verdict on that kernel.
 
-    A context manager for many cells: while it is held, the guest that recovers stays from one cell to the next.
+    A context manager for many cells: while it is held, the guest that runs Programs, and the one that recovers images,
+    stay from one cell to the next.
     `parts` talk to its guests, and check the media that they leave; `tracker` watches them.
     """
 
@@ -65,6 +67,7 @@ class GuestTarget:
         self._pieces: dict[FileSystem, tuple[Piece, ...]] = {}
         self._held: Recoverer | None = None
         self._holding = False
+        self._runner = Runner(tracker, self._start_run)
 
     @property
     def engine(self) -> Engine:
@@ -101,24 +104,30 @@ class GuestTarget:
         with contextlib.ExitStack() as stack:
             with job.split.step("golden"):
                 base = stack.enter_context(self.golden(job.system))
-                media = Media(base, stack.enter_context(base.copy("nvdimm")))
-            with job.split.step("restore"):
-                guest = stack.enter_context(self.start(job, media))
-            watch = stack.enter_context(self.tracker.watch(job.program, media, guest.nvdimm()))
-
-            def take_cut() -> Cut:
-                with job.split.step("cut"), guest.paused():
-                    return stack.enter_context(contextlib.closing(watch.cut()))
-
-            def check(attached: Attached) -> str:
-                return fsck.check(job.system, guest.machine.nvdimm, attached.pieces)
-
-            session = self.parts.session(guest, job.system, watch.flushes)
-            execution = steps.run(session, job, take_cut, check)
-            if execution.attached is not None:
-                self._pieces[job.system] = execution.attached.pieces
-            guest.close()
+            with contextlib.ExitStack() as run:
+                with job.split.step("restore"):
+                    plan, stay = self.plan_for(job.system), self._holding
+                    running = run.enter_context(self._runner.guest(plan, job, base, stay=stay))
+                execution = self._run(running, job, stack)
+                self._runner.keep(execution)
             yield execution
+
+    def _run(self, running: Running, job: Job, stack: contextlib.ExitStack) -> Execution:
+        """Run the Program in a guest; its cut lives until the stack ends."""
+        guest, system = running.guest, job.system
+        watch = stack.enter_context(self.tracker.watch(job.program, running.media, guest.nvdimm()))
+
+        def take_cut() -> Cut:
+            with job.split.step("cut"), guest.paused():
+                return stack.enter_context(contextlib.closing(watch.cut()))
+
+        def check(attached: Attached) -> str:
+            return fsck.check(system, running.media.live, attached.pieces)
+
+        execution = steps.run(self.parts.session(guest, system, watch.flushes), job, take_cut, check)
+        if execution.attached is not None:
+            self._pieces[system] = execution.attached.pieces
+        return dataclasses.replace(execution, before=running.before)
 
     def recover(self, crashes: Iterable[CrashImage], job: Job, doubt: Doubt) -> Iterator[Recovery]:
         """Mount, reread and unmount each image with the same kernel; closes the images.
@@ -147,7 +156,8 @@ class GuestTarget:
             with recoverer:
                 yield recoverer
             return
-        self.rest()
+        if self._held is not None:
+            self._held.close()
         self._held = recoverer
         yield recoverer
 
@@ -178,7 +188,8 @@ class GuestTarget:
         self._holding = False
 
     def rest(self) -> None:
-        """End the guest that stayed; the next image gets another."""
+        """End the guests that stayed; the next cell gets others."""
+        self._runner.end()
         if self._held is not None:
             self._held.close()
         self._held = None
@@ -205,8 +216,11 @@ class GuestTarget:
 
     def start(self, job: Job, media: Media) -> Guest:
         """A guest for the run, tracked from its start on; owned by the caller."""
+        return self._start_run(self.plan_for(job.system), job, media)
+
+    def _start_run(self, plan: Plan, job: Job, media: Media) -> Guest:
 
         def track(ram: Path, nvdimm: Nvdimm) -> snapshot.Tracking | None:
             return self.tracker.tracking(job.program, media, ram, nvdimm)
 
-        return snapshot.start(self.plan_for(job.system), media.live, self.say, track)
+        return snapshot.start(plan, media.live, self.say, track)

@@ -69,6 +69,11 @@ class PluginTracker:
         PersistLog.create(self._log.fd, LOG_RECORDS, PlantedFaults(*spans, Plant.NO_FENCE in planted)).close()
 
     @property
+    def renews(self) -> bool:
+        """False for virtio-pmem, which a guest loses between two uses (linux.pmem)."""
+        return self._hardware.device is not PmemKind.VIRTIO_PMEM
+
+    @property
     def build(self) -> str:
         return self.plugin.parent.name[:12]
 

@@ -4,7 +4,6 @@ A fresh guest costs more than its restore, since all code that it runs is transl
 to its driver from one image to the next, and the host reads most files itself.
 """
 
-import hashlib
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -17,18 +16,16 @@ from harness.linux import infoblock
 from harness.linux.layout import LAYOUTS, Piece
 from harness.media.image import CrashImage
 from harness.memfile import MemFile
-from harness.model.program.program import format as format_program
 from harness.model.units import PAGE
 from harness.model.wire.observation import FileView
 from harness.targets import placed, steps
+from harness.targets.sample import in_sample
 from harness.targets.target import Job, Recovery
 from harness.vm.guest import Guest
 from harness.vm.machine import Plan
 
 IMAGES = 256
 """Images that one guest recovers, which bounds what its kernel leaks and says."""
-SAMPLE = 8
-"""Of so many images one is read by all views through the kernel; the Program says which of its images it is."""
 
 Start = Callable[[Plan, MemFile], Guest]
 """Starts a guest of this plan, with the medium as its NVDIMMs."""
@@ -88,7 +85,7 @@ class Recoverer:
         if not system.journal:
             fsck.repair(system, medium, pieces)
         made_by = _made_by(system, medium)
-        session = QuickSession(self._session(self._guest, system), medium, whole=_in_sample(job, number),
+        session = QuickSession(self._session(self._guest, system), medium, whole=in_sample(job, number),
                                bound=made_by == self._bound != b"", keep=made_by != b"")  # fmt: skip
         self._bound = b""
         recovery = steps.recover(
@@ -96,12 +93,6 @@ class Recoverer:
         )
         self._bound = made_by if session.bound else b""
         return recovery
-
-
-def _in_sample(job: Job, number: int) -> bool:
-    """Say whether image `number` of a run is one of the sample: the same each time, so that a verdict is too."""
-    told = f"{job.system.label} {job.seed}\n{format_program(job.program)}"
-    return (int(hashlib.sha256(told.encode()).hexdigest(), 16) + number) % SAMPLE == 0
 
 
 def _made_by(system: FileSystem, medium: MemFile) -> bytes:

@@ -28,12 +28,16 @@ Doubt = Callable[["Recovery"], bool]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run that a target is asked for: the lanes of the Program race as `seed` says; `split` counts the seconds."""
+    """One run that a target is asked for: the lanes of the Program race as `seed` says; `split` counts the seconds.
+
+    A `fresh` one is on a kernel that has run no other Program, where the target can have one.
+    """
 
     program: Program
     system: FileSystem
     seed: int = 1
     split: Split = field(default_factory=Split)
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,8 @@ class Recovery:
 class Execution:
     """One run of a Program up to its cut. `ran` and `cut` are None when the kernel died before.
 
-    `unsound` is what fsck said after all files had been removed and the file system was unmounted.
+    `unsound` is what fsck said after all files had been removed and the file system was unmounted. `before` counts the
+    Programs that its guest had run before.
     """
 
     attached: Attached | None = None
@@ -64,6 +69,7 @@ class Execution:
     unsound: str = ""
     complaints: tuple[Complaint, ...] = ()
     console: str = ""
+    before: int = 0
 
 
 class Target(Protocol):

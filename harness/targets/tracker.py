@@ -34,11 +34,18 @@ class Tracker(Protocol):
     """The words for it on the kernel command line."""
 
     @property
+    def renews(self) -> bool:
+        """True if it can watch another run of a guest that it has watched before."""
+
+    @property
     def build(self) -> str:
         """The build of the plugin that it uses; empty without one."""
 
     def tracking(self, program: Program, media: Media, ram: Path, nvdimm: Nvdimm) -> snapshot.Tracking | None:
         """Return the order that QEMU gets before it starts; None if it needs none."""
+
+    def renew(self, program: Program, nvdimm: Nvdimm) -> None:
+        """Make ready for a run of the Program on a guest that was watched before and is paused."""
 
     def watch(self, program: Program, media: Media, nvdimm: Nvdimm) -> AbstractContextManager[Watch]:
         """Watch a run on a guest that has started."""
@@ -49,6 +56,7 @@ class TraceTracker:
 
     append = "daxcheck.trace"
     build = ""
+    renews = True
 
     def __init__(self, hardware: Hardware, engine: Engine) -> None:
         self.engine = engine
@@ -56,6 +64,9 @@ class TraceTracker:
 
     def tracking(self, program: Program, media: Media, ram: Path, nvdimm: Nvdimm) -> None:
         return None
+
+    def renew(self, program: Program, nvdimm: Nvdimm) -> None:
+        """Do nothing: the agent begins a new account with each run."""
 
     def watch(self, program: Program, media: Media, nvdimm: Nvdimm) -> AbstractContextManager[Watch]:
         live = LiveFile(media.live)

@@ -63,11 +63,19 @@ class Guest(Caller):
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """Hold all vCPUs still."""
-        self.monitor.execute("stop")
+        self.pause()
         try:
             yield
         finally:
-            self.monitor.execute("cont")
+            self.resume()
+
+    def pause(self) -> None:
+        """Hold all vCPUs still. Raises InfraError."""
+        self.monitor.execute("stop")
+
+    def resume(self) -> None:
+        """Let them go on. Raises InfraError."""
+        self.monitor.execute("cont")
 
     @property
     def medium_size(self) -> int:

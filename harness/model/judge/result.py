@@ -71,7 +71,8 @@ class CellResult:
     rests on, or that explain a part of a FAIL. `started` is when the cell began, in UTC and to the microsecond:
     2026-11-27T14:30:00.123456Z; empty in the results of an older daxcheck. `tries` counts the runs that it took: more
     than one if the infrastructure failed in the first; `timings` are those of the last. `plan` says at which moments
-    the power was cut; for the counts after it see ImageCounts.
+    the power was cut; for the counts after it see ImageCounts. `earlier_programs` counts the Programs that its guest
+    had run before: of a FAIL it is not 0 only if a fresh guest did not show the same.
     """
 
     scenario: str
@@ -101,6 +102,7 @@ class CellResult:
     known: tuple[str, ...] = ()
     started: str = ""
     tries: int = 1
+    earlier_programs: int = 0
     plan: CrashPlan = USUAL
     points: int = 0
     points_taken: int = 0
@@ -139,8 +141,8 @@ _TEXTS = (
     "scenario", "target", "kernel", "fs", "program", "qemu", "plugin", "recovered_by", "error", "kernel_digest", "id",
 )  # fmt: skip
 _COUNTS = (
-    "judged_bytes", "images", "unpersisted_lines", "tries", "points", "points_taken", "equal_images",
-    "violations_left_out",
+    "judged_bytes", "images", "unpersisted_lines", "tries", "earlier_programs", "points", "points_taken",
+    "equal_images", "violations_left_out",
 )  # fmt: skip
 _LISTS = ("violations", "warnings", "remarks")
 TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
