@@ -16,7 +16,7 @@ FIELDS = [
     "schema", "scenario", "target", "kernel", "fs", "outcome", "seconds", "device", "engine", "judged_bytes", "images",
     "unpersisted_lines", "violations", "warnings", "remarks", "program", "seed", "qemu", "plugin", "recovered_by",
     "error", "timings", "kernel_digest", "kept", "id", "known", "started",
-    "tries", "plan", "points", "points_taken", "equal_images", "violations_left_out",
+    "tries", "earlier_programs", "plan", "points", "points_taken", "equal_images", "violations_left_out",
 ]  # fmt: skip
 
 
