@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.errors import InfraError
 from harness.memfile import MemFile, punch
@@ -53,8 +55,24 @@ def test_replace_leaves_nothing_of_before() -> None:
         seen = one.array
         one.replace(two)
         assert bytes(seen) == bytes(two.array)
+        assert one.extents() == two.extents()
         punch(one.fd, 0, SIZE)
         assert one.extents() == [] and not one.array.any()
+
+
+PAGES = st.dictionaries(st.integers(0, SIZE // PAGE - 1), st.integers(0, 3), max_size=SIZE // PAGE)
+
+
+@given(PAGES, PAGES)
+def test_replace_makes_the_same_file_of_any_other(before: dict[int, int], after: dict[int, int]) -> None:
+    """Bytes and holes are those of the other, whichever pages both hold, one holds, or nobody does."""
+    with MemFile("one", SIZE) as one, MemFile("two", SIZE) as two:
+        for file, pages in (one, before), (two, after):
+            for page, value in pages.items():
+                file.array[page * PAGE + 8 * value] = value
+        one.replace(two)
+        assert one.extents() == two.extents()
+        assert bytes(one.array) == bytes(two.array)
 
 
 def test_save_and_load(tmp_path: Path) -> None:
