@@ -98,6 +98,22 @@ def test_what_each_device_loses(on: On, device: PmemKind, program: Program, outc
         assert result.violations and {violation.kind for violation in result.violations} <= {Kind.ZERO, Kind.SIZE}
 
 
+@pytest.mark.parametrize("device", [PmemKind.NVDIMM, PmemKind.VIRTIO_PMEM])
+def test_late_flushes_break_no_promise_of_an_op_that_returned(on: On, device: PmemKind) -> None:
+    """When all that an op flushes becomes durable at its end, each completion in the log comes right before a marker,
+    and a cut at the end finds all that was promised."""
+    program = stored(msync=True, plant=Plant.LATE_FLUSH)
+    with on(device).execute(Job(program, filesystem.find("ext4"))) as execution:
+        assert isinstance(execution.cut, LoggedCut)
+        log = execution.cut._log
+        first, last = log.upto(0), log.upto(len(program.ops) - 1)
+        assert first is not None and last is not None
+        ends = {one.count for one in log.completions(first, last + 1)}
+        assert ends and ends <= {mark.count for mark in log.marks}
+    result = judged(on(device), program)
+    assert (result.outcome, result.warnings) == (Outcome.PASS, ()), why(result)
+
+
 def test_a_sync_mapping_is_refused_on_virtio_pmem(on: On) -> None:
     """Its stores are durable by a request to the host, which no flush instruction is: MAP_SYNC is not supported."""
     result = judged(on(PmemKind.VIRTIO_PMEM), stored(msync=False, sharing=Sharing.SYNC))
