@@ -205,16 +205,17 @@ class AgentSession:
         """Name linear addresses of the agent's kernel, as "jbd2_journal_commit_transaction+0x5e"; hex where there is no
         function. Another guest of the same snapshot has the same kernel, modules and KASLR base, and so the same names.
         """
-        found: list[str] = []
-        for start in range(0, len(addresses), kallsyms.LIMIT):
-            piece = list(addresses[start : start + kallsyms.LIMIT])
+        found: dict[int, str] = {}
+        distinct = list(dict.fromkeys(addresses))
+        for start in range(0, len(distinct), kallsyms.LIMIT):
+            piece = distinct[start : start + kallsyms.LIMIT]
             names = self.guest.call("symbols", addresses=piece).get("names")
             if not isinstance(names, list) or len(names) != len(piece):
                 raise ChannelError(f"the agent did not answer one name for each of {len(piece)} addresses")
             if not all(isinstance(name, str) and _SYMBOL.fullmatch(name) for name in names):
                 raise ChannelError("the agent answered names of addresses that no symbol has")
-            found += names
-        return tuple(found)
+            found.update(zip(piece, names, strict=True))
+        return tuple(found[address] for address in addresses)
 
     def detach(self, *, keep: bool = False) -> bool:
         """Unmount and unbind, so that the NVDIMM holds all there is. To `keep` it bound is a wish, done where no block

@@ -50,6 +50,8 @@ __all__ = [
     "log_bytes",
 ]  # fmt: skip
 
+KERNEL = 0xFFFFFFFF00000000
+"""The upper half of all addresses of the kernel's text and its modules."""
 HEADER_SIZE = 4096
 MAGIC = b"DAXPLOG1"
 VERSION = 4
@@ -256,6 +258,16 @@ class PersistLog:
         Raises PersistLogError where the records are no sets that the plugin writes.
         """
         return completions_of(self.records(start, stop), start)
+
+    def callers(self, completion: Completion) -> tuple[int, ...]:
+        """Addresses in the guest's kernel that its stack held for code to return to, the innermost first.
+
+        Some may be left over from earlier calls (qemu/README.md). None of user space, nor of a device.
+        """
+        end = self.records(completion.count - 1, completion.count)[0]
+        if end["kind"] != RecordKind.FENCE:
+            raise PersistLogError(f"persist log record {completion.count - 1} ends no set: rerun")
+        return tuple(KERNEL | int(low) for low in end["data"].view("<u4") if low)
 
     def fenced(self, count: int) -> bool:
         """Say whether explicit fences have completed all of the first `count` records."""

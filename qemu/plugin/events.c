@@ -8,6 +8,7 @@
 #include "lines.h"
 #include "log.h"
 #include "run.h"
+#include "stack.h"
 #include "vcpu.h"
 
 void *pack_place(enum kind kind, uint64_t address)
@@ -75,8 +76,10 @@ void events_complete(unsigned int index, void *data)
 		return;
 	vcpu->pending = late_take(vcpu->set, vcpu->pending, nvdimm.base);
 	end = fence(vcpu, index, data, vcpu->pending);
-	if (vcpu->pending)
+	if (vcpu->pending) {
+		stack_add_callers(vcpu, &end);
 		append(vcpu, &end);
+	}
 	log_add(&log_header->flushes, vcpu->flushes);
 	log_add(&log_header->nontemporal, vcpu->nontemporal);
 	log_add(&log_header->unchanged, vcpu->unchanged);

@@ -28,13 +28,18 @@ void guest_find_memory(const struct options *options)
 	pthread_mutex_unlock(&lock);
 }
 
+const uint8_t *guest_memory(uint64_t physical, uint64_t size)
+{
+	const uint8_t *at = memory_at(&ram, physical, size);
+
+	return at ? at : memory_at(&nvdimm, physical, size);
+}
+
 static bool read_entry(void *unused, uint64_t physical, uint64_t *entry)
 {
-	const uint8_t *at = memory_at(&ram, physical, sizeof(*entry));
+	const uint8_t *at = guest_memory(physical, sizeof(*entry));
 
 	(void)unused;
-	if (!at)
-		at = memory_at(&nvdimm, physical, sizeof(*entry));
 	if (at)
 		*entry = __atomic_load_n((const uint64_t *)at, __ATOMIC_RELAXED);
 	return at;

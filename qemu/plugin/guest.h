@@ -17,6 +17,9 @@ void guest_install(const struct options *options);
 /* Finds the guest's memory in this process; called per vCPU, works once. Stops the log when it is not found. */
 void guest_find_memory(const struct options *options);
 
+/* Where guest-physical [physical, physical + size) is, in RAM or the NVDIMM; NULL when it is neither. */
+const uint8_t *guest_memory(uint64_t physical, uint64_t size);
+
 /* Walks the page tables of a vCPU that is in long mode; needs registers. */
 bool guest_translate(struct vcpu *vcpu, uint64_t linear, uint64_t *physical);
 

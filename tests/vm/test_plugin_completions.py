@@ -57,6 +57,31 @@ def test_shared_code_is_told_where_it_ran(rig: Rig) -> None:
         assert [one.address for one in log.completions()] == [low, high]
 
 
+CALLS = {
+    "near": ("call 5b", 0),
+    "register": ("lea 5b(%rip), %rax; call *%rax", 0),
+    "jump": ("lea 6f(%rip), %rax; push %rax; jmp 5b", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "first"), CALLS.values(), ids=CALLS.keys())
+def test_callers_are_return_addresses(rig: Rig, call: str, first: int | None) -> None:
+    """What lies on the stack counts if it is an address of the kernel's half that a call leads to; anything else there
+    does not."""
+    body = f"""
+        mov $directories + 3, %eax; mov %rax, level4 + 511 * 8; mov $0x83, %eax; mov %rax, directories + 510 * 8
+        mov %cr3, %rax; mov %rax, %cr3; mov $0xffffffff80000000, %rbx
+        lea 4f(%rip), %rax; add %rbx, %rax; jmp *%rax
+        5: push $-1; push $0x1234; clwb (%r15); sfence; add $16, %rsp; ret
+        4: nop; lea 6f(%rip), %rdi; {MARK}; {call}
+        6: nop
+    """
+    with rig.run(body) as log:
+        (only,), (mark,) = log.completions(), log.marks
+        assert only.address > 0xFFFFFFFF80000000
+        assert log.callers(only)[:1] == (() if first is None else (mark.value,))
+
+
 def test_each_cpu_has_its_own_sets(rig: Rig) -> None:
     """What one CPU completes while another's set is pending is a set of its own, and each tells its CPU."""
     body = "movb $1, (%r15); clwb (%r15); clwb 128(%r15); tell 1; await 2; sfence"

@@ -7,7 +7,6 @@ from harness.media.image import END
 from harness.model.program.recorder import Recorder
 from harness.model.setting.hardware import PmemKind
 from harness.model.units import PAGE, PMD
-from harness.model.wire.observation import FileView
 from harness.targets import provision
 from harness.targets.engines.cut import LoggedCut
 from harness.targets.guest import GuestTarget, Parts
@@ -17,16 +16,17 @@ from harness.vm.machine import Qemu
 
 def test_a_completion_is_told_by_its_function(kernel_6_1: Kernel, qemu: Qemu) -> None:
     """Another guest of the snapshot names every address of the kernel; the explicit fences are those of the NVDIMM's
-    driver and of the copy from user space, and what a locked instruction completes is jbd2's and DAX's doing."""
+    driver and of the copy from user space, and what a locked instruction completes is jbd2's and DAX's doing. The
+    stack tells whose."""
     asked: list[int] = []
     told: list[str] = []
 
     class Asking(AgentSession):
-        """Asks for names when it is asked for files."""
+        """Asks for names before it detaches."""
 
-        def observe(self, paths: tuple[str, ...]) -> tuple[FileView, ...]:
-            told.extend(self.symbols(asked))
-            return super().observe(paths)
+        def detach(self, *, keep: bool = False) -> bool:
+            told[:] = self.symbols(asked)
+            return super().detach(keep=keep)
 
     dax = Recorder()
     file = dax.create("data", size=PMD)
@@ -41,12 +41,22 @@ def test_a_completion_is_told_by_its_function(kernel_6_1: Kernel, qemu: Qemu) ->
     job = Job(dax.program(), filesystem.find("ext4"))
     with target.execute(job) as execution:
         assert isinstance(execution.cut, LoggedCut)
-        completions = execution.cut._log.completions()
+        log = execution.cut._log
+        completions = log.completions()
         asked += [one.address for one in completions]
+        chains = [log.callers(one) for one in completions]
+        asked += [address for chain in chains for address in chain]
         assert [not one.failure for one in target.recover([execution.cut.at(END)], job, lambda _: False)] == [True]
     names = [name.partition("+")[0] for name in told]
+    callers = iter(names[len(completions) :])
+    above = [{next(callers) for _ in chain} for chain in chains]
+    names = names[: len(completions)]
     assert not any(name.startswith("0xffff") for name in names), told
     by = {fenced: {name for one, name in zip(completions, names, strict=True) if one.fenced is fenced}
           for fenced in (True, False)}  # fmt: skip
     assert {"generic_nvdimm_flush"} <= by[True] <= {"generic_nvdimm_flush", "__copy_user_nocache"}
+    flushes = [functions for name, functions in zip(names, above, strict=True) if name == "generic_nvdimm_flush"]
+    assert all("pmem_submit_bio" in functions for functions in flushes)
+    assert any("jbd2_journal_commit_transaction" in functions for functions in above)
+    assert any("dax_writeback_mapping_range" in functions for functions in above)
     assert {"journal_end_buffer_io_sync", "_raw_spin_lock_irqsave"} <= by[False]

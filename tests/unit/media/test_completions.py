@@ -112,6 +112,17 @@ def log(tmp_path: Path) -> Iterator[PersistLog]:
     os.close(fd)
 
 
+def test_callers_are_those_of_the_completion(log: PersistLog) -> None:
+    """The halves that the FENCE holds are addresses of the kernel; a count at which no set ends has none."""
+    first, second = log.completions()
+    at = HEADER_SIZE + (second.count - 1) * RECORD.itemsize + RECORD.itemsize - LINE
+    log._memory[at : at + 12] = np.array([0x81000005, 0xC0000010, 0], "<u4").tobytes()
+    assert log.callers(first) == ()
+    assert log.callers(second) == (0xFFFFFFFF81000005, 0xFFFFFFFFC0000010)
+    with pytest.raises(PersistLogError, match="record 1 ends no set"):
+        log.callers(Completion(2, 0, 0, fenced=True))
+
+
 def test_a_log_tells_its_completions(log: PersistLog) -> None:
     """Markers cut the log between completions; a range that the log does not hold is refused."""
     first, second = Completion(3, 0, 0, True), Completion(6, 2, 1, False)
