@@ -108,14 +108,17 @@ def judge_cell(target: Target, cell: Cell, advance: Advance = silent) -> Judged:
 def _confirmed(target: Target, job: Job, blank: CellResult, advance: Advance) -> Judged:
     """Run the job, and once more on a fresh kernel if it is no PASS on one that has run other Programs.
 
-    The fresh one decides, but it takes no violation away: what it does not show may depend on what ran before.
+    The fresh one decides, but a FAIL that it does not show may depend on what ran before: that is run once more, by a
+    job that is sure of what it sees.
     """
     judged = _run(target, job, blank, advance)
     if not judged.result.earlier_programs or judged.result.outcome in (Outcome.PASS, Outcome.SKIP):
         return judged
-    again = _run(target, replace(job, fresh=True), blank, advance)
-    only_first = judged.result.outcome is Outcome.FAIL and again.result.outcome is not Outcome.FAIL
-    return judged if only_first else again
+    fresh = _run(target, replace(job, fresh=True), blank, advance)
+    if judged.result.outcome is not Outcome.FAIL or fresh.result.outcome is Outcome.FAIL:
+        return fresh
+    again = _run(target, replace(job, sure=True), blank, advance)
+    return again if again.result.outcome is Outcome.FAIL else fresh
 
 
 def _run(target: Target, job: Job, blank: CellResult, advance: Advance) -> Judged:

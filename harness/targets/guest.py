@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from harness.errors import InfraError
 from harness.fs import fsck
 from harness.fs.filesystem import FileSystem
 from harness.kernel.kernel import Kernel
@@ -67,6 +68,8 @@ class GuestTarget:
         self._pieces: dict[FileSystem, tuple[Piece, ...]] = {}
         self._held: Recoverer | None = None
         self._holding = False
+        self._before = 0
+        """Programs that the guest of the last run had run before."""
         self._runner = Runner(tracker, self._start_run)
 
     @property
@@ -127,21 +130,26 @@ class GuestTarget:
         execution = steps.run(self.parts.session(guest, system, watch.flushes), job, take_cut, check)
         if execution.attached is not None:
             self._pieces[system] = execution.attached.pieces
+        self._before = running.before
         return dataclasses.replace(execution, before=running.before)
 
     def recover(self, crashes: Iterable[CrashImage], job: Job, doubt: Doubt) -> Iterator[Recovery]:
         """Mount, reread and unmount each image with the same kernel; closes the images.
 
-        All go through one guest, by a quick way; what is in doubt goes through a fresh one of its own.
+        All go through one guest, by a quick way; what is in doubt goes in full through one that is fresh for this call.
+        Of a run on a guest with a past nothing is in doubt unless the job is to be sure: a FAIL is run again anyway.
         """
-        with self._recoverer(job.system) as recoverer:
+        sure = job.sure or not self._before
+        with self._recoverer(job.system) as quick, self._new_recoverer(job.system, quick=False) as full:
             for number, crash in enumerate(crashes):
+                place = number, self._pieces[job.system]
+                recovery: Recovery | None = None
                 with crash.media:
-                    with job.split.step("recover"):
-                        recovery = recoverer.recover(crash, job, number, self._pieces[job.system])
-                    if recovery is None or doubt(recovery):
+                    with job.split.step("recover"), contextlib.suppress(InfraError):
+                        recovery = quick.recover(crash, job, *place)
+                    if recovery is None or (sure and doubt(recovery)):
                         with job.split.step("confirm"):
-                            recovery = self._recover(crash, job)
+                            recovery = full.recover(crash, job, *place)
                 yield recovery
 
     @contextlib.contextmanager
@@ -151,7 +159,7 @@ class GuestTarget:
         if self._held is not None and self._held.plan == plan:
             yield self._held
             return
-        recoverer = Recoverer(plan, self._start, self._recovery_session, self.parts.check)
+        recoverer = self._new_recoverer(system, quick=True)
         if not self._holding:
             with recoverer:
                 yield recoverer
@@ -167,17 +175,9 @@ class GuestTarget:
     def _start(self, plan: Plan, medium: MemFile) -> Guest:
         return snapshot.start(plan, medium, self.say)
 
-    def _recover(self, crash: CrashImage, job: Job) -> Recovery:
-        """Recover an image in full: in a guest of its own, by all views."""
-        system, medium = job.system, crash.media
-        if not system.journal:
-            fsck.repair(system, medium, self._pieces[system])
-        with self._start(self.plan_for(system), medium) as guest:
-            session = self._recovery_session(guest, system)
-            return steps.recover(
-                session, crash.name, job.program.names(),
-                lambda attached: self.parts.check(system, medium, attached.pieces),
-            )  # fmt: skip
+    def _new_recoverer(self, system: FileSystem, *, quick: bool) -> Recoverer:
+        plan, session = self.plan_for(system), self._recovery_session
+        return Recoverer(plan, self._start, session, self.parts.check, quick=quick)
 
     def __enter__(self) -> Self:
         self._holding = True

@@ -1,7 +1,9 @@
-"""Recovers crash images in one guest that stays: the quick way. What it finds wrong is nobody's verdict yet.
+"""Recovers crash images in one guest, one after the other: the quick way, or in full.
 
-A fresh guest costs more than its restore, since all code that it runs is translated anew. Here the device stays bound
-to its driver from one image to the next, and the host reads most files itself.
+A fresh guest costs more than its restore, since all code that it runs is translated anew. The quick way goes through
+the images of many runs; the device stays bound to its driver from one to the next, and the host reads most files
+itself. What it finds wrong is nobody's verdict yet. In full the device is bound for each image, and the kernel reads
+every file, three times.
 """
 
 from collections.abc import Callable
@@ -37,8 +39,9 @@ Check = Callable[[FileSystem, MemFile, tuple[Piece, ...]], str]
 class Recoverer:
     """Owns a guest from its first image on, and the medium that it works on. A context manager that ends both."""
 
-    def __init__(self, plan: Plan, start: Start, session: NewSession, check: Check) -> None:
+    def __init__(self, plan: Plan, start: Start, session: NewSession, check: Check, *, quick: bool) -> None:
         self.plan = plan
+        self._quick = quick
         self._start = start
         self._session = session
         self._check = check
@@ -65,15 +68,16 @@ class Recoverer:
             self._guest.close()
         self._guest, self._images, self._bound = None, 0, b""
 
-    def recover(self, crash: CrashImage, job: Job, number: int, pieces: tuple[Piece, ...]) -> Recovery | None:
-        """Recover image `number` of a run, whose file system lay on these pieces; None if this guest could not."""
+    def recover(self, crash: CrashImage, job: Job, number: int, pieces: tuple[Piece, ...]) -> Recovery:
+        """Recover image `number` of a run, whose file system lay on these pieces. Raises InfraError if this guest could
+        not; the next image gets another."""
         try:
             guest = self._awake()
             recovery = self._recovered(guest, crash, job, number, pieces)
             guest.pause()
         except InfraError:
             self.end()
-            return None
+            raise
         self._images += 1
         if recovery.complaints or recovery.failure or self._images == IMAGES:
             self.end()
@@ -94,8 +98,8 @@ class Recoverer:
         medium.replace(crash.media)
         if not system.journal:
             fsck.repair(system, medium, pieces)
-        made_by = _made_by(system, medium)
-        session = QuickSession(self._session(guest, system), medium, whole=in_sample(job, number),
+        made_by = _made_by(system, medium) if self._quick else b""
+        session = QuickSession(self._session(guest, system), medium, whole=not self._quick or in_sample(job, number),
                                bound=made_by == self._bound != b"", keep=made_by != b"")  # fmt: skip
         self._bound = b""
         recovery = steps.recover(

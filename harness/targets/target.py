@@ -30,7 +30,8 @@ Doubt = Callable[["Recovery"], bool]
 class Job:
     """One run that a target is asked for: the lanes of the Program race as `seed` says; `split` counts the seconds.
 
-    A `fresh` one is on a kernel that has run no other Program, where the target can have one.
+    A `fresh` one is on a kernel that has run no other Program, where the target can have one. A `sure` one recovers
+    whatever is in doubt in full, even if its guest has run others.
     """
 
     program: Program
@@ -38,6 +39,7 @@ class Job:
     seed: int = 1
     split: Split = field(default_factory=Split)
     fresh: bool = False
+    sure: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,12 +26,16 @@ class Aged(ToyTarget):
         super().__init__()
         self.faults = {False: shared, True: fresh}
         self.jobs: list[bool] = []
+        self.sure: list[bool] = []
 
     @contextlib.contextmanager
     def execute(self, job: Job) -> Iterator[Execution]:
         self.jobs.append(job.fresh)
+        self.sure.append(job.sure)
         self.planted = self.faults[job.fresh]
         with super().execute(job) as execution:
+            if self.faults[job.fresh].heals:
+                self.faults[job.fresh] = ToyFaults()
             yield replace(execution, before=0 if job.fresh else 3)
 
 
@@ -51,10 +55,19 @@ def test_a_loss_is_that_of_the_fresh_guest(judged: Judged) -> None:
 
 
 def test_a_loss_that_a_fresh_guest_does_not_show_stands(judged: Judged) -> None:
-    """It is the kernel's all the same; the result says that the guest had a past."""
+    """It is the kernel's all the same, once a job that is sure of what it sees has shown it again; the result says that
+    the guest had a past."""
     target = Aged(FORGETS, ToyFaults())
     result = judged(target, SYNCED)
-    assert (result.outcome, result.earlier_programs, target.jobs) == (Outcome.FAIL, 3, [False, True])
+    assert (result.outcome, result.earlier_programs, target.jobs) == (Outcome.FAIL, 3, [False, True, False])
+    assert target.sure == [False, False, True]
+
+
+def test_a_loss_that_nothing_shows_again_is_none(judged: Judged) -> None:
+    """What the quick way alone has seen is nobody's verdict."""
+    target = Aged(replace(FORGETS, heals=True), ToyFaults())
+    result = judged(target, SYNCED)
+    assert (result.outcome, result.earlier_programs, target.jobs) == (Outcome.PASS, 0, [False, True, False])
 
 
 def test_what_could_not_be_judged_is_run_in_a_fresh_guest(judged: Judged) -> None:
