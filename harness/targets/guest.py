@@ -142,7 +142,7 @@ class GuestTarget:
         sure = job.sure or not self._before
         with self._recoverer(job.system) as quick, self._new_recoverer(job.system, quick=False) as full:
             for number, crash in enumerate(crashes):
-                place = number, self._pieces[job.system]
+                place = number, self._pieces.get(job.system, ())
                 recovery: Recovery | None = None
                 with crash.media:
                     with job.split.step("recover"), contextlib.suppress(InfraError):

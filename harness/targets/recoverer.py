@@ -74,14 +74,22 @@ class Recoverer:
         try:
             guest = self._awake()
             recovery = self._recovered(guest, crash, job, number, pieces)
-            guest.pause()
         except InfraError:
             self.end()
             raise
         self._images += 1
         if recovery.complaints or recovery.failure or self._images == IMAGES:
             self.end()
+        else:
+            self._pause(guest)
         return recovery
+
+    def _pause(self, guest: Guest) -> None:
+        """Hold the guest still until the next image; what it has found stands if it cannot be."""
+        try:
+            guest.pause()
+        except InfraError:
+            self.end()
 
     def _awake(self) -> Guest:
         """Return the guest, which is paused while it has nothing to do: an idle one takes a tenth of a processor."""
