@@ -27,9 +27,10 @@ def traces() -> set[str]:
 
 
 def cached(home: Path) -> set[str]:
-    """Every file of a cache, but the lock files, which a dead holder may leave, and the marks of spare areas."""
+    """Every file of a cache, but the lock files, which a dead holder may leave, the marks of spare areas, and what was
+    worked out and is remembered: whole, or not at all."""
     found = (path for path in home.rglob("*") if path.name != trimming.MARKER)
-    return {str(path) for path in found if not path.name.startswith(".lock-")}
+    return {str(path) for path in found if not path.name.startswith(".lock-") and "remembered" not in path.parts}
 
 
 @pytest.fixture
