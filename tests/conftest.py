@@ -113,17 +113,16 @@ def kernel_7_3() -> Kernel:
 
 
 @pytest.fixture(scope="session")
-def target_of(qemu: Qemu) -> Iterator[Callable[[Kernel], GuestTarget]]:
-    """The session's one target of a kernel."""
+def target_of(qemu: Qemu) -> Callable[[Kernel], GuestTarget]:
+    """The session's one target of a kernel. Nobody holds it, so that each run has a guest of its own."""
     made: dict[str, GuestTarget] = {}
-    with contextlib.ExitStack() as held:
 
-        def get(kernel: Kernel) -> GuestTarget:
-            if kernel.digest not in made:
-                made[kernel.digest] = held.enter_context(provision.target(kernel, qemu, say))
-            return made[kernel.digest]
+    def get(kernel: Kernel) -> GuestTarget:
+        if kernel.digest not in made:
+            made[kernel.digest] = provision.target(kernel, qemu, say)
+        return made[kernel.digest]
 
-        yield get
+    return get
 
 
 @pytest.fixture(scope="session")

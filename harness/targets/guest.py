@@ -136,38 +136,32 @@ class GuestTarget:
     def recover(self, crashes: Iterable[CrashImage], job: Job, doubt: Doubt) -> Iterator[Recovery]:
         """Mount, reread and unmount each image with the same kernel; closes the images.
 
-        All go through one guest, by a quick way; what is in doubt goes in full through one that is fresh for this call.
-        Of a run on a guest with a past nothing is in doubt unless the job is to be sure: a FAIL is run again anyway.
+        While the target is held, all go through the guest that stays, by a quick way. What is in doubt, or all while it
+        is not held, goes in full through one that is fresh for this call. Of a run on a guest with a past nothing is in
+        doubt unless the job is to be sure: a FAIL is run again anyway.
         """
         sure = job.sure or not self._before
-        with self._recoverer(job.system) as quick, self._new_recoverer(job.system, quick=False) as full:
+        quick = self._staying(job.system) if self._holding else None
+        with self._new_recoverer(job.system, quick=False) as full:
             for number, crash in enumerate(crashes):
                 place = number, self._pieces.get(job.system, ())
                 recovery: Recovery | None = None
                 with crash.media:
-                    with job.split.step("recover"), contextlib.suppress(InfraError):
-                        recovery = quick.recover(crash, job, *place)
+                    if quick is not None:
+                        with job.split.step("recover"), contextlib.suppress(InfraError):
+                            recovery = quick.recover(crash, job, *place)
                     if recovery is None or (sure and doubt(recovery)):
-                        with job.split.step("confirm"):
+                        with job.split.step("confirm" if quick else "recover"):
                             recovery = full.recover(crash, job, *place)
                 yield recovery
 
-    @contextlib.contextmanager
-    def _recoverer(self, system: FileSystem) -> Iterator[Recoverer]:
-        """Give a recoverer with NVDIMMs such as the file system's; it stays while the target is held."""
-        plan = self.plan_for(system)
-        if self._held is not None and self._held.plan == plan:
-            yield self._held
-            return
-        recoverer = self._new_recoverer(system, quick=True)
-        if not self._holding:
-            with recoverer:
-                yield recoverer
-            return
-        if self._held is not None:
-            self._held.close()
-        self._held = recoverer
-        yield recoverer
+    def _staying(self, system: FileSystem) -> Recoverer:
+        """Return the recoverer that stays, with NVDIMMs such as the file system's."""
+        if self._held is None or self._held.plan != self.plan_for(system):
+            if self._held is not None:
+                self._held.close()
+            self._held = self._new_recoverer(system, quick=True)
+        return self._held
 
     def _recovery_session(self, guest: Guest, system: FileSystem) -> AgentSession:
         return self.parts.recovery(guest, system, None)

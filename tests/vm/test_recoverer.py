@@ -52,6 +52,13 @@ def crashes(cut: Cut) -> Iterator[CrashImage]:
         yield cut.at(CrashPoint(index))
 
 
+@pytest.fixture(autouse=True)
+def held(target_6_1: GuestTarget) -> Iterator[None]:
+    """The target is held."""
+    with target_6_1:
+        yield
+
+
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Guest]:
     """The guests that recover, as they start."""

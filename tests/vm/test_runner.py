@@ -1,5 +1,7 @@
 """Laws of the guest that runs one Program after the other: each run is judged as on a guest of its own."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from harness.cells.cell import cell_on, judge_cell
@@ -27,6 +29,13 @@ COMPLAINT = Complaint(Trouble.WARNING, "WARNING: CPU: 0 PID: 1 at fs/dax.c:1")
 PUNCHED = "store m 0 4M\nfallocate f punch_hole 64K 4K\nmsync m 0 4M\nfsync f\ncut_power"
 LOST = KEPT.replace("fsync f\ncut_power", PUNCHED)
 CONTROL = "expect loss\n" + KEPT.replace("fsync f\ncut_power", "store m 0 4M\ncut_power")
+
+
+@pytest.fixture(autouse=True)
+def held(target_6_1: GuestTarget, target_6_12: GuestTarget) -> Iterator[None]:
+    """The targets are held."""
+    with target_6_1, target_6_12:
+        yield
 
 
 def judged(target: GuestTarget, text: str, fs: str = "ext4") -> CellResult:
