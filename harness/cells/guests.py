@@ -1,5 +1,6 @@
 """Guests as the targets of a session: one target per kernel, device and engine, made when it is first asked for."""
 
+import atexit
 import contextlib
 import platform
 from collections import Counter
@@ -62,6 +63,8 @@ class GuestPool:
         self._targets: dict[TargetKey, GuestTarget] = {}
         self._formatted: set[Config] = set()
         self._held = contextlib.ExitStack()
+        # A worker whose session was ended closes no pool; what talks to QEMU must not end with the interpreter.
+        atexit.register(self._held.close)
         self._recent: list[TargetKey] = []
 
     def matrix(self, systems: tuple[FileSystem, ...]) -> Matrix:
@@ -111,4 +114,5 @@ class GuestPool:
 
     def close(self) -> None:
         """End the guests that stayed from one cell to the next."""
+        atexit.unregister(self._held.close)
         self._held.close()

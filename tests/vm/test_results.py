@@ -18,18 +18,20 @@ KEYS: dict[str, Any] = {
     "device": str, "engine": str, "judged_bytes": int, "images": int, "unpersisted_lines": int, "violations": list,
     "warnings": list, "remarks": list, "program": str, "seed": int, "qemu": str, "plugin": str, "recovered_by": str,
     "error": str, "timings": dict, "kernel_digest": str,
-    "kept": bool, "id": str, "known": list, "started": str, "tries": int,
+    "kept": bool, "id": str, "known": list, "started": str, "tries": int, "earlier_programs": int,
+    "plan": str, "points": int, "points_taken": int, "equal_images": int, "violations_left_out": int,
 }  # fmt: skip
 VIOLATION: dict[str, Any] = {
     "kind": str, "path": str, "op": (int, type(None)), "verb": str, "image": str, "ranges": list, "bytes": int,
     "expected": (str, dict), "found": (str, dict), "culprit": (dict, type(None)), "moment": (dict, type(None)),
+    "fence": str,
 }  # fmt: skip
 TRACE: dict[str, Any] = {"started": str, "schema": int, "missed": (int, type(None)), "changes": list}
 CHANGE: dict[str, Any] = {
     "op": int, "event": str, "file": int, "level": str, "entries": int, "ranges": list, "function": str, "stack": list,
 }  # fmt: skip
 KINDS = {str(kind) for kind in Kind}
-STEPS = {"golden", "restore", "attach", "ops", "cut", "evict", "umount", "fsck", "recover"}
+STEPS = {"golden", "restore", "attach", "ops", "cut", "evict", "umount", "fsck", "recover", "confirm"}
 
 
 def lines(results: Path) -> list[dict[str, Any]]:
