@@ -16,19 +16,9 @@ from harness.model.setting.crashplan import FENCES, OPS, USUAL, CrashPlan
 from harness.model.setting.engine import Engine
 from harness.model.units import PAGE
 from harness.report.text import line
+from tests.unit.cells.programs import TWO_SYNCS
 
-SYNCED = """\
-create f data
-pwrite f 0 8K
-fsync f
-fsyncdir
-mmap m f 0 8K align=4K
-store m 0 8K
-msync m 0 8K
-store m 4K 4K
-fsync f
-cut_power"""
-HEALED = f"{SYNCED.removesuffix('cut_power')}store m 0 8K\nfsync f\ncut_power"
+HEALED = f"{TWO_SYNCS.removesuffix('cut_power')}store m 0 8K\nfsync f\ncut_power"
 EVERYWHERE = CrashPlan(FENCES)
 Toy = Callable[..., Any]
 
@@ -43,7 +33,7 @@ def judged(target: Any, text: str, plan: CrashPlan) -> CellResult:
 def test_a_sound_machine_passes(toy: Toy, plan: CrashPlan) -> None:
     """At every moment; what was recovered, what was equal and what was left out are counted."""
     target = toy()
-    result = judged(target, SYNCED, plan)
+    result = judged(target, TWO_SYNCS, plan)
     assert (result.outcome, result.violations, result.plan) == (Outcome.PASS, (), plan)
     assert result.images == len(target.recovered) == len(set(target.recovered))
     assert result.images + result.equal_images >= result.points_taken
@@ -57,23 +47,23 @@ def test_what_only_a_cut_inside_an_op_shows(toy: Toy) -> None:
     """It is told with its op and the instruction, and its cause is that op, not the moment that was looked at."""
     torn = {"tears": {8: ((0, PAGE),)}}
     for plan in (USUAL, CrashPlan(OPS)):
-        assert judged(toy(**torn), SYNCED, plan).outcome is Outcome.PASS
+        assert judged(toy(**torn), TWO_SYNCS, plan).outcome is Outcome.PASS
     target = toy(**torn)
-    result = judged(target, SYNCED, EVERYWHERE)
+    result = judged(target, TWO_SYNCS, EVERYWHERE)
     (wrong,) = result.violations
     assert (result.outcome, wrong.kind, wrong.inside, wrong.op) == (Outcome.FAIL, Kind.ZERO, 8, 6)
     assert wrong.record is not None and wrong.fence == f"toy_fence_{wrong.record - 1:x}+0x5"
     assert target.asked == [wrong.record - 1]
     ((cause, _),) = causes(result).items()
     assert cause.signature == "zero; msync; cut inside fsync; zero not store"
-    assert [one.signature for one in causes(judged(toy(**torn), SYNCED, CrashPlan("250")))] == [cause.signature]
+    assert [one.signature for one in causes(judged(toy(**torn), TWO_SYNCS, CrashPlan("250")))] == [cause.signature]
     assert "cut inside op 8 fsync" in line(result)
 
 
 def test_a_loss_that_stays_is_told_once(toy: Toy) -> None:
     """Of all the moments that show it, the Program's own cut alone is told, with the op that broke its promise."""
     forgets = {"forgets": {6: ((0, PAGE),), 8: ((0, PAGE),)}}
-    usual, whole = (judged(toy(**forgets), SYNCED, plan) for plan in (USUAL, EVERYWHERE))
+    usual, whole = (judged(toy(**forgets), TWO_SYNCS, plan) for plan in (USUAL, EVERYWHERE))
     assert usual.outcome is Outcome.FAIL and {one.op for one in usual.violations} == {6}
     assert whole.violations == usual.violations and whole.violations_left_out == 0
 
@@ -104,7 +94,7 @@ def test_equal_media_are_judged_by_what_was_promised_then(toy: Toy) -> None:
 @pytest.mark.parametrize("plan", [USUAL, EVERYWHERE], ids=str)
 def test_a_control_is_judged_by_its_own_cut(toy: Toy, plan: CrashPlan) -> None:
     """What it loses inside ops is neither held against it nor the loss that it must have."""
-    control = f"expect loss\n{SYNCED}"
+    control = f"expect loss\n{TWO_SYNCS}"
     kept = judged(toy(tears={8: ((0, PAGE),)}), control, plan)
     assert (kept.outcome, kept.kept) == (Outcome.ERROR, True)
     lost = judged(toy(), control.replace("fsync f\ncut_power", "cut_power"), plan)
@@ -127,8 +117,8 @@ def test_what_is_wrong_with_the_file_system_is_wrong_everywhere(toy: Toy) -> Non
         target.recover = recover
         return judged(target, program, EVERYWHERE)
 
-    assert [(one.kind, one.inside) for one in complaining(SYNCED).violations] == [(Kind.FSCK, 6)]
-    assert complaining(f"expect loss\n{SYNCED}").outcome is Outcome.FAIL
+    assert [(one.kind, one.inside) for one in complaining(TWO_SYNCS).violations] == [(Kind.FSCK, 6)]
+    assert complaining(f"expect loss\n{TWO_SYNCS}").outcome is Outcome.FAIL
 
 
 def test_what_is_told_was_in_doubt_once(toy: Toy) -> None:
@@ -145,7 +135,7 @@ def test_what_is_told_was_in_doubt_once(toy: Toy) -> None:
             yield one
 
     target.recover = recover
-    result = judged(target, SYNCED, EVERYWHERE)
+    result = judged(target, TWO_SYNCS, EVERYWHERE)
     # The media of the pessimistic image are those of the last fence, by whose name they were recovered.
     told = {one.image for one in result.violations} - {"pessimistic"}
     assert told and told <= set(doubted) and result.outcome is Outcome.FAIL
@@ -153,7 +143,7 @@ def test_what_is_told_was_in_doubt_once(toy: Toy) -> None:
     control = toy(forgets={6: ((0, PAGE),)})
     real, doubted = control.recover, []
     control.recover = recover
-    assert judged(control, f"expect loss\n{SYNCED}", USUAL).kept and doubted == wrong[-len(doubted) :]
+    assert judged(control, f"expect loss\n{TWO_SYNCS}", USUAL).kept and doubted == wrong[-len(doubted) :]
 
 
 def test_images_that_were_not_recovered_are_told(toy: Toy) -> None:
@@ -161,7 +151,7 @@ def test_images_that_were_not_recovered_are_told(toy: Toy) -> None:
     target = toy()
     real = target.recover
     target.recover = lambda *what: (one for number, one in enumerate(real(*what)) if number < 3)
-    result = judged(target, SYNCED, CrashPlan(OPS))
+    result = judged(target, TWO_SYNCS, CrashPlan(OPS))
     assert result.outcome is Outcome.ERROR and "crash images were not recovered" in result.error
 
 
