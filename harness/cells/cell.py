@@ -155,8 +155,11 @@ def _judged(target: Target, job: Job, blank: CellResult, execution: Execution, a
         outcome, error = (Outcome.FAIL, "") if known else spoilt or (Outcome.ERROR, NO_CUT)
         return Judged(replace(blank, outcome=outcome, violations=known, error=error), execution.console)
     final = oracle.at_cut(program, states, ran.files)
-    judging = CellJudge(target, job, states, final, blank.plan, advance)
+    repeated = bool(execution.before) and not job.sure
+    judging = CellJudge(target, job, states, final, blank.plan, advance, until_wrong=repeated)
     live = judging.judge_live(ran) + Judgement(violations=known)
+    if repeated and live.violations:
+        return Judged(replace(blank, outcome=Outcome.FAIL, violations=live.violations), execution.console)
     try:
         lost = judging.judge_cut(cut, ran.traced)
     except InfraError:

@@ -57,7 +57,7 @@ class Gathering:
         self.total += replace(judgement, violations=(), unjudged=fresh[:LIMIT], remarks=more[:LIMIT])
         at = point.record or 0
         for violation in judgement.violations:
-            key = (Stretch.of(point), _way(violation))
+            key = (Stretch.of(point), way(violation))
             if key not in self._found and len(self._found) >= REMEMBERED:
                 self._forgotten += 1
             elif key not in self._found or at < self._found[key][0]:
@@ -65,7 +65,7 @@ class Gathering:
 
     def is_news(self, point: CrashPoint, judgement: Judgement) -> bool:
         """Say whether something is wrong there that no image of this place has shown yet."""
-        return any((Stretch.of(point), _way(one)) not in self._found for one in judgement.violations)
+        return any((Stretch.of(point), way(one)) not in self._found for one in judgement.violations)
 
     def beside(self, end: Judgement) -> Judgement:
         """The sum of all moments, without violations and without what the `end` says too."""
@@ -105,7 +105,8 @@ def is_shown(violation: Violation, others: Iterable[Violation]) -> bool:
     )
 
 
-def _way(one: Violation) -> Way:
+def way(one: Violation) -> Way:
+    """Return in which way a violation is wrong."""
     return one.kind, one.path, one.op, one.verb, one.expected, _plain(one.found), one.moment
 
 

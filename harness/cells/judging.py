@@ -31,7 +31,8 @@ from harness.targets.target import Doubt, Job, Recovery, Target
 @dataclass(frozen=True, slots=True)
 class CellJudge:
     """A run to be judged: `states` after each op, and `final`, with which the cut is compared; `plan` says where else
-    the power was cut, `advance` is told how far its images are."""
+    the power was cut, `advance` is told how far its images are. `until_wrong`: the first wrong thing tells enough,
+    since the run will be repeated."""
 
     target: Target
     job: Job
@@ -39,6 +40,7 @@ class CellJudge:
     final: State
     plan: CrashPlan = USUAL
     advance: Advance = silent
+    until_wrong: bool = False
 
     @property
     def program(self) -> Program:
@@ -76,8 +78,12 @@ class CellJudge:
             return self._told_at(point, self._judge(recovery, state))
 
         judging = SeriesJudge(cut.series(self.plan, self.program, self.job.seed), judge, control=not kept)
-        judging.run(self._recover, self.advance)
+        until_wrong = self.until_wrong and kept
+        judging.run(self._recover, self.advance, until_wrong=until_wrong)
         end = judging.end
+        if until_wrong and judging.wrong:
+            violations = end.violations or judging.gathering.settled(())[0]
+            return CutVerdict(replace(end, violations=violations), (), judging.counts(0), judging.consoles)
         warnings = self.strict_only(cut, end.violations) if kept else ()
         dated = self.date_violations(cut, end.violations) if kept else end.violations
         others, left_out = judging.gathering.settled((*end.violations, *dated))
@@ -214,4 +220,3 @@ def _gaps(ranges: Iterable[Range]) -> list[Range]:
     """Return the ranges of bytes outside the given ones, which ascend."""
     edges = [0, *(edge for span in ranges for edge in span), OFFSET_LIMIT]
     return list(zip(edges[::2], edges[1::2], strict=True))
-

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from harness.cells.gathering import Gathering
+from harness.cells.gathering import Gathering, way
 from harness.media.image import CrashImage, CrashPoint, image_name
 from harness.model.judge.judgement import Judgement
 from harness.model.judge.result import ImageCounts
@@ -27,28 +27,32 @@ class SeriesJudge:
     """The judging of one series. `control`: the cut itself is to lose data.
 
     `end` is the judgement of the images of the cut itself, `gathering` has what all other moments showed. `recovered`
-    counts the images that were, `consoles` has what the guests of the first wrong ones said.
+    counts the images that were, `wrong` those that were not as they may be; `consoles` has what the guests of the first
+    wrong ones said.
     """
 
     def __init__(self, series: Series, judge: Judge, *, control: bool) -> None:
         self.end = Judgement()
         self.consoles = ""
         self.recovered = 0
+        self.wrong = 0
         points = [point for group in series.groups for point, _ in group.members]
         self.gathering = Gathering({point.op for point in points if point.op is not None and point.record is None})
         self._series = series
         self._judge = judge
         self._control = control
         self._group = EqualImages(())
-        self._wrong = 0
 
-    def run(self, recover: Recover, advance: Advance) -> None:
-        """Recover and judge an image of each kind; `advance` is told after each."""
+    def run(self, recover: Recover, advance: Advance, *, until_wrong: bool = False) -> None:
+        """Recover and judge an image of each kind; `advance` is told after each. `until_wrong`: the first one that is
+        wrong is the last."""
         for recovery in recover(self._crashes(), self._doubtful):
             self._take(recovery)
             advance(self.recovered, len(self._series.groups))
-        if self._wrong > _CONSOLES:
-            self.consoles += f"\n--- {self._wrong - _CONSOLES} more images were wrong ---\n"
+            if until_wrong and self.wrong:
+                return
+        if self.wrong > _CONSOLES:
+            self.consoles += f"\n--- {self.wrong - _CONSOLES} more images were wrong ---\n"
         missing = len(self._series.groups) - self.recovered
         if not self.recovered:
             self.end += Judgement(unjudged=("no crash image was recovered",))
@@ -78,8 +82,10 @@ class SeriesJudge:
     def _doubtful(self, recovery: Recovery) -> bool:
         """Say whether the recovery shows what nothing has shown yet: something wrong, or nothing lost in a control."""
         for point, judgement in self._judged(recovery):
-            if point.is_end:
-                doubt = bool(judgement.violations) is not self._control
+            if point.is_end and self._control:
+                doubt = not judgement.violations
+            elif point.is_end:
+                doubt = not {way(one) for one in judgement.violations} <= {way(one) for one in self.end.violations}
             else:
                 doubt = self.gathering.is_news(point, judgement)
             if doubt:
@@ -95,6 +101,6 @@ class SeriesJudge:
             else:
                 self.gathering.add(point, judgement)
         self.recovered += 1
-        self._wrong += wrong
-        if wrong and self._wrong <= _CONSOLES:
+        self.wrong += wrong
+        if wrong and self.wrong <= _CONSOLES:
             self.consoles += f"\n--- recovery of the {recovery.image} image ---\n{recovery.console}"

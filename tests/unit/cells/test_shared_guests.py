@@ -1,15 +1,16 @@
 """A verdict that is no PASS rests on a fresh guest, but what a guest with a past has shown is not forgotten."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from harness.fs import filesystem
+from harness.media.image import CrashImage
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.program.program import parse
 from harness.targets import runner
 from harness.targets.sample import ONE_IN, in_sample
-from harness.targets.target import Execution, Job
+from harness.targets.target import Doubt, Execution, Job, Recovery
 from tests.unit.cells.conftest import ToyFaults, ToyTarget
 
 Judged = Callable[..., CellResult]
@@ -52,6 +53,22 @@ def test_a_loss_is_that_of_the_fresh_guest(judged: Judged) -> None:
     target = Aged(FORGETS, FORGETS)
     result = judged(target, SYNCED)
     assert (result.outcome, result.earlier_programs, target.jobs) == (Outcome.FAIL, 0, [False, True])
+
+
+def test_a_run_that_is_repeated_stops_at_its_first_wrong_image(judged: Judged) -> None:
+    """What its other images show, and since when, the fresh run tells."""
+    target = Aged(FORGETS, FORGETS)
+    real, images = target.recover, []
+
+    def recover(crashes: Iterable[CrashImage], job: Job, doubt: Doubt) -> Iterator[Recovery]:
+        for one in real(crashes, job, doubt):
+            images.append((job.fresh, one.image))
+            yield one
+
+    target.recover = recover  # type: ignore[method-assign]
+    result = judged(target, SYNCED)
+    assert images[0] == (False, "pessimistic") and {fresh for fresh, _ in images[1:]} == {True} and len(images) > 3
+    assert result.images == len({image for _, image in images[1:] if not image.startswith("after")})
 
 
 def test_a_loss_that_a_fresh_guest_does_not_show_stands(judged: Judged) -> None:
@@ -106,5 +123,3 @@ def test_a_fixed_part_of_all_jobs_goes_the_full_way() -> None:
     assert chosen == [in_sample(one, 0) for one in jobs]
     assert 400 // ONE_IN // 2 < sum(chosen) < 2 * 400 // ONE_IN
     assert sum(in_sample(jobs[0], number) for number in range(10 * ONE_IN)) == 10
-
-
