@@ -62,11 +62,12 @@ class Deadline:
         return Deadline(min(seconds, self.remaining()))
 
 
-def poll(probe: Callable[[], T | None], deadline: Deadline, what: str) -> T:
+def poll(probe: Callable[[], T | None], deadline: Deadline, what: str | Callable[[], str]) -> T:
     """Call `probe` until it returns something other than None, and return that.
 
     The pause between two calls grows from SHORTEST_NAP to LONGEST_NAP: a quick answer is seen quickly and a slow
-    one costs no processor time. Raises DeadlineExpired with the complaint `what` after a last try at the deadline.
+    one costs no processor time. Raises DeadlineExpired with the complaint `what`, or what that function
+    says then, after a last try at the deadline.
     """
     nap = SHORTEST_NAP
     while True:
@@ -75,6 +76,6 @@ def poll(probe: Callable[[], T | None], deadline: Deadline, what: str) -> T:
         if answer is not None:
             return answer
         if late:
-            deadline.check(what)
+            deadline.check(what if isinstance(what, str) else what())
         time.sleep(min(nap, deadline.remaining()))
         nap = min(nap * 1.5, LONGEST_NAP)

@@ -23,6 +23,7 @@ from harness.linux import kallsyms, mounts, probes, tracefs
 from harness.linux.channel import AgentChannel, Closed
 from harness.linux.child import Livelock
 from harness.linux.mounts import Place
+from harness.linux.waiting import Hung
 from harness.model.program import program
 from harness.model.program.ops import Plant, Planted
 from harness.model.program.program import Program
@@ -232,6 +233,8 @@ def answer(channel: AgentChannel, agent: Agent) -> Message:
         raise
     except OSError as error:
         return {"error": str(error), "errno": error.errno or 0}
+    except Hung as error:
+        return {"error": str(error), "errno": 0, "hung": True}
     except Livelock as error:
         return {"error": str(error), "errno": 0, "final": True}
     except Exception as error:

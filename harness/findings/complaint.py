@@ -25,6 +25,8 @@ _WARNING = (
     re.compile(rf"WARNING: CPU: [0-9]+ PID: [0-9]+ at {_FILE} {_FUNCTION}"),  # __warn() in kernel/panic.c
     re.compile(rf"WARNING: {_FILE} at {_FUNCTION}"),
 )
+_HUNG = re.compile(r"not back from the kernel for [0-9]+ s: op [0-9]+ of lane [0-9]+, [SD] in ([\w.]{1,128})")
+"""As harness.agent.lanes.group says it, with the function in which the first lane sleeps."""
 _BUG = re.compile(rf"kernel BUG at {_FILE}!")
 _FIRST = "[#1]"
 """The number of the first oops, in the line by which die() tells it (arch/x86/kernel/dumpstack.c)."""
@@ -42,6 +44,8 @@ def place(words: str) -> str:
     for pattern in _WARNING:
         if found := pattern.search(words):
             return f"WARNING in {CLONE.sub('', found[2])} ({found[1]})"
+    if found := _HUNG.search(words):
+        return f"hung in {CLONE.sub('', found[1])}"
     found = _BUG.search(words)
     return f"BUG in {found[1]}" if found else plain_words(words)
 

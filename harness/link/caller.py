@@ -21,6 +21,8 @@ CALL = 1800.0
 
 The time that the harness spends at an event does not count: at the cut of `daxcheck arm` it waits for a person.
 """
+ERROR_LIMIT = 500
+"""Characters of an agent's error that are kept."""
 EVENTS = 40_000
 """Events of one command; an agent sends at most two per op, and a Program has at most 10,000 ops."""
 
@@ -28,12 +30,13 @@ OnEvent = Callable[[Message], None]
 
 
 class AgentError(InfraError):
-    """The agent could not do what it was asked; `errno` tells why where a system call failed, and `final` that it would
-    fail again in the same way."""
+    """The agent could not do what it was asked; `errno` tells why where a system call failed, `hung` where the kernel
+    holds the ops that do not come back, and `final` that it would fail again in the same way."""
 
-    def __init__(self, text: str, errno: int = 0, final: bool = False) -> None:
+    def __init__(self, text: str, errno: int = 0, *, hung: str = "", final: bool = False) -> None:
         super().__init__(text)
         self.errno = errno
+        self.hung = hung
         self.final = final
 
 
@@ -111,8 +114,11 @@ class Caller:
                 return done
             elif isinstance(text := message.get("error"), str):
                 code = message.get("errno")
-                final = message.get("final") is True
-                raise AgentError(f"agent: {do}: {text[:500]}", code if isinstance(code, int) else 0, final)
+                hung = text[:ERROR_LIMIT] if message.get("hung") is True else ""
+                raise AgentError(
+                    f"agent: {do}: {text[:ERROR_LIMIT]}", code if isinstance(code, int) else 0, hung=hung,
+                    final=message.get("final") is True,
+                )  # fmt: skip
             else:
                 raise ChannelError(f"the agent answered {do} with neither an event, an answer nor an error")
         raise ChannelError(f"the agent sent {EVENTS} events during {do} and no answer")

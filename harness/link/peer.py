@@ -36,8 +36,11 @@ class Peer(Protocol):
 
 
 def is_verdict(error: InfraError, peer: Peer) -> bool:
-    """Say whether an agent failed by its kernel's doing: it died, hung or failed a command, and the kernel said why.
+    """Say whether an agent failed by its kernel's doing: it died, hung or failed a command, and the kernel said why, or
+    it saw that the kernel does not let its lanes out of their ops.
 
     An oops kills the process that ran into it, and what the process held stays held: the umount fails with EBUSY.
     """
+    if isinstance(error, AgentError) and error.hung:
+        return True
     return isinstance(error, GuestDied | GuestHang | AgentError) and bool(peer.complaints())

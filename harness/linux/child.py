@@ -11,6 +11,7 @@ from harness.deadline import Deadline, poll
 from harness.errors import InfraError
 from harness.linux import syscalls
 from harness.linux.channel import AgentChannel, Closed
+from harness.linux.waiting import Hung
 from harness.model.wire.frame import Message
 
 BURIAL = 60.0
@@ -32,6 +33,10 @@ class ChildDied(InfraError):
 
 class Livelock(InfraError):
     """A child kept its processor busy and got nowhere, such as in a fault that the kernel takes again and again."""
+
+
+_TYPES: dict[str, type[InfraError]] = {one.__name__: one for one in (Livelock, Hung)}
+"""Failures that a parent tells from all others."""
 
 
 class Child:
@@ -71,6 +76,11 @@ class Child:
         if self._group:
             poll(self._bury, Deadline(BURIAL), f"what child {self._group} has forked does not end")
 
+    @property
+    def pid(self) -> int:
+        """The number of the process; 0 once it has been reaped."""
+        return self._pid
+
     def fileno(self) -> int:
         """Return the descriptor for select(2): it is readable when a message has begun, or the child has ended."""
         return self._fds[0]
@@ -93,7 +103,7 @@ class Child:
             how = f"by signal {number}" if number else "without a word"
             raise ChildDied(f"the child ended {how}", number) from error
         if "failed" in message:
-            raise (Livelock if message.get("livelock") is True else InfraError)(str(message["failed"]))
+            raise _TYPES.get(str(message.get("type")), InfraError)(str(message["failed"]))
         return message
 
     def _bury(self) -> bool | None:
@@ -154,8 +164,8 @@ def _run(work: Callable[[AgentChannel], None], channel: AgentChannel, parent: in
         work(channel)
     except Closed:
         pass  # the parent wants no more
-    except Livelock as error:  # of a child of its own
-        channel.send({"failed": str(error), "livelock": True})
+    except tuple(_TYPES.values()) as error:  # a Livelock is that of a child of its own
+        channel.send({"failed": str(error), "type": type(error).__name__})
     except Exception as error:
         channel.send({"failed": f"{type(error).__name__}: {error}"[:1000]})
     finally:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from harness.errors import InfraError
 from harness.link.caller import AgentError
+from harness.link.kernellog import Complaint, Trouble
 from harness.link.peer import Peer, is_verdict
 from harness.link.session import AgentSession, Attached, Ran
 from harness.model.program.ops import Plant
@@ -44,6 +45,7 @@ def run(session: AgentSession, job: Job, take_cut: Callable[[], Cut], check: Che
     attached: Attached | None = None
     ran: Ran | None = None
     cuts: list[Cut] = []
+    hung: tuple[Complaint, ...] = ()
     unsound = ""
     try:
         with split.step("attach"):
@@ -60,8 +62,10 @@ def run(session: AgentSession, job: Job, take_cut: Callable[[], Cut], check: Che
         error.console = peer.said()
         if not is_verdict(error, peer):
             raise
+        if isinstance(error, AgentError) and error.hung:
+            hung = (Complaint(Trouble.HUNG_TASK, error.hung),)
     cut = cuts[-1] if cuts else None
-    return Execution(attached, ran, cut, unsound, tuple(peer.complaints()), peer.said())
+    return Execution(attached, ran, cut, unsound, (*peer.complaints(), *hung), peer.said())
 
 
 def recover(session: RecoverySession, image: str, paths: tuple[str, ...], check: Check) -> Recovery:

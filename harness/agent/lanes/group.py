@@ -7,7 +7,7 @@ import contextlib
 import os
 import select
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -18,8 +18,10 @@ from harness.agent.levels import Unwatched
 from harness.agent.perform import perform
 from harness.deadline import Deadline, poll
 from harness.errors import InfraError
+from harness.linux import waiting
 from harness.linux.channel import AgentChannel
 from harness.linux.child import Child, ChildDied
+from harness.linux.waiting import Hung
 from harness.model.program import ops
 from harness.model.program.ops import Op, Worker
 from harness.model.program.stages import Stage
@@ -101,27 +103,37 @@ class LaneProcesses:
         self._begin = begin
         self._results: Results = {}
         self._failures: list[str] = []
+        self._tasks: dict[int, int] = {}
+        """The number by which the kernel knows each lane's thread or process."""
         self.threads: set[int] = set()
         """Numbers by which the kernel knows the threads that ran lanes."""
 
     def run(self) -> Results:
-        """Run all lanes to their end; return results by op. Raises LaneDied, InfraError; then no process is left."""
+        """Run all lanes to their end; return results by op. Raises LaneDied, InfraError; then no process is left.
+
+        Raises Hung when the kernel holds all lanes that are left; then their threads stay where they are.
+        """
         self._status.clear()
         # Processes first: to fork beside running threads would copy locks that they hold.
         processes = [part for part in self._parts if part.lane.worker is Worker.PROCESS]
         workers = [part for part in self._parts if part.lane.worker is Worker.THREAD]
         with ExitStack() as stack:
             children = {stack.enter_context(Child(self._child(part))): part.number for part in processes}
+            self._tasks |= {number: child.pid for child, number in children.items()}
             with self._crashed.armed() if workers else contextlib.nullcontext():
                 threads = [threading.Thread(target=self._thread, args=(part,), daemon=True) for part in workers]
                 try:
-                    for thread in threads:
+                    for part, thread in zip(workers, threads, strict=True):
                         thread.start()
-                        self.threads.add(thread.native_id or 0)
+                        self._tasks[part.number] = thread.native_id or 0
+                    self.threads |= {self._tasks[part.number] for part in workers}
                     self._wait(children, threads)
+                except Hung:
+                    threads.clear()
+                    raise
                 finally:
                     self._status.stop()
-                    poll(lambda: _over(threads), Deadline(LEAVE), self._where())
+                    poll(lambda: _over(threads), Deadline(LEAVE), self._where)
         if self._failures:
             raise InfraError(f"a lane failed: {self._failures[0]}")
         return self._results
@@ -136,13 +148,25 @@ class LaneProcesses:
                 running[0].join(LOOK)
             running = [thread for thread in running if thread.is_alive()]
             if not watch.look():
-                raise InfraError(f"no lane has begun an op for {STUCK:.0f} s: {self._where()}")
+                raise self._stuck(running, children.values())
             if self._failures:
                 break
 
+    def _stuck(self, running: list[threading.Thread], processes: Collection[int]) -> InfraError:
+        """Return why nothing moves: a kernel that lets no lane out of its op, if all that are left sleep there."""
+        threads = {thread.native_id for thread in running}
+        left = [lane for lane, task in self._tasks.items() if task in threads or lane in processes]
+        held = {lane: waiting.where(self._tasks[lane]) for lane in left}
+        if held and all(one.held for one in held.values()):
+            parts = [f"op {self._status.index(lane)} of lane {lane}, {one}" for lane, one in held.items()]
+            return Hung(f"not back from the kernel for {STUCK:.0f} s: {'; '.join(parts)}")
+        return InfraError(f"no lane has begun an op for {STUCK:.0f} s: {self._where()}")
+
     def _where(self) -> str:
-        """Say which op each lane began last."""
-        return "lanes are at op " + ", ".join(str(self._status.index(part.number)) for part in self._parts)
+        """Say which op each lane began last, and where in the kernel it is."""
+        ops = "lanes are at op " + ", ".join(str(self._status.index(part.number)) for part in self._parts)
+        places = (f"lane {lane}: {waiting.where(thread)}" for lane, thread in self._tasks.items())
+        return "; ".join((ops, *places))
 
     def _collect(self, child: Child, lane: int) -> None:
         """Take what a process lane has found. Raises LaneDied, InfraError."""

@@ -57,8 +57,9 @@ class ToyFaults:
     it zeroes on the media before it flushes them. `unfenced`: ops whose
     flushes no fence completes. `errnos` and `unmet`: by op, what it answers. `misreads`: preads that return zeroes.
     `hides`: files that are not read back. `run` and `recovery`: lines of the kernel's log. `dies`: the command at which
-    the agent ends, in a run or `recovering`. `drops`: entries that lost their dirty tag. `unsound`: what fsck says
-    after a recovery. `alters`: what becomes of the media before a recovery. `heals`: nothing is wrong in a second run.
+    the agent ends, in a run or `recovering`. `holds`: what the agent says of a run whose lanes the kernel holds.
+    `drops`: entries that lost their dirty tag. `unsound`: what fsck says after a recovery. `alters`: what becomes of
+    the media before a recovery. `heals`: nothing is wrong in a second run.
     """
 
     forgets: dict[int, tuple[Range, ...]] = field(default_factory=dict)
@@ -71,6 +72,7 @@ class ToyFaults:
     run: tuple[str, ...] = ()
     recovery: tuple[str, ...] = ()
     dies: str = ""
+    holds: str = ""
     dies_recovering: str = ""
     drops: tuple[Message, ...] = ()
     unsound: str = ""
@@ -164,6 +166,9 @@ class ToyAgent:
                 message = self._channel.receive()
                 if message["do"] == self.planted.dies:
                     return
+                if message["do"] == "run" and self.planted.holds:
+                    self._channel.send({"error": self.planted.holds, "errno": 0, "hung": True})
+                    continue
                 self._channel.send({"done": self._answer(message)})
 
     def _answer(self, message: Message) -> Message:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from harness.model.judge.result import CellResult, Outcome
+from harness.model.judge.values import Said
 from harness.model.judge.violation import Kind, Violation
 from harness.model.setting.engine import Engine
 from harness.model.units import PAGE
@@ -180,6 +181,15 @@ def test_a_kernel_that_says_why_its_agent_died_fails(toy: Toy, judged: Judged) -
     result = judged(toy(dies="run", run=("[1.0] kernel BUG at fs/dax.c:2",)), SYNCED)
     assert (result.outcome, result.images, result.judged_bytes) == (Outcome.FAIL, 0, 0)
     assert [one.kind for one in result.violations] == [Kind.KERNEL]
+
+
+def test_a_kernel_that_keeps_its_lanes_fails(toy: Toy, judged: Judged) -> None:
+    """The agent saw where they sleep; the cell is not run again."""
+    result = judged(toy(holds="InfraError: not back from the kernel"), SYNCED)
+    assert (result.outcome, result.tries, result.images) == (Outcome.FAIL, 1, 0)
+    assert [(one.kind, one.found) for one in result.violations] == [
+        (Kind.KERNEL, Said("hung task: InfraError: not back from the kernel"))
+    ]
 
 
 @pytest.mark.parametrize("step", ["attach", "observe", "detach"])

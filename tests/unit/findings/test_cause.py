@@ -181,6 +181,8 @@ def test_the_same_complaint_of_a_kernel() -> None:
     other = "warning: [ 9.1] WARNING: fs/dax.c:460 at dax_y+0x90/0xb8, CPU#11: init/99"
     assert signature(complained(other)) == "kernel; WARNING in dax_y (fs/dax.c)"
     assert signature(complained("bug: [ 8.0] kernel BUG at fs/inode.c:650!")) == "kernel; BUG in fs/inode.c"
+    hung = "hung task: not back from the kernel for 9 s: op {} of lane 1, S in ext4_x.isra.0 <- y; op 8 of lane 0, D"
+    assert {signature(complained(hung.format(op))) for op in (10, 13)} == {"kernel; hung in ext4_x"}
     odd = "file system: [ 3.2] EXT4-fs error (device pmem0): ext4_x:12: inode #13: bad"
     assert signature(complained(odd)) == "kernel; file system: EXT#-fs error (device pmem#): ext#_x:#: inode #: bad"
 

@@ -1,19 +1,27 @@
 """Lanes run at the same time, meet at barriers, and always end: also when one of them dies."""
 
 import contextlib
+import fcntl
+import functools
 import time
 from pathlib import Path
 
 import pytest
 
 from harness.agent import run
+from harness.agent.handles import Handles
 from harness.agent.lanes import group
 from harness.agent.lanes.group import Jitter
-from harness.agent.lanes.shared import LaneStatus, Stopped
+from harness.agent.lanes.shared import LaneStatus, LaneWatch, Stopped
+from harness.agent.perform import perform
 from harness.agent.watch.observer import Traces
 from harness.agent.x86.cpu import Cpu
+from harness.errors import InfraError
+from harness.linux import waiting
 from harness.linux.mounts import Place
+from harness.linux.waiting import Hung
 from harness.model.program import program
+from harness.model.program.ops import Load, Op
 from harness.model.units import PAGE
 from harness.model.wire import wire
 from harness.model.wire.frame import Message
@@ -106,6 +114,32 @@ def test_a_thread_lane_that_dies_is_told_from_the_others(tmp_path: Path) -> None
     text += "lane c worker=process times=10000\nstore m 8 8\nload m 8 8\njoin\ncut_power\n"
     _, answer = execute(tmp_path, text)
     assert answer["signal"] == {"signal": 7, "index": 9}
+
+
+@BOTH
+def test_ops_that_do_not_come_back_are_told(tmp_path: Path, worker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel holds all lanes that are left: one waits for a lock that nobody gives back, one has ended. Where it
+    holds them is told; lanes that wait for daxcheck's own are no fault of the kernel's."""
+    monkeypatch.setattr(group, "STUCK", 1.0)
+    monkeypatch.setattr(group, "LaneWatch", functools.partial(LaneWatch, beat=0.1, patience=1.0))
+    lock = tmp_path / "lock"
+    with lock.open("w") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+
+        def hang(handles: Handles, index: int, op: Op) -> OpResult:
+            if isinstance(op, Load):
+                with lock.open() as other:
+                    fcntl.flock(other, fcntl.LOCK_EX)
+            return perform(handles, index, op)
+
+        monkeypatch.setattr(group, "perform", hang)
+        text = f"lane a worker={worker}\nstore m 0 8\nlane b worker={worker}\nload m 0 8\njoin\ncut_power\n"
+        with pytest.raises(InfraError, match=r"lanes are at op 4, 6; lane 0: Z?; lane 1: S in .*_sys_flock"):
+            execute(tmp_path, text)
+        monkeypatch.setattr(waiting, "_CALLS", {"flock"})
+        with pytest.raises(Hung, match=r"not back from the kernel for 1 s: op 6 of lane 1, S in .*_sys_flock"):
+            execute(tmp_path, text)
+    assert users(tmp_path) == []
 
 
 def test_jitter_is_the_seeds() -> None:
