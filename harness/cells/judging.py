@@ -93,12 +93,12 @@ class CellJudge:
 
     def _placed(self, cut: Cut, violations: Sequence[Violation]) -> tuple[Violation, ...]:
         """Tell of each cut inside an op at which instruction it was; the kernel's names are asked for these alone."""
-        at = {one: address for one in violations if (address := cut.fence(one.record))}
-        if not at:
+        at = {one: cut.fence(one.record) for one in violations}
+        addresses = sorted({address for found in at.values() for address in found})
+        if not addresses:
             return tuple(violations)
-        addresses = sorted(set(at.values()))
         names = dict(zip(addresses, self.target.symbols(addresses, self.job), strict=True))
-        return tuple(replace(one, fence=names[at[one]]) if one in at else one for one in violations)
+        return tuple(replace(one, fence=" <- ".join(names[address] for address in at[one])) for one in violations)
 
     def judge_each(self, crashes: Iterable[CrashImage]) -> Judgement:
         """Recover and judge each of these images, as an image of its own point."""

@@ -24,6 +24,7 @@ from harness.media.records import (
     RecordKind,
     Records,
     apply_records,
+    callers_of,
     check_records,
     completions_of,
     explicitly_fenced,
@@ -50,8 +51,6 @@ __all__ = [
     "log_bytes",
 ]  # fmt: skip
 
-KERNEL = 0xFFFFFFFF00000000
-"""The upper half of all addresses of the kernel's text and its modules."""
 HEADER_SIZE = 4096
 MAGIC = b"DAXPLOG1"
 VERSION = 4
@@ -267,7 +266,7 @@ class PersistLog:
         end = self.records(completion.count - 1, completion.count)[0]
         if end["kind"] != RecordKind.FENCE:
             raise PersistLogError(f"persist log record {completion.count - 1} ends no set: rerun")
-        return tuple(KERNEL | int(low) for low in end["data"].view("<u4") if low)
+        return callers_of(end)
 
     def fenced(self, count: int) -> bool:
         """Say whether explicit fences have completed all of the first `count` records."""

@@ -27,6 +27,10 @@ Records = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
 
 
+KERNEL = 0xFFFFFFFF00000000
+"""The upper half of all addresses of the kernel's text and its modules."""
+
+
 class PersistLogError(InfraError):
     """The log is damaged, or the plugin stopped recording: the run says nothing about the kernel."""
 
@@ -108,6 +112,11 @@ def completions_of(records: Records, first: int = 0) -> tuple[Completion, ...]:
     counts, moments = (first + ends[sets] + 1).tolist(), last[sets]
     fenced = (moments["flags"] & NO_FENCE == 0).tolist()
     return tuple(map(Completion, counts, moments["address"].tolist(), moments["vcpu"].tolist(), fenced))
+
+
+def callers_of(fence: Records) -> tuple[int, ...]:
+    """The addresses in the kernel that the stack held at a FENCE record for code to return to, the innermost first."""
+    return tuple(KERNEL | int(low) for low in fence["data"].view("<u4") if low)
 
 
 def explicitly_fenced(records: Records) -> npt.NDArray[np.bool_]:

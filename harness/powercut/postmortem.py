@@ -51,9 +51,9 @@ class RealCut:
     def strict(self, last: int) -> None:
         return None
 
-    def fence(self, record: int | None) -> int:
-        """Zero: nobody saw an instruction."""
-        return 0
+    def fence(self, record: int | None) -> tuple[int, ...]:
+        """Empty: nobody saw an instruction."""
+        return ()
 
     def close(self) -> None:
         """Do nothing: the media are their owner's."""

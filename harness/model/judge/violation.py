@@ -94,7 +94,8 @@ class Violation:
     was given. `culprit` says what forgot the bytes; None when that is not known (see culprit.name). `moment` says what
     was done when the kernel complained, or gave a wrong answer to a read of daxcheck's own; its op is then `op`.
     `fence` is where the kernel was when the power was cut inside an op, "jbd2_journal_commit_transaction+0x5e": the
-    instruction that completed the last flushes; empty for any other cut, and where it is not known.
+    instruction that completed the last flushes, and who called it, with " <- " between; empty for any other cut, and
+    where it is not known.
     """
 
     kind: Kind

@@ -21,7 +21,7 @@ from harness.media.image import (
     persisted,
 )  # fmt: skip
 from harness.media.log import PersistLog, PersistLogError
-from harness.media.records import RecordKind
+from harness.media.records import RecordKind, callers_of
 from harness.memfile import MemFile
 from harness.model.program.program import Program
 from harness.model.program.stages import stages
@@ -31,6 +31,9 @@ from harness.model.units import LINE
 from harness.targets.engines import points
 from harness.targets.engines.series import Series
 from harness.targets.engines.walk import Evictions, LoggedRun, walk
+
+CALLERS = 5
+"""Callers of a fence that are told: mostly a lock's, or a flush's, whose own name tells little."""
 
 
 class Cut(Protocol):
@@ -61,8 +64,9 @@ class Cut(Protocol):
         None when it is the same as the pessimistic one, or cannot be told.
         """
 
-    def fence(self, record: int | None) -> int:
-        """The linear address of the instruction that made the first `record` records durable; 0 if it is unknown."""
+    def fence(self, record: int | None) -> tuple[int, ...]:
+        """The linear addresses of the instruction that made the first `record` records durable, and of up to CALLERS
+        that called it, the nearest first, of which some may be left over on the stack; empty if it is unknown."""
 
     def close(self) -> None:
         """Give the media up."""
@@ -94,9 +98,9 @@ class _KeptMedia:
         for number, (eviction, chosen) in enumerate(evictions.of(lines, evictions.wanted or USUAL_CHOICES)):
             yield Draft(END, eviction, number, partial(chosen.written_to, self._media))
 
-    def fence(self, record: int | None) -> int:
-        """Zero: nobody saw an instruction."""
-        return 0
+    def fence(self, record: int | None) -> tuple[int, ...]:
+        """Empty: nobody saw an instruction."""
+        return ()
 
     def close(self) -> None:
         for file in (self._media, self._live):
@@ -147,12 +151,14 @@ class LoggedCut(_KeptMedia):
             stack.pop_all()
         return CrashImage(END, STRICT, media)
 
-    def fence(self, record: int | None) -> int:
-        """The address that the log holds; 0 where the device itself completed them, or where the op began there."""
+    def fence(self, record: int | None) -> tuple[int, ...]:
+        """The addresses that the log holds; none where the device itself completed them, or the op began there."""
         if not record:
-            return 0
+            return ()
         (last,) = self._log.records(record - 1, record)
-        return int(last["address"]) if last["kind"] == RecordKind.FENCE else 0
+        if last["kind"] != RecordKind.FENCE or not last["address"]:
+            return ()
+        return int(last["address"]), *callers_of(last)[:CALLERS]
 
     def _records(self, point: CrashPoint) -> int:
         """Return how many records of the log are durable at the point."""
@@ -218,8 +224,8 @@ class Uncut:
     def strict(self, last: int) -> CrashImage | None:
         return None
 
-    def fence(self, record: int | None) -> int:
-        return 0
+    def fence(self, record: int | None) -> tuple[int, ...]:
+        return ()
 
     def close(self) -> None:
         """Do nothing: there is nothing to close."""

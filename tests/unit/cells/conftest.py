@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from harness.cells.cell import Judged, cell_on, judge_cell
@@ -24,7 +23,7 @@ from harness.link.session import AgentSession, Attached
 from harness.linux.channel import AgentChannel
 from harness.media.flushes import LiveFile
 from harness.media.image import CrashImage
-from harness.media.log import HEADER, HEADER_SIZE, NO_FENCE, RECORD, PersistLog, RecordKind, log_bytes
+from harness.media.log import PersistLog, log_bytes
 from harness.memfile import MemFile
 from harness.model.judge.result import CellResult
 from harness.model.program import ops
@@ -34,20 +33,18 @@ from harness.model.setting.engine import Engine
 from harness.model.setting.environment import Environment, KernelBuild
 from harness.model.setting.hardware import FalseFact, PmemKind
 from harness.model.units import LINE, PAGE
-from harness.model.wire import stamps, wire
+from harness.model.wire import wire
 from harness.model.wire.frame import Message
 from harness.model.wire.moment import Moment
-from harness.model.wire.observation import FileView, OpResult, Zero
+from harness.model.wire.observation import OpResult, Zero
 from harness.model.wire.traced import Range
 from harness.targets import steps
 from harness.targets.engines import trace
 from harness.targets.engines.cut import Cut, LoggedCut
 from harness.targets.engines.table import ENGINES
 from harness.targets.target import Doubt, Execution, Job, Recovery
+from tests.unit.cells.toydisk import SIZE, SLOT, ToyDisk
 
-SLOT = 16 * PAGE
-"""Bytes of a file; file n, by its stamps, lies at n * SLOT, and its size at n * LINE of the first page."""
-SIZE = 8 * SLOT
 RECORDS = 1 << 14
 
 
@@ -79,74 +76,6 @@ class ToyFaults:
     write_cache: int = 1
     alters: Callable[[CrashImage], None] = lambda crash: None
     heals: bool = False
-
-
-class ToyDisk:
-    """Files on one medium: `live`, what programs see, and `log`, what of it became durable, in order."""
-
-    def __init__(self, live: MemFile, names: tuple[str, ...], log: MemFile | None = None) -> None:
-        self.live = live
-        self.names = names
-        self.log = log
-        self.flushed: list[Range] = []
-        self.marks: list[int] = []
-        """How many records there were at each mark: before the first op, and after each."""
-        self._count = 0
-
-    def size(self, file: int) -> int | None:
-        word = int.from_bytes(self.live.array[file * LINE : file * LINE + 8].tobytes(), "little")
-        return word - 1 if word else None
-
-    def resize(self, file: int, size: int) -> None:
-        self.live.array[file * LINE : file * LINE + 8] = np.frombuffer((size + 1).to_bytes(8, "little"), np.uint8)
-
-    def store(self, file: int, offset: int, length: int, seq: int) -> None:
-        data = stamps.pattern(seq, file, 0, offset, offset + length)
-        at = file * SLOT + offset
-        self.live.array[at : at + length] = np.frombuffer(data, np.uint8)
-
-    def read(self, file: int, start: int, end: int) -> tuple[Any, bool]:
-        data = self.live.array[file * SLOT + start : file * SLOT + end].tobytes()
-        return stamps.decode(stamps.Buffer(data, start), start, end)
-
-    def view(self, path: str) -> FileView:
-        file = self.names.index(path) + 1
-        size = self.size(file)
-        return FileView(path, size, self.read(file, 0, size)[0] if size else ())
-
-    def flush(self, start: int, end: int, *, fenced: bool) -> None:
-        """Make the lines of these bytes durable."""
-        self.flushed.append((start // LINE * LINE, -(-end // LINE) * LINE))
-        for line in range(start // LINE, -(-end // LINE)):
-            data = self.live.array[line * LINE : (line + 1) * LINE].tobytes()
-            self._record(RecordKind.LINE, line * LINE, data, 0 if fenced else NO_FENCE)
-        if end > start:
-            lines = -(-end // LINE) - start // LINE
-            self._record(RecordKind.FENCE, self._count, b"", 0 if fenced else NO_FENCE, lines)
-
-    def zero(self, start: int, end: int) -> None:
-        """Make zeroes durable in these lines, whatever memory holds."""
-        for line in range(start // LINE, end // LINE):
-            self._record(RecordKind.LINE, line * LINE, bytes(LINE))
-        self._record(RecordKind.FENCE, self._count, lines=end // LINE - start // LINE)
-
-    def mark(self, value: int) -> None:
-        self.marks.append(self._count)
-        self._record(RecordKind.MARK, value)
-
-    def _record(self, kind: RecordKind, address: int, data: bytes = b"", flags: int = 0, lines: int = 0) -> None:
-        if self.log is None:
-            return
-        made = np.zeros((), RECORD)
-        made["kind"], made["length"], made["address"], made["flags"] = kind, len(data) or lines, address, flags
-        made["sequence"] = self._count + 1 if data else 0
-        made["data"][: len(data)] = np.frombuffer(data, np.uint8)
-        at = HEADER_SIZE + self._count * RECORD.itemsize
-        self.log.array[at : at + RECORD.itemsize] = np.frombuffer(made.tobytes(), np.uint8)
-        self._count += 1
-        assert HEADER.fields is not None
-        place = HEADER.fields["count"][1]
-        self.log.array[place : place + 8] = np.frombuffer(self._count.to_bytes(8, "little"), np.uint8)
 
 
 class ToyAgent:

@@ -53,8 +53,9 @@ def test_what_only_a_cut_inside_an_op_shows(toy: Toy) -> None:
     result = judged(target, TWO_SYNCS, EVERYWHERE)
     (wrong,) = result.violations
     assert (result.outcome, wrong.kind, wrong.inside, wrong.op) == (Outcome.FAIL, Kind.ZERO, 8, 6)
-    assert wrong.record is not None and wrong.fence == f"toy_fence_{wrong.record - 1:x}+0x5"
-    assert target.asked == [wrong.record - 1]
+    assert wrong.record is not None
+    assert wrong.fence == f"toy_fence_{wrong.record - 1:x}+0x5 <- toy_fence_ffffffff00000abc+0x5"
+    assert target.asked == [wrong.record - 1, 0xFFFFFFFF00000ABC]
     ((cause, _),) = causes(result).items()
     assert cause.signature == "zero; msync; cut inside fsync; zero not store"
     assert [one.signature for one in causes(judged(toy(**torn), TWO_SYNCS, CrashPlan("250")))] == [cause.signature]
