@@ -38,10 +38,11 @@ class Waiting:
 
     @property
     def held(self) -> bool:
-        """True if it sleeps inside the system call of an op, or in a page fault."""
+        """True if it sleeps inside the system call of an op, or in a page fault, until another wakes it or a signal
+        comes."""
         # __x64_sys_fsync, or __do_sys_fsync where the compiler has put that into one.
         calls = {one.rpartition("_sys_")[2] for one in self.functions}
-        return self.state in ("S", "D") and (_FAULT in calls or not calls.isdisjoint(_CALLS))
+        return self.state == "S" and (_FAULT in calls or not calls.isdisjoint(_CALLS))
 
 
 def where(thread: int) -> Waiting:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from harness.agent.handles import Handles
 from harness.agent.lanes.crashed import CrashedLane, as_lane
-from harness.agent.lanes.shared import STUCK, LaneStatus, LaneWatch, Stopped
+from harness.agent.lanes.shared import HELD, STUCK, LaneStatus, LaneWatch, Stopped
 from harness.agent.levels import Unwatched
 from harness.agent.perform import perform
 from harness.deadline import Deadline, poll
@@ -147,20 +147,22 @@ class LaneProcesses:
             if running and not children:
                 running[0].join(LOOK)
             running = [thread for thread in running if thread.is_alive()]
-            if not watch.look():
-                raise self._stuck(running, children.values())
+            moves = watch.look()
+            if watch.still > HELD and (held := self._held(running, children.values())):
+                raise Hung(f"not back from the kernel for {HELD:.0f} s: {held}")
+            if not moves:
+                raise InfraError(f"no lane has begun an op for {STUCK:.0f} s: {self._where()}")
             if self._failures:
                 break
 
-    def _stuck(self, running: list[threading.Thread], processes: Collection[int]) -> InfraError:
-        """Return why nothing moves: a kernel that lets no lane out of its op, if all that are left sleep there."""
+    def _held(self, running: list[threading.Thread], processes: Collection[int]) -> str:
+        """Say in which ops the kernel holds the lanes, if it holds all that are left; else empty."""
         threads = {thread.native_id for thread in running}
         left = [lane for lane, task in self._tasks.items() if task in threads or lane in processes]
         held = {lane: waiting.where(self._tasks[lane]) for lane in left}
-        if held and all(one.held for one in held.values()):
-            parts = [f"op {self._status.index(lane)} of lane {lane}, {one}" for lane, one in held.items()]
-            return Hung(f"not back from the kernel for {STUCK:.0f} s: {'; '.join(parts)}")
-        return InfraError(f"no lane has begun an op for {STUCK:.0f} s: {self._where()}")
+        if not all(one.held for one in held.values()):
+            return ""
+        return "; ".join(f"op {self._status.index(lane)} of lane {lane}, {one}" for lane, one in held.items())
 
     def _where(self) -> str:
         """Say which op each lane began last, and where in the kernel it is."""

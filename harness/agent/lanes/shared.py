@@ -13,6 +13,10 @@ from harness.model.units import PAGE
 STUCK = 140.0
 """Seconds that may pass without any lane starting an op: time for the kernel to tell of a hung task, which it does
 after 60 to 120, and short of the patience of the host, which knows less of where the lanes are."""
+HELD = 60.0
+"""Seconds of the same after which lanes that all sleep in the kernel, where a signal would wake them, are forgotten
+there. On a slow host it is no other: the lane for which the others wait then runs. Of an uninterruptible sleep the
+kernel itself tells."""
 
 
 class Stopped(Exception):
@@ -113,3 +117,8 @@ class LaneWatch:
             self._beat, self._patience = Deadline(self._beat.seconds), Deadline(self._patience.seconds)
             self._alive()
         return not self._patience.expired
+
+    @property
+    def still(self) -> float:
+        """Seconds since something was seen to move."""
+        return self._patience.seconds - self._patience.remaining()

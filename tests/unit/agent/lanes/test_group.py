@@ -120,7 +120,8 @@ def test_a_thread_lane_that_dies_is_told_from_the_others(tmp_path: Path) -> None
 def test_ops_that_do_not_come_back_are_told(tmp_path: Path, worker: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel holds all lanes that are left: one waits for a lock that nobody gives back, one has ended. Where it
     holds them is told; lanes that wait for daxcheck's own are no fault of the kernel's."""
-    monkeypatch.setattr(group, "STUCK", 1.0)
+    monkeypatch.setattr(group, "HELD", 0.5)
+    monkeypatch.setattr(group, "LEAVE", 0.5)
     monkeypatch.setattr(group, "LaneWatch", functools.partial(LaneWatch, beat=0.1, patience=1.0))
     lock = tmp_path / "lock"
     with lock.open("w") as holder:
@@ -137,7 +138,7 @@ def test_ops_that_do_not_come_back_are_told(tmp_path: Path, worker: str, monkeyp
         with pytest.raises(InfraError, match=r"lanes are at op 4, 6; lane 0: Z?; lane 1: S in .*_sys_flock"):
             execute(tmp_path, text)
         monkeypatch.setattr(waiting, "_CALLS", {"flock"})
-        with pytest.raises(Hung, match=r"not back from the kernel for 1 s: op 6 of lane 1, S in .*_sys_flock"):
+        with pytest.raises(Hung, match=r"not back from the kernel for 0 s: op 6 of lane 1, S in .*_sys_flock"):
             execute(tmp_path, text)
     assert users(tmp_path) == []
 
