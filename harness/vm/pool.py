@@ -2,11 +2,11 @@
 
 import psutil
 
-GUEST_MEMORY = 1536 << 20
-"""Bytes one tracked guest and its images take at most in practice: RAM, NVDIMM, log and image copies.
+GUEST_MEMORY = 2 << 30
+"""Bytes one worker takes at most in practice: RAM and NVDIMM of its guests, log and image copies.
 
-`scripts/bench --only scaling` measures it: 321 MiB for a Program that stores 8 MiB, 979 for one that stores 64, so this
-is enough for some 110 MiB. It does not count a second guest that waits for images of the next cell.
+`scripts/bench --only scaling` measures one cell: 321 MiB if its Program stores 8 MiB, 979 if it stores 64. The guests
+that wait for the next cell, two for each of at most three targets, hold 120 to 285 MiB each (all scenarios, 6.1).
 """
 
 
