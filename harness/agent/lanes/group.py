@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from harness.agent.handles import Handles
 from harness.agent.lanes.crashed import CrashedLane, as_lane
-from harness.agent.lanes.shared import HELD, STUCK, LaneStatus, LaneWatch, Stopped
+from harness.agent.lanes.shared import HELD, STUCK, LaneStatus, LaneWatch, Steady, Stopped
 from harness.agent.levels import Unwatched
 from harness.agent.perform import perform
 from harness.deadline import Deadline, poll
@@ -139,7 +139,7 @@ class LaneProcesses:
         return self._results
 
     def _wait(self, children: dict[Child, int], threads: list[threading.Thread]) -> None:
-        watch = LaneWatch(self._status, self._alive)
+        watch, steady = LaneWatch(self._status, self._alive), Steady()
         running = list(threads)
         while children or running:
             for child in select.select(list(children), [], [], LOOK if children else 0)[0]:
@@ -148,7 +148,8 @@ class LaneProcesses:
                 running[0].join(LOOK)
             running = [thread for thread in running if thread.is_alive()]
             moves = watch.look()
-            if watch.still > HELD and (held := self._held(running, children.values())):
+            held = self._held(running, children.values()) if watch.still > HELD else ""
+            if steady.look(held):
                 raise Hung(f"not back from the kernel for {HELD:.0f} s: {held}")
             if not moves:
                 raise InfraError(f"no lane has begun an op for {STUCK:.0f} s: {self._where()}")

@@ -18,6 +18,9 @@ HELD = 60.0
 there. On a slow host it is no other: the lane for which the others wait then runs. Of an uninterruptible sleep the
 kernel itself tells."""
 
+SETTLED = 10.0
+"""Seconds for which they must be seen in the same functions: one look might find them in a sleep that ends."""
+
 
 class Stopped(Exception):
     """The group is to end before its time: another lane died, or nothing moves any more."""
@@ -122,3 +125,17 @@ class LaneWatch:
     def still(self) -> float:
         """Seconds since something was seen to move."""
         return self._patience.seconds - self._patience.remaining()
+
+
+class Steady:
+    """Notices that something has been the same at every look, for `seconds`."""
+
+    def __init__(self, seconds: float = SETTLED) -> None:
+        self._value = ""
+        self._deadline = Deadline(seconds)
+
+    def look(self, value: str) -> bool:
+        """Look once; an empty value is never steady."""
+        if value != self._value:
+            self._value, self._deadline = value, Deadline(self._deadline.seconds)
+        return bool(value) and self._deadline.expired

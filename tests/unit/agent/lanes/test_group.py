@@ -12,10 +12,11 @@ from harness.agent import run
 from harness.agent.handles import Handles
 from harness.agent.lanes import group
 from harness.agent.lanes.group import Jitter
-from harness.agent.lanes.shared import LaneStatus, LaneWatch, Stopped
+from harness.agent.lanes.shared import LaneStatus, LaneWatch, Steady, Stopped
 from harness.agent.perform import perform
 from harness.agent.watch.observer import Traces
 from harness.agent.x86.cpu import Cpu
+from harness.deadline import pause
 from harness.errors import InfraError
 from harness.linux import waiting
 from harness.linux.mounts import Place
@@ -122,6 +123,7 @@ def test_ops_that_do_not_come_back_are_told(tmp_path: Path, worker: str, monkeyp
     holds them is told; lanes that wait for daxcheck's own are no fault of the kernel's."""
     monkeypatch.setattr(group, "HELD", 0.5)
     monkeypatch.setattr(group, "LEAVE", 0.5)
+    monkeypatch.setattr(group, "Steady", functools.partial(Steady, 0.3))
     monkeypatch.setattr(group, "LaneWatch", functools.partial(LaneWatch, beat=0.1, patience=1.0))
     lock = tmp_path / "lock"
     with lock.open("w") as holder:
@@ -141,6 +143,17 @@ def test_ops_that_do_not_come_back_are_told(tmp_path: Path, worker: str, monkeyp
         with pytest.raises(Hung, match=r"not back from the kernel for 0 s: op 6 of lane 1, S in .*_sys_flock"):
             execute(tmp_path, text)
     assert users(tmp_path) == []
+
+
+def test_a_sleep_that_ends_is_not_steady() -> None:
+    """Only what is the same at every look counts, and nothing never does."""
+    steady = Steady(0.0)
+    assert not Steady(60.0).look("op 6") and not steady.look("")
+    assert steady.look("op 6") and not Steady().look("")
+    slow = Steady(0.2)
+    assert not slow.look("op 6")
+    pause(0.3)
+    assert slow.look("op 6") and not slow.look("op 8") and not slow.look("")
 
 
 def test_jitter_is_the_seeds() -> None:
