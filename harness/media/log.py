@@ -240,16 +240,20 @@ class PersistLog:
     @property
     def marks(self) -> tuple[Mark, ...]:
         """Every marker, in log order."""
-        live = np.frombuffer(self._memory, RECORD, self.count, HEADER_SIZE)
+        live = self._live()
         at = np.flatnonzero(live["kind"] == RecordKind.MARK)
         return tuple(Mark(int(live["address"][i]), int(i)) for i in at)
 
     def upto(self, value: int) -> int | None:
         """Count the records before the last marker of this value; None when there is no such marker."""
-        live = np.frombuffer(self._memory, RECORD, self.count, HEADER_SIZE)
+        live = self._live()
         # Asked once for each op; as Mark objects, all markers of a hostile guest would be made anew every time.
         found = np.flatnonzero((live["kind"] == RecordKind.MARK) & (live["address"] == value))
         return int(found[-1]) if found.size else None
+
+    def _live(self) -> Records:
+        """The records as they lie in the log, unchecked; let go of it before close()."""
+        return np.frombuffer(self._memory, RECORD, self.count, HEADER_SIZE)
 
     def completions(self, start: int = 0, stop: int | None = None) -> tuple[Completion, ...]:
         """The moments at which records became durable, of those whose last record is in [start, stop).
@@ -270,7 +274,7 @@ class PersistLog:
 
     def fenced(self, count: int) -> bool:
         """Say whether explicit fences have completed all of the first `count` records."""
-        return bool(explicitly_fenced(self.records(0, count)).all())
+        return bool(explicitly_fenced(self._live()[:count]).all())
 
     def apply(self, image: Any, base: int, count: int | None = None, start: int = 0, *, strict: bool = False) -> int:
         """Write records [start, count) into `image`, a writable buffer of the NVDIMM that begins at guest-physical

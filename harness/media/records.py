@@ -149,8 +149,8 @@ def apply_records(records: Records, image: Bytes, base: int) -> int:
     offset = (address - np.uint64(base)).astype(np.int64)
     number = offset // LINE
     is_line = records["kind"][rows] == RecordKind.LINE
-    last = np.full(image.size // LINE, -1, np.int64)  # by line: position in `rows` of the last LINE
-    positions = np.flatnonzero(is_line)
+    last = np.full(image.size // LINE, -1, np.int32)  # by line: position in `rows` of the last LINE
+    positions = np.flatnonzero(is_line).astype(np.int32)
     np.maximum.at(last, number[positions], positions)
     winners = positions[last[number[positions]] == positions]
     image.reshape(-1, LINE)[number[winners]] = records["data"][rows[winners]]
