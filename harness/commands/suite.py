@@ -20,7 +20,8 @@ _PLUGINS = (
 )  # fmt: skip
 # --assert=plain: scenarios record and the verdict speaks, so pytest need not parse and rewrite each at every start.
 _QUIET = (*_PLUGINS, "-q", "-rN", "--no-header", "--tb=no", "--capture=no", "--assert=plain")
-
+_ONE_BY_ONE = "--maxschedchunk=1"
+"""Cells go to workers one by one: a chunk behind one of minutes (--crash fences) would wait while others are idle."""
 _ENDED = (
     pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED, pytest.ExitCode.NO_TESTS_COLLECTED
 )  # fmt: skip
@@ -35,7 +36,8 @@ def main(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     """Run what the options choose; 1 when a violation was found, 3 when a cell was not judged, 2 for bad usage."""
     files = _files(options.files)
-    argv = [*_QUIET, *settings(files), "--continue-on-collection-errors", *map(str, files), "-n", options.workers]
+    argv = [*_QUIET, *settings(files), "--continue-on-collection-errors", *map(str, files)]
+    argv += ["-n", options.workers, _ONE_BY_ONE]
     argv += ["-k", options.expression] if options.expression else []
     argv += ["-m", options.mark] if options.mark else []
     argv += ["-x"] if options.first else []
