@@ -63,7 +63,8 @@ def main(options: argparse.Namespace) -> int:
             _say(f"the ops ran under {told.kernel}, and {release} recovers what they left")
         judged = _judge(folder, told, allowed, stack)
         result = known.settle(replace(judged.result, recovered_by=release))
-        print(text.line(result), *text.losses([result])[1:], sep="\n", flush=True)
+        issues = [f"known issues: {', '.join(result.known)} (daxcheck known list)"] if result.known else []
+        print(text.line(result), *text.losses([result])[1:], *issues, sep="\n", flush=True)
         if journal is not None:
             journal.add(result, judged.console)
         if not options.no_history:
