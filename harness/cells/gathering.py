@@ -17,6 +17,7 @@ from harness.media.image import CrashPoint
 from harness.model.judge.judgement import Judgement
 from harness.model.judge.values import Said, Value
 from harness.model.judge.violation import Violation
+from harness.model.wire.traced import Range
 
 LIMIT = 64
 """Violations told of all moments but the Program's own cut; the others are counted."""
@@ -103,6 +104,18 @@ def is_shown(violation: Violation, others: Iterable[Violation]) -> bool:
         and (bool(violation.ranges) or _plain(other.found) == _plain(violation.found))
         for other in others
     )
+
+
+def is_alike(violation: Violation, others: Iterable[Violation]) -> bool:
+    """Say whether another violation is wrong in the same way, between whose first and last wrong byte it lies: such as
+    what an image with evictions shows of a loss, beside the one without."""
+    first, last = _hull(violation.ranges)
+    alike = (_hull(other.ranges) for other in others if way(other) == way(violation))
+    return any(low <= first and last <= high for low, high in alike)
+
+
+def _hull(ranges: Sequence[Range]) -> Range:
+    return min((low for low, _ in ranges), default=0), max((high for _, high in ranges), default=0)
 
 
 def way(one: Violation) -> Way:

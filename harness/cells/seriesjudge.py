@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from harness.cells.gathering import Gathering, way
+from harness.cells.gathering import Gathering, is_alike
 from harness.media.image import CrashImage, CrashPoint, image_name
 from harness.model.judge.judgement import Judgement
 from harness.model.judge.result import ImageCounts
@@ -85,7 +85,7 @@ class SeriesJudge:
             if point.is_end and self._control:
                 doubt = not judgement.violations
             elif point.is_end:
-                doubt = not {way(one) for one in judgement.violations} <= {way(one) for one in self.end.violations}
+                doubt = not all(is_alike(one, self.end.violations) for one in judgement.violations)
             else:
                 doubt = self.gathering.is_news(point, judgement)
             if doubt:

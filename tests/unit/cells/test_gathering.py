@@ -1,11 +1,12 @@
 """What hundreds of images show, gathered: the same wrong thing once, at its first moment, and the rest counted."""
 
+import dataclasses
 import random
 
 import pytest
 
 from harness.cells import gathering
-from harness.cells.gathering import Gathering
+from harness.cells.gathering import Gathering, is_alike
 from harness.media.image import PESSIMISTIC, CrashPoint, image_name
 from harness.model.judge.judgement import Judgement
 from harness.model.judge.values import Condition, Said, Stored
@@ -74,6 +75,17 @@ def test_other_bytes_and_other_files_are_other_losses() -> None:
     """A cut inside shows a page more than the one after the op: that page is told."""
     more = [(INSIDE[0], lost(INSIDE[0], 0, 2 * PAGE)), (INSIDE[1], lost(INSIDE[1], path="g"))]
     assert told([*at(AFTER[3]), *more]) == ["after op 3", "inside op 3 at record 10", "inside op 3 at record 12"]
+
+
+def test_what_an_image_with_evictions_shows_of_a_loss_is_like_it() -> None:
+    """Some of the bytes, of the same promise; other bytes, another promise or another file are news."""
+    end = CrashPoint()
+    shown = [dataclasses.replace(lost(end), ranges=((0, 64), (128, PAGE)))]
+    some = dataclasses.replace(lost(end), ranges=((64, 192), (1024, 2048)))
+    assert is_alike(some, shown) and not is_alike(some, []) and not is_alike(shown[0], [some])
+    assert not is_alike(lost(end, 0, PAGE + 8), shown) and not is_alike(lost(end, path="g"), shown)
+    assert not is_alike(lost(end, op=3), shown) and not is_alike(lost(end), [dataclasses.replace(some, ranges=())])
+    assert is_alike(dataclasses.replace(some, ranges=()), shown)
 
 
 def test_two_complaints_are_one_if_only_their_numbers_differ() -> None:
