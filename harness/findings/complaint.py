@@ -25,7 +25,7 @@ _WARNING = (
     re.compile(rf"WARNING: CPU: [0-9]+ PID: [0-9]+ at {_FILE} {_FUNCTION}"),  # __warn() in kernel/panic.c
     re.compile(rf"WARNING: {_FILE} at {_FUNCTION}"),
 )
-_HUNG = re.compile(r"not back from the kernel for [0-9]+ s: op [0-9]+ of lane [0-9]+, [SD] in ([\w.]{1,128})")
+_HUNG = re.compile(r"not back from the kernel for [0-9]+ s: op [0-9]+ of lane [0-9]+, S in ([\w.]{1,128})")
 """As harness.agent.lanes.group says it, with the function in which the first lane sleeps."""
 _BUG = re.compile(rf"kernel BUG at {_FILE}!")
 _FIRST = "[#1]"

@@ -20,16 +20,13 @@ RECORD = np.dtype([
 ])
 NO_FENCE = 1
 """Record flag: completed by a locked or serialising instruction, not by sfence or mfence."""
+KERNEL = 0xFFFFFFFF00000000
+"""The upper half of all addresses of the kernel's text and its modules."""
 CHUNK = 1 << 16
 """BYTES records expanded at once: bounds the index arrays to 64 MiB."""
 
 Records = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
-
-
-KERNEL = 0xFFFFFFFF00000000
-"""The upper half of all addresses of the kernel's text and its modules."""
-
 
 class PersistLogError(InfraError):
     """The log is damaged, or the plugin stopped recording: the run says nothing about the kernel."""

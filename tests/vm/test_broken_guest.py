@@ -17,7 +17,7 @@ from harness.link.session import AgentSession
 from harness.link.silence import SILENT
 from harness.model.judge.result import Outcome
 from harness.model.judge.violation import Kind
-from harness.model.program.program import Program
+from harness.model.program.program import Program, parse
 from harness.report.words import why
 from harness.targets.guest import GuestTarget
 from harness.vm import snapshot
@@ -239,3 +239,34 @@ def test_one_hang_is_forgiven(target_6_1: GuestTarget, kept: Program, meddled: M
     result = judge_cell(target, cell_on(target, "hung once", kept, EXT4)).result
     assert result.outcome is Outcome.PASS, why(result)
     assert target.pids[0] == hung[0] and len(target.pids) == 2
+
+
+HANGS = "6.1.0-50-"
+"""Debian's kernel of which it is known (scenarios/known/debian.toml, break-layouts-never-woken)."""
+PUNCHED = """daxcheck program 1
+create f data
+fallocate f allocate 0 8M
+fsync f
+fsyncdir
+mmap m f 0 8M
+store m 0 8M
+msync m 0 8M
+lane a times=50
+direct_store m 0 64K
+lane b times=50
+fallocate f punch_hole 16K 16K
+join
+msync m 0 8M
+cut_power
+"""
+
+
+@pytest.mark.nightly
+def test_an_op_that_the_kernel_never_ends_fails_the_cell(target_6_1: GuestTarget) -> None:
+    """The lane of O_DIRECT has ended and nobody wakes the punch; the function in which it sleeps is told."""
+    if not target_6_1.kernel.release.startswith(HANGS):
+        pytest.skip(f"{target_6_1.kernel.release} may have been mended; it is known of {HANGS}*")
+    result = judge_cell(target_6_1, cell_on(target_6_1, "held", parse(PUNCHED), EXT4)).result
+    assert (result.outcome, result.tries) == (Outcome.FAIL, 1), why(result)
+    assert [one.kind for one in result.violations] == [Kind.KERNEL]
+    assert "op 10 of lane 1, S in ext4_break_layouts <- " in why(result)
