@@ -39,7 +39,7 @@ _S_DAX = 1 << 13
 _HEAD = re.compile(r"^.{16}-(\d+) +\[\d+\] +\S+ +[\d.]+: (?:daxcheck_entry: .* start=(\d+)(?: inode=(\d+))?$|(.*))")
 _PROBE = re.compile(r"(daxcheck_\w+): \((\w+)[^)]*\) start=(-?\d+)(?: end=(-?\d+))?(?: inode=(\d+))?")
 _TOUCH = re.compile(rf"({'|'.join(entries.EVENTS)}): dev \S+ ino (0x[0-9a-f]+) (?:(?:shared|private) (\S*) )?"
-                    r"(?:.*?pgoff (0x[0-9a-f]+)(?: pglen (0x[0-9a-f]+))?(?:.* (\S+))?)?")  # fmt: skip
+                    r"(?:(?:\S+ \S+ )*?pgoff (0x[0-9a-f]+)(?: pglen (0x[0-9a-f]+))?(?:.* (\S+))?)?")  # fmt: skip
 _LANE = re.compile(rf"\S+: {OP}(\d{{1,5}})$")
 _STACK = "<stack trace>"
 _CALLER = " => "

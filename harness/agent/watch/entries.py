@@ -44,23 +44,54 @@ class Touch:
     dirties: bool = False
 
 
+class Dirty:
+    """The dirty entries of one file. A sync tells of each page by itself, so the entries of one page are found without
+    a look at all others: 4096 of them took an emulated CPU 8 s."""
+
+    def __init__(self) -> None:
+        self._pages: set[int] = set()
+        self._pmds: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._pages) + len(self._pmds)
+
+    def add(self, entry: Entry) -> None:
+        """Add one entry."""
+        page, pages = entry
+        if pages == 1:
+            self._pages.add(page)
+        else:
+            self._pmds.add(page)
+
+    def remove(self, entries: Iterable[Entry]) -> None:
+        """Remove entries that within() has returned."""
+        for page, pages in entries:
+            (self._pages if pages == 1 else self._pmds).remove(page)
+
+    def within(self, start: int, end: int) -> list[Entry]:
+        """The entries that have a page in [start, end)."""
+        pages = range(start, end) if end - start < len(self._pages) else self._pages
+        found = [(page, 1) for page in pages if page in self._pages and start <= page < end]
+        return found + [(page, _PAGES) for page in self._pmds if page < end and start < page + _PAGES]
+
+
 class Entries:
     """The entries of all files that the events so far have left."""
 
     def __init__(self) -> None:
         self._pmds: set[tuple[int, int]] = set()
-        self._dirty: dict[int, set[Entry]] = {}
+        self._dirty: dict[int, Dirty] = {}
         self._holes: set[str] = set()
         self.full = False
         """True when entries are missing: there are more than LIMIT."""
 
     def take(self, touch: Touch) -> tuple[EntryEvent, Entry] | None:
         """Take account of the next event. Return what it did to which entry; None if it left none dirty or clean."""
-        dirty = self._dirty.setdefault(touch.inode, set())
+        dirty = self._dirty.setdefault(touch.inode, Dirty())
         if touch.name == HOLE:
             self._holes.add(touch.thread)
         elif touch.name == WRITTEN:
-            dirty -= set(_within(dirty, touch.page, touch.page + touch.pages))
+            dirty.remove(dirty.within(touch.page, touch.page + touch.pages))
             return EntryEvent.WRITTEN, (touch.page, touch.pages)
         elif touch.name == PMD_FAULT and touch.thread in self._holes:
             self._holes.discard(touch.thread)
@@ -85,10 +116,10 @@ class Entries:
         An entry goes as a whole. Inode 0 is any, and then nothing is forgotten: nobody knows what else is dirty.
         """
         if not inode:
-            return sorted({entry for dirty in self._dirty.values() for entry in _within(dirty, start, end)})
-        dirty = self._dirty.get(inode, set())
-        found = sorted(_within(dirty, start, end))
-        dirty.difference_update(found)
+            return sorted({entry for dirty in self._dirty.values() for entry in dirty.within(start, end)})
+        dirty = self._dirty.get(inode, Dirty())
+        found = sorted(dirty.within(start, end))
+        dirty.remove(found)
         return found
 
     def drop(self, inode: int, start: int, end: int) -> list[Entry]:
@@ -97,7 +128,3 @@ class Entries:
         self._pmds -= {(one, pmd) for one, pmd in self._pmds
                        if one == inode and start < (pmd + 1) * _PAGES and pmd * _PAGES < end}  # fmt: skip
         return found
-
-
-def _within(entries: Iterable[Entry], start: int, end: int) -> list[Entry]:
-    return [(page, pages) for page, pages in entries if page < end and start < page + pages]
