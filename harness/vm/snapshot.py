@@ -20,7 +20,7 @@ from harness.errors import InfraError, StartError
 from harness.memfile import MemFile
 from harness.vm import diagnosis
 from harness.vm.guest import BOOT, Guest, Nvdimm
-from harness.vm.machine import Accel, Plan, Ram
+from harness.vm.machine import WORDS, Accel, Plan, Ram
 
 AREA = "snapshots"
 """Snapshots in the cache, some 250 MB each: one per kernel, device, number of NVDIMMs and kind of tracing."""
@@ -69,7 +69,7 @@ def key(plan: Plan) -> str:
     # -cpu host is whatever this machine has; a cache may be shared between machines.
     processor = host_processor() if plan.accel is Accel.KVM else ""
     parts = (FORMAT, plan.qemu.version, str(plan.qemu.path), plan.accel, processor,
-             dataclasses.astuple(plan.hardware), plan.append,
+             dataclasses.astuple(plan.hardware), WORDS, plan.append,
              plan.kernel.name, cachedir.digest_of(plan.kernel), cachedir.digest_of(plan.initramfs))  # fmt: skip
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
