@@ -5,7 +5,7 @@ import hashlib
 from harness.model.program.program import format as format_program
 from harness.targets.target import Job
 
-ONE_IN = 8
+ONE_IN = 16
 """Of so many, one is in the sample."""
 
 
