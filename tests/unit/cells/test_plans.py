@@ -21,6 +21,8 @@ from tests.unit.cells.programs import TWO_SYNCS
 
 HEALED = f"{TWO_SYNCS.removesuffix('cut_power')}store m 0 8K\nfsync f\ncut_power"
 EVERYWHERE = CrashPlan(FENCES)
+AT_NIGHT = pytest.param(EVERYWHERE, marks=pytest.mark.nightly)
+"""This plan makes some 300 images, which take 10 s to judge."""
 Toy = Callable[..., Any]
 
 
@@ -30,7 +32,7 @@ def judged(target: Any, text: str, plan: CrashPlan) -> CellResult:
     return judge_cell(target, cell).result
 
 
-@pytest.mark.parametrize("plan", [CrashPlan(OPS), EVERYWHERE, CrashPlan(FENCES, 3), CrashPlan("20")], ids=str)
+@pytest.mark.parametrize("plan", [CrashPlan(OPS), AT_NIGHT, CrashPlan(FENCES, 3), CrashPlan("20")], ids=str)
 def test_a_sound_machine_passes(toy: Toy, plan: CrashPlan) -> None:
     """At every moment; what was recovered, what was equal and what was left out are counted."""
     target = toy()
@@ -93,7 +95,7 @@ def test_equal_media_are_judged_by_what_was_promised_then(toy: Toy) -> None:
     assert result.outcome is Outcome.FAIL and {one.image for one in result.violations} == {"after op 6"}
 
 
-@pytest.mark.parametrize("plan", [USUAL, EVERYWHERE], ids=str)
+@pytest.mark.parametrize("plan", [USUAL, AT_NIGHT], ids=str)
 def test_a_control_is_judged_by_its_own_cut(toy: Toy, plan: CrashPlan) -> None:
     """What it loses inside ops is neither held against it nor the loss that it must have."""
     control = f"expect loss\n{TWO_SYNCS}"
@@ -103,6 +105,7 @@ def test_a_control_is_judged_by_its_own_cut(toy: Toy, plan: CrashPlan) -> None:
     assert lost.outcome is Outcome.PASS
 
 
+@pytest.mark.nightly
 def test_what_is_wrong_with_the_file_system_is_wrong_everywhere(toy: Toy) -> None:
     """fsck's words count other things on every image, and are told once."""
 
