@@ -248,7 +248,8 @@ class PersistLog:
         """Count the records before the last marker of this value; None when there is no such marker."""
         live = self._live()
         # Asked once for each op; as Mark objects, all markers of a hostile guest would be made anew every time.
-        found = np.flatnonzero((live["kind"] == RecordKind.MARK) & (live["address"] == value))
+        marks = np.flatnonzero(live["kind"] == RecordKind.MARK)
+        found = marks[live["address"][marks] == value]
         return int(found[-1]) if found.size else None
 
     def _live(self) -> Records:

@@ -72,11 +72,14 @@ class Completion:
 
 def check_records(records: Records) -> None:
     """Raise PersistLogError unless kinds are known, lengths fit, and no record crosses a line."""
-    kind, length, address = records["kind"], records["length"], records["address"]
-    line = (kind == RecordKind.LINE) & (length == LINE) & (address % LINE == 0)
-    some = (kind == RecordKind.BYTES) & (length >= 1) & (length <= LINE) & (address % LINE + length <= LINE)
-    mark = (kind == RecordKind.MARK) & (length == 0)
-    bad = np.flatnonzero(~(line | some | mark | (kind == RecordKind.FENCE)))
+    # Contiguous: a record is longer than a cache line of ours, and each look at one field of it costs a miss.
+    kind, length, address = (np.ascontiguousarray(records[name]) for name in ("kind", "length", "address"))
+    within = address & np.uint64(LINE - 1)
+    whole = (length == LINE) & (within == 0) & ((kind == RecordKind.LINE) | (kind == RecordKind.BYTES))
+    other = np.flatnonzero(~(whole | (kind == RecordKind.FENCE)))  # few: most records hold a line
+    some = (kind[other] == RecordKind.BYTES) & (length[other] >= 1) & (within[other] + length[other] <= LINE)
+    mark = (kind[other] == RecordKind.MARK) & (length[other] == 0)
+    bad = other[~(some | mark)]
     if bad.size:
         i = int(bad[0])
         raise PersistLogError(f"persist log record {i} is damaged (kind {kind[i]}, length {length[i]}): rerun")
@@ -145,7 +148,7 @@ def apply_records(records: Records, image: Bytes, base: int) -> int:
         raise PersistLogError(f"persist log names guest-physical {int(address[outside[0]]):#x}, outside the NVDIMM")
     offset = (address - np.uint64(base)).astype(np.int64)
     number = offset // LINE
-    is_line = records["kind"][rows] == RecordKind.LINE
+    is_line = records["length"][rows] == LINE  # BYTES may be as long
     last = np.full(image.size // LINE, -1, np.int32)  # by line: position in `rows` of the last LINE
     positions = np.flatnonzero(is_line).astype(np.int32)
     np.maximum.at(last, number[positions], positions)
