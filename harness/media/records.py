@@ -137,7 +137,8 @@ def apply_records(records: Records, image: Bytes, base: int) -> int:
     """Apply checked records to `image`. For each byte the record of the highest sequence that holds it wins.
 
     The log's own order is that of the fences, but coherence orders the write-backs of one line by when each vCPU
-    captured it. Two passes instead of a loop: the last LINE of each line, then the BYTES that came after it.
+    captured it. Two passes instead of a loop: the last record of each line that holds all of it, then the shorter ones
+    that came after it.
     """
     if image.size % LINE:
         raise PersistLogError(f"NVDIMM image of {image.size} bytes is no multiple of {LINE}")
@@ -148,13 +149,13 @@ def apply_records(records: Records, image: Bytes, base: int) -> int:
         raise PersistLogError(f"persist log names guest-physical {int(address[outside[0]]):#x}, outside the NVDIMM")
     offset = (address - np.uint64(base)).astype(np.int64)
     number = offset // LINE
-    is_line = records["length"][rows] == LINE  # BYTES may be as long
-    last = np.full(image.size // LINE, -1, np.int32)  # by line: position in `rows` of the last LINE
-    positions = np.flatnonzero(is_line).astype(np.int32)
+    whole = records["length"][rows] == LINE  # of a LINE, and of BYTES such as xfs writes when it gives blocks
+    last = np.full(image.size // LINE, -1, np.int32)  # by line: position in `rows` of the last whole one
+    positions = np.flatnonzero(whole).astype(np.int32)
     np.maximum.at(last, number[positions], positions)
     winners = positions[last[number[positions]] == positions]
     image.reshape(-1, LINE)[number[winners]] = records["data"][rows[winners]]
-    later = np.flatnonzero(~is_line)
+    later = np.flatnonzero(~whole)
     later = later[later > last[number[later]]]
     for at in range(0, later.size, CHUNK):
         piece = later[at:at + CHUNK]

@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from harness.findings import version
+from harness.findings import knownfile, version
 from harness.findings.cause import cause
 from harness.findings.known import Issue, KnownIssues, Where
 from harness.model.judge.result import CellResult, Outcome
-from harness.model.judge.violation import Violation
+from harness.model.judge.values import Condition, Said
+from harness.model.judge.violation import Kind, Violation
 from harness.model.setting.hardware import PmemKind
+from harness.model.wire.moment import Moment, Phase
 from tests.unit.findings.cells import LOSS, UNKNOWN, WARNED, ZEROED, cell
 
 NAME = "punch_hole::page"
@@ -124,3 +126,23 @@ def test_release(release: str, found: version.Version | None) -> None:
 def test_a_kernel_without_a_version_is_in_no_range() -> None:
     assert settled(cell(LOSS, kernel="mine"), known(LOSS, Where(since=(1,))))[0] is Outcome.FAIL
     assert settled(cell(LOSS, kernel="mine"), known(LOSS, Where()))[0] is Outcome.XFAIL
+
+
+@pytest.mark.parametrize(
+    ("image", "outcome"),
+    [
+        ("inside op 4 at record 656", Outcome.XFAIL),
+        ("inside op 4 at record 656, random:1", Outcome.XFAIL),
+        ("after op 4", Outcome.FAIL), ("pessimistic", Outcome.FAIL), ("evicted", Outcome.FAIL),
+    ],
+)  # fmt: skip
+def test_a_damaged_journal_is_known_inside_ops_alone(image: str, outcome: Outcome) -> None:
+    """A torn commit block is one that a cut has interrupted; after an op it would be a lost flush."""
+    moment = Moment(Phase.RECOVERY)
+    lines = ("JBD2: journal transaction 2 on pmem0-8 is corrupt.", "EXT4-fs (pmem0): error loading journal")
+    refused = f"agent: attach: [Errno 117] mount ext4 on /mnt: Structure needs cleaning: {lines[1]}"
+    said = tuple(replace(WARNED, op=None, verb="", image=image, moment=moment,
+                         found=Said(f"file system: [   17.089388] {line}")) for line in lines)  # fmt: skip
+    failed = replace(said[0], kind=Kind.RECOVERY, moment=None, expected=Condition.WORKS, found=Said(refused))
+    result = knownfile.load((), own=True).settle(cell(*said, failed))
+    assert (result.outcome, result.known) == (outcome, ("jbd2-torn-commit-block",))
