@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "model.wire": frozenset({"errors", "plain", "model.units"}),
     "model.program": WIRE | {"errors", "plain"},
     "model.contract": PROGRAM | {"errors", "plain"},
+    "model.generator": PROGRAM | {"errors", "model.contract"},
     "model.setting": PROGRAM | {"errors", "plain", "model.contract"},
     "model.cell": SETTING,
     "model.judge": SETTING | {"errors", "plain", "model.cell"},

@@ -76,6 +76,17 @@ class Choice:
         """The op with these numbers."""
         return self.kind(**{**self.named, **numbers})  # type: ignore[arg-type]
 
+    def holds(self, op: Op) -> bool:
+        """Say whether the op is of this choice: its names and modes, and numbers that may go with them."""
+        if any(getattr(op, name) != value for name, value in self.named.items()):
+            return False
+        chosen: dict[str, int] = {}
+        for name in self.open:
+            chosen[name] = getattr(op, name)
+            if chosen[name] not in self.numbers(name, chosen):
+                return False
+        return True
+
     def ops(self, numbers: Iterable[int]) -> Iterator[Op]:
         """Every op of the choice whose numbers are all among these."""
         alphabet = tuple(numbers)

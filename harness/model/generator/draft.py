@@ -1,0 +1,171 @@
+"""A Program being made: what may come next is known at each op, so that every op can be run and a sound kernel does it.
+
+The next op is one that model.program.choices allows. Places and lengths lie at or near the edges of lines, pages, PMD
+entries, files, and of what the ops before have touched.
+"""
+
+import errno
+import itertools
+import random
+from collections.abc import Callable, Iterable, Mapping
+
+from harness.model.contract import oracle
+from harness.model.contract.reach import reach
+from harness.model.contract.state import NOTHING, Step
+from harness.model.generator.rules import DrawRules, is_avoided
+from harness.model.program import ops
+from harness.model.program.choices import Choice, Numbers, choices
+from harness.model.program.ops import Op
+from harness.model.program.program import Program
+from harness.model.program.scope import ProgramError
+from harness.model.program.traits import traits
+from harness.model.program.validity import Position
+from harness.model.units import LINE, PAGE, PMD
+from harness.model.wire.observation import OpResult
+
+LENGTHS = (8, LINE, 1000, PAGE, PAGE, 5000, 4 * PAGE, PMD, PMD, 2 * PMD)
+LARGEST = 6 * PMD
+"""No op makes a file longer than this."""
+WORD = 8
+"""Bytes that a stamp is told by: places and lengths are multiples of it."""
+MOSTLY = 0.9
+"""The share of ops that are to be avoided (DrawRules.avoid) and are left out."""
+Wanted = Callable[[Mapping[str, object]], bool]
+"""Says whether an op with these names and modes is wanted."""
+
+
+def anything(_: Mapping[str, object]) -> bool:
+    return True
+
+
+class ProgramDraft:
+    """The ops so far, and the state after them.
+
+    `state` is that before the first lane while lanes are drawn: they all start from it.
+    """
+
+    def __init__(self, dice: random.Random, rules: DrawRules) -> None:
+        self.dice = dice
+        self.rules = rules
+        self.ops: list[Op] = []
+        self.state = NOTHING
+        self._position = Position()
+        self._stamps = self._files = 0
+
+    @property
+    def in_lane(self) -> bool:
+        """Say whether the next op is one of a lane."""
+        return self._position.sections.lane is not None
+
+    @property
+    def is_plain(self) -> bool:
+        """Say whether any op may come next: no lane is open, no file system frozen or unmounted, nothing expected."""
+        foreseen = isinstance(self._position.expected, ops.ExpectErrno | ops.ExpectShort | ops.ExpectSignal)
+        return not self.in_lane and not foreseen and self._position.allows(ops.Freeze())
+
+    @property
+    def descriptors(self) -> tuple[str, ...]:
+        """The descriptors that were ever opened."""
+        return tuple(self._position.scope.fds)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The mappings that are there."""
+        return tuple(name for name, length in self._position.scope.maps.items() if length)
+
+    def add(self, op: Op) -> None:
+        """Go on with the op; ProgramError if it is not legal."""
+        joins = isinstance(op, ops.Join)
+        refused = isinstance(self._position.expected, ops.ExpectErrno | ops.ExpectSignal)
+        self._position.add(op)
+        self._stamps += traits(op).stamps
+        self._files += isinstance(op, ops.Create)
+        self.ops.append(op)
+        if joins:
+            program = Program(tuple(self.ops))
+            self.state = oracle.run(program, foreseen(program))[-1]
+        elif not self.in_lane and not refused:
+            self.state = oracle.apply(self.state, Step(len(self.ops) - 1, self._stamps, self._files), op)
+
+    def fits(self, op: Op) -> bool:
+        """Say whether the op may come next, and a sound kernel does it in whole."""
+        if isinstance(op, ops.Mmap) or isinstance(self._position.expected, ops.ExpectErrno | ops.ExpectSignal):
+            # A mapping may reach past the end of its file, and what is to be refused may name anything.
+            return self._position.allows(op)
+        found = choices(self._position, type(op), reach(self.state, LARGEST))
+        return any(choice.holds(op) for choice in found)
+
+    def draw(self, kind: type[Op], wanted: Wanted = anything, **numbers: int) -> bool:
+        """Add an op of that kind, with the names and modes that are wanted and some numbers given; False if there is
+        none, or if it is to be avoided."""
+        found = choices(self._position, kind, reach(self.state, LARGEST))
+        fitting = [choice for choice in found if wanted(choice.named)]
+        op = self._drawn(self.dice.choice(fitting), numbers) if fitting else None
+        if op is None or self._left_out(op):
+            return False
+        self.add(op)
+        return True
+
+    def _left_out(self, op: Op) -> bool:
+        return is_avoided(op, self.rules) and self.dice.random() < MOSTLY
+
+    def _drawn(self, choice: Choice, given: Mapping[str, int]) -> Op | None:
+        chosen: dict[str, int] = {}
+        for name in choice.open:
+            bounds = choice.numbers(name, chosen)
+            number = given[name] if name in given else self._number(name, bounds) if bounds else 0
+            if number not in bounds:
+                return None
+            chosen[name] = number
+        return choice.op(chosen)
+
+    def _number(self, name: str, bounds: Numbers) -> int:
+        if name == "align":
+            return self.dice.choice((PAGE, PMD))
+        wanted = self.dice.choice((*LENGTHS, bounds.high)) if name == "length" else self.place(bounds.high)
+        return bounds.near(max(bounds.low, wanted // WORD * WORD))
+
+    def place(self, top: int) -> int:
+        """An offset in [0, top], near an edge."""
+        edges = (0, PAGE, 2 * PAGE, PMD - PAGE, PMD, PMD + 16 * PAGE, 2 * PMD, top // 2, top, *self._touched())
+        base = self.dice.choice([edge for edge in edges if edge <= top])
+        near = base + self.dice.choice((0, 0, 0, PAGE, -PAGE, LINE, -LINE, 1000, -1000))
+        return max(0, min(near, top))
+
+    def _touched(self) -> list[int]:
+        """Return where the ranges of the last ops begin and end: there are the edges of extents."""
+        ranged = [(getattr(op, "offset", None), getattr(op, "length", None)) for op in self.ops[-4:]]
+        return [edge for start, length in ranged if start is not None and length for edge in (start, start + length)]
+
+    def size(self, fd: object) -> int:
+        """Return the least size in bytes that the file may have now."""
+        return self.state.files[self.state.fds[str(fd)]].shortest
+
+    def file(self) -> str:
+        """Draw a descriptor."""
+        return self.dice.choice(sorted(self.state.fds))
+
+
+def foreseen(program: Program) -> tuple[OpResult, ...]:
+    """The results of the ops that are to be refused; all others succeed."""
+    pairs = enumerate(itertools.pairwise(program.ops))
+    return tuple(
+        OpResult(index + 1, getattr(errno, one.errnos.split("|")[0]))
+        for index, (one, _) in pairs
+        if isinstance(one, ops.ExpectErrno)
+    )
+
+
+def rebuilt(old: Iterable[Op], rules: DrawRules) -> Program | None:
+    """The Program of these ops without those that can no longer stand where they do; None if no cut is left.
+
+    Example: without its `mmap`, the stores through that mapping go too.
+    """
+    draft = ProgramDraft(random.Random(0), rules)
+    for op in old:
+        if draft.fits(op):
+            draft.add(op)
+    try:
+        return Program(tuple(draft.ops)) if isinstance(draft.ops[-1], ops.CutPower) else None
+    except (ProgramError, IndexError):
+        return None

@@ -1,0 +1,146 @@
+"""Laws of random Programs: the seed decides all, each can be run as it stands, and the whole language comes."""
+
+import itertools
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+
+from harness.model.contract import oracle
+from harness.model.contract.filestate import page_ceil
+from harness.model.generator.draft import ProgramDraft, foreseen, rebuilt
+from harness.model.generator.generator import campaign_dice, draw, mutated
+from harness.model.generator.rules import SHARING, DrawRules, key
+from harness.model.program import ops
+from harness.model.program.program import VERBS, Program, format, parse
+
+COUNT = 300
+RULES = DrawRules(SHARING)
+NOT_DRAWN = {
+    "plant", "cut_power", "barrier", "expect_mapped", "expect_dax", "expect_short", "expect_signal", "fill", "unfill",
+    "set_dax", "mlock", "remount", "swapext", "exchange_range", "direct_store", "direct_load",
+}  # fmt: skip
+"""Verbs that no random Program has. plant is a control; expect_mapped, expect_dax are preconditions; the others need a
+device or a format of their own, or end what can be judged."""
+
+
+@pytest.fixture(scope="module")
+def programs() -> list[Program]:
+    return [draw(campaign_dice(1, number), RULES) for number in range(COUNT)]
+
+
+@pytest.fixture(scope="module")
+def mutants(programs: list[Program]) -> list[Program]:
+    pairs = enumerate(itertools.pairwise(programs))
+    return [mutated(campaign_dice(2, number), RULES, one, two) for number, (one, two) in pairs]
+
+
+def test_same_seed_same_programs(programs: list[Program]) -> None:
+    """Seed and number determine a Program, also in a process whose hashes differ; another seed gives others."""
+    code = (
+        "from harness.model.generator.generator import campaign_dice, draw\n"
+        "from harness.model.generator.rules import SHARING, DrawRules\n"
+        "from harness.model.program.program import format\n"
+        "print(''.join(format(draw(campaign_dice(1, n), DrawRules(SHARING))) for n in range(40)), end='')"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
+    assert told.stdout == "".join(format(program) for program in programs[:40])
+    texts = {format(program) for program in programs}
+    assert len(texts) == COUNT
+    assert not texts & {format(draw(campaign_dice(9, number), RULES)) for number in range(20)}
+
+
+def test_text_gives_the_program_back(programs: list[Program], mutants: list[Program]) -> None:
+    """A Program survives being written down and read."""
+    for program in (*programs, *mutants):
+        assert parse(format(program)) == program
+
+
+def test_whole_language_is_drawn(programs: list[Program], mutants: list[Program]) -> None:
+    """Every op that is not listed comes, and every mode of fallocate that may change contents."""
+    drawn = {type(op) for program in (*programs, *mutants) for op in program.ops}
+    assert {verb for verb, kind in VERBS.items() if kind not in drawn and kind is not ops.CutPower} | {
+        "cut_power"
+    } == NOT_DRAWN
+    modes = {op.mode for program in programs for op in program.ops if isinstance(op, ops.Fallocate)}
+    assert modes == set(ops.Mode) - {ops.Mode.UNSHARE_RANGE}
+    sharings = {op.sharing for program in programs for op in program.ops if isinstance(op, ops.Mmap)}
+    assert sharings == set(ops.Sharing)
+
+
+def test_no_access_behind_the_last_page(programs: list[Program], mutants: list[Program]) -> None:
+    """mmap(2): a touch of a page wholly behind the end is SIGBUS; no Program does that, else its cell is an ERROR."""
+    accesses = 0
+    for program in (*programs, *mutants):
+        states = oracle.run(program, foreseen(program))
+        for index, op in enumerate(program.ops):
+            if isinstance(op, ops.Store | ops.Load | ops.Flush):
+                before = states[index - 1]
+                mapping = before.maps[op.map]
+                end = mapping.offset + op.offset + op.length
+                assert end <= page_ceil(before.files[mapping.file].shortest), format(program)
+                accesses += 1
+    assert accesses > COUNT
+
+
+def test_ranges_that_a_kernel_takes(programs: list[Program], mutants: list[Program]) -> None:
+    """fallocate(2): a collapse ends before the end of the file, an insert begins there; both in whole blocks."""
+    shifts = 0
+    for program in (*programs, *mutants):
+        states = oracle.run(program, foreseen(program))
+        for index, op in enumerate(program.ops):
+            refused = index and isinstance(program.ops[index - 1], ops.ExpectErrno)
+            if isinstance(op, ops.Fallocate) and op.mode in (ops.Mode.COLLAPSE_RANGE, ops.Mode.INSERT_RANGE):
+                before = states[index - 1]
+                reach = op.offset + (op.length if op.mode is ops.Mode.COLLAPSE_RANGE else 0)
+                whole = op.offset % 4096 == op.length % 4096 == 0
+                assert (whole and reach < before.files[before.fds[op.fd]].shortest) != bool(refused), format(program)
+                shifts += 1
+    assert shifts > COUNT // 10
+
+
+def test_one_file_must_survive(programs: list[Program]) -> None:
+    """A durable name that no op takes away: without one, nothing is judged and the cell is an ERROR."""
+    for program in programs:
+        assert program.ops[0] == ops.Create("f1", "data1")
+        for op in program.ops:
+            assert not (isinstance(op, ops.Unlink | ops.Rename) and op.path == "data1"), format(program)
+            assert not (isinstance(op, ops.Rename) and op.to == "data1"), format(program)
+
+
+def test_avoided_ops_are_rare() -> None:
+    """A rules that avoids an op draws it seldom, by verb or by mode, and still draws Programs."""
+
+    def count(avoid: frozenset[str], wanted: str) -> int:
+        drawn = (draw(campaign_dice(3, number), DrawRules((), avoid)) for number in range(200))
+        return sum(key(op).startswith(wanted) for program in drawn for op in program.ops)
+
+    free = count(frozenset(), "fallocate punch_hole")
+    assert free > 10
+    assert count(frozenset({"fallocate punch_hole"}), "fallocate punch_hole") < free / 3
+    # The files of the start are allocated all the same.
+    assert count(frozenset({"fallocate"}), "fallocate zero_range") < free / 3
+
+
+def test_rebuilt_leaves_out_what_no_longer_fits(programs: list[Program]) -> None:
+    """Without any one op the rest is made legal again; a Program as it stands is left as it is."""
+    for program in programs[:60]:
+        assert rebuilt(program.ops, RULES) == program
+        for index in range(len(program.ops) - 1):
+            less = rebuilt((*program.ops[:index], *program.ops[index + 1 :]), RULES)
+            assert less is None or len(less.ops) < len(program.ops)
+
+
+def test_draft_refuses_what_does_not_fit() -> None:
+    """An op past the end of a mapping, or with a name that is not there, does not fit."""
+    draft = ProgramDraft(random.Random(1), RULES)
+    for op in (ops.Create("f1", "data1"), ops.Ftruncate("f1", 8192), ops.Mmap("m1", "f1", 0, 16384)):
+        assert draft.fits(op)
+        draft.add(op)
+    assert draft.fits(ops.Store("m1", 8184, 8))
+    assert not draft.fits(ops.Store("m1", 8192, 8))  # SIGBUS: the file ends there
+    assert not draft.fits(ops.Store("m2", 0, 8))
+    assert not draft.fits(ops.Fallocate("f1", ops.Mode.COLLAPSE_RANGE, 4096, 4096))
