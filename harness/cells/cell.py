@@ -3,27 +3,23 @@
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
-from harness.cells.judging import CellJudge, kernel_violations
+from harness.cells.answers import answered
+from harness.cells.judging import CellJudge
 from harness.cells.seriesjudge import Advance, silent
 from harness.deadline import now
 from harness.errors import DaxcheckError, InfraError
 from harness.fs import filesystem
 from harness.fs.filesystem import FileSystem
 from harness.link.caller import AgentError
-from harness.link.session import Ran
 from harness.model.cell import Cell, Config
 from harness.model.contract import oracle
-from harness.model.contract.state import State
 from harness.model.contract.worth import NO_CUT
 from harness.model.judge.entryhistory import EntryHistory, history
-from harness.model.judge.naming import NO_PROMISE, promise
-from harness.model.judge.refusal import Refusals, judge_death, judge_refusals
 from harness.model.judge.result import KEPT, TIME, CellResult, Outcome, decide
 from harness.model.judge.values import Said
-from harness.model.judge.verdict import LIVE, Judgement
-from harness.model.judge.violation import Kind, Violation
-from harness.model.program.ops import Entry, ExpectDax, ExpectMapped, Plant, Switch
-from harness.model.program.program import Expect, Program, describe
+from harness.model.judge.verdict import Judgement
+from harness.model.program.ops import Plant
+from harness.model.program.program import Expect, Program
 from harness.model.program.program import format as format_program
 from harness.model.setting import hardware
 from harness.model.setting.crashplan import USUAL, CrashPlan
@@ -140,16 +136,9 @@ def _run(target: Target, job: Job, blank: CellResult, advance: Advance) -> Judge
 
 def _judged(target: Target, job: Job, blank: CellResult, execution: Execution, advance: Advance) -> Judged:
     """Judge a run, whose cut is still there."""
-    program, system = job.program, job.system
-    domain = hardware.TRAITS[target.device].domain
-    ran, cut = execution.ran, execution.cut
-    results = ran.results if ran else ()
-    states = oracle.run(program, results, domain, system.journal)
-    refusals = _refusals(program, states, ran)
-    known = _false_facts(target, program, execution) + refusals.violations
-    known += kernel_violations(program, LIVE, execution.complaints, execution.unsound)
-    known += _promised(program, execution, system)
-    spoilt = unfit(program, execution, refusals, target, system)
+    program, ran, cut = job.program, execution.ran, execution.cut
+    answers = answered(target, job, execution)
+    states, known, spoilt = answers.states, answers.violations, answers.spoilt
     if ran is None or cut is None or spoilt:
         # What the kernel said and answered stands; data proves nothing where an op did not do its part.
         outcome, error = (Outcome.FAIL, "") if known else spoilt or (Outcome.ERROR, NO_CUT)
@@ -181,54 +170,3 @@ def _judged(target: Target, job: Job, blank: CellResult, execution: Execution, a
         error="; ".join(total.unjudged) or (KEPT if kept else NO_FILE) if outcome is Outcome.ERROR else "",
     )  # fmt: skip
     return Judged(result, execution.console + lost.consoles)
-
-
-def _refusals(program: Program, states: tuple[State, ...], ran: Ran | None) -> Refusals:
-    """Judge the errnos and signals of a run, with the signal that ended it, if one did."""
-    if ran is None:
-        return Refusals()
-    refusals = judge_refusals(program, states, ran.results)
-    return refusals + judge_death(program, states, ran.signal_op, ran.signal) if ran.signal else refusals
-
-
-def _false_facts(target: Target, program: Program, execution: Execution) -> tuple[Violation, ...]:
-    """Find promises of the kernel that the device does not keep: then data proves nothing (see why_not_as_declared)."""
-    if execution.attached is None:
-        return ()
-    wrong = target.false_fact(faults(program), execution.attached)
-    if wrong is None:
-        return ()
-    return (Violation(Kind.DEVICE, "", *NO_PROMISE, LIVE, (), 0, Said(wrong.truth), Said(wrong.said)),)
-
-
-def _promised(program: Program, execution: Execution, system: FileSystem) -> tuple[Violation, ...]:
-    """Find unmet preconditions that a document promises. None promises PMD entries; one promises STATX_ATTR_DAX: with
-    -o dax=always ("-o dax is an alias"), it is "always set ... regardless of FS_XFLAG_DAX" (filesystems/dax.rst)."""
-    if not {"dax", "dax=always"} & set(system.mount.split(",")):
-        return ()
-    return tuple(
-        Violation(Kind.ERRNO, "", *promise(program, one.index), LIVE, (), 0, _DAX_ALWAYS, Said(one.unmet))
-        for one in (execution.ran.results if execution.ran else ())
-        if one.unmet and isinstance(op := program.ops[one.index], ExpectDax) and op.dax is Switch.ON
-    )
-
-
-def unfit(
-    program: Program, execution: Execution, refusals: Refusals, target: Target, system: FileSystem
-) -> tuple[Outcome, str] | None:
-    """Return why the data of a run proves nothing: the hardware, a precondition, an op that failed or was killed."""
-    attached, ran = execution.attached, execution.ran
-    if attached is None or ran is None:
-        return None
-    reason = target.why_not_as_declared(faults(program), attached)
-    if reason:
-        return Outcome.ERROR, reason
-    for result in ran.results:
-        if result.unmet:
-            op = program.ops[result.index]
-            if isinstance(op, ExpectMapped) and op.entry is Entry.PMD and not system.pmds:
-                return Outcome.SKIP, f"{system.label} cannot be mapped by PMD entries"
-            return Outcome.ERROR, f"precondition not met at op {result.index}: {describe(op)}: {result.unmet}"
-    if refusals.unsupported:
-        return Outcome.SKIP, refusals.unsupported[0]
-    return (Outcome.ERROR, refusals.faults[0]) if refusals.faults else None

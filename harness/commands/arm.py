@@ -35,7 +35,7 @@ from harness.box.armedrun import ArmedPhase, ArmedRun
 from harness.box.discover import MemoryKind, PmemDevice
 from harness.box.target import LocalTarget, kind_of
 from harness.cells import matrix
-from harness.cells.cell import unfit
+from harness.cells.answers import unfit
 from harness.deadline import Deadline, DeadlineExpired, poll
 from harness.errors import InfraError, Refused, UsageError
 from harness.fs import filesystem

@@ -102,6 +102,8 @@ class Runner:
 
 def may_stay(job: Job) -> bool:
     """Say whether a guest that has run other Programs may run this one, and one that has run this may run others."""
+    if job.screened:
+        return not faults(job.program)
     return not job.fresh and not _is_delicate(job.program) and not in_sample(job, 0)
 
 

@@ -9,6 +9,7 @@ from harness.link.kernellog import Complaint, Trouble
 from harness.link.peer import Peer, is_verdict
 from harness.link.session import AgentSession, Attached, Ran
 from harness.model.program.ops import Plant
+from harness.model.wire.located import LocatedFiles
 from harness.model.wire.observation import FileView
 from harness.targets.engines.cut import Cut
 from harness.targets.engines.engine import faults
@@ -47,17 +48,23 @@ def run(session: AgentSession, job: Job, take_cut: Callable[[], Cut], check: Che
     cuts: list[Cut] = []
     hung: tuple[Complaint, ...] = ()
     unsound = ""
+    located: LocatedFiles | None = None
     try:
         with split.step("attach"):
             attached = session.attach(write_cache=Plant.WRITE_CACHE_OFF not in faults(job.program))
         with split.step("ops"):
             ran = session.run(job.program, job.seed, lambda: cuts.append(take_cut()))
-        with split.step("evict"):
-            session.evict(job.program.names())
+        if job.screened:
+            with split.step("locate"):
+                located = session.locate(job.program.names())
+        else:
+            with split.step("evict"):
+                session.evict(job.program.names())
         with split.step("umount"):
             session.detach()
-        with split.step("fsck"):
-            unsound = check(attached)
+        if not job.screened:
+            with split.step("fsck"):
+                unsound = check(attached)
     except InfraError as error:
         error.console = peer.said()
         if not is_verdict(error, peer):
@@ -65,7 +72,8 @@ def run(session: AgentSession, job: Job, take_cut: Callable[[], Cut], check: Che
         if isinstance(error, AgentError) and error.hung:
             hung = (Complaint(Trouble.HUNG_TASK, error.hung),)
     cut = cuts[-1] if cuts else None
-    return Execution(attached, ran, cut, unsound, (*peer.complaints(), *hung), peer.said())
+    complaints = (*peer.complaints(), *hung)
+    return Execution(attached, ran, cut, unsound, complaints, peer.said(), located=located)
 
 
 def recover(session: RecoverySession, image: str, paths: tuple[str, ...], check: Check) -> Recovery:

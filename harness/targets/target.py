@@ -17,6 +17,7 @@ from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.model.setting.environment import Environment
 from harness.model.setting.hardware import FalseFact, PmemKind
+from harness.model.wire.located import LocatedFiles
 from harness.model.wire.observation import FileView
 from harness.targets.engines.cut import Cut
 from harness.targets.timing import Split
@@ -31,7 +32,8 @@ class Job:
     """One run that a target is asked for: the lanes of the Program race as `seed` says; `split` counts the seconds.
 
     A `fresh` one is on a kernel that has run no other Program, where the target can have one. A `sure` one recovers
-    whatever is in doubt in full, even if its guest has run others.
+    whatever is in doubt in full, even if its guest has run others. A `screened` one is for a first look
+    (cells.screening): it may share a guest with others even if it races, and nothing is recovered.
     """
 
     program: Program
@@ -40,6 +42,7 @@ class Job:
     split: Split = field(default_factory=Split)
     fresh: bool = False
     sure: bool = False
+    screened: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,8 @@ class Execution:
     """One run of a Program up to its cut. `ran` and `cut` are None when the kernel died before.
 
     `unsound` is what fsck said after all files had been removed and the file system was unmounted. `before` counts the
-    Programs that its guest had run before.
+    Programs that its guest had run before. `located`: where its files lay right after the cut, for a job that is
+    screened.
     """
 
     attached: Attached | None = None
@@ -72,6 +76,7 @@ class Execution:
     complaints: tuple[Complaint, ...] = ()
     console: str = ""
     before: int = 0
+    located: LocatedFiles | None = None
 
 
 class Target(Protocol):

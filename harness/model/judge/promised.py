@@ -1,0 +1,43 @@
+"""Judges what surely must be on the media, as far as one can tell who has not mounted them.
+
+The running kernel has told where the bytes of each file lie; these are looked for on the media as a cut left them. Only
+what has one content in every order of events counts: the name and the bytes, each promised and not changed since.
+
+    pwrite f 0 8K, fsync f, pwrite f 0 4K     [4K..8K) must be there; [0..4K) may be old or new: not looked at
+    the same, and collapse_range f 0 4K       nothing is looked at: what moved may be where it was
+
+What that shows wrong is a suspicion, since a recovery may find the file at other blocks: it must be recovered.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from harness.model.contract.allowed import ANYTHING
+from harness.model.contract.filestate import FileState
+from harness.model.contract.state import State
+from harness.model.judge.compare import Expected, compare
+from harness.model.judge.judgement import Judgement
+from harness.model.judge.naming import Naming
+from harness.model.judge.views import Judge
+from harness.model.program.program import Program
+from harness.model.wire.observation import FileView
+
+
+def judge(program: Program, state: State, files: Sequence[FileView], image: str) -> Judgement:
+    """Judge the promised bytes of these files, which lie on the media as `image`; `state` is that at the cut."""
+    total = Judgement()
+    for view in files:
+        name = state.name(view.path)
+        if view.size is None or name.current is None or name.durable != {name.current}:
+            continue
+        file = state.files[name.current]
+        judged, wrong = compare(list(_promised(file, view.size)), view.segments)
+        judging = Judge(Naming(program, view.path, file.id), file, image, "durable")
+        total += Judgement(judged, judging.violations(wrong))
+    return total
+
+
+def _promised(file: FileState, size: int) -> Iterator[Expected]:
+    """Yield the runs of bytes that the media hold in one way only."""
+    for low, high, byte in file.contents.runs(0, min(size, file.surely_durable)):
+        if len(byte.durable) == 1 and ANYTHING not in byte.durable:
+            yield Expected(low, high, byte.durable, byte.past, byte.promised_by)
