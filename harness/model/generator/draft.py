@@ -89,9 +89,11 @@ class ProgramDraft:
 
     def fits(self, op: Op) -> bool:
         """Say whether the op may come next, and a sound kernel does it in whole."""
+        if not self._position.allows(op):
+            return False
         if isinstance(op, ops.Mmap) or isinstance(self._position.expected, ops.ExpectErrno | ops.ExpectSignal):
             # A mapping may reach past the end of its file, and what is to be refused may name anything.
-            return self._position.allows(op)
+            return True
         found = choices(self._position, type(op), reach(self.state, LARGEST))
         return any(choice.holds(op) for choice in found)
 

@@ -77,15 +77,21 @@ class Choice:
         return self.kind(**{**self.named, **numbers})  # type: ignore[arg-type]
 
     def holds(self, op: Op) -> bool:
-        """Say whether the op is of this choice: its names and modes, and numbers that may go with them."""
-        if any(getattr(op, name) != value for name, value in self.named.items()):
-            return False
+        """Say whether the op is of this choice: its names and modes, and numbers that may go with them. One new name is
+        as good as another."""
+        for name, value in self.named.items():
+            given = getattr(op, name)
+            if given != value and not (self._is_new(value) and self._is_new(given)):
+                return False
         chosen: dict[str, int] = {}
         for name in self.open:
             chosen[name] = getattr(op, name)
             if chosen[name] not in self.numbers(name, chosen):
                 return False
         return True
+
+    def _is_new(self, value: object) -> bool:
+        return type(value) is str and value not in {*self.scope.fds, *self.scope.maps, *self.scope.paths}
 
     def ops(self, numbers: Iterable[int]) -> Iterator[Op]:
         """Every op of the choice whose numbers are all among these."""

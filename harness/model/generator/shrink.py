@@ -1,0 +1,139 @@
+"""Makes a failing Program smaller: fewer ops first, then simpler arguments, and the names of a canonical form.
+
+    create f3 data2; fallocate f3 allocate 0 2101248; mmap m7 ...; 4 more; punch_hole 4104 2093048; msync; fsyncdir; ...
+    create f1 data1; fallocate f1 allocate 0 2M;      mmap m1 ...;         punch_hole 0 4K;         msync
+
+Every candidate is legal and costs less than the Program that it came from (see cost). So the search ends, and what was
+shrunk is shrunk to itself.
+"""
+
+import enum
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, fields, replace
+from typing import Any
+
+from harness.model.generator.draft import rebuilt
+from harness.model.generator.rules import SHARING, DrawRules
+from harness.model.program import ops
+from harness.model.program.ops import Op
+from harness.model.program.program import Program
+from harness.model.program.traits import defined, traits
+from harness.model.units import PAGE, PMD
+
+FirstFailing = Callable[[Sequence[Program]], int | None]
+"""Tells which of some candidates is the first that still fails in the same way; None if none does."""
+_RULES = DrawRules(SHARING)
+_UNALIGNED = 1000
+"""The cost of a number that is no multiple of a page: as much as 1000 pages."""
+_WORD = 8
+"""Bytes: the smallest number that is tried where no multiple of a page will do."""
+_OP = 1 << 40
+"""The cost of one op: more than any arguments cost."""
+_STEMS = {"fd": "f", "source": "f", "other": "f", "map": "m", "new": "m", "path": "data", "to": "data", "name": "lane"}
+
+
+def shrink(program: Program, first_failing: FirstFailing, limit: int = 2000) -> Program:
+    """Return the smallest Program that can be reached by steps of which each fails as `program` does.
+
+    `first_failing` is asked about a list of candidates at a time, the most promising first, of at most `limit` in all.
+    """
+    best, asked = program, 0
+    while asked < limit:
+        candidates = list(smaller(best))[: limit - asked]
+        found = first_failing(candidates)
+        asked += len(candidates)
+        if found is None:
+            break
+        best = candidates[found]
+    named = canonical(best)
+    return named if named == best or first_failing([named]) == 0 else best
+
+
+def smaller(program: Program) -> Iterator[Program]:
+    """Yield all candidates that are one step smaller, each once, the largest steps first."""
+    seen, bound = {program.ops}, cost(program)
+    for changed in _steps(program.ops):
+        found = rebuilt(changed, _RULES)
+        if found is not None and found.ops not in seen and cost(found) < bound:
+            seen.add(found.ops)
+            yield replace(found, expect=program.expect)
+
+
+def _steps(old: tuple[Op, ...]) -> Iterator[tuple[Op, ...]]:
+    size = len(old) // 2
+    while size:
+        # From the end: the ops of the start are mostly needed by those behind.
+        for start in range(len(old) - 1 - size, -1, -size):
+            yield (*old[:start], *old[start + size :])
+        size //= 2
+    yield tuple(op for op in old if not isinstance(op, ops.Lane | ops.Join | ops.Barrier))
+    yield from _merged(old)
+    for index, op in enumerate(old):
+        for simpler in _simpler(op):
+            yield (*old[:index], simpler, *old[index + 1 :])
+
+
+def _simpler(op: Op) -> Iterator[Op]:
+    """Yield the op with one of its arguments simpler."""
+    for field in fields(op):
+        value = getattr(op, field.name)
+        if _has_usual(op, field) and value != field.default:
+            yield _with(op, {field.name: field.default})
+        elif type(value) is int and field.name != "align":
+            rounded = value // PMD * PMD, value // PAGE * PAGE, value // 2 // PAGE * PAGE
+            numbers = (1,) if field.name == "times" else (0, PAGE, PMD, *rounded, _WORD)
+            yield from (_with(op, {field.name: number}) for number in numbers if _weight(number) < _weight(value))
+
+
+def _has_usual(op: Op, field: Field[Any]) -> bool:
+    """Say whether the field names a manner of doing the op, of which one is the usual."""
+    return field.default is not MISSING and (isinstance(getattr(op, field.name), enum.Enum) or field.name == "align")
+
+
+def _merged(old: tuple[Op, ...]) -> Iterator[tuple[Op, ...]]:
+    """Yield the ops with one descriptor or mapping less: an earlier one is used in its place."""
+    defining = [(index, traits(op).defines, defined(op)) for index, op in enumerate(old) if defined(op)]
+    for index, field, name in reversed(defining):
+        for other, kind, earlier in defining:
+            if other < index and kind == field:
+                yield tuple(_renamed(op, {(_STEMS[field], name): earlier}) for op in (*old[:index], *old[index + 1 :]))
+
+
+def _renamed(op: Op, names: Mapping[tuple[str, str], str]) -> Op:
+    """Return the op with other names, by stem and old name."""
+    stems = ((field.name, _STEMS.get(field.name)) for field in fields(op))
+    found = {name: (stem, getattr(op, name)) for name, stem in stems if stem is not None}
+    return _with(op, {name: names[key] for name, key in found.items() if key in names})
+
+
+def _with(op: Op, values: dict[str, Any]) -> Op:
+    return replace(op, **values)
+
+
+def cost(program: Program) -> int:
+    """Return how far the Program is from the simplest one: by its ops, then by their arguments."""
+    return sum(_OP + sum(_field_cost(op, field) for field in fields(op)) for op in program.ops)
+
+
+def _field_cost(op: Op, field: Field[Any]) -> int:
+    value = getattr(op, field.name)
+    if _has_usual(op, field):
+        return int(value != field.default)
+    return _weight(value) if type(value) is int else 0
+
+
+def _weight(number: int) -> int:
+    return number // PAGE + (0 if number % PAGE == 0 else _UNALIGNED + number % PAGE)
+
+
+def canonical(program: Program) -> Program:
+    """The same Program with the names f1, f2, m1, data1, lane1 in the order in which they first stand there."""
+    names: dict[tuple[str, str], str] = {}
+    counts: dict[str, int] = {}
+    for op in program.ops:
+        for field in fields(op):
+            stem = _STEMS.get(field.name)
+            if stem is not None and (stem, getattr(op, field.name)) not in names:
+                counts[stem] = counts.get(stem, 0) + 1
+                names[stem, getattr(op, field.name)] = f"{stem}{counts[stem]}"
+    return Program(tuple(_renamed(op, names) for op in program.ops), program.expect)
