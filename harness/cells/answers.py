@@ -1,4 +1,4 @@
-"""What the kernel answered to the ops of a run and said meanwhile, judged before any data is looked at."""
+"""Judges what the kernel answered to the ops of a run and said meanwhile, before any data is looked at."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ _DAX_ALWAYS = Said("so by -o dax=always")
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class Answered:
     """The contract's `states` after each op, what was wrong, and why the data proves nothing: None if it does."""
 
     states: tuple[State, ...]
@@ -31,7 +31,7 @@ class Answers:
     spoilt: tuple[Outcome, str] | None
 
 
-def answered(target: Target, job: Job, execution: Execution) -> Answers:
+def answered(target: Target, job: Job, execution: Execution) -> Answered:
     """Judge the errnos, signals, preconditions, messages and fsck of a run."""
     program, system, ran = job.program, job.system, execution.ran
     domain = hardware.TRAITS[target.device].domain
@@ -40,7 +40,7 @@ def answered(target: Target, job: Job, execution: Execution) -> Answers:
     wrong = _false_facts(target, program, execution) + refusals.violations
     wrong += kernel_violations(program, LIVE, execution.complaints, execution.unsound)
     wrong += _promised(program, execution, system)
-    return Answers(states, wrong, unfit(program, execution, refusals, target, system))
+    return Answered(states, wrong, unfit(program, execution, refusals, target, system))
 
 
 def _refusals(program: Program, states: tuple[State, ...], ran: Ran | None) -> Refusals:

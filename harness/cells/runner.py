@@ -6,6 +6,7 @@ from typing import Protocol
 
 from harness.cells.cell import Judged, judge_cell, skipped
 from harness.cells.matrix import ANYTHING, Matrix, Slot, Wanted
+from harness.cells.screening import Screened, screen
 from harness.cells.seriesjudge import Advance, silent
 from harness.errors import DaxcheckError, Refused
 from harness.fs.filesystem import FileSystem
@@ -77,6 +78,10 @@ class CellRunner:
         if skip:
             return skipped(self._pool.environment(cell.config), cell, skip)
         return judge_cell(self._pool.target(cell.config), cell, advance)
+
+    def screen(self, cell: Cell) -> Screened:
+        """Run a cell and take a first look at it (cells.screening). Raises DaxcheckError where there is no target."""
+        return screen(self._pool.target(cell.config), cell)
 
     def close(self) -> None:
         """Give up what is held."""

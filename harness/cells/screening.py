@@ -11,7 +11,7 @@ kernel answered, said and showed with the power on is judged as in any cell.
 
 from dataclasses import dataclass, field, replace
 
-from harness.cells.answers import Answers, answered
+from harness.cells.answers import Answered, answered
 from harness.cells.cell import unjudged
 from harness.cells.judging import CellJudge
 from harness.deadline import now
@@ -73,7 +73,7 @@ def _screened(target: Target, job: Job, execution: Execution, blank: CellResult)
     return Screened(result, str(first.kind) if first else "; ".join(found.unjudged), execution.console)
 
 
-def _looked(target: Target, job: Job, execution: Execution, ran: Ran, answers: Answers) -> Judgement | None:
+def _looked(target: Target, job: Job, execution: Execution, ran: Ran, answers: Answered) -> Judgement | None:
     """Judge what was read with the power on, and the promised bytes; None where the media do not tell."""
     assert execution.cut is not None and execution.attached is not None
     final = oracle.at_cut(job.program, answers.states, ran.files)

@@ -14,7 +14,7 @@ from harness.model.contract.reach import reach
 from harness.model.contract.state import NOTHING, Step
 from harness.model.generator.rules import DrawRules, is_avoided
 from harness.model.program import ops
-from harness.model.program.choices import Choice, Numbers, choices
+from harness.model.program.choices import Choice, Numbers, choices, is_taken
 from harness.model.program.ops import Op
 from harness.model.program.program import Program
 from harness.model.program.scope import ProgramError
@@ -89,13 +89,10 @@ class ProgramDraft:
 
     def fits(self, op: Op) -> bool:
         """Say whether the op may come next, and a sound kernel does it in whole."""
-        if not self._position.allows(op):
-            return False
         if isinstance(op, ops.Mmap) or isinstance(self._position.expected, ops.ExpectErrno | ops.ExpectSignal):
             # A mapping may reach past the end of its file, and what is to be refused may name anything.
-            return True
-        found = choices(self._position, type(op), reach(self.state, LARGEST))
-        return any(choice.holds(op) for choice in found)
+            return self._position.allows(op)
+        return is_taken(self._position, op, reach(self.state, LARGEST))
 
     def draw(self, kind: type[Op], wanted: Wanted = anything, **numbers: int) -> bool:
         """Add an op of that kind, with the names and modes that are wanted and some numbers given; False if there is

@@ -25,6 +25,10 @@ FirstFailing = Callable[[Sequence[Program]], int | None]
 _RULES = DrawRules(SHARING)
 _UNALIGNED = 1000
 """The cost of a number that is no multiple of a page: as much as 1000 pages."""
+LIMIT = 600
+"""Candidates that a Program is shrunk by at most."""
+BATCH = 8
+"""Candidates that are asked about at a time, so that several can be run at once."""
 _WORD = 8
 """Bytes: the smallest number that is tried where no multiple of a page will do."""
 _OP = 1 << 40
@@ -32,31 +36,61 @@ _OP = 1 << 40
 _STEMS = {"fd": "f", "source": "f", "other": "f", "map": "m", "new": "m", "path": "data", "to": "data", "name": "lane"}
 
 
-def shrink(program: Program, first_failing: FirstFailing, limit: int = 2000) -> Program:
+def shrink(program: Program, first_failing: FirstFailing, limit: int = LIMIT) -> Program:
     """Return the smallest Program that can be reached by steps of which each fails as `program` does.
 
-    `first_failing` is asked about a list of candidates at a time, the most promising first, of at most `limit` in all.
+    `first_failing` is asked about BATCH candidates at a time, of at most `limit` in all. After a step that failed the
+    search goes on from that kind of step: those before it were tried on nearly the same Program. It ends when none of
+    them all fails.
     """
-    best, asked = program, 0
+    best, asked, at = program, 0, 0
+    passed: set[tuple[Op, ...]] = set()
     while asked < limit:
-        candidates = list(smaller(best))[: limit - asked]
-        found = first_failing(candidates)
-        asked += len(candidates)
-        if found is None:
+        for start, batch in _batches(best, at, passed):
+            asked += len(batch)
+            index = first_failing(batch)
+            if index is not None:
+                best, at = batch[index], start
+                break
+            passed.update(one.ops for one in batch)
+            if asked >= limit:
+                break
+        else:
             break
-        best = candidates[found]
     named = canonical(best)
     return named if named == best or first_failing([named]) == 0 else best
 
 
+def _batches(program: Program, at: int, passed: set[tuple[Op, ...]]) -> Iterator[tuple[int, list[Program]]]:
+    """Yield the candidates from step `at` on, then those before it, in batches, each with the number of the step that
+    its first candidate came from; without those that have passed."""
+    steps = list(enumerate(_steps(program.ops)))
+    at = at if at < len(steps) else 0
+    seen, bound, start = {program.ops}, cost(program), at
+    batch: list[Program] = []
+    for number, changed in (*steps[at:], *steps[:at]):
+        one = _candidate(program, changed, bound)
+        if one is None or one.ops in seen or one.ops in passed:
+            continue
+        seen.add(one.ops)
+        start = start if batch else number
+        batch.append(one)
+        if len(batch) == BATCH:
+            yield start, batch
+            batch = []
+    if batch:
+        yield start, batch
+
+
 def smaller(program: Program) -> Iterator[Program]:
     """Yield all candidates that are one step smaller, each once, the largest steps first."""
-    seen, bound = {program.ops}, cost(program)
-    for changed in _steps(program.ops):
-        found = rebuilt(changed, _RULES)
-        if found is not None and found.ops not in seen and cost(found) < bound:
-            seen.add(found.ops)
-            yield replace(found, expect=program.expect)
+    for _, batch in _batches(program, 0, set()):
+        yield from batch
+
+
+def _candidate(program: Program, changed: tuple[Op, ...], bound: int) -> Program | None:
+    found = rebuilt(changed, _RULES)
+    return None if found is None or cost(found) >= bound else replace(found, expect=program.expect)
 
 
 def _steps(old: tuple[Op, ...]) -> Iterator[tuple[Op, ...]]:
@@ -68,26 +102,59 @@ def _steps(old: tuple[Op, ...]) -> Iterator[tuple[Op, ...]]:
         size //= 2
     yield tuple(op for op in old if not isinstance(op, ops.Lane | ops.Join | ops.Barrier))
     yield from _merged(old)
+    yield from _nearer(old)
+    edges = sorted({edge for op in old for edge in _edges(op)})
     for index, op in enumerate(old):
-        for simpler in _simpler(op):
+        for simpler in _simpler(op, edges):
             yield (*old[:index], simpler, *old[index + 1 :])
 
 
-def _simpler(op: Op) -> Iterator[Op]:
-    """Yield the op with one of its arguments simpler."""
+def _simpler(op: Op, edges: Sequence[int]) -> Iterator[Op]:
+    """Yield the op with one of its arguments simpler: round, or one of the `edges` that there are anyway."""
     for field in fields(op):
         value = getattr(op, field.name)
         if _has_usual(op, field) and value != field.default:
             yield _with(op, {field.name: field.default})
         elif type(value) is int and field.name != "align":
             rounded = value // PMD * PMD, value // PAGE * PAGE, value // 2 // PAGE * PAGE
-            numbers = (1,) if field.name == "times" else (0, PAGE, PMD, *rounded, _WORD)
-            yield from (_with(op, {field.name: number}) for number in numbers if _weight(number) < _weight(value))
+            numbers = (1,) if field.name == "times" else (0, PAGE, *edges, PMD, *rounded, _WORD)
+            simpler = dict.fromkeys(number for number in numbers if _weight(number) < _weight(value))
+            yield from (_with(op, {field.name: number}) for number in simpler)
 
 
 def _has_usual(op: Op, field: Field[Any]) -> bool:
     """Say whether the field names a manner of doing the op, of which one is the usual."""
     return field.default is not MISSING and (isinstance(getattr(op, field.name), enum.Enum) or field.name == "align")
+
+
+def _nearer(old: tuple[Op, ...]) -> Iterator[tuple[Op, ...]]:
+    """Yield the ops with all places and sizes from some number on so much nearer to zero, and with equal numbers all
+    simpler at once: one alone would leave the file, or the mapping."""
+    numbers = sorted({value for op in old for value in _numbers(op).values() if value})
+    for distance in sorted({number - more for number in numbers for more in (0, PAGE)}, reverse=True):
+        if distance > 0:
+            yield tuple(
+                _with(op, {name: value - distance for name, value in _numbers(op).items() if value >= distance})
+                for op in old
+            )  # fmt: skip
+    for number in reversed(numbers):
+        for simpler in (PAGE, PMD, number // PMD * PMD, number // PAGE * PAGE):
+            if 0 < _weight(simpler) < _weight(number):
+                yield tuple(
+                    _with(op, {name: simpler for name, value in _numbers(op).items() if value == number}) for op in old
+                )
+
+
+def _numbers(op: Op) -> dict[str, int]:
+    """Return the numbers of an op that are bytes of a file or a mapping."""
+    found = {field.name: getattr(op, field.name) for field in fields(op)}
+    return {name: value for name, value in found.items() if type(value) is int and name not in ("align", "times")}
+
+
+def _edges(op: Op) -> tuple[int, ...]:
+    """Return the numbers of an op, and where its range ends."""
+    found = _numbers(op)
+    return (*found.values(), found.get("offset", 0) + found.get("length", 0))
 
 
 def _merged(old: tuple[Op, ...]) -> Iterator[tuple[Op, ...]]:

@@ -76,23 +76,6 @@ class Choice:
         """The op with these numbers."""
         return self.kind(**{**self.named, **numbers})  # type: ignore[arg-type]
 
-    def holds(self, op: Op) -> bool:
-        """Say whether the op is of this choice: its names and modes, and numbers that may go with them. One new name is
-        as good as another."""
-        for name, value in self.named.items():
-            given = getattr(op, name)
-            if given != value and not (self._is_new(value) and self._is_new(given)):
-                return False
-        chosen: dict[str, int] = {}
-        for name in self.open:
-            chosen[name] = getattr(op, name)
-            if chosen[name] not in self.numbers(name, chosen):
-                return False
-        return True
-
-    def _is_new(self, value: object) -> bool:
-        return type(value) is str and value not in {*self.scope.fds, *self.scope.maps, *self.scope.paths}
-
     def ops(self, numbers: Iterable[int]) -> Iterator[Op]:
         """Every op of the choice whose numbers are all among these."""
         alphabet = tuple(numbers)
@@ -197,6 +180,21 @@ class Choice:
         value = str(self.named[name])
         whole = self.scope.map(value) if name == "map" else SIZE_LIMIT
         return whole if self.reach is None else min(whole, self.reach.bytes.get(value, 0))
+
+
+def is_taken(position: Position, op: Op, reach: Reach) -> bool:
+    """Say whether the op may stand there next and a sound kernel does it in whole: whether it is of one of the choices,
+    but for the name of what it defines."""
+    if not position.allows(op):
+        return False
+    named = {one.name: getattr(op, one.name) for one in fields(op) if one.type is not int}
+    choice = Choice(type(op), named, position.expected, position.scope, reach)
+    chosen: dict[str, int] = {}
+    for name in choice.open:
+        chosen[name] = getattr(op, name)
+        if chosen[name] not in choice.numbers(name, chosen):
+            return False
+    return _is_taken(choice)
 
 
 def choices(position: Position, kind: type[Op], reach: Reach | None = None) -> Iterator[Choice]:
