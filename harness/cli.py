@@ -22,7 +22,7 @@ exit codes: 0 clean or known, 1 a violation was found, 2 usage or set-up, 3 infr
 DAXCHECK_TRACE=1 in the environment shows the whole trace of an error that daxcheck did not foresee.
 """
 
-_MODULES = {"run": "suite", "list": "suite", "kernel": "kernels", "bisect-step": "bisect"}
+_MODULES = {"run": "suite", "list": "suite", "kernel": "kernels", "bisect-step": "bisect", "enumerate": "fuzz"}
 """The module of a command, where it is not called as the command is."""
 BISECT = "bisect-step"
 STOP = 255
@@ -95,6 +95,9 @@ def command_line() -> argparse.ArgumentParser:
     _report_parser(commands.add_parser("report", help="write a report of a results directory"))
     _bisect_parser(commands.add_parser(BISECT, help="say for `git bisect run` whether a kernel has a finding"))
     _run_parser(commands.add_parser("run", help="run scenarios or .prog files"))
+    _fuzz_parser(commands.add_parser("fuzz", help="run random Programs, and make what fails as small as it can be"))
+    _enumerate_parser(commands.add_parser("enumerate", help="run all Programs of a small scope"))
+    _shrink_parser(commands.add_parser("shrink", help="find the smallest Program that fails as a .prog file does"))
     _shell_parser(commands.add_parser("shell", help="a shell in a guest with a DAX mount at /mnt"))
     return parser
 
@@ -145,6 +148,43 @@ def _run_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--judged", action="store_true", help="exit 0 when every cell was judged")
     for name, settings in RUN:
         parser.add_argument(name, **settings)
+
+
+def _fuzz_parser(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Run random Programs until the time is over or Ctrl-C, and shrink each finding."
+    parser.epilog = "example: daxcheck fuzz --kernel 6.12,7.3 --fs ext4,xfs:reflink --time 30m --results DIR"
+    parser.add_argument("--rounds", type=int, default=0, metavar="N", help="end after N rounds on each configuration")
+    _take(parser, "--seed")
+    _search_options(parser)
+
+
+def _enumerate_parser(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Run every Program of a small scope: prepare a file, store, 1 to N disturbing ops, sync, cut."
+    parser.epilog = "example: daxcheck enumerate --length 2 --kernel 6.12 --fs xfs --shard 3/8 --results DIR"
+    parser.add_argument("--length", type=int, default=1, metavar="N", help="disturbing ops at most (%(default)s)")
+    parser.add_argument("--shard", default="1/1", metavar="I/N", help="only every N-th Program, from the I-th on")
+    _search_options(parser)
+
+
+def _search_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-n", dest="workers", default="auto", metavar="N", help="guests in parallel (as many as fit)")
+    parser.add_argument("--time", default="", metavar="T", help="end after 90s, 30m or 2h (at Ctrl-C)")
+    _take(parser, "--kernel", "--modules", "--fs", "--qemu", "--known", "--no-known", "--resume")
+    parser.add_argument("--results", type=Path, required=True, metavar="DIR",
+                        help="for what is found, the corpus, and how far it has come")  # fmt: skip
+
+
+def _shrink_parser(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Find the smallest Program that shows the same finding; it is printed, or written to --out."
+    parser.epilog = "example: daxcheck shrink results/x.prog --kernel 6.12 --fs xfs --out small.prog"
+    parser.add_argument("file", type=Path, metavar="FILE", help="a .prog file that fails")
+    parser.add_argument("--finding", default="", metavar="ID", help="the finding to keep (the first that it shows)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where to write it (standard output)")
+    parser.add_argument("-n", dest="workers", default="auto", metavar="N", help="guests in parallel (as many as fit)")
+    for name, settings in RUN:
+        if name == "--fs":
+            parser.add_argument(name, **{**settings, "default": "ext4", "metavar": "FS", "help": "file system (ext4)"})
+    _take(parser, "--kernel", "--modules", "--qemu", "--seed")
 
 
 def _kernel_parser(parser: argparse.ArgumentParser) -> None:

@@ -71,8 +71,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "report": SHARED | MODEL | {"fs", "findings", "history", "kernel"},
     "ending": frozenset({"errors", "plain", "cachedir"}),
     "progfile": SETTING | {"errors"},
+    "search": CELLS | {"cells", "findings", "report", "model.generator", "ending", "progfile"},
     "pytestplugin": FRONT,
-    "commands": FRONT | {"pytestplugin"},
+    "commands": FRONT | {"pytestplugin", "search"},
     "cli": FRONT | {"pytestplugin", "commands"},
 }
 """What each room of harness/ may import of the others. A room that is missing has no place yet."""

@@ -1,5 +1,6 @@
 """The options of a run, declared once for the command line and for pytest: both take the same words."""
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +58,9 @@ RUN: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--seed", {"default": 1, "type": int, "metavar": "N", "help": "seed of the random evictions (1)"}),
     ("--repeat", {"default": 1, "type": int, "metavar": "N", "help": "run every cell N times (1)"}),
 )  # fmt: skip
+
+
+def complete(options: argparse.Namespace, **given: object) -> argparse.Namespace:
+    """The options of a command that takes some of those of a run: the others have their defaults, or are `given`."""
+    usual = {name[2:].replace("-", "_"): settings.get("default", False) for name, settings in RUN}
+    return argparse.Namespace(**{**usual, **vars(options), **given})

@@ -1,0 +1,147 @@
+"""A campaign: rounds of Programs on each configuration, until it is told to end.
+
+The Programs of a round depend on its source and on the rounds before alone. So a campaign of the same seed runs the
+same Programs, however many workers it has, as long as the kernel answers the same; a race may make a difference.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from harness.cells.cell import Judged
+from harness.cells.screening import Screened
+from harness.deadline import now
+from harness.errors import DaxcheckError
+from harness.findings.cause import id_of
+from harness.findings.known import KnownIssues
+from harness.model.cell import Cell, Config
+from harness.model.judge.result import CellResult, Outcome
+from harness.model.judge.violation import LOSSES
+from harness.model.setting.engine import Engine
+from harness.search.folder import CampaignFolder
+from harness.search.progress import SearchProgress, verdict_of
+from harness.search.reduction import Reduced, reduce, signatures
+from harness.search.sources import Source
+from harness.search.steering import triggers
+from harness.search.workers import Answer, Task, Workers
+
+SAMPLED = 16
+"""Of so many Programs in which nothing is suspicious one is judged in full."""
+COMPARED = 64
+"""Of so many one is judged by the trace engine too."""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """A finding that the campaign had not had: where, its id, what it came from, and its smallest Program."""
+
+    config: Config
+    signature: str
+    cell: Cell
+    reduced: Reduced
+    known: tuple[str, ...]
+
+
+class Campaign:
+    """The state of a campaign; `progress` tells it by configuration, and `tell` is told of each finding."""
+
+    def __init__(
+        self, workers: Workers, folder: CampaignFolder, known: KnownIssues, source: Source, tell: Callable[[News], None]
+    ) -> None:
+        self.progress: dict[str, SearchProgress] = folder.load(source.name)
+        self._workers = workers
+        self._folder = folder
+        self._known = known
+        self._source = source
+        self._tell = tell
+        self._journaled = {result.id for result in folder.journal.judged(lambda _: None)}
+
+    def of(self, config: Config) -> SearchProgress:
+        """The progress on a configuration."""
+        return self.progress.get(str(config), SearchProgress())
+
+    def round(self, config: Config) -> bool:
+        """Run one round on the configuration, and keep what it has found; False if there is no Program left."""
+        before, start = self.of(config), now()
+        cells = self._source.cells(config, before)
+        if not cells:
+            return False
+        looks = self._workers.answers(Task(cell, screened=True) for cell in cells)
+        after = self._judged(before, list(zip(cells, looks, strict=True)))
+        progress = replace(after, rounds=before.rounds + 1, seconds=before.seconds + now() - start)
+        self.progress[str(config)] = progress
+        self._folder.save(self._source.name, self.progress)
+        return True
+
+    def _judged(self, progress: SearchProgress, looks: Sequence[tuple[Cell, Answer]]) -> SearchProgress:
+        """Judge in full what is suspicious, and the sample."""
+        counts = progress.counts.plus(programs=len(looks))
+        wanted: list[tuple[Cell, bool]] = []
+        for cell, look in looks:
+            if _is_suspicious(look):
+                old = signatures(look)
+                again = bool(old) and old <= progress.findings.keys()
+                counts = counts.plus(suspicious=1, again=int(again))
+                wanted += [] if again else [(cell, True)]
+            elif cell.seed % SAMPLED == 0:
+                counts = counts.plus(sampled=1)
+                wanted.append((cell, False))
+        progress = replace(progress, counts=counts)
+        answers = self._workers.answers(Task(cell) for cell, _ in wanted)
+        for (cell, suspicious), answer in zip(wanted, answers, strict=True):
+            progress = self._taken(progress, cell, answer, suspicious=suspicious)
+        return self._compared(progress, [(cell, one) for (cell, _), one in zip(wanted, answers, strict=True)])
+
+    def _taken(self, progress: SearchProgress, cell: Cell, answer: Answer, *, suspicious: bool) -> SearchProgress:
+        outcome = Outcome.ERROR if isinstance(answer, DaxcheckError) else answer.result.outcome
+        verdict = verdict_of(outcome)
+        if suspicious:
+            progress = replace(progress, counts=progress.counts.plus(**{verdict: 1}))
+        elif verdict == "confirmed":
+            progress = replace(progress, counts=progress.counts.plus(missed=1))
+        if isinstance(answer, Judged) and outcome is Outcome.FAIL:
+            self._keep(answer)
+            for signature in sorted(signatures(answer) - progress.findings.keys()):
+                progress = self._news(progress, cell, signature)
+        return progress
+
+    def _news(self, progress: SearchProgress, cell: Cell, signature: str) -> SearchProgress:
+        """Find the smallest Program of a new finding, and steer around it from now on."""
+        reduced, name = reduce(self._workers, cell, signature), id_of(signature)
+        known: tuple[str, ...] = ()
+        if reduced.result is not None:
+            named = replace(reduced.result, result=replace(reduced.result.result, scenario=f"{name}.prog"))
+            known = self._keep(named).known
+            self._folder.add_found(name, reduced.program)
+        self._tell(News(cell.config, signature, cell, reduced, known))
+        findings = {**progress.findings, signature: name if reduced.result else ""}
+        avoid = progress.avoid | (triggers(reduced.program) if reduced.result else frozenset())
+        return replace(progress, findings=findings, avoid=avoid)
+
+    def _keep(self, judged: Judged) -> CellResult:
+        """Write a failing cell into the results, once; returns it in the light of what is known."""
+        result = self._known.settle(judged.result)
+        if result.id not in self._journaled:
+            self._journaled.add(result.id)
+            self._folder.journal.add(result, judged.console, judged.entries)
+        return result
+
+    def _compared(self, progress: SearchProgress, judged: Sequence[tuple[Cell, Answer]]) -> SearchProgress:
+        """Have the trace engine judge a part of what was judged: where it says otherwise, one of the two is wrong."""
+        chosen = [(cell, answer) for cell, answer in judged if cell.seed % COMPARED == 0]
+        tasks = [Task(replace(cell, config=replace(cell.config, engine=Engine.TRACE))) for cell, _ in chosen]
+        for (_, one), other in zip(chosen, self._workers.answers(tasks), strict=True):
+            if isinstance(one, Judged) and isinstance(other, Judged):
+                differ = _lost(one) != _lost(other)
+                progress = replace(progress, counts=progress.counts.plus(compared=1, differ=int(differ)))
+                if differ and _lost(other):
+                    self._keep(other)
+        return progress
+
+
+def _is_suspicious(look: Answer) -> bool:
+    return not isinstance(look, Screened) or bool(look.suspicion)
+
+
+def _lost(judged: Judged) -> frozenset[tuple[str, int | None]]:
+    """Return what data was lost and by which op it was promised, as far as both engines can tell."""
+    return frozenset((one.path, one.op) for one in judged.result.violations if one.kind in LOSSES)

@@ -1,0 +1,82 @@
+"""The directory of a campaign: DIR/campaign.json, DIR/corpus, DIR/found, and the files of a results directory.
+
+    results.jsonl     each Program that failed, judged in full, and the smallest one of each finding
+    found/ID.prog     the smallest Program of a finding, named by the finding's id
+    corpus/HASH.prog  the Programs that others are made of
+    campaign.json     how far it has come: `daxcheck fuzz --resume` goes on from there
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from harness import place, progfile
+from harness.errors import UsageError
+from harness.model.program.program import Program
+from harness.model.program.program import format as format_program
+from harness.plain import plain
+from harness.report.journal import Journal
+from harness.search.progress import SearchProgress
+
+STATE = "campaign.json"
+FOUND, CORPUS = "found", "corpus"
+SCHEMA = 1
+_LIMIT = 1 << 24
+"""Bytes of a state that is read."""
+
+
+class CampaignFolder:
+    """Owns the files of one campaign. Methods raise UsageError when one cannot be written or read."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.journal = Journal(directory)
+        self._state = directory / STATE
+
+    def close(self) -> None:
+        self.journal.close()
+
+    def load(self, source: str) -> dict[str, SearchProgress]:
+        """The progress by configuration; none if no campaign has begun here. Raises UsageError for another source's."""
+        try:
+            with self._state.open("rb") as file:
+                told = json.loads(file.read(_LIMIT))
+            if not isinstance(told, dict) or told.get("schema") != SCHEMA:
+                raise ValueError("it is of another daxcheck")
+            if told["source"] != source:
+                begun = plain(str(told["source"])[:80])
+                raise UsageError(f"{self._state}: is of {begun}, not {source}: name that, or another directory")
+            return {str(name): SearchProgress.from_json(one) for name, one in dict(told["configs"]).items()}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise UsageError(f"{self._state}: cannot be read ({error}): name another directory") from error
+
+    def save(self, source: str, progress: dict[str, SearchProgress]) -> None:
+        """Write how far the campaign has come, in whole or not at all."""
+        configs: dict[str, Any] = {name: one.to_json() for name, one in progress.items()}
+        told = {"schema": SCHEMA, "source": source, "configs": configs}
+        self._write(self.directory, STATE, (json.dumps(told, indent=1) + "\n").encode())
+
+    def add_found(self, name: str, program: Program) -> Path:
+        """Keep the smallest Program of a finding; returns where."""
+        self._write(self.directory / FOUND, f"{name}{progfile.SUFFIX}", format_program(program).encode())
+        return self.directory / FOUND / f"{name}{progfile.SUFFIX}"
+
+    def add_to_corpus(self, program: Program) -> None:
+        """Keep a Program that others may be made of, under its digest."""
+        self._write(self.directory / CORPUS, f"{program.digest()}{progfile.SUFFIX}", format_program(program).encode())
+
+    def corpus(self) -> list[Program]:
+        """The Programs of the corpus, in the order of their digests."""
+        paths = sorted((self.directory / CORPUS).glob(f"*{progfile.SUFFIX}"))
+        return [progfile.read(path) for path in paths]
+
+    def _write(self, directory: Path, name: str, data: bytes) -> None:
+        try:
+            with place.opened(directory) as folder:
+                place.replace(folder, name, data)
+        except OSError as error:
+            told = os.strerror(error.errno) if error.errno else str(error)
+            raise UsageError(f"{directory / name}: {told}; free some space or name another directory") from error

@@ -1,0 +1,85 @@
+"""Finds the smallest Program that shows a finding, by runs; measures how often it does.
+
+Candidates are run on all workers, a first look each where that shows the finding, and what is left is judged in full.
+A finding that shows on some runs only is a race: a candidate gets so many runs that one which is half as likely to show
+it is missed with a probability of MISS at most.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from harness.cells.cell import Judged
+from harness.errors import DaxcheckError
+from harness.findings.cause import causes
+from harness.model.cell import Cell
+from harness.model.generator.shrink import shrink
+from harness.model.judge.result import Outcome
+from harness.model.program.program import Program
+from harness.search.workers import Answer, Task, Workers
+
+MEASURED = 5
+"""Runs that tell how often a Program shows its finding."""
+MISS = 0.05
+MOST_RUNS = 30
+"""Runs of one candidate at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """The smallest Program found, the result of one of its runs that shows the finding (None if none of the last runs
+    did), and its hits in so many runs, all judged in full. `before` is the same for the Program that it came from."""
+
+    program: Program
+    result: Judged | None
+    hits: int
+    runs: int
+    before: tuple[int, int]
+
+
+def signatures(answer: Answer) -> frozenset[str]:
+    """The signatures of the findings in what became of a task; none if it was not judged or did not fail."""
+    if isinstance(answer, DaxcheckError) or answer.result.outcome is not Outcome.FAIL:
+        return frozenset()
+    return frozenset(one.signature for one in causes(answer.result))
+
+
+def reduce(workers: Workers, cell: Cell, signature: str) -> Reduced:
+    """Shrink the cell's Program while it shows the finding of this signature."""
+    first = [*_run(workers, cell, MEASURED, screened=True)]
+    screened = any(signature in found for found in map(signatures, first))
+    before = first if screened else _run(workers, cell, MEASURED, screened=False)
+    hits = _hits(before, signature)
+    runs = runs_needed(hits, MEASURED)
+
+    def first_failing(candidates: Sequence[Program]) -> int | None:
+        step = max(workers.count // runs, 1)
+        for start in range(0, len(candidates), step):
+            batch = candidates[start : start + step]
+            cells = (replace(cell, program=one, seed=cell.seed + turn) for one in batch for turn in range(runs))
+            found = workers.answers([Task(one, screened) for one in cells])
+            for index in range(len(batch)):
+                if _hits(found[index * runs : (index + 1) * runs], signature):
+                    return start + index
+        return None
+
+    small = shrink(cell.program, first_failing)
+    last = _run(workers, replace(cell, program=small), MEASURED, screened=False)
+    shown = next((one for one in last if isinstance(one, Judged) and signature in signatures(one)), None)
+    return Reduced(small, shown, _hits(last, signature), MEASURED, (hits, MEASURED))
+
+
+def runs_needed(hits: int, runs: int) -> int:
+    """Return how often a candidate is run: once if every run has shown the finding."""
+    if hits >= runs:
+        return 1
+    half = max(hits, 1) / runs / 2
+    return min(math.ceil(math.log(MISS) / math.log(1 - half)), MOST_RUNS)
+
+
+def _run(workers: Workers, cell: Cell, count: int, *, screened: bool) -> list[Answer]:
+    return workers.answers([Task(replace(cell, seed=cell.seed + turn), screened) for turn in range(count)])
+
+
+def _hits(answers: Sequence[Answer], signature: str) -> int:
+    return sum(signature in signatures(one) for one in answers)

@@ -1,0 +1,153 @@
+"""Laws of a campaign: the seed decides its Programs; a finding is confirmed, shrunk, told once and steered around."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import UsageError
+from harness.findings.known import NOTHING_KNOWN
+from harness.model.program import ops
+from harness.model.program.program import parse
+from harness.model.setting.engine import Engine
+from harness.search.campaign import COMPARED, SAMPLED, Campaign, News
+from harness.search.folder import STATE, CampaignFolder
+from harness.search.progress import SearchProgress
+from harness.search.sources import ROUND, RandomPrograms
+from tests.unit.search.kernels import CONFIG, Breaks, KernelWorkers, punched, sound
+
+Begin = Callable[..., Campaign]
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Begin:
+    """Begins a campaign in a directory, on a kernel that breaks some Programs; its news are in `news`."""
+
+    def make(breaks: Breaks, place: str = "a", seed: int = 1, news: list[News] | None = None, **more: Any) -> Campaign:
+        told: list[News] = [] if news is None else news
+        workers = KernelWorkers(breaks, **more)
+        source, folder = RandomPrograms(seed), CampaignFolder(tmp_path / place)
+        campaign = Campaign(workers, folder, NOTHING_KNOWN, source, told.append)  # type: ignore[arg-type]
+        campaign.workers = workers  # type: ignore[attr-defined]
+        return campaign
+
+    return make
+
+
+def asked(campaign: Campaign, *, screened: bool) -> list[str]:
+    tasks = campaign.workers.asked  # type: ignore[attr-defined]
+    return [task.cell.id for task in tasks if task.screened is screened and task.cell.config.engine is Engine.PLUGIN]
+
+
+def test_sound_kernel_has_no_findings(begin: Begin, tmp_path: Path) -> None:
+    """All Programs get a first look, the sample is judged in full, and nothing is found."""
+    campaign = begin(sound)
+    for _ in range(2 * COMPARED // ROUND):
+        campaign.round(CONFIG)
+    counts = campaign.of(CONFIG).counts
+    assert counts.programs == 2 * COMPARED
+    assert (counts.suspicious, counts.confirmed, counts.missed) == (0, 0, 0)
+    assert counts.sampled == 2 * COMPARED // SAMPLED
+    assert (counts.compared, counts.differ) == (2, 0)
+    assert campaign.of(CONFIG).findings == {}
+    assert (tmp_path / "a" / "results.jsonl").read_text() == ""
+
+
+def test_same_seed_same_programs(begin: Begin) -> None:
+    """Two campaigns of one seed ask about the same cells, whatever was found; another seed asks about others."""
+    one, two, other = begin(punched, "a"), begin(punched, "b"), begin(punched, "c", seed=2)
+    for campaign in (one, two, other):
+        campaign.round(CONFIG)
+        campaign.round(CONFIG)
+    assert asked(one, screened=True) == asked(two, screened=True)
+    assert not set(asked(one, screened=True)) & set(asked(other, screened=True))
+
+
+def test_finding_is_confirmed_shrunk_and_steered_around(begin: Begin, tmp_path: Path) -> None:
+    """A finding is told once, with its smallest Program; after that its op is drawn rarely, and is no news."""
+    news: list[News] = []
+    campaign = begin(punched, news=news)
+    for _ in range(4):
+        campaign.round(CONFIG)
+    (found,) = news
+    assert [type(op) for op in found.reduced.program.ops][2:] == [ops.Mmap, ops.Store, ops.Fallocate, ops.CutPower]
+    assert (found.reduced.hits, found.reduced.runs) == (5, 5)
+    progress = campaign.of(CONFIG)
+    ((signature, name),) = progress.findings.items()
+    assert signature == found.signature
+    assert parse((tmp_path / "a" / "found" / f"{name}.prog").read_text()) == found.reduced.program
+    assert progress.avoid == {"fallocate punch_hole"}
+    counts = progress.counts
+    assert counts.confirmed >= 1
+    assert counts.suspicious == counts.confirmed + counts.again + counts.cleared
+    lines = [json.loads(line) for line in (tmp_path / "a" / "results.jsonl").read_text().splitlines()]
+    assert {line["outcome"] for line in lines} == {"FAIL"}
+    assert f"{name}.prog" in {line["scenario"] for line in lines}
+    assert len({line["id"] for line in lines}) == len(lines)
+
+
+def test_suspicion_alone_is_no_finding(begin: Begin) -> None:
+    """What a first look calls suspicious and a full judging does not is counted, and nothing else."""
+    campaign = begin(sound, screens=punched)
+    for _ in range(4):
+        campaign.round(CONFIG)
+    counts = campaign.of(CONFIG).counts
+    assert counts.cleared == counts.suspicious > 0
+    assert campaign.of(CONFIG).findings == {}
+
+
+def test_blind_first_look_shows_in_the_sample(begin: Begin) -> None:
+    """A first look that sees nothing is found out by the sample that is judged in full."""
+    news: list[News] = []
+    campaign = begin(lambda program: "fsync" if len(program.ops) > 5 else "", screens=sound, news=news)
+    campaign.round(CONFIG)
+    counts = campaign.of(CONFIG).counts
+    assert counts.suspicious == 0
+    assert counts.missed == counts.sampled > 0
+    assert news
+
+
+def test_dead_workers_are_no_verdict(begin: Begin) -> None:
+    """A cell that nobody could run is counted as not judged; the others go on."""
+    campaign = begin(sound, dead=frozenset({3, 7}))
+    campaign.round(CONFIG)
+    counts = campaign.of(CONFIG).counts
+    assert (counts.suspicious, counts.unjudged, counts.confirmed) == (2, 2, 0)
+
+
+def test_resumed_campaign_goes_on(begin: Begin, tmp_path: Path) -> None:
+    """A campaign that was begun again has its counts and findings, and asks about the Programs after them."""
+    first = begin(punched)
+    first.round(CONFIG)
+    again = begin(punched)
+    assert again.of(CONFIG) == first.of(CONFIG)
+    again.round(CONFIG)
+    whole = begin(punched, "b")
+    whole.round(CONFIG)
+    whole.round(CONFIG)
+    assert again.of(CONFIG).findings == whole.of(CONFIG).findings
+    assert again.of(CONFIG).counts == whole.of(CONFIG).counts
+
+
+def test_other_seed_or_damaged_state_is_refused(begin: Begin, tmp_path: Path) -> None:
+    """The state of another seed, or one that somebody edited, is named and not overwritten."""
+    begin(sound).round(CONFIG)
+    with pytest.raises(UsageError, match="is of fuzz --seed 1, not fuzz --seed 2"):
+        begin(sound, seed=2)
+    damaged = '{"schema": 1, "source": "fuzz --seed 1", "configs": {"a": {"rounds": -1}}}'
+    for text in ("", "[]", damaged, '{"schema": 9}', "[" * 100_000):
+        (tmp_path / "a" / STATE).write_text(text)
+        with pytest.raises(UsageError, match="cannot be read"):
+            begin(sound)
+        assert (tmp_path / "a" / STATE).read_text() == text
+
+
+def test_progress_survives_being_written(begin: Begin) -> None:
+    """What a file holds of the progress is the progress."""
+    campaign = begin(punched)
+    campaign.round(CONFIG)
+    progress = campaign.of(CONFIG)
+    assert progress.findings
+    assert SearchProgress.from_json(json.loads(json.dumps(progress.to_json()))) == progress
