@@ -24,6 +24,7 @@ from harness.model.wire.moment import Moment, Phase
 from harness.model.wire.traced import Range, Traced
 from harness.targets.engines.cut import Cut
 from harness.targets.engines.engine import CutVerdict, Evidence
+from harness.targets.engines.markedrun import MarkedRun
 from harness.targets.engines.table import ENGINES
 from harness.targets.target import Doubt, Job, Recovery, Target
 
@@ -77,7 +78,8 @@ class CellJudge:
             state = states(point if point.record is None else CrashPoint(point.op, 0))
             return self._told_at(point, self._judge(recovery, state))
 
-        judging = SeriesJudge(cut.series(self.plan, self.program, self.job.seed), judge, control=not kept)
+        series = cut.series(self.plan, MarkedRun.of(self.program), self.job.seed)
+        judging = SeriesJudge(series, judge, control=not kept)
         until_wrong = self.until_wrong and kept
         judging.run(self._recover, self.advance, until_wrong=until_wrong)
         end = judging.end

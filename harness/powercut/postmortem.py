@@ -18,6 +18,7 @@ from harness.model.setting.crashplan import CrashPlan
 from harness.model.setting.engine import Engine
 from harness.model.setting.environment import Environment, KernelBuild
 from harness.model.setting.hardware import PmemKind
+from harness.targets.engines.markedrun import MarkedRun
 from harness.targets.engines.series import Series
 from harness.targets.target import Doubt, Execution, Job, Recovery
 
@@ -38,7 +39,7 @@ class RealCut:
         """Zero: nobody counted them."""
         return 0
 
-    def series(self, plan: CrashPlan, program: Program, seed: int) -> Series:
+    def series(self, plan: CrashPlan, marked: MarkedRun, seed: int) -> Series:
         """The one image, whatever the plan: the engine follows the usual one alone."""
         return Series(lambda: iter([Draft(END, UNKNOWN, 0, lambda: self._media.copy("power cut"))]))
 

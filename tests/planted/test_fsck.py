@@ -15,6 +15,7 @@ from harness.model.program.program import Program
 from harness.model.setting.crashplan import USUAL
 from harness.model.units import PAGE
 from harness.report.words import why
+from harness.targets.engines.markedrun import MarkedRun
 from harness.targets.guest import GuestTarget, Parts
 from harness.targets.target import Job, Recovery
 
@@ -37,7 +38,7 @@ def recovered(target: GuestTarget, program: Program, fs: str, damage: Damage | N
     damaged, job = damaging(target, damage) if damage else target, Job(program, filesystem.find(fs))
     with damaged.execute(job) as execution:
         assert execution.cut is not None
-        crashes = execution.cut.series(USUAL, program, 1).crashes()
+        crashes = execution.cut.series(USUAL, MarkedRun.of(program), 1).crashes()
         return list(damaged.recover(crashes, job, lambda recovery: bool(recovery.unsound)))
 
 

@@ -16,6 +16,7 @@ from harness.model.setting.crashplan import USUAL
 from harness.model.units import PAGE, PMD
 from harness.model.wire import stamps
 from harness.report.words import why
+from harness.targets.engines.markedrun import MarkedRun
 from harness.targets.guest import GuestTarget
 from harness.targets.target import Job
 
@@ -51,7 +52,7 @@ def test_both_legs_are_used(target_6_1: GuestTarget) -> None:
         assert execution.attached is not None and execution.cut is not None
         (first, length), (second, _) = execution.attached.pieces
         assert (first, length, second) == (PMD, 190 * MIB, 192 * MIB + PMD)
-        (image, *_) = execution.cut.series(USUAL, dax.program(), 1).crashes()
+        (image, *_) = execution.cut.series(USUAL, MarkedRun.of(dax.program()), 1).crashes()
         words = image.media.array.view(np.uint64)
         for seq, offset in ((1, 0), (2, 278 * MIB)):
             (place,) = np.flatnonzero(words == stamps.word(seq, 1, 0, offset)) * 8

@@ -11,6 +11,7 @@ from harness.model.program.program import parse
 from harness.model.setting.crashplan import USUAL
 from harness.targets import recoverer
 from harness.targets.engines.cut import Cut
+from harness.targets.engines.markedrun import MarkedRun
 from harness.targets.guest import GuestTarget
 from harness.targets.target import Job, Recovery
 from harness.vm import snapshot
@@ -47,7 +48,7 @@ FORMATS = ["ext4", "xfs", "ext4:nojournal", *(pytest.param(one, marks=pytest.mar
 
 def crashes(cut: Cut) -> Iterator[CrashImage]:
     """The images of the cut, and one after every third op."""
-    yield from cut.series(USUAL, PROGRAM, 1).crashes()
+    yield from cut.series(USUAL, MarkedRun.of(PROGRAM), 1).crashes()
     for index in range(0, len(PROGRAM.ops) - 1, 3):
         yield cut.at(CrashPoint(index))
 

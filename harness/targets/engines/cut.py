@@ -23,12 +23,11 @@ from harness.media.image import (
 from harness.media.log import PersistLog, PersistLogError
 from harness.media.records import RecordKind, callers_of
 from harness.memfile import MemFile
-from harness.model.program.program import Program
-from harness.model.program.stages import stages
 from harness.model.setting import crashplan
 from harness.model.setting.crashplan import CrashPlan
 from harness.model.units import LINE
 from harness.targets.engines import points
+from harness.targets.engines.markedrun import MarkedRun
 from harness.targets.engines.series import Series
 from harness.targets.engines.walk import Evictions, LoggedRun, walk
 
@@ -48,7 +47,7 @@ class Cut(Protocol):
     def unpersisted_lines(self) -> int:
         """Cache lines of the medium in which memory and media differ."""
 
-    def series(self, plan: CrashPlan, program: Program, seed: int) -> Series:
+    def series(self, plan: CrashPlan, marked: MarkedRun, seed: int) -> Series:
         """All images that the plan asks for, those of this cut last; none if the engine makes none.
 
         Raises InfraError for a plan that the engine cannot follow (see JudgingEngine.why_not).
@@ -128,15 +127,15 @@ class LoggedCut(_KeptMedia):
         media = persisted(self._base, self._log, self._origin, self._records(point), strict=strict)
         return CrashImage(point, STRICT if strict else PESSIMISTIC, media)
 
-    def series(self, plan: CrashPlan, program: Program, seed: int) -> Series:
+    def series(self, plan: CrashPlan, marked: MarkedRun, seed: int) -> Series:
         """All images of the plan: at fences or ops by the log, and those of the cut."""
-        evictions = Evictions(plan.evictions, seed, len(program.paths()))
+        evictions = Evictions(plan.evictions, seed, marked.files)
         if plan.crash == crashplan.END:
             return Series(partial(self.ends, evictions))
         if not self.dated:
             raise InfraError(_NOT_DATED)
         run = LoggedRun(self._base, self._live, self._dirty, self._log, self._origin, self._count)
-        stops = points.choose(self._log, self._count, program, plan, seed)
+        stops = points.choose(self._log, self._count, marked, plan, seed)
         return Series(partial(walk, run, stops.taken, evictions), stops.total + 1, len(stops.taken) + 1)
 
     def strict(self, last: int) -> CrashImage | None:
@@ -186,14 +185,14 @@ class FlushedCut(_KeptMedia):
         media = self._log.persisted(point.op) if self.dated else self._media.copy("media")
         return CrashImage(point, PESSIMISTIC, media)
 
-    def series(self, plan: CrashPlan, program: Program, seed: int) -> Series:
+    def series(self, plan: CrashPlan, marked: MarkedRun, seed: int) -> Series:
         """All images of the plan: after ops, and those of the cut. Raises InfraError for one that looks inside ops."""
-        evictions = Evictions(plan.evictions, seed, len(program.paths()))
+        evictions = Evictions(plan.evictions, seed, marked.files)
         if plan.crash == crashplan.END:
             return Series(partial(self.ends, evictions))
         if plan.inside or not self.dated:
             raise InfraError(f"the kernel's tracing cannot follow the plan {plan}")
-        after = tuple(stage.last for stage in stages(program.ops))[:-1]
+        after = tuple(stage.last for stage in marked.stages)[:-1]
         return Series(partial(self._drafts, after, evictions), len(after) + 1, len(after) + 1)
 
     def _drafts(self, after: Sequence[int], evictions: Evictions) -> Iterator[Draft]:
@@ -215,7 +214,7 @@ class Uncut:
     dated = False
     unpersisted_lines = 0
 
-    def series(self, plan: CrashPlan, program: Program, seed: int) -> Series:
+    def series(self, plan: CrashPlan, marked: MarkedRun, seed: int) -> Series:
         return Series(lambda: iter(()))
 
     def at(self, point: CrashPoint, *, strict: bool = False) -> CrashImage:

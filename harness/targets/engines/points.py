@@ -7,9 +7,9 @@ import numpy as np
 
 from harness.media.image import CrashPoint
 from harness.media.log import PersistLog, PersistLogError
-from harness.model.program.program import Program
-from harness.model.program.stages import Stage, stages
+from harness.model.program.stages import Stage
 from harness.model.setting.crashplan import OPS, CrashPlan
+from harness.targets.engines.markedrun import MarkedRun
 
 _INSIDE = 4
 """The weight of a fence inside an op, where the moment between two ops weighs 1: the latter are what cuts that date a
@@ -37,13 +37,15 @@ class Stops:
     total: int
 
 
-def choose(log: PersistLog, end: int, program: Program, plan: CrashPlan, seed: int) -> Stops:
-    """The stops that the plan asks for besides the Program's own cut, which is after `end` records.
+def choose(log: PersistLog, end: int, marked: MarkedRun, plan: CrashPlan, seed: int) -> Stops:
+    """The stops that the plan asks for besides the cut of the run itself, which is after `end` records.
 
-    None is before the first op, since what the log holds of that time is the mount's. Raises PersistLogError for a log
-    without the marks of the Program.
+    None is before the first stage, since what the log holds of that time is the mount's. Raises PersistLogError for a
+    log without the marks of these stages.
     """
-    found = [stop for stage in stages(program.ops) for stop in _of_stage(log, end, program, plan, stage)]
+    final = len(marked.stages) - 1
+    found = [stop for index, stage in enumerate(marked.stages)
+             for stop in _of_stage(log, end, plan, stage, last=index == final)]  # fmt: skip
     wanted = plan.sample
     if wanted is None or wanted >= len(found):
         return Stops(tuple(found), len(found))
@@ -52,10 +54,9 @@ def choose(log: PersistLog, end: int, program: Program, plan: CrashPlan, seed: i
     return Stops(tuple(found[index] for index in sorted(drawn.tolist())), len(found))
 
 
-def _of_stage(log: PersistLog, end: int, program: Program, plan: CrashPlan, stage: Stage) -> Sequence[Stop]:
-    """Return the stops from the end of the stage before to that of this one; what follows the last op is of that."""
+def _of_stage(log: PersistLog, end: int, plan: CrashPlan, stage: Stage, *, last: bool) -> Sequence[Stop]:
+    """Return the stops from the end of the stage before to that of this one; the `last` one goes on to the cut."""
     start, stop = _mark(log, stage.first), _mark(log, stage.last + 1)
-    last = stage.last == len(program.ops) - 1
     found: list[Stop] = []
     if plan.crash != OPS:
         before = start

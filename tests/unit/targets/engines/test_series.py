@@ -16,13 +16,14 @@ from harness.model.setting.crashplan import FENCES, OPS, USUAL, CrashPlan
 from harness.model.units import LINE, PAGE
 from harness.model.wire.traced import Flushed
 from harness.targets.engines.cut import FlushedCut, LoggedCut, Uncut
+from harness.targets.engines.markedrun import MarkedRun
 from harness.targets.engines.series import Series
 from tests.unit.media.logs import CAPACITY, Put, Step, put, written
 
-PROGRAM = parse("daxcheck program 1\ncreate f data\npwrite f 0 4K\nfsync f\ncut_power\n")
-RACING = parse(
+PROGRAM = MarkedRun.of(parse("daxcheck program 1\ncreate f data\npwrite f 0 4K\nfsync f\ncut_power\n"))
+RACING = MarkedRun.of(parse(
     "daxcheck program 1\ncreate f data\nlane a\npwrite f 0 4K\nlane b\nfsync f\njoin\nfsync f\ncut_power\n"
-)
+))  # fmt: skip
 STEPS: list[Step] = [
     put(Put(0, 1)), 0,  # of the mount
     put(Put(LINE, 1)), 1,
