@@ -56,6 +56,10 @@ class RealCut:
         """Empty: nobody saw an instruction."""
         return ()
 
+    def fences(self) -> tuple[int, ...]:
+        """Empty: nobody saw an instruction."""
+        return ()
+
     def close(self) -> None:
         """Do nothing: the media are their owner's."""
 

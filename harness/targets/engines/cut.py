@@ -67,6 +67,12 @@ class Cut(Protocol):
         """The linear addresses of the instruction that made the first `record` records durable, and of up to CALLERS
         that called it, the nearest first, of which some may be left over on the stack; empty if it is unknown."""
 
+    def fences(self) -> tuple[int, ...]:
+        """Count the records that had become durable at each completion from the begin of the run on, in order.
+
+        It is empty where nobody saw an instruction.
+        """
+
     def close(self) -> None:
         """Give the media up."""
 
@@ -98,6 +104,10 @@ class _KeptMedia:
             yield Draft(END, eviction, number, partial(chosen.written_to, self._media))
 
     def fence(self, record: int | None) -> tuple[int, ...]:
+        """Empty: nobody saw an instruction."""
+        return ()
+
+    def fences(self) -> tuple[int, ...]:
         """Empty: nobody saw an instruction."""
         return ()
 
@@ -158,6 +168,13 @@ class LoggedCut(_KeptMedia):
         if last["kind"] != RecordKind.FENCE or not last["address"]:
             return ()
         return int(last["address"]), *callers_of(last)[:CALLERS]
+
+    def fences(self) -> tuple[int, ...]:
+        """Raises PersistLogError for a log without a mark 0."""
+        begin = self._log.upto(0)
+        if begin is None:
+            raise PersistLogError("the persist log has no mark 0: rerun")
+        return tuple(one.count for one in self._log.completions(begin, self._count))
 
     def _records(self, point: CrashPoint) -> int:
         """Return how many records of the log are durable at the point."""
@@ -224,6 +241,9 @@ class Uncut:
         return None
 
     def fence(self, record: int | None) -> tuple[int, ...]:
+        return ()
+
+    def fences(self) -> tuple[int, ...]:
         return ()
 
     def close(self) -> None:

@@ -68,6 +68,12 @@ def test_every_fence_of_the_run_is_a_point(cut: LoggedCut) -> None:
     assert series.points == series.taken == len(wanted)
 
 
+def test_fences_are_told_in_order(cut: LoggedCut) -> None:
+    """They are the moments inside ops; one after the last op counts, one of the mount does not."""
+    assert cut.fences() == tuple(count for _, count in INSIDE)
+    assert Uncut().fences() == ()
+
+
 def test_ops_are_points_without_their_fences(cut: LoggedCut) -> None:
     """The cut itself stands for the last op."""
     series = cut.series(CrashPlan(OPS), PROGRAM, 1)
