@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from harness import __version__
+from harness.agent import command as commanding
 from harness.agent import device, evict, levels, locate, run, shell, translate
 from harness.agent.observe import observe_all
 from harness.agent.watch import pmemrange
@@ -27,11 +28,13 @@ from harness.linux.waiting import Hung
 from harness.model.program import program
 from harness.model.program.ops import Plant, Planted
 from harness.model.program.program import Program
+from harness.model.wire import commanded, frame
 from harness.model.wire.frame import Message
 from harness.model.wire.moment import COMMANDS, Moment, Phase
 from harness.model.wire.traced import Range
 
-COMMAND_NAMES = "hello, attach, run, observe, locate, evict, translate, symbols, shell, script, output, detach, disarm"
+COMMAND_NAMES = "hello, attach, run, observe, locate, evict, translate, symbols, shell, script, output, put, " \
+                "execute, detach, disarm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,12 @@ class Agent:
                 return self._begin_script(command["command"], command["text"])
             case "output":
                 return self._output()
+            case "put":
+                data = commanded.decoded(command["data"], frame.LIMIT)
+                commanding.put(str(command["name"]), data, new=bool(command["new"]))
+                return {}
+            case "execute":
+                return self._execute(command)
             case "detach":
                 answer = device.detach(command.get("keep", False))
                 self._bound = self._bound if answer["bound"] else None
@@ -154,6 +163,15 @@ class Agent:
             raise InfraError("a script runs already: ask for its output until it ends")
         self._script = shell.Script(device.root(), binascii.a2b_base64(command), binascii.a2b_base64(text))
         return {}
+
+    def _execute(self, command: Message) -> Message:
+        acked = command.get("acked")
+        found = commanding.carry_out(
+            device.root(), commanded.decoded(command["command"], frame.LIMIT), float(command["seconds"]),
+            self._cpu.mark if command["marks"] else None,
+            None if acked is None else commanded.decoded(acked, commanded.OUTPUT_LIMIT),
+        )  # fmt: skip
+        return commanded.to_wire(found)
 
     def _output(self) -> Message:
         if self._script is None:

@@ -46,21 +46,26 @@ def _become_shell(root: str, term: str, rows: int, columns: int) -> NoReturn:
         _sane(tty)
         for fd in (0, 1, 2):
             os.dup2(tty, fd)
-        _execute([SHELL, "-i"], root, term)
+        become([SHELL, "-i"], root, term)
     finally:
         os._exit(127)
 
 
-def _execute(argv: list[str] | list[bytes], root: str, term: str) -> NoReturn:
-    """Become the shell, in `root`. Raises OSError."""
+def become(
+    argv: list[str] | list[bytes], root: str, term: str, more: dict[str, str] | None = None, first: str = ""
+) -> NoReturn:
+    """Become the shell, in `root`, with `more` in its environment and the directory `first` at the head of its PATH.
+
+    Raises OSError.
+    """
     # An ignored signal stays ignored across execve(2), and Python ignores these two.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     os.chdir(root)
-    path = f"/bin:{os.path.dirname(sys.executable)}"
+    path = ":".join(filter(None, (first, "/bin", os.path.dirname(sys.executable))))
     # The newer of Python's two prompts is written in Python, in modules that the guest does not have.
     environment = {"PATH": path, "HOME": "/tmp", "TERM": term, "PS1": PROMPT, "LC_ALL": "C.UTF-8",
-                   "PYTHON_BASIC_REPL": "1"}  # fmt: skip
+                   "PYTHON_BASIC_REPL": "1", **(more or {})}  # fmt: skip
     os.execve(SHELL, argv, environment)
 
 
@@ -118,7 +123,7 @@ def _become_script(argv: list[bytes], root: str, streams: tuple[int, int, int]) 
         os.setsid()
         for number, fd in enumerate(streams):
             os.dup2(fd, number)
-        _execute(argv, root, "dumb")
+        become(argv, root, "dumb")
     finally:
         os._exit(127)
 

@@ -74,7 +74,7 @@ class Child:
                     return  # which tells why it does not
                 raise
         if self._group:
-            poll(self._bury, Deadline(BURIAL), f"what child {self._group} has forked does not end")
+            poll(lambda: bury(self._group), Deadline(BURIAL), f"what child {self._group} has forked does not end")
 
     @property
     def pid(self) -> int:
@@ -106,17 +106,6 @@ class Child:
             raise _TYPES.get(str(message.get("type")), InfraError)(str(message["failed"]))
         return message
 
-    def _bury(self) -> bool | None:
-        """Return True when nothing is left of the group; reap orphans that are ours now (PID 1 gets all of them)."""
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-self._group, os.WNOHANG)[0]:
-                pass
-        try:
-            os.killpg(self._group, signal.SIGKILL)
-        except ProcessLookupError:
-            return True
-        return None
-
     def _reaped(self) -> bool | None:
         """Return True once it has ended; never waits."""
         if not os.waitpid(self._pid, os.WNOHANG)[0]:
@@ -128,6 +117,21 @@ class Child:
         _, status = os.waitpid(self._pid, 0)
         self._pid = 0
         return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+
+
+def bury(group: int) -> bool | None:
+    """Kill a process group, and reap those of it that are ours now, as orphans are for PID 1.
+
+    Returns True when none is left.
+    """
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-group, os.WNOHANG)[0]:
+            pass
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return True
+    return None
 
 
 def processor_time(pid: int) -> float:

@@ -37,6 +37,7 @@ _LOG_TAIL = 64 * 1024
 _AT_FDCWD, _AT_EMPTY_PATH, _AT_STATX_DONT_SYNC = -100, 0x1000, 0x4000
 _STATX_ATTR_DAX = 0x200000
 _STATX_SIZE, _STATX_ATTRIBUTES, _STATX_MODE, _STATX_RDEV, _STATX_TYPE = 256, 8, 28, 128, 1
+_ADDR_NO_RANDOMIZE = 0x40000
 _PR_SET_PDEATHSIG, _PR_MCE_KILL, _PR_MCE_KILL_SET, _PR_MCE_KILL_LATE = 1, 33, 1, 0
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -65,6 +66,7 @@ _PROTOTYPES: tuple[tuple[str, object, tuple[object, ...]], ...] = (
     ("statx", _int, (_int, _str, _int, ctypes.c_uint, _ptr)),
     ("prctl", _int, (_int, _ulong, _ulong, _ulong, _ulong)),
     ("sched_yield", _int, ()),
+    ("personality", _int, (_ulong,)),
     ("memcmp", _int, (_ptr, _ptr, _size)),
     ("syscall", ctypes.c_long, (ctypes.c_long, _int, _str, _int)),
 )
@@ -245,6 +247,11 @@ def _statx(directory: int, path: str, flags: int, mask: int) -> bytes:
 def die_with_parent(signal: int) -> None:
     """Have this process get `signal` when the thread that forked it ends (PR_SET_PDEATHSIG)."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0), "prctl")
+
+
+def keep_addresses() -> None:
+    """Have what this process executes lie at the same addresses each time (personality(2), ADDR_NO_RANDOMIZE)."""
+    _check(_libc.personality(_ADDR_NO_RANDOMIZE), "personality")
 
 
 def ignore_early_poison() -> None:
