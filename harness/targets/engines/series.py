@@ -1,7 +1,7 @@
 """The crash images of one cut by a plan: which there are, which of them are equal, and one of each kind to recover."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.media.image import CrashImage, CrashPoint, Draft, Eviction
 
@@ -33,6 +33,19 @@ class Series:
     def images(self) -> int:
         """The number of all images, equal ones included."""
         return sum(len(group.members) for group in self.groups)
+
+    def split(self, by: Callable[[CrashPoint], int | None]) -> "Series":
+        """The same images, of which two count as equal only if `by` gives their points the same 32-bit number too.
+
+        Those of points for which it gives None are left out.
+        """
+
+        def drafts() -> Iterator[Draft]:
+            for draft in self._drafts():
+                if (number := by(draft.point)) is not None:
+                    yield replace(draft, digest=draft.digest << 32 | number)
+
+        return Series(drafts, self.points, self.taken)
 
     def crashes(self) -> Iterator[CrashImage]:
         """The first image of each group, in their order, owned by the caller."""

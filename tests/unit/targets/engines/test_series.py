@@ -102,6 +102,20 @@ def test_images_are_equal_if_and_only_if_their_media_are(cut: LoggedCut, plan: C
     assert len(set(names)) == len(names) == series.images
 
 
+def test_equal_media_can_be_told_apart(cut: LoggedCut) -> None:
+    """By a number of the moment, such as what had been promised by then; those without a number are left out."""
+    series = cut.series(CrashPlan(FENCES), PROGRAM, 1)
+    split = series.split(lambda point: None if point.op == 0 else 7 if point.is_end else point.op)
+    assert points(split) == {point for point in points(series) if point.op != 0}
+    groups = [{point.op for point, _ in group.members} for group in split.groups]
+    assert all(len(ops) == 1 for ops in groups) and len(groups) > len(series.groups)
+    for crash, group in zip(split.crashes(), split.groups, strict=True):
+        with crash.media as media, cut.at(group.members[0][0]).media as wanted:
+            assert crash.point == group.members[0][0]
+            if crash.eviction == PESSIMISTIC:
+                assert bytes(media.array) == bytes(wanted.array)
+
+
 def test_points_that_are_left_out_are_counted(cut: LoggedCut) -> None:
     """A number takes so many of all, and the cut itself; the seed alone draws them, fences inside ops more often."""
     whole = points(cut.series(CrashPlan(FENCES), PROGRAM, 1))
