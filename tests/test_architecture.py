@@ -65,6 +65,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "targets": TARGETS | {"targets.engines", "vm"},
     "box": TARGETS | {"targets", "targets.engines"},
     "powercut": TARGETS | {"targets", "targets.engines", "box"},
+    "trial": TARGETS | {"vm", "targets", "targets.engines"},
     "cells": CELLS,
     "findings": MODEL | {"errors", "plain", "fs", "shipped"},
     "history": SHARED | MODEL | {"findings", "kernel"},
@@ -73,7 +74,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "progfile": SETTING | {"errors"},
     "search": CELLS | {"cells", "findings", "report", "model.generator", "ending", "progfile"},
     "pytestplugin": FRONT,
-    "commands": FRONT | {"pytestplugin", "search"},
+    "commands": FRONT | {"pytestplugin", "search", "trial"},
     "cli": FRONT | {"pytestplugin", "commands"},
 }
 """What each room of harness/ may import of the others. A room that is missing has no place yet."""

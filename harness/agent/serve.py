@@ -167,7 +167,7 @@ class Agent:
     def _execute(self, command: Message) -> Message:
         acked = command.get("acked")
         found = commanding.carry_out(
-            device.root(), commanded.decoded(command["command"], frame.LIMIT), float(command["seconds"]),
+            device.root(), commanded.decoded(command["command"], frame.LIMIT), float(command["limit"]),
             self._cpu.mark if command["marks"] else None,
             None if acked is None else commanded.decoded(acked, commanded.OUTPUT_LIMIT),
         )  # fmt: skip

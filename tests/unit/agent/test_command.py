@@ -108,6 +108,6 @@ def test_the_agent_answers_what_the_host_parses(tmp_path: Path, monkeypatch: pyt
     """Command and answer survive the channel's form."""
     monkeypatch.setattr(device, "root", lambda: str(tmp_path))
     agent, channel = serve.Agent(Cpu(), Traces(), []), AgentChannel(-1, -1)
-    asked: dict[str, Any] = {"do": "execute", "command": commanded.encoded(b"cat $DAX_ACKED; exit 3"), "seconds": LONG,
+    asked: dict[str, Any] = {"do": "execute", "command": commanded.encoded(b"cat $DAX_ACKED; exit 3"), "limit": LONG,
                              "marks": False, "acked": commanded.encoded(b"kept")}  # fmt: skip
     assert commanded.from_wire(agent.do(channel, asked)) == Commanded(3, b"kept", b"", (4,))
