@@ -17,9 +17,23 @@ examples:
   daxcheck run -k punch_hole -n auto         the punch-hole family, as many guests as fit
   daxcheck run results/x.prog --kernel 6.1   replay one recorded Program
   daxcheck shell --kernel 6.12 --fs xfs      look around in a guest with a DAX mount
+  daxcheck exec --help                       test the crash consistency of a program of your own
 
 exit codes: 0 clean or known, 1 a violation was found, 2 usage or set-up, 3 infrastructure (nothing was judged)
 DAXCHECK_TRACE=1 in the environment shows the whole trace of an error that daxcheck did not foresee.
+"""
+
+EXEC_EPILOG = """\
+Both commands run by `sh` in /mnt, as root; DAX_MOUNT names it. The guest has a shell, python3, a few tools and the
+libraries that these need; link your program statically, or copy its libraries too. What --write prints counts as
+promised: --verify finds what was printed before the cut in the file that $DAX_ACKED names. See docs/exec.md.
+
+examples:
+  daxcheck exec --copy ./log --write 'log append db 9' --verify 'log check db "$DAX_ACKED"'
+  daxcheck exec --kernel 6.12 --fs xfs --crash 200 --copy write.py check.py --write write.py --verify check.py
+
+exit codes: 0 every image is good, 1 one is bad (the first is told), 2 usage, or --write or --verify failed with the
+power on, 3 infrastructure, or nobody can tell of some images
 """
 
 _MODULES = {"run": "suite", "list": "suite", "kernel": "kernels", "bisect-step": "bisect", "enumerate": "fuzz"}
@@ -99,6 +113,7 @@ def command_line() -> argparse.ArgumentParser:
     _enumerate_parser(commands.add_parser("enumerate", help="run all Programs of a small scope"))
     _shrink_parser(commands.add_parser("shrink", help="find the smallest Program that fails as a .prog file does"))
     _shell_parser(commands.add_parser("shell", help="a shell in a guest with a DAX mount at /mnt"))
+    _exec_parser(commands.add_parser("exec", help="run a program of your own, cut its power, verify what is left"))
     return parser
 
 
@@ -108,11 +123,37 @@ def _shell_parser(shell: argparse.ArgumentParser) -> None:
                     "script; what daxcheck itself has to say goes to standard error.")  # fmt: skip
     shell.add_argument("-c", dest="shell_command", default=None, metavar="COMMAND",
                        help="carry this out and end; its standard input is empty")  # fmt: skip
-    shell.add_argument("--kernel", default="", metavar="SPEC", help="a cached release or prefix, debian:SUITE, or path")
-    shell.add_argument("--modules", type=Path, metavar="DIR", help="where the modules of a --kernel path lie")
-    shell.add_argument("--fs", default="ext4", help="file system to mount (%(default)s)")
-    shell.add_argument("--device", default="nvdimm", help="what it lies on: nvdimm, eadr, virtio-pmem (%(default)s)")
-    shell.add_argument("--qemu", default="qemu-system-x86_64", metavar="PATH", help="the QEMU to use (%(default)s)")
+    _guest_options(shell)
+
+
+def _guest_options(parser: argparse.ArgumentParser) -> None:
+    """Give a command the options that choose its one guest."""
+    parser.add_argument("--kernel", default="", metavar="SPEC",
+                        help="a cached release or prefix, debian:SUITE, or path (the newest cached)")  # fmt: skip
+    parser.add_argument("--modules", type=Path, metavar="DIR", help="where the modules of a --kernel path lie")
+    parser.add_argument("--fs", default="ext4", help="file system to mount (%(default)s)")
+    parser.add_argument("--device", default="nvdimm", help="what it lies on: nvdimm, eadr, virtio-pmem (%(default)s)")
+    parser.add_argument("--qemu", default="qemu-system-x86_64", metavar="PATH", help="the QEMU to use (%(default)s)")
+
+
+def _exec_parser(parser: argparse.ArgumentParser) -> None:
+    parser.description = ("Run CMD of --write in a guest whose /mnt is a DAX file system, cut the power at every fence "
+                          "that completed something, and run CMD of --verify on each recovered image.")  # fmt: skip
+    parser.epilog = EXEC_EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--write", required=True, metavar="CMD", help="the command that is cut; it must exit 0")
+    parser.add_argument("--verify", required=True, metavar="CMD", help="exits 0 for good, 1 for bad, else cannot tell")
+    parser.add_argument("--copy", action="extend", nargs="+", default=[], type=Path, metavar="FILE",
+                        help="files of this machine for both: programs are found by name, libraries too")  # fmt: skip
+    parser.add_argument("--crash", default="fences", metavar="WHERE",
+                        help="fences, a number: so many of these moments, drawn by the seed, or end: when --write has "
+                             "ended (%(default)s)")  # fmt: skip
+    parser.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS",
+                        help="what each command may take (%(default)g)")  # fmt: skip
+    parser.add_argument("--keep-image", action="store_true", help="keep the bytes of the first bad image in --results")
+    parser.add_argument("--results", type=Path, metavar="DIR", help="keep output, the console and report of the trial")
+    _take(parser, "--evictions", "--seed")
+    _guest_options(parser)
 
 
 def _arm_parser(parser: argparse.ArgumentParser) -> None:
