@@ -13,7 +13,7 @@ from harness.cells.cell import Judged
 from harness.errors import DaxcheckError
 from harness.findings.cause import causes
 from harness.model.cell import Cell
-from harness.model.generator.shrink import shrink
+from harness.model.generator.shrink import LIMIT, shrink
 from harness.model.judge.result import Outcome
 from harness.model.program.program import Program
 from harness.search.workers import Answer, Task, Workers
@@ -23,6 +23,8 @@ MEASURED = 5
 MISS = 0.05
 MOST_RUNS = 30
 """Runs of one candidate at most."""
+MOST_IN_FULL = 120
+"""Candidates at most where only a full judging shows the finding, since that takes so much longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def reduce(workers: Workers, cell: Cell, signature: str) -> Reduced:
                     return start + index
         return None
 
-    small = shrink(cell.program, first_failing)
+    small = shrink(cell.program, first_failing, LIMIT if screened else MOST_IN_FULL)
     last = _run(workers, replace(cell, program=small), MEASURED, screened=False)
     shown = next((one for one in last if isinstance(one, Judged) and signature in signatures(one)), None)
     return Reduced(small, shown, _hits(last, signature), MEASURED, (hits, MEASURED))

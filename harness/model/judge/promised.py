@@ -5,6 +5,7 @@ what has one content in every order of events counts: the name and the bytes, ea
 
     pwrite f 0 8K, fsync f, pwrite f 0 4K     [4K..8K) must be there; [0..4K) may be old or new: not looked at
     the same, and collapse_range f 0 4K       nothing is looked at: what moved may be where it was
+    pwrite f 0 8, fsync f, pwrite f 8K 4K     [8..8K) is zero, whether or not the file is that long after the cut
 
 What that shows wrong is a suspicion, since a recovery may find the file at other blocks: it must be recovered.
 """
@@ -37,7 +38,7 @@ def judge(program: Program, state: State, files: Sequence[FileView], image: str)
 
 
 def _promised(file: FileState, size: int) -> Iterator[Expected]:
-    """Yield the runs of bytes that the media hold in one way only."""
-    for low, high, byte in file.contents.runs(0, min(size, file.surely_durable)):
+    """Yield the runs of bytes that the media hold in one way only, if they hold them at all."""
+    for low, high, byte in file.contents.runs(0, size):
         if len(byte.durable) == 1 and ANYTHING not in byte.durable:
             yield Expected(low, high, byte.durable, byte.past, byte.promised_by)
