@@ -48,27 +48,58 @@ def signatures(answer: Answer) -> frozenset[str]:
 
 def reduce(workers: Workers, cell: Cell, signature: str) -> Reduced:
     """Shrink the cell's Program while it shows the finding of this signature."""
-    first = [*_run(workers, cell, MEASURED, screened=True)]
-    screened = any(signature in found for found in map(signatures, first))
-    before = first if screened else _run(workers, cell, MEASURED, screened=False)
-    hits = _hits(before, signature)
-    runs = runs_needed(hits, MEASURED)
-
-    def first_failing(candidates: Sequence[Program]) -> int | None:
-        step = max(workers.count // runs, 1)
-        for start in range(0, len(candidates), step):
-            batch = candidates[start : start + step]
-            cells = (replace(cell, program=one, seed=cell.seed + turn) for one in batch for turn in range(runs))
-            found = workers.answers([Task(one, screened) for one in cells])
-            for index in range(len(batch)):
-                if _hits(found[index * runs : (index + 1) * runs], signature):
-                    return start + index
-        return None
-
-    small = shrink(cell.program, first_failing, LIMIT if screened else MOST_IN_FULL)
+    first = _run(workers, cell, MEASURED, screened=True)
+    screened = _hits(first, signature) > 0
+    hits = _hits(first if screened else _run(workers, cell, MEASURED, screened=False), signature)
+    search = _Search(workers, cell, signature, runs_needed(hits, MEASURED))
+    small = search.smallest(cell.program, screened=screened)
     last = _run(workers, replace(cell, program=small), MEASURED, screened=False)
+    if screened and not _hits(last, signature):
+        small = search.smallest(search.last_in_full(), screened=False)
+        last = _run(workers, replace(cell, program=small), MEASURED, screened=False)
     shown = next((one for one in last if isinstance(one, Judged) and signature in signatures(one)), None)
     return Reduced(small, shown, _hits(last, signature), MEASURED, (hits, MEASURED))
+
+
+class _Search:
+    """Looks for smaller Programs that still show a finding; each candidate is run `runs` times."""
+
+    def __init__(self, workers: Workers, cell: Cell, signature: str, runs: int) -> None:
+        self._workers = workers
+        self._cell = cell
+        self._signature = signature
+        self._runs = runs
+        self._trail = [cell.program]
+
+    def smallest(self, program: Program, *, screened: bool) -> Program:
+        """Return the smallest Program that is found, by first looks or by judging in full."""
+
+        def first_failing(candidates: Sequence[Program]) -> int | None:
+            step = max(self._workers.count // self._runs, 1)
+            for start in range(0, len(candidates), step):
+                for index, shows in enumerate(self._show(candidates[start : start + step], screened=screened)):
+                    if shows:
+                        self._trail.append(candidates[start + index])
+                        return start + index
+            return None
+
+        return shrink(program, first_failing, LIMIT if screened else MOST_IN_FULL)
+
+    def last_in_full(self) -> Program:
+        """Return a Program of those on the way that shows the finding in full too, as late a one as a few runs tell:
+        a first look may see what no recovery finds."""
+        low, high = 0, len(self._trail) - 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            (shows,) = self._show([self._trail[middle]], screened=False)
+            low, high = (middle, high) if shows else (low, middle - 1)
+        return self._trail[low]
+
+    def _show(self, programs: Sequence[Program], *, screened: bool) -> list[bool]:
+        cell, runs = self._cell, self._runs
+        cells = (replace(cell, program=one, seed=cell.seed + turn) for one in programs for turn in range(runs))
+        found = self._workers.answers([Task(one, screened) for one in cells])
+        return [_hits(found[start : start + runs], self._signature) > 0 for start in range(0, len(found), runs)]
 
 
 def runs_needed(hits: int, runs: int) -> int:

@@ -62,15 +62,16 @@ class Workers:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave guests behind
         for worker in self._workers:
             worker.line.close()
             worker.process.terminate()
         for worker in self._workers:
             worker.process.join(_END)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
+            worker.process.kill()
+            worker.process.join()
         self._workers = []
+        signal.signal(signal.SIGINT, before)
 
     def answers(self, tasks: Iterable[Task]) -> list[Answer]:
         """Carry the tasks out, and return what became of each, in their order."""

@@ -8,6 +8,7 @@ from harness.findings.cause import causes
 from harness.model.cell import Cell
 from harness.model.generator.generator import campaign_dice, draw
 from harness.model.generator.rules import DrawRules
+from harness.model.program import ops
 from harness.model.program.program import Program
 from harness.search.reduction import MISS, MOST_IN_FULL, MOST_RUNS, reduce, runs_needed
 from tests.unit.search.kernels import CONFIG, KernelWorkers, punched, result, sound
@@ -32,6 +33,18 @@ def test_full_judging_where_a_first_look_sees_nothing() -> None:
     assert len(reduce(workers, CELL, SIGNATURE).program.ops) < len(PROGRAM.ops) - 5  # type: ignore[arg-type]
     assert len(workers.asked) < MOST_IN_FULL + 30
     assert sum(task.screened for task in workers.asked) == 5
+
+
+def test_first_look_that_sees_too_much_is_not_believed() -> None:
+    """Where a first look calls more Programs suspicious than fail, the smallest one that fails is found in full."""
+
+    def stored(program: Program) -> str:
+        return "fsync" if any(isinstance(op, ops.Store) for op in program.ops) else ""
+
+    found = reduce(KernelWorkers(punched, screens=stored), CELL, SIGNATURE)  # type: ignore[arg-type]
+    assert found.hits == 5
+    assert punched(found.program)
+    assert len(found.program.ops) <= 7
 
 
 def test_race_gets_more_runs() -> None:
