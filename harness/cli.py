@@ -102,6 +102,7 @@ def command_line() -> argparse.ArgumentParser:
     judge.add_argument("state", type=Path, metavar="DIR", help="the directory that `daxcheck arm` was given as --state")
     judge.add_argument("--results", type=Path, metavar="DIR", help="write results.jsonl, Program, console")
     _take(judge, "--known", "--no-known", "--history", "--no-history")
+    _coverage_parser(commands.add_parser("coverage", help="which functions of the kernel were entered, which never"))
     _diff_parser(commands.add_parser("diff", help="compare two runs: what is new, fixed, changed, flaky, not run"))
     _history_parser(commands.add_parser("history", help="when findings were seen and scenarios failed, over all runs"))
     _kernel_parser(commands.add_parser("kernel", help="fetch, build, list, add and remove kernels"))
@@ -267,6 +268,15 @@ def _history_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", nargs="*", metavar="FINDING | SCENARIO | import DIR...",
                         help="the beginning of a finding's id, or a part of a scenario's name")  # fmt: skip
     _take(parser, "--history")
+
+
+def _coverage_parser(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Tell what of the kernel's functions `run --coverage --results DIR` has reached, by area."
+    parser.add_argument("directory", type=Path, metavar="DIR", help="the directory that `run --results` has filled")
+    told = parser.add_mutually_exclusive_group()
+    told.add_argument("--functions", default="", metavar="AREA", help="a row for each function of an area, or of `all`")
+    told.add_argument("--never", action="store_true", help="the functions that were never entered, and those absent")
+    parser.add_argument("--markdown", action="store_true", help="as Markdown")
 
 
 def _take(parser: argparse.ArgumentParser, *names: str) -> None:

@@ -28,7 +28,7 @@ MODEL = SETTING | {"model.cell", "model.judge"}
 """The storeys of the model, each with those below it."""
 
 TARGETS = SHARED | SETTING | {"linux", "kernel", "media", "fs", "link"}
-CELLS = TARGETS | MODEL | {"vm", "targets", "targets.engines", "box", "powercut"}
+CELLS = TARGETS | MODEL | {"coverage", "vm", "targets", "targets.engines", "box", "powercut"}
 FRONT = CELLS | {"agent", "cells", "findings", "history", "report", "ending", "progfile"}
 
 MAY_IMPORT: dict[str, frozenset[str]] = {
@@ -59,17 +59,18 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "media": SHARED | WIRE | {"kernel"},
     "fs": SHARED | WIRE | {"linux"},
     "link": SHARED | PROGRAM | {"linux", "fs"},
+    "coverage": SHARED | WIRE,
     "vm": SHARED | SETTING | {"kernel", "link"},
     # An engine judges; no other part of what runs a Program may.
     "targets.engines": TARGETS | {"model.judge"},
-    "targets": TARGETS | {"targets.engines", "vm"},
+    "targets": TARGETS | {"targets.engines", "vm", "coverage"},
     "box": TARGETS | {"targets", "targets.engines"},
     "powercut": TARGETS | {"targets", "targets.engines", "box"},
     "trial": TARGETS | {"vm", "targets", "targets.engines"},
     "cells": CELLS,
     "findings": MODEL | {"errors", "plain", "fs", "shipped"},
     "history": SHARED | MODEL | {"findings", "kernel"},
-    "report": SHARED | MODEL | {"fs", "findings", "history", "kernel"},
+    "report": SHARED | MODEL | {"coverage", "fs", "findings", "history", "kernel"},
     "ending": frozenset({"errors", "plain", "cachedir"}),
     "progfile": SETTING | {"errors"},
     "search": CELLS | {"cells", "findings", "report", "model.generator", "ending", "progfile"},

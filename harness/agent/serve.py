@@ -33,7 +33,7 @@ from harness.model.wire.frame import Message
 from harness.model.wire.moment import COMMANDS, Moment, Phase
 from harness.model.wire.traced import Range
 
-COMMAND_NAMES = "hello, attach, run, observe, locate, evict, translate, symbols, shell, script, output, put, " \
+COMMAND_NAMES = "hello, attach, run, observe, locate, evict, translate, symbols, functions, shell, script, output, put, " \
                 "execute, detach, disarm"
 
 
@@ -93,6 +93,8 @@ class Agent:
                 return translate.translate(self._cpu, device.root(), command["path"], command["pages"])
             case "symbols":
                 return {"names": kallsyms.resolve(command["addresses"])}
+            case "functions":
+                return {"functions": kallsyms.functions(command["names"])}
             case "shell":
                 return shell.shell(device.root(), str(command["term"]), command["rows"], command["columns"])
             case "script":

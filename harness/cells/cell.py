@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from harness.cells.answers import answered
 from harness.cells.judging import CellJudge
 from harness.cells.seriesjudge import Advance, silent
+from harness.coverage.code import Code
 from harness.deadline import now
 from harness.errors import DaxcheckError, InfraError
 from harness.fs import filesystem
@@ -24,6 +25,7 @@ from harness.model.program.program import format as format_program
 from harness.model.setting import hardware
 from harness.model.setting.crashplan import USUAL, CrashPlan
 from harness.model.setting.environment import Environment
+from harness.model.wire.block import Block
 from harness.targets.engines.engine import faults
 from harness.targets.engines.table import ENGINES
 from harness.targets.target import Execution, Job, Target
@@ -39,11 +41,13 @@ NO_FILE = "nothing was judged: the Program makes no file that must survive"
 @dataclass(frozen=True, slots=True)
 class Judged:
     """A cell's result, the consoles of its guests, and what became of its DAX entries: None if it passed, or nobody
-    looked."""
+    looked. `blocks` of the functions of `code` ran in it, if that was recorded."""
 
     result: CellResult
     console: str = ""
     entries: EntryHistory | None = None
+    blocks: frozenset[Block] | None = None
+    code: Code | None = None
 
 
 def cell_on(
@@ -128,6 +132,7 @@ def _run(target: Target, job: Job, blank: CellResult, advance: Advance) -> Judge
         return Judged(replace(blank, outcome=Outcome.SKIP, error=reason))
     with target.execute(job) as execution:
         judged = _judged(target, job, replace(blank, earlier_programs=execution.before), execution, advance)
+        judged = replace(judged, blocks=execution.blocks, code=execution.code)
     ran = execution.ran
     if ran is None or judged.result.outcome in (Outcome.PASS, Outcome.SKIP):
         return judged

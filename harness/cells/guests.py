@@ -48,7 +48,7 @@ class GuestPool:
 
     def __init__(
         self, kernels: Sequence[Kernel], qemu: Qemu, say: Say, devices: Sequence[PmemKind] = (PmemKind.NVDIMM,),
-        engines: Sequence[Engine] = (Engine.PLUGIN,), speed: Accel = Accel.TCG,
+        engines: Sequence[Engine] = (Engine.PLUGIN,), speed: Accel = Accel.TCG, *, coverage: bool = False,
     ) -> None:  # fmt: skip
         builds = {kernel.digest: kernel for kernel in kernels}
         releases = Counter(kernel.release for kernel in builds.values())
@@ -58,6 +58,7 @@ class GuestPool:
         self._devices = tuple(devices)
         self._engines = tuple(engines)
         self._speed = speed
+        self._coverage = coverage
         self._qemu = qemu
         self._say = say
         self._targets: dict[TargetKey, GuestTarget] = {}
@@ -92,7 +93,8 @@ class GuestPool:
             kernel, device, say = self._kernels[config.kernel.digest], config.device, self._say
             name = kernel.release if device is PmemKind.NVDIMM else f"{kernel.release} {device}"
             target = provision.target(
-                kernel, self._qemu, lambda text: say(f"{name}: {text}"), device, config.engine, self._speed
+                kernel, self._qemu, lambda text: say(f"{name}: {text}"), device, config.engine, self._speed,
+                coverage=self._coverage,
             )
             self._targets[key] = self._held.enter_context(target)
         return self._targets[key]

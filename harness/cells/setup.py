@@ -53,10 +53,12 @@ class GuestSetting:
     engines: tuple[Engine, ...]
     qemu: Qemu
     speed: Accel
+    coverage: bool = False
 
     def on(self, kernels: Iterable[Kernel], say: Say) -> CellRunner:
         """The runner of cells on these kernels."""
-        pool = GuestPool(tuple(kernels), self.qemu, say, self.devices, self.engines, self.speed)
+        pool = GuestPool(tuple(kernels), self.qemu, say, self.devices, self.engines, self.speed,
+                         coverage=self.coverage)  # fmt: skip
         return CellRunner(pool, self.systems)
 
 
@@ -70,7 +72,10 @@ def guest_setting(options: argparse.Namespace, say: Say) -> GuestSetting:
         raise UsageError("--engine plugin sees cache lines under --accel tcg only: take trace or coverage with kvm")
     engines = engines or [Engine.TRACE if speed is Accel.KVM else provision.strongest(qemu, say)]
     _check_plan(options, engines, devices)
-    return GuestSetting(tuple(systems), tuple(devices), tuple(engines), qemu, speed)
+    coverage = getattr(options, "coverage", False)
+    if coverage and set(engines) != {Engine.PLUGIN}:
+        raise UsageError(f"--coverage needs the plugin, which --engine {','.join(engines)} does not load: take plugin")
+    return GuestSetting(tuple(systems), tuple(devices), tuple(engines), qemu, speed, coverage)
 
 
 def _on_box(options: argparse.Namespace, say: Say) -> CellRunner:
@@ -83,6 +88,8 @@ def _on_box(options: argparse.Namespace, say: Say) -> CellRunner:
             raise UsageError(f"--{name} is for guests: --target {options.target} runs under this machine's kernel")
     if getattr(options, "numprocesses", None):
         raise UsageError(f"-n is for guests: --target {options.target} is one device, which one run has at a time")
+    if getattr(options, "coverage", False):
+        raise UsageError("--coverage is for guests: real hardware has no plugin; leave it out")
     systems = _systems(options)
     engines = _engines(options) or [Engine.TRACE]
     if Engine.PLUGIN in engines:

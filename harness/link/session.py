@@ -16,7 +16,8 @@ from harness.model.program.ops import CountedOp
 from harness.model.program.program import Program, describe
 from harness.model.program.program import format as format_program
 from harness.model.units import PAGE
-from harness.model.wire import traced, wire
+from harness.model.wire import block, traced, wire
+from harness.model.wire.block import CodeRange
 from harness.model.wire.frame import Message
 from harness.model.wire.located import LocatedFiles, located_from_wire
 from harness.model.wire.moment import Moment, Phase
@@ -216,6 +217,19 @@ class AgentSession:
                 raise ChannelError("the agent answered names of addresses that no symbol has")
             found.update(zip(piece, names, strict=True))
         return tuple(found[address] for address in addresses)
+
+    def functions(self, names: Sequence[str]) -> tuple[CodeRange, ...]:
+        """Ask where the functions of these names lie in the agent's kernel, by address; a name may have several, and
+        one that it lacks has none. Another guest of the same snapshot has them at the same place."""
+        asked = set(names)
+        told = self.guest.call("functions", names=sorted(asked)).get("functions")
+        try:
+            found = block.ranges_from_wire(told, kallsyms.FUNCTIONS_LIMIT)
+        except ValueError as error:
+            raise ChannelError(f"the agent's answer to functions is malformed: {error}") from error
+        if stray := next((one.name for one in found if block.source_name(one.name) not in asked), ""):
+            raise ChannelError(f"the agent told of {stray}, which nobody asked for")
+        return found
 
     def detach(self, *, keep: bool = False) -> bool:
         """Unmount and unbind, so that the NVDIMM holds all there is. To `keep` it bound is a wish, done where no block

@@ -21,8 +21,9 @@ from harness.model.program.recorder import Recorder
 from harness.pytestplugin import items, naming
 from harness.pytestplugin.historian import Historian
 from harness.pytestplugin.imagepipe import ImagePipe, ImageTeller
-from harness.pytestplugin.items import KNOWN, RUNNER, TELLER, ProgramFile
+from harness.pytestplugin.items import KNOWN, REACHED, RUNNER, TELLER, ProgramFile
 from harness.pytestplugin.options import RUN
+from harness.pytestplugin.reachedblocks import ReachedBlocks
 from harness.pytestplugin.report import Faults, Reporter, stop
 from harness.pytestplugin.reports import Reports
 from harness.pytestplugin.resume import RECORDED, EarlierVerdicts, LeftOut
@@ -52,6 +53,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.collectonly:
         return
     try:
+        if config.option.coverage:
+            config.stash[REACHED] = ReachedBlocks(config.option.results)
         config.stash[KNOWN] = knownfile.load(config.option.known, own=not config.option.no_known)
         if worker is None:
             _configure_session(config)

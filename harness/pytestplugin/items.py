@@ -20,6 +20,7 @@ from harness.model.program.program import Program
 from harness.model.setting import crashplan
 from harness.pytestplugin import naming
 from harness.pytestplugin.imagepipe import ImageTeller
+from harness.pytestplugin.reachedblocks import ReachedBlocks
 from harness.pytestplugin.report import attach
 from harness.report import text
 
@@ -28,6 +29,8 @@ RUNNER = pytest.StashKey[CellRunner]()
 KNOWN = pytest.StashKey[KnownIssues]()
 """The key of the known issues of a session."""
 
+REACHED = pytest.StashKey[ReachedBlocks]()
+"""The key of what keeps the blocks of the kernel that cells reach; only there with --coverage."""
 TELLER = pytest.StashKey[ImageTeller]()
 """The key of what tells the session how many images of a cell are done; not there when the session only collects."""
 
@@ -95,6 +98,8 @@ def judge(item: pytest.Item, program: Program) -> None:
     except Exception as error:
         told = ending.foreseen(error)
         pytest.fail(str(told) if told else ending.trace(error) + ending.unforeseen(error), pytrace=False)
+    if reached := item.config.stash.get(REACHED, None):
+        reached.keep(judged)
     result = item.config.stash[KNOWN].settle(judged.result)
     attach(item, replace(judged, result=result))
     match result.outcome:

@@ -40,6 +40,8 @@ RUN: tuple[tuple[str, dict[str, Any]], ...] = (
                                    "type, armed a run that is not judged"}),
     ("--qemu", {"default": "qemu-system-x86_64", "metavar": "PATH", "help": "the QEMU to use (qemu-system-x86_64)"}),
     ("--results", {"default": None, "type": Path, "metavar": "DIR", "help": "write results.jsonl, Programs, consoles"}),
+    ("--coverage", {"action": "store_true",
+                    "help": "note in DIR which blocks of the kernel's functions ran: see `daxcheck coverage DIR`"}),
     ("--resume", {"action": "store_true", "help": "leave out the cells that --results DIR already has a verdict on"}),
     ("--known", {"default": [], "action": "append", "type": Path, "metavar": "FILE",
                  "help": "a file of known issues, beside daxcheck's own of Debian's kernels; may be repeated: a cell "

@@ -22,6 +22,7 @@ from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.model.setting.environment import Environment, KernelBuild
 from harness.model.setting.hardware import FalseFact, PmemKind, false_fact, why_not_as_declared
+from harness.model.wire.block import CodeRange
 from harness.targets import steps
 from harness.targets.engines.cut import Cut
 from harness.targets.recoverer import Recoverer
@@ -131,7 +132,9 @@ class GuestTarget:
         if execution.attached is not None:
             self._pieces[system] = execution.attached.pieces
         self._before = running.before
-        return dataclasses.replace(execution, before=running.before)
+        recorder = self.tracker.recorder
+        blocks, code = (recorder.blocks(), recorder.code) if recorder else (None, None)
+        return dataclasses.replace(execution, before=running.before, blocks=blocks, code=code)
 
     def recover(self, crashes: Iterable[CrashImage], job: Job, doubt: Doubt) -> Iterator[Recovery]:
         """Mount, reread and unmount each image with the same kernel; closes the images.
@@ -194,6 +197,12 @@ class GuestTarget:
         with MemFile("symbols", plan.hardware.nvdimm) as medium, self._start(plan, medium) as guest:
             return self._recovery_session(guest, job.system).symbols(addresses)
 
+    def _functions(self, plan: Plan, system: FileSystem, names: tuple[str, ...]) -> tuple[CodeRange, ...]:
+        """Ask a guest of the plan's snapshot, which no tracker watches, where these functions lie."""
+        self.say("asking where the functions of the kernel lie")
+        with MemFile("functions", plan.hardware.nvdimm) as medium, self._start(plan, medium) as guest:
+            return AgentSession(guest, system).functions(names)
+
     def golden(self, system: FileSystem) -> MemFile:
         """A freshly formatted medium, owned by the caller. Raises Refused when the kernel does not take the format."""
         plan = self.plan_for(system)
@@ -215,6 +224,8 @@ class GuestTarget:
     def _start_run(self, plan: Plan, job: Job, media: Media) -> Guest:
 
         def track(ram: Path, nvdimm: Nvdimm) -> snapshot.Tracking | None:
+            if self.tracker.recorder is not None:
+                self.tracker.recorder.prepare(ram, lambda names: self._functions(plan, job.system, names))
             return self.tracker.tracking(job.program, media, ram, nvdimm)
 
         return snapshot.start(plan, media.live, self.say, track)

@@ -12,6 +12,7 @@ from harness.model.program.ops import Plant
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import TRAITS, PmemKind
+from harness.targets.blockrecorder import BlockRecorder
 from harness.targets.engines.cut import Cut, LoggedCut
 from harness.targets.engines.engine import Watch, faults
 from harness.targets.tracker import Media
@@ -30,8 +31,9 @@ class PluginTracker:
     engine = Engine.PLUGIN
     append = ""
 
-    def __init__(self, plugin: Path, hardware: Hardware) -> None:
+    def __init__(self, plugin: Path, hardware: Hardware, recorder: BlockRecorder | None = None) -> None:
         self.plugin = plugin
+        self.recorder = recorder
         self._hardware = hardware
         # One for all runs: the kernel takes longer to find fresh pages than the plugin to fill them.
         self._log = MemFile("persist-log", log_bytes(LOG_RECORDS))
@@ -39,19 +41,22 @@ class PluginTracker:
     def tracking(self, program: Program, media: Media, ram: Path, nvdimm: Nvdimm) -> snapshot.Tracking:
         """Make a fresh log, and return the order to QEMU to fill it. Raises QemuError."""
         self.renew(program, nvdimm)
+        coverage = self.recorder.file if self.recorder else None
+        blocks = coverage.path if coverage else None
+        inherit = (self._log.fd, coverage.fd) if coverage else (self._log.fd,)
         if self._hardware.device is not PmemKind.VIRTIO_PMEM:
             argument = persistence.argument(
                 self.plugin, log=self._log.path, ram=ram, ram_size=self._hardware.memory, nvdimm=media.live.path,
-                nvdimm_base=nvdimm.base, nvdimm_size=nvdimm.size,
+                nvdimm_base=nvdimm.base, nvdimm_size=nvdimm.size, coverage=blocks,
             )  # fmt: skip
-            return snapshot.Tracking(argument, (self._log.fd,))
+            return snapshot.Tracking(argument, inherit)
         if any(character in str(self.plugin) for character in " :"):
             raise QemuError(f"{self.plugin}: ld.so preloads no path with a blank or colon: set another XDG_CACHE_HOME")
         argument = persistence.device_argument(
             self.plugin, log=self._log.path, base=media.base.path, nvdimm=media.live.path, nvdimm_base=nvdimm.base,
-            nvdimm_size=nvdimm.size,
+            nvdimm_size=nvdimm.size, coverage=blocks,
         )  # fmt: skip
-        return snapshot.Tracking(argument, (self._log.fd, media.base.fd), str(self.plugin))
+        return snapshot.Tracking(argument, (*inherit, media.base.fd), str(self.plugin))
 
     def renew(self, program: Program, nvdimm: Nvdimm) -> None:
         """Make the log a fresh one for a run of this Program, with the faults that it plants.
@@ -59,6 +64,8 @@ class PluginTracker:
         A guest that a former tracking() started may go on to do this run: while it is paused, this is called and its
         medium is replaced, and for virtio-pmem the base as well. The plugin sees it at the next mark or flush.
         """
+        if self.recorder is not None:
+            self.recorder.begin()
         planted = faults(program)
 
         def span(plant: Plant) -> tuple[int, int]:

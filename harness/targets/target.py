@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from harness.coverage.code import Code
 from harness.fs.filesystem import FileSystem
 from harness.link.kernellog import Complaint
 from harness.link.session import Attached, Ran
@@ -17,6 +18,7 @@ from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.model.setting.environment import Environment
 from harness.model.setting.hardware import FalseFact, PmemKind
+from harness.model.wire.block import Block
 from harness.model.wire.located import LocatedFiles
 from harness.model.wire.observation import FileView
 from harness.targets.engines.cut import Cut
@@ -66,7 +68,8 @@ class Execution:
 
     `unsound` is what fsck said after all files had been removed and the file system was unmounted. `before` counts the
     Programs that its guest had run before. `located`: where its files lay right after the cut, for a job that is
-    screened.
+    screened. `blocks` of the functions of `code` ran from the begin of the Program to the end of the last op that
+    ended, on whichever processor; both are None when that was not recorded.
     """
 
     attached: Attached | None = None
@@ -77,6 +80,8 @@ class Execution:
     console: str = ""
     before: int = 0
     located: LocatedFiles | None = None
+    blocks: frozenset[Block] | None = None
+    code: Code | None = None
 
 
 class Target(Protocol):

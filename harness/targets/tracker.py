@@ -10,6 +10,7 @@ from harness.memfile import MemFile
 from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import TRAITS
+from harness.targets.blockrecorder import BlockRecorder
 from harness.targets.engines import trace
 from harness.targets.engines.engine import Watch
 from harness.targets.engines.table import ENGINES
@@ -32,6 +33,10 @@ class Tracker(Protocol):
     engine: Engine
     append: str
     """The words for it on the kernel command line."""
+
+    @property
+    def recorder(self) -> BlockRecorder | None:
+        """What records the blocks of the kernel that ran; None if that was not asked for."""
 
     @property
     def renews(self) -> bool:
@@ -57,6 +62,7 @@ class TraceTracker:
     append = "daxcheck.trace"
     build = ""
     renews = True
+    recorder: BlockRecorder | None = None
 
     def __init__(self, hardware: Hardware, engine: Engine) -> None:
         self.engine = engine

@@ -52,23 +52,25 @@ def build(qemu: Path, sources: Path | None = None) -> Path:
 
 def argument(
     plugin: Path, *, log: Path, ram: Path, ram_size: int, nvdimm: Path, nvdimm_base: int, nvdimm_size: int,
-    count_stores: bool = False,
+    coverage: Path | None = None, count_stores: bool = False,
 ) -> str:  # fmt: skip
     """The value of QEMU's -plugin option.
 
     `log` is a fresh PersistLog, which tells the plugin what to plant, too; `ram` and `nvdimm` are the mem-path of the
-    memory backends (sizes in bytes, base guest-physical). With `count_stores` the plugin also calls out on every store,
-    which serves only to measure what that would cost.
+    memory backends (sizes in bytes, base guest-physical). `coverage` is a fresh BlockMap. With `count_stores` the
+    plugin also calls out on every store, which serves only to measure what that would cost.
     """
     parts = [f"file={plugin}", f"log={log}", f"ram={ram}", f"ram_size={ram_size}",
              f"nvdimm={nvdimm}", f"nvdimm_base={nvdimm_base:#x}", f"nvdimm_size={nvdimm_size}"]  # fmt: skip
+    parts += [f"coverage={coverage}"] if coverage else []
     if count_stores:
         parts.append("mode=count_stores")
     return ",".join(part.replace(",", ",,") for part in parts)
 
 
 def device_argument(
-    plugin: Path, *, log: Path, base: Path, nvdimm: Path, nvdimm_base: int, nvdimm_size: int
+    plugin: Path, *, log: Path, base: Path, nvdimm: Path, nvdimm_base: int, nvdimm_size: int,
+    coverage: Path | None = None,
 ) -> str:  # fmt: skip
     """The value of -plugin for a virtio-pmem device, whose flush requests are recorded. QEMU must preload the plugin.
 
@@ -76,6 +78,7 @@ def device_argument(
     """
     parts = [f"file={plugin}", "mode=device_flush", f"log={log}", f"base={base}",
              f"nvdimm={nvdimm}", f"nvdimm_base={nvdimm_base:#x}", f"nvdimm_size={nvdimm_size}"]  # fmt: skip
+    parts += [f"coverage={coverage}"] if coverage else []
     return ",".join(part.replace(",", ",,") for part in parts)
 
 

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "cover.h"
 #include "events.h"
 #include "guest.h"
 #include "late.h"
@@ -130,6 +131,7 @@ void events_marker(unsigned int index, void *data)
 	record.address = vcpu_register(vcpu, REG_RDI);
 	log_append(&record, 1, &at);
 	log_count(&log_header->markers);
+	cover_mark(record.address);
 }
 
 void events_whole_cache(unsigned int index, void *data)

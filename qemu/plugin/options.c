@@ -55,6 +55,7 @@ static bool take_argument(struct options *options, const char *argument)
 		{ "ram", &options->ram, NULL },
 		{ "nvdimm", &options->nvdimm, NULL },
 		{ "base", &options->base, NULL },
+		{ "coverage", &options->coverage, NULL },
 		{ "ram_size", NULL, &options->ram_size },
 		{ "nvdimm_base", NULL, &options->nvdimm_base },
 		{ "nvdimm_size", NULL, &options->nvdimm_size },

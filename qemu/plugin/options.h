@@ -16,7 +16,7 @@ enum mode {
 
 struct options {
 	enum mode mode;
-	const char *log, *ram, *nvdimm, *base; /* paths */
+	const char *log, *ram, *nvdimm, *base, *coverage; /* paths */
 	uint64_t ram_size, nvdimm_base, nvdimm_size;
 };
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "api.h"
+#include "cover.h"
 #include "decode.h"
 #include "device.h"
 #include "events.h"
@@ -131,6 +132,7 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *block)
 	size_t i, count = qemu_plugin_tb_n_insns(block);
 
 	(void)id;
+	cover_translate(block);
 	for (i = 0; i < count; i++) {
 		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(block, i);
 
@@ -178,6 +180,8 @@ static bool install(const qemu_info_t *info, int argc, char **argv, char *why, s
 	if (options.mode == MODE_PROBE)
 		return true;
 	if (!log_open(options.log, why, why_size))
+		return false;
+	if (options.coverage && !cover_open(options.coverage, why, why_size))
 		return false;
 	run_generation = log_generation();
 	guest_install(&options);

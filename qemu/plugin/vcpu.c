@@ -27,6 +27,11 @@ struct vcpu *vcpu_at(unsigned int index)
 	return qemu_plugin_scoreboard_find(scoreboard, index);
 }
 
+unsigned int vcpu_count(void)
+{
+	return __atomic_load_n(&vcpus, __ATOMIC_ACQUIRE);
+}
+
 qemu_plugin_u64 vcpu_pending_member(void)
 {
 	return (qemu_plugin_u64){ scoreboard, offsetof(struct vcpu, pending) };
@@ -83,7 +88,7 @@ bool vcpu_init(unsigned int index, const char **missing)
 
 void vcpu_forget_all(void)
 {
-	unsigned int i, count = __atomic_load_n(&vcpus, __ATOMIC_ACQUIRE);
+	unsigned int i, count = vcpu_count();
 
 	for (i = 0; i < count; i++) {
 		struct vcpu *vcpu = vcpu_at(i);
@@ -110,7 +115,7 @@ uint64_t vcpu_instruction(struct vcpu *vcpu, uint64_t translated)
 
 void vcpu_all_lax(void)
 {
-	unsigned int i, count = __atomic_load_n(&vcpus, __ATOMIC_ACQUIRE);
+	unsigned int i, count = vcpu_count();
 
 	for (i = 0; i < count; i++)
 		__atomic_store_n(&vcpu_at(i)->lax, 1, __ATOMIC_SEQ_CST);

@@ -44,6 +44,9 @@ bool vcpu_init(unsigned int index, const char **missing);
 
 struct vcpu *vcpu_at(unsigned int index);
 
+/* The vCPUs that there are: their highest index and 1. */
+unsigned int vcpu_count(void);
+
 /* Drops every vCPU's pending set, and what it knows of completions: another run begins. */
 void vcpu_forget_all(void);
 

@@ -15,8 +15,8 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "
 TOPS = ("harness", "scenarios", "tests", "scripts", "qemu", "docs")
 LONGEST_README = 130
 COMMANDS = {
-    "arm", "bisect-step", "check", "cleanup", "diff", "doctor", "enumerate", "exec", "fuzz", "history", "judge",
-    "kernel", "known", "list", "ops", "report", "run", "shell", "shrink",
+    "arm", "bisect-step", "check", "cleanup", "coverage", "diff", "doctor", "enumerate", "exec", "fuzz", "history",
+    "judge", "kernel", "known", "list", "ops", "report", "run", "shell", "shrink",
 }  # fmt: skip
 
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
