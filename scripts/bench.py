@@ -20,11 +20,11 @@ from harness.targets.plugintracker import LOG_RECORDS
 from harness.targets.provision import target as make_target
 from harness.vm import plugin, snapshot
 from harness.vm.machine import Ram, find_qemu
-from scripts import bench_recovery, bench_scaling
+from scripts import bench_coverage, bench_recovery, bench_scaling
 
 ROUNDS = 100
 """Stores, and writes, of the workload; a Program holds at most 255 stamps."""
-LINES = ("start", "stores", "recovery", "cells", "scaling")
+LINES = ("start", "stores", "recovery", "cells", "coverage", "scaling")
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--fs", default=",".join(filesystem.names()), help="file systems (%(default)s)")
     parser.add_argument("--pairs", type=int, default=5, metavar="N", help="pairs per line (5)")
     parser.add_argument("--images", type=int, default=12, metavar="N", help="crash images per turn (12)")
-    parser.add_argument("--only", choices=LINES, help="these lines (all but scaling)")
+    parser.add_argument("--only", choices=LINES, help="these lines (all but coverage and scaling)")
     options = parser.parse_args()
     (kernel,) = guests.choose(options.kernel, None, print)[:1]
     bench = Bench(make_target(kernel, find_qemu(), print))
@@ -50,6 +50,9 @@ def main() -> None:
             bench_recovery.rows(bench.target, filesystem.find(name), options.pairs, options.images)
         if options.only in (None, "cells"):
             bench.cell(name, options.pairs)
+        if options.only == "coverage":
+            covering = make_target(kernel, find_qemu(), print, coverage=True)
+            bench_coverage.rows(bench.target, covering, filesystem.find(name), scenario(), options.pairs, ratio)
         if options.only == "scaling":
             bench_scaling.rows(bench.target, filesystem.find(name), options.pairs)
 

@@ -33,8 +33,8 @@ from harness.model.wire.frame import Message
 from harness.model.wire.moment import COMMANDS, Moment, Phase
 from harness.model.wire.traced import Range
 
-COMMAND_NAMES = "hello, attach, run, observe, locate, evict, translate, symbols, functions, shell, script, output, put, " \
-                "execute, detach, disarm"
+COMMAND_NAMES = "hello, attach, run, observe, locate, evict, translate, symbols, functions, shell, script, output, " \
+                "put, execute, detach, disarm"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from harness.model.program.program import format as format_program
 from harness.model.setting import hardware
 from harness.model.setting.crashplan import USUAL, CrashPlan
 from harness.model.setting.environment import Environment
-from harness.model.wire.block import Block
+from harness.model.wire.block import CodeBlock
 from harness.targets.engines.engine import faults
 from harness.targets.engines.table import ENGINES
 from harness.targets.target import Execution, Job, Target
@@ -46,7 +46,7 @@ class Judged:
     result: CellResult
     console: str = ""
     entries: EntryHistory | None = None
-    blocks: frozenset[Block] | None = None
+    blocks: frozenset[CodeBlock] | None = None
     code: Code | None = None
 
 

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.model.wire.block import Block, CodeRange, source_name
+from harness.model.wire.block import CodeBlock, CodeRange, source_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,12 @@ class Code:
             sizes[name] = sizes.get(name, 0) + one.size
         return sizes
 
-    def blocks(self, addresses: Iterable[int]) -> frozenset[Block]:
+    def blocks(self, addresses: Iterable[int]) -> frozenset[CodeBlock]:
         """Name the blocks that begin at these linear addresses; those outside of the ranges are left out."""
         starts = [one.start for one in self.ranges]
         found = set()
         for address in addresses:
             index = bisect_right(starts, address) - 1
             if index >= 0 and address < self.ranges[index].end:
-                found.add(Block(self.ranges[index].name, address - starts[index]))
+                found.add(CodeBlock(self.ranges[index].name, address - starts[index]))
         return frozenset(found)

@@ -14,7 +14,7 @@ from pathlib import Path
 from harness import place
 from harness.coverage.code import Code
 from harness.errors import UsageError
-from harness.model.wire.block import SIZE_LIMIT, Block, is_symbol
+from harness.model.wire.block import SIZE_LIMIT, CodeBlock, is_symbol
 
 SUITE, CAMPAIGN = "suite", "campaign"
 SOURCES = (SUITE, CAMPAIGN)
@@ -34,7 +34,7 @@ class Reached:
     kernel: str
     asked: set[str] = field(default_factory=set)
     present: dict[str, int] = field(default_factory=dict)
-    blocks: dict[str, set[Block]] = field(default_factory=lambda: {source: set() for source in SOURCES})
+    blocks: dict[str, set[CodeBlock]] = field(default_factory=lambda: {source: set() for source in SOURCES})
     damaged: int = 0
 
 
@@ -58,7 +58,7 @@ class CoverageFile:
         written.asked |= code.asked
         written.present.update(code.present)
 
-    def add(self, source: str, blocks: Iterable[Block]) -> frozenset[Block]:
+    def add(self, source: str, blocks: Iterable[CodeBlock]) -> frozenset[CodeBlock]:
         """Add blocks that a run of this source has reached; returns those that no run of it is known to have reached.
 
         Known is what the file held when this object first looked, and what it added itself.
@@ -151,7 +151,8 @@ def _take(reached: Reached, line: object) -> None:
         case {"source": str(source), "blocks": dict(told)} if (
             source in SOURCES and all(map(is_symbol, told)) and all(_are_offsets(one) for one in told.values())
         ):
-            reached.blocks[source].update(Block(name, offset) for name, offsets in told.items() for offset in offsets)
+            for name, offsets in told.items():
+                reached.blocks[source].update(CodeBlock(name, offset) for offset in offsets)
         case _:
             raise ValueError("a line is no line of coverage")
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from harness.coverage.store import CAMPAIGN, SUITE, Reached
-from harness.model.wire.block import Block, source_name
+from harness.model.wire.block import CodeBlock, source_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,13 @@ def tables(reached: Reached, areas: Mapping[str, Set[str]]) -> tuple[AreaTable, 
     return tuple(found)
 
 
-def _by_function(blocks: Set[Block]) -> dict[str, set[Block]]:
-    found: dict[str, set[Block]] = {}
+def _by_function(blocks: Set[CodeBlock]) -> dict[str, set[CodeBlock]]:
+    found: dict[str, set[CodeBlock]] = {}
     for block in blocks:
         found.setdefault(source_name(block.function), set()).add(block)
     return found
 
 
-def _row(name: str, size: int, by: Mapping[str, Mapping[str, Set[Block]]]) -> FunctionRow:
+def _row(name: str, size: int, by: Mapping[str, Mapping[str, Set[CodeBlock]]]) -> FunctionRow:
     suite, campaign = (by[source].get(name, set()) for source in (SUITE, CAMPAIGN))
     return FunctionRow(name, size, len(suite), len(campaign), len(suite & campaign), len(suite | campaign))

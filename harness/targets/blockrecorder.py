@@ -7,14 +7,14 @@ from pathlib import Path
 from harness.coverage.blockmap import BlockMap
 from harness.coverage.code import Code
 from harness.memfile import MemFile
-from harness.model.wire.block import Block, CodeRange
+from harness.model.wire.block import CodeBlock, CodeRange
 
 Ask = Callable[[tuple[str, ...]], tuple[CodeRange, ...]]
 """A function that asks a guest where the functions of these names lie in its kernel."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SnapshotMemory:
     """A snapshot's file of memory: guests that start from it have the kernel at the same addresses."""
 
     inode: int
@@ -26,7 +26,7 @@ class BlockRecorder:
 
     def __init__(self, functions: frozenset[str]) -> None:
         self._functions = functions
-        self._codes: dict[Place, Code] = {}
+        self._codes: dict[SnapshotMemory, Code] = {}
         self._code: Code | None = None
         self._map: BlockMap | None = None
         self._begun = 0
@@ -40,7 +40,7 @@ class BlockRecorder:
         if not (ram.parent / "state").is_file():
             return
         status = ram.stat()
-        place = Place(status.st_ino, status.st_mtime_ns)
+        place = SnapshotMemory(status.st_ino, status.st_mtime_ns)
         if place not in self._codes:
             self._codes[place] = Code(self._functions, ask(tuple(sorted(self._functions))))
         self._code = self._codes[place]
@@ -60,7 +60,7 @@ class BlockRecorder:
         """The functions that are recorded; None if the guest is not."""
         return self._code
 
-    def blocks(self) -> frozenset[Block] | None:
+    def blocks(self) -> frozenset[CodeBlock] | None:
         """The blocks that ran in the Program, up to the end of its newest op; none if it never began. None if the guest
         is not recorded. Raises InfraError when there were too many to record."""
         if self._map is None or self._code is None:

@@ -18,7 +18,7 @@ from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.model.setting.environment import Environment
 from harness.model.setting.hardware import FalseFact, PmemKind
-from harness.model.wire.block import Block
+from harness.model.wire.block import CodeBlock
 from harness.model.wire.located import LocatedFiles
 from harness.model.wire.observation import FileView
 from harness.targets.engines.cut import Cut
@@ -80,7 +80,7 @@ class Execution:
     console: str = ""
     before: int = 0
     located: LocatedFiles | None = None
-    blocks: frozenset[Block] | None = None
+    blocks: frozenset[CodeBlock] | None = None
     code: Code | None = None
 
 

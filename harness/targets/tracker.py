@@ -36,7 +36,7 @@ class Tracker(Protocol):
 
     @property
     def recorder(self) -> BlockRecorder | None:
-        """What records the blocks of the kernel that ran; None if that was not asked for."""
+        """The recorder of the blocks of the kernel that ran; None if that was not asked for."""
 
     @property
     def renews(self) -> bool:

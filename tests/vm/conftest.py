@@ -14,6 +14,7 @@ import pytest
 from harness.fs.filesystem import FileSystem
 from harness.link.session import AgentSession, FlushSink
 from harness.media.log import NO_FAULTS, PersistLog, PlantedFaults
+from harness.memfile import MemFile
 from harness.model.program.program import Program, format
 from harness.model.program.recorder import Recorder
 from harness.model.units import PMD
@@ -127,12 +128,13 @@ class Rig:
     def run(
         self, body: str, *, other: str = "", capacity: int = 1000, la57: bool = False, private: bool = False,
         nvdimm_size: int = 16 * MIB, faults: PlantedFaults = NO_FAULTS, count_stores: bool = False, parts: int = 1,
-        meanwhile: Callable[[Path], None] = lambda path: None,
+        meanwhile: Callable[[Path], None] = lambda path: None, coverage: MemFile | None = None,
     ) -> PersistLog:  # fmt: skip
         """Assemble and run `body`; the log it left. r15 holds the NVDIMM's address, its bytes are zero at first.
 
         `other` runs on a second CPU at the same time; `tell N` and `await N` are their turns. The NVDIMM's file may be
         that of several, in equal `parts`. `meanwhile` is called while the guest runs, with the directory of its files.
+        `coverage` is the file of a BlockMap.
         """
         image = self.assemble(body, other, la57)
         for name, size in (("ram", 64 * MIB), ("nvdimm", 16 * MIB)):
@@ -144,6 +146,7 @@ class Rig:
         argument = plugin.argument(
             self.plugin, log=self.path / "log", ram=self.path / "ram", ram_size=64 * MIB, nvdimm=self.path / "nvdimm",
             nvdimm_base=BASE, nvdimm_size=nvdimm_size, count_stores=count_stores,
+            coverage=Path(f"/proc/{os.getpid()}/fd/{coverage.fd}") if coverage else None,
         )  # fmt: skip
         share = "off" if private else "on"
         nvdimms = [word for index in range(parts) for word in (

@@ -12,7 +12,7 @@ _KERNEL = 1 << 63
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Block:
+class CodeBlock:
     """Code that runs from its first instruction on to a branch. `function` is the symbol that it lies in, and `offset`
     the bytes from the start of that to the block's first instruction.
 

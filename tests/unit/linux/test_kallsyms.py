@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.linux import kallsyms
-from harness.linux.kallsyms import LIMIT, NAME_LIMIT, named
+from harness.linux.kallsyms import LIMIT, NAME_LIMIT, located, named
 
 TABLE = b"""\
 0000000000000000 A fixed_percpu_data
@@ -89,3 +89,49 @@ def test_what_is_no_list_of_addresses_is_refused(asked: list[int]) -> None:
     """The bound and the kind of what is asked are checked before any work."""
     with pytest.raises(ValueError, match=f"at most {LIMIT}, each of 64 bits"):
         named(TABLE, asked)
+
+
+def test_functions_are_found_by_name() -> None:
+    """With the parts and copies that a compiler has made, up to the next symbol; no data, and no other name."""
+    table = b"""\
+ffffffff81000000 T dax_one
+ffffffff81000000 t a_alias
+ffffffff81000010 t dax_one.cold
+ffffffff81000018 t __pfx_dax_two
+ffffffff81000020 t dax_two.isra.0
+ffffffff81000025 d dax_data
+ffffffff81000030 t dax_one_more
+0000000000001000 t dax_user
+ffffffffc0001000 t xfs_last\t[xfs]
+ffffffffc0000000 t xfs_first.part.0\t[xfs]
+ffffffffc0000000 t xfs_alias\t[xfs]
+"""
+    names = ["dax_one", "dax_two", "dax_data", "dax_user", "xfs_first", "xfs_last", "gone", "__pfx"]
+    assert located(table, names) == [
+        (BASE, "dax_one", 0x10), (BASE + 0x10, "dax_one.cold", 8), (BASE + 0x20, "dax_two.isra.0", 5),
+        (0xFFFFFFFFC0000000, "xfs_first.part.0", 0x1000), (0xFFFFFFFFC0001000, "xfs_last", 0x10000),
+    ]  # fmt: skip
+    assert located(table, []) == []
+
+
+def test_functions_of_a_hidden_table_are_none(tmp_path: Path) -> None:
+    """Where all addresses are 0, nothing is found; what is read is the file of /proc."""
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/kallsyms").write_bytes(b"0000000000000000 T dax_one\n")
+    assert kallsyms.functions(["dax_one"], tmp_path) == []
+    (tmp_path / "proc/kallsyms").write_bytes(b"ffffffff81000000 T dax_one\nffffffff81000008 T dax_two\n")
+    assert kallsyms.functions(["dax_one"], tmp_path) == [(BASE, "dax_one", 8)]
+
+
+@pytest.mark.parametrize("names", [["a"] * (kallsyms.FUNCTIONS_LIMIT + 1), [1], [b"a"]])
+def test_what_is_no_list_of_names_is_refused(names: list[str]) -> None:
+    """The bound and the kind of what is asked are checked before any work."""
+    with pytest.raises(ValueError, match=f"at most {kallsyms.FUNCTIONS_LIMIT}, each a word"):
+        located(TABLE, names)
+
+
+def test_a_flood_of_functions_is_refused() -> None:
+    """No more are told than the host takes."""
+    table = b"".join(b"ffffffff%08x t dax_one.isra.%d\n" % (at, at) for at in range(kallsyms.FUNCTIONS_LIMIT + 1))
+    with pytest.raises(ValueError, match="functions have these names"):
+        located(table, ["dax_one"])
