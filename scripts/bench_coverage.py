@@ -1,6 +1,7 @@
 """What it costs to record which blocks of the kernel ran: the same Program with and without, in turn."""
 
 from collections.abc import Callable
+from functools import partial
 
 from harness.deadline import now
 from harness.fs.filesystem import FileSystem
@@ -13,12 +14,12 @@ Ratio = Callable[[str, Callable[[], float], Callable[[], float], int], None]
 
 def rows(plain: GuestTarget, covering: GuestTarget, system: FileSystem, program: Program, pairs: int,
          ratio: Ratio) -> None:  # fmt: skip
-    """Print the ratio of the seconds of the ops, in guests that have run the Program before, and that of whole runs."""
+    """Print the ratio of the seconds of the ops, and that of whole runs up to the cut, in guests that stay."""
     with plain, covering:
         for step in ("ops", ""):
             name = f"{system.label} {step or 'run'}: coverage / without"
-            ratio(name, lambda: seconds(covering, system, program, step), lambda: seconds(plain, system, program, step),
-                  pairs)  # fmt: skip
+            first, second = (partial(seconds, target, system, program, step) for target in (covering, plain))
+            ratio(name, first, second, pairs)
 
 
 def seconds(target: GuestTarget, system: FileSystem, program: Program, step: str) -> float:
