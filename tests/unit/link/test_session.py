@@ -13,6 +13,7 @@ from harness.link.session import AgentSession, Ran, ran_from_wire
 from harness.linux import kallsyms
 from harness.model.program.program import parse
 from harness.model.wire import wire
+from harness.model.wire.block import CodeRange
 from harness.model.wire.frame import Message
 from harness.model.wire.moment import Moment, Phase
 from harness.model.wire.observation import OpResult
@@ -184,3 +185,39 @@ def test_names_that_no_symbol_has_are_refused(names: Any) -> None:
     """One printable, short name for each address; what a guest says else never reaches a terminal."""
     with pytest.raises(ChannelError, match="name"):
         AgentSession(Namer([], names={} if names is None else names), filesystem.find("ext4")).symbols([1, 2])
+
+
+@dataclass
+class Locator(Agent):
+    """A Peer that answers `told` when it is asked for functions."""
+
+    told: object = None
+    asked: list[str] = field(default_factory=list)
+
+    def call(self, do: str, seconds: float = 1.0, on_event: Callable[[Message], None] | None = None,
+             **arguments: Any) -> Message:  # fmt: skip
+        assert do == "functions"
+        self.asked += arguments["names"]
+        return {"functions": self.told}
+
+
+KERNEL = 0xFFFFFFFF81000000
+
+
+def test_functions_are_told_by_address() -> None:
+    """Also the parts and copies of what was asked for, each name once."""
+    agent = Locator([], told=[[KERNEL + 64, "two.isra.0", 8], [KERNEL, "one", 64]])
+    found = AgentSession(agent, filesystem.find("ext4")).functions(["two", "one", "one"])
+    assert found == (CodeRange(KERNEL, "one", 64), CodeRange(KERNEL + 64, "two.isra.0", 8))
+    assert agent.asked == ["one", "two"]
+
+
+@pytest.mark.parametrize("told", [
+    None, {}, [1], [[KERNEL, "one"]], [[0, "one", 8]], [[KERNEL, "one", -8]], [[KERNEL, "three", 8]],
+    [[KERNEL, "one\n", 8]], [[KERNEL + at, "one", 1] for at in range(kallsyms.FUNCTIONS_LIMIT + 1)],
+], ids=lambda told: str(told)[:20])  # fmt: skip
+def test_a_hostile_answer_about_functions_is_refused(told: object) -> None:
+    """What is none, lies outside of the kernel, or was not asked for."""
+    session = AgentSession(Locator([], told=told), filesystem.find("ext4"))
+    with pytest.raises(ChannelError, match=r"functions is malformed|nobody asked for"):
+        session.functions(["one", "two"])

@@ -38,11 +38,11 @@ def test_a_block_is_told_of_the_program_that_ran_it(ram: Path) -> None:
     recorder.begin()
     assert recorder.blocks() == frozenset()
     ran(recorder, BASE + 8, 1)
-    assert recorder.blocks() == {CodeBlock("one", 8)}
+    assert recorder.blocks() == frozenset({CodeBlock("one", 8)})
     recorder.begin()
     assert recorder.blocks() == frozenset()
     ran(recorder, BASE + 16, 2)
-    assert recorder.blocks() == {CodeBlock("one", 16)}
+    assert recorder.blocks() == frozenset({CodeBlock("one", 16)})
     recorder.forget()
 
 
