@@ -1,6 +1,7 @@
 """Records for a target which blocks of the kernel's functions its Programs run, by the plugin's coverage map."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,10 @@ class SnapshotMemory:
 
 
 class BlockRecorder:
-    """Owns the map of the target's present guest. The addresses are asked for once for each snapshot."""
+    """Owns the map of the guest that runs Programs, and that of one that stays meanwhile, if there is one.
+
+    The addresses are asked for once for each snapshot.
+    """
 
     def __init__(self, functions: frozenset[str]) -> None:
         self._functions = functions
@@ -45,6 +49,17 @@ class BlockRecorder:
             self._codes[place] = Code(self._functions, ask(tuple(sorted(self._functions))))
         self._code = self._codes[place]
         self._map = BlockMap(self._code.ranges)
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Lay the map of a guest that stays aside while another guest runs, which has a map of its own."""
+        stays = self._map, self._code, self._begun
+        self._map, self._code, self._begun = None, None, 0
+        try:
+            yield
+        finally:
+            self.forget()
+            self._map, self._code, self._begun = stays
 
     def begin(self) -> None:
         """Note that another Program comes, on the guest of the last prepare() or a fresh one."""

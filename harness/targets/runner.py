@@ -54,7 +54,9 @@ class Runner:
         """Give a guest of the plan whose device holds what `base` does. It ends with the context unless it is to `stay`
         and keep() was called. Raises what the start of a guest raises."""
         if not stay or not self._tracker.renews or not may_stay(job):
-            with base.copy("nvdimm") as live, self._start(plan, job, Media(base, live)) as guest:
+            recorder = self._tracker.recorder
+            aside = recorder.aside() if recorder else contextlib.nullcontext()
+            with aside, base.copy("nvdimm") as live, self._start(plan, job, Media(base, live)) as guest:
                 yield Running(guest, Media(base, live))
             return
         if self._plan != plan or self._runs >= RUNS:

@@ -76,3 +76,23 @@ def test_a_guest_that_boots_is_not_recorded(ram: Path) -> None:
     recorder.prepare(ram, lambda names: (RANGE,))
     recorder.begin()
     assert (recorder.file, recorder.code, recorder.blocks()) == (None, None, None)
+
+
+def test_a_guest_that_stays_keeps_its_map(ram: Path) -> None:
+    """Another guest that runs a Program in between has a map of its own, and what it ran is told of that alone."""
+    recorder = BlockRecorder(frozenset({"one"}))
+    recorder.prepare(ram, lambda names: (RANGE,))
+    recorder.begin()
+    ran(recorder, BASE, 1)
+    kept = recorder.file
+    with recorder.aside():
+        recorder.prepare(ram, lambda names: (RANGE,))
+        recorder.begin()
+        assert recorder.blocks() == frozenset() and recorder.file is not kept
+        ran(recorder, BASE + 8, 1)
+        assert recorder.blocks() == frozenset({CodeBlock("one", 8)})
+    recorder.begin()
+    assert recorder.file is kept and recorder.blocks() == frozenset()
+    ran(recorder, BASE + 16, 2)
+    assert recorder.blocks() == frozenset({CodeBlock("one", 16)})
+    recorder.forget()
