@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from harness.cells.answers import Answered, answered
 from harness.cells.cell import unjudged
 from harness.cells.judging import CellJudge
+from harness.coverage.code import Code
 from harness.deadline import now
 from harness.errors import DaxcheckError
 from harness.fs import filesystem
@@ -24,6 +25,7 @@ from harness.model.contract import oracle
 from harness.model.judge import culprit, promised
 from harness.model.judge.judgement import Judgement
 from harness.model.judge.result import CellResult, Outcome
+from harness.model.wire.block import CodeBlock
 from harness.targets import placed
 from harness.targets.target import Execution, Job, Target
 
@@ -36,12 +38,14 @@ class Screened:
     """The outcome of a first look. `suspicion` says why the cell must be judged in full; empty if it need not be.
 
     `result` is that of the cell as far as this way can tell: FAIL with its violations, PASS, or ERROR where nobody
-    could look. It is no verdict.
+    could look. It is no verdict. `blocks` of the functions of `code` ran in it, if that was recorded.
     """
 
     result: CellResult
     suspicion: str = ""
     console: str = field(default="", repr=False)
+    blocks: frozenset[CodeBlock] | None = None
+    code: Code | None = None
 
 
 def screen(target: Target, cell: Cell) -> Screened:
@@ -51,6 +55,7 @@ def screen(target: Target, cell: Cell) -> Screened:
     try:
         with target.execute(job) as execution:
             found = _screened(target, job, execution, blank)
+            found = replace(found, blocks=execution.blocks, code=execution.code)
     except (DaxcheckError, OSError) as error:
         found = Screened(replace(blank, error=str(error)), str(error))
     return replace(found, result=replace(found.result, seconds=now() - start, timings=job.split.seconds))

@@ -14,6 +14,7 @@ from harness.model.cell import Config
 from harness.pytestplugin.options import complete
 from harness.search import telling
 from harness.search.campaign import Campaign, News
+from harness.search.corpus import Corpus
 from harness.search.folder import STATE, CampaignFolder
 from harness.search.sources import RandomPrograms, SmallScope, Source
 from harness.search.workers import Workers
@@ -31,19 +32,20 @@ LONGEST = 4
 def main(options: argparse.Namespace) -> int:
     """Search: 0 nothing new, 1 a finding that is not known, 3 nothing was judged. Raises UsageError."""
     if options.command == "fuzz":
-        return search(options, lambda folder: RandomPrograms(options.seed, folder.corpus()), options.rounds)
+        return search(options, lambda corpus: RandomPrograms(options.seed, corpus.programs if corpus else ()))
     source = small_scope(options.length, options.shard)
     ending.say(f"{source.name}: {source.count} Programs on each kernel and file system")
     return search(options, lambda _: source)
 
 
-def search(options: argparse.Namespace, source: Callable[[CampaignFolder], Source], rounds: int = 0) -> int:
-    """Search until the source or the time is over, or each configuration has had so many `rounds`, 0 for no end."""
+def search(options: argparse.Namespace, source: Callable[[Corpus | None], Source]) -> int:
+    """Search until the source or the time is over, or each configuration has had its --rounds."""
     seconds, count = seconds_of(options.time), workers_of(options.workers)
     known = knownfile.load(options.known, own=not options.no_known)
     if (options.results / STATE).exists() and not options.resume:
         raise UsageError(f"{options.results}: holds a search: add --resume, or name another directory")
-    everything = complete(options, engine="plugin,trace")
+    guided, rounds = options.command == "fuzz" and not options.unguided, getattr(options, "rounds", 0)
+    everything = complete(options, engine="plugin,trace", coverage=guided)
     news: list[News] = []
 
     def tell(one: News) -> None:
@@ -58,7 +60,8 @@ def search(options: argparse.Namespace, source: Callable[[CampaignFolder], Sourc
         runner.prepare()
         configs = [slot.config for slot in runner.slots() if not slot.skip and ENGINES[slot.config.engine].sees_fences]
         workers = stack.enter_context(Workers(count, everything, [kernel.digest for kernel in runner.kernels]))
-        campaign = Campaign(workers, folder, known, source(folder), tell)
+        corpus = Corpus(folder) if guided else None
+        campaign = Campaign(workers, folder, known, source(corpus), tell, corpus)
         stack.callback(lambda: print(*telling.summary(campaign, configs), sep="\n", flush=True))
         run(campaign, configs, Deadline(seconds), rounds)
     return _exit_code(campaign, configs, news)
@@ -72,7 +75,7 @@ def run(campaign: Campaign, configs: Sequence[Config], deadline: Deadline, round
         if (rounds and campaign.of(config).rounds >= rounds) or not campaign.round(config):
             left.remove(config)
         else:
-            ending.say(telling.line(config, campaign.of(config), now() - start))
+            ending.say(telling.line(config, campaign.of(config), now() - start, campaign.corpus_size))
 
 
 def small_scope(length: int, shard: str) -> SmallScope:

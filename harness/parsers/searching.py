@@ -12,6 +12,8 @@ def fuzz(parser: argparse.ArgumentParser) -> None:
     parser.description = "Run random Programs until the time is over or Ctrl-C, and shrink each finding."
     parser.epilog = "example: daxcheck fuzz --kernel 6.12,7.3 --fs ext4,xfs:reflink --time 30m --results DIR"
     parser.add_argument("--rounds", type=int, default=0, metavar="N", help="end after N rounds on each configuration")
+    parser.add_argument("--unguided", action="store_true",
+                        help="the same Programs for the same --seed, whatever code they reach")  # fmt: skip
     take(parser, "--seed")
     _search_options(parser)
 

@@ -17,6 +17,7 @@ from harness.model.cell import Cell, Config
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import LOSSES
 from harness.model.setting.engine import Engine
+from harness.search.corpus import Corpus
 from harness.search.folder import CampaignFolder
 from harness.search.progress import SearchProgress, verdict_of
 from harness.search.reduction import Reduced, reduce, signatures
@@ -42,22 +43,30 @@ class News:
 
 
 class Campaign:
-    """The state of a campaign; `progress` tells it by configuration, and `tell` is told of each finding."""
+    """The state of a campaign; `progress` tells it by configuration, `tell` is told of each finding, and a `corpus`
+    takes the Programs that reach new blocks of the kernel."""
 
     def __init__(
-        self, workers: Workers, folder: CampaignFolder, known: KnownIssues, source: Source, tell: Callable[[News], None]
-    ) -> None:
+        self, workers: Workers, folder: CampaignFolder, known: KnownIssues, source: Source,
+        tell: Callable[[News], None], corpus: Corpus | None = None,
+    ) -> None:  # fmt: skip
         self.progress: dict[str, SearchProgress] = folder.load(source.name)
         self._workers = workers
         self._folder = folder
         self._known = known
         self._source = source
         self._tell = tell
+        self._corpus = corpus
         self._journaled = {result.id for result in folder.journal.judged(lambda _: None)}
 
     def of(self, config: Config) -> SearchProgress:
         """The progress on a configuration."""
         return self.progress.get(str(config), SearchProgress())
+
+    @property
+    def corpus_size(self) -> int | None:
+        """The number of Programs in the corpus; None if there is none."""
+        return None if self._corpus is None else len(self._corpus.programs)
 
     def round(self, config: Config) -> bool:
         """Run one round on the configuration, and keep what it has found; False if there is no Program left."""
@@ -66,6 +75,10 @@ class Campaign:
         if not cells:
             return False
         looks = self._workers.answers(Task(cell, screened=True) for cell in cells)
+        if self._corpus is not None:
+            for cell, look in zip(cells, looks, strict=True):
+                if isinstance(look, Screened):
+                    self._corpus.take(cell.program, look)
         after = self._judged(before, list(zip(cells, looks, strict=True)))
         progress = replace(after, rounds=before.rounds + 1, seconds=before.seconds + now() - start)
         self.progress[str(config)] = progress

@@ -2,7 +2,7 @@
 
     results.jsonl     each Program that failed, judged in full, and the smallest one of each finding
     found/ID.prog     the smallest Program of a finding, named by the finding's id
-    corpus/HASH.prog  the Programs that others are made of
+    corpus/N-HASH.prog  the Programs that others are made of, in the order in which they were found
     campaign.json     how far it has come: `daxcheck fuzz --resume` goes on from there
 """
 
@@ -64,14 +64,20 @@ class CampaignFolder:
         self._write(self.directory / FOUND, f"{name}{progfile.SUFFIX}", format_program(program).encode())
         return self.directory / FOUND / f"{name}{progfile.SUFFIX}"
 
-    def add_to_corpus(self, program: Program) -> None:
-        """Keep a Program that others may be made of, under its digest."""
-        self._write(self.directory / CORPUS, f"{program.digest()}{progfile.SUFFIX}", format_program(program).encode())
+    def add_to_corpus(self, number: int, program: Program) -> str:
+        """Keep a Program that others may be made of; returns its name."""
+        name = f"{number:06}-{program.digest()}{progfile.SUFFIX}"
+        self._write(self.directory / CORPUS, name, format_program(program).encode())
+        return name
 
-    def corpus(self) -> list[Program]:
-        """The Programs of the corpus, in the order of their digests."""
-        paths = sorted((self.directory / CORPUS).glob(f"*{progfile.SUFFIX}"))
-        return [progfile.read(path) for path in paths]
+    def leave_out(self, name: str) -> None:
+        """Remove a Program of the corpus."""
+        (self.directory / CORPUS / name).unlink(missing_ok=True)
+
+    def corpus(self) -> list[tuple[str, Program]]:
+        """The Programs of the corpus by name, in the order in which they were found."""
+        paths = sorted((self.directory / CORPUS).glob(f"[0-9][0-9][0-9][0-9][0-9][0-9]-*{progfile.SUFFIX}"))
+        return [(path.name, progfile.read(path)) for path in paths]
 
     def _write(self, directory: Path, name: str, data: bytes) -> None:
         try:

@@ -12,12 +12,13 @@ from harness.search.campaign import Campaign, News
 from harness.search.progress import SearchProgress
 
 
-def line(config: Config, progress: SearchProgress, elapsed: float) -> str:
+def line(config: Config, progress: SearchProgress, elapsed: float, corpus: int | None = None) -> str:
     """The line of one round: how far the campaign has come on a configuration."""
     counts, minutes = progress.counts, max(progress.seconds / 60, 1e-6)
     told = f"[{elapsed / 60:4.0f} min] {config.kernel.release} {config.fs}: {counts.programs} Programs"
     told += f" ({counts.programs / minutes:.0f} a minute), {counts.suspicious} suspicious, {counts.confirmed} confirmed"
     told += f", {len(progress.findings)} findings, {counts.sampled} sampled"
+    told += f", a corpus of {corpus}" if corpus is not None else ""
     troubles = {"missed": counts.missed, "unjudged": counts.unjudged, "engines differ": counts.differ}
     return told + "".join(f", {count} {name}" for name, count in troubles.items() if count)
 
