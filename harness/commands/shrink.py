@@ -5,7 +5,7 @@ import contextlib
 import sys
 from pathlib import Path
 
-from harness import ending, progfile
+from harness import ending, place, progfile
 from harness.cells import setup
 from harness.commands.fuzz import workers_of
 from harness.errors import EXIT_CLEAN, EXIT_INFRA, DaxcheckError, UsageError
@@ -66,7 +66,8 @@ def _written(reduced: Reduced, signature: str, out: Path | None) -> int:
         sys.stdout.write(text)
         return EXIT_CLEAN
     try:
-        out.write_text(text)
+        with place.opened(out.absolute().parent) as folder:
+            place.write(folder, out.name, text.encode())
     except OSError as error:
         raise UsageError(f"--out {out}: {error.strerror}: name another file") from error
     return EXIT_CLEAN

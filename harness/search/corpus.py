@@ -18,7 +18,7 @@ class Corpus:
         self._folder = folder
         self._names = [name for name, _ in folder.corpus()]
         self._blocks: list[frozenset[CodeBlock] | None] = [None] * len(self.programs)
-        """What each has reached; None of those that an earlier session found."""
+        """The blocks that each has reached; None of those that an earlier session found."""
         self._files: dict[str, CoverageFile] = {}
         self._count = max((int(name[:6]) for name in self._names), default=0)
 
