@@ -25,7 +25,7 @@ def judgeable(path: Path) -> Program:
 def read(path: Path) -> Program:
     """The Program in a file. Raises UsageError, which names the file, the line, what stands there, and the remedy."""
     try:
-        return programs.parse(_bytes(path).decode())
+        return programs.parse(contents(path, LIMIT).decode())
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}: name a readable .prog file") from error
     except UnicodeDecodeError as error:
@@ -34,14 +34,14 @@ def read(path: Path) -> Program:
         raise UsageError(f"{path}: {error}") from error
 
 
-def _bytes(path: Path) -> bytes:
-    """The contents of a regular file. Raises OSError, UsageError."""
+def contents(path: Path, limit: int) -> bytes:
+    """The contents of a regular file of at most `limit` bytes. Raises OSError, UsageError."""
     # A FIFO that nobody writes would be waited for.
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     with os.fdopen(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise UsageError("is no regular file")
-        data = file.read(LIMIT + 1)
-    if len(data) > LIMIT:
-        raise UsageError(f"more than {LIMIT >> 20} MiB is too long for a Program")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise UsageError(f"more than {limit >> 20} MiB is too long")
     return data

@@ -6,12 +6,14 @@ import contextlib
 import dataclasses
 import fcntl
 import os
+import re
 import sys
 import termios
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TextIO
 
-from harness import ending
+from harness import ending, progfile
 from harness.cells import guests
 from harness.deadline import Deadline
 from harness.errors import EXIT_CLEAN, ChannelError, UsageError
@@ -45,6 +47,9 @@ HOURS = 24 * 3600.0
 """Seconds a shell may stay open."""
 SCRIPT_LIMIT = 1 << 20
 """Bytes of a script: it travels to the guest in one message, and the guest keeps it in memory."""
+FILE_LIMIT = 16 << 20
+"""Bytes of a file that is copied to the guest, which keeps it in memory."""
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,9 +63,10 @@ class Order:
 def main(options: argparse.Namespace) -> int:
     """Boot, mount, hand over the terminal or carry out what was given; the exit code of that.
 
-    Raises UsageError where there is neither a terminal nor anything to do.
+    Raises UsageError where there is neither a terminal nor anything to do, and for a file that cannot be copied.
     """
     order = _order(options.shell_command)
+    copies = [copy for path in options.files for copy in _copies(path)]
     say = _say if order is None else _say_aside
     (kernel,) = guests.choose(options.kernel, options.modules, say)[:1]
     system = filesystem.find(options.fs)
@@ -75,6 +81,8 @@ def main(options: argparse.Namespace) -> int:
             stack.enter_context(terminal_kept(sys.stdin.fileno()))
         guest = stack.enter_context(snapshot.start(plan, medium, say))
         AgentSession(guest, system).attach(make=True)
+        for copy in copies:
+            _carry_out(guest, copy)
         if order is not None:
             return _carry_out(guest, order)
         _say(f"{kernel.release}: {system.label} with DAX at /mnt; `exit` ends the guest")
@@ -95,6 +103,22 @@ def _order(command: str | None) -> Order | None:
     if not text.strip():
         raise UsageError("shell needs a terminal or a script on standard input, or -c 'COMMAND'")
     return Order(b"", text)
+
+
+def _copies(path: Path) -> list[Order]:
+    """The orders that copy the file to /tmp of the guest, where it can be executed. Raises UsageError."""
+    if not _NAME.fullmatch(path.name):
+        raise UsageError(f"--file {path}: rename it: at most 64 letters, digits and _ . + -, none of . + - first")
+    try:
+        data = progfile.contents(path, FILE_LIMIT)
+    except OSError as error:
+        raise UsageError(f"--file {path}: {error.strerror}: name a readable file") from error
+    except UsageError as error:
+        raise UsageError(f"--file {path}: {error}: name another file") from error
+    name = os.fsencode(f"/tmp/{path.name}")
+    pieces = [data[start : start + SCRIPT_LIMIT] for start in range(0, len(data), SCRIPT_LIMIT)]
+    # The guest has no chmod: a copy of the shell can be executed, and stays so when its contents are replaced.
+    return [Order(b"cp /bin/sh %b && : >%b" % (name, name), b""), *(Order(b"cat >>%b" % name, one) for one in pieces)]
 
 
 def _carry_out(guest: Guest, order: Order) -> int:

@@ -230,3 +230,26 @@ def test_what_is_no_device(kernel_6_12: Kernel) -> None:
     done = carried_out(kernel_6_12, "--device", "disk", "-c", "true")
     assert done.returncode == EXIT_USAGE
     assert done.stderr == b"daxcheck: --device disk: unknown device; known: nvdimm, eadr, virtio-pmem\n"
+
+
+def test_a_file(kernel_6_12: Kernel, tmp_path: Path) -> None:
+    """--file copies a file to /tmp of the guest, whole and executable, however many messages that takes."""
+    contents = b"#!/bin/sh\nexit 7\n" + os.urandom(3 << 19)
+    (tmp_path / "tool").write_bytes(contents)
+    done = carried_out(kernel_6_12, "--file", str(tmp_path / "tool"), "-c", "cat /tmp/tool; /tmp/tool")
+    assert done.returncode == 7, done.stderr
+    assert done.stdout == contents
+
+
+@pytest.mark.parametrize(("name", "why"), [
+    ("absent", "No such file"), ("fifo", "is no regular file"), ("large", "more than 16 MiB"), ("a b", "rename it"),
+])  # fmt: skip
+def test_a_file_that_cannot_be_copied(kernel_6_12: Kernel, tmp_path: Path, name: str, why: str) -> None:
+    """It is bad usage, in one line that names the file, and no guest is started."""
+    os.mkfifo(tmp_path / "fifo")
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(1 << 30)
+    done = carried_out(kernel_6_12, "--file", str(tmp_path / name), "-c", "true")
+    (line,) = done.stderr.decode().splitlines()
+    assert done.returncode == EXIT_USAGE
+    assert line.startswith(f"daxcheck: --file {tmp_path / name}: ") and why in line
