@@ -29,7 +29,7 @@ MODEL = SETTING | {"model.cell", "model.judge"}
 
 TARGETS = SHARED | SETTING | {"linux", "kernel", "media", "fs", "link"}
 CELLS = TARGETS | MODEL | {"coverage", "vm", "targets", "targets.engines", "box", "powercut"}
-FRONT = CELLS | {"agent", "cells", "findings", "history", "report", "ending", "progfile"}
+FRONT = CELLS | {"agent", "cells", "findings", "history", "report", "repro", "ending", "progfile"}
 
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "plain": frozenset(),
@@ -53,6 +53,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "model.setting": PROGRAM | {"errors", "plain", "model.contract"},
     "model.cell": SETTING,
     "model.judge": SETTING | {"errors", "plain", "model.cell"},
+    # Pure, as the model is: what it makes is text.
+    "repro": PROGRAM | {"errors", "model.contract"},
     "linux": WIRE | {"errors", "deadline"},
     "agent": PROGRAM | {"errors", "deadline", "linux"},
     "kernel": SHARED,

@@ -53,3 +53,10 @@ def coverage(parser: argparse.ArgumentParser) -> None:
     told.add_argument("--functions", default="", metavar="AREA", help="a row for each function of an area, or of `all`")
     told.add_argument("--never", action="store_true", help="the functions that were never entered, and those absent")
     parser.add_argument("--markdown", action="store_true", help="as Markdown")
+
+
+def repro(parser: argparse.ArgumentParser) -> None:
+    """Declare the words of `daxcheck repro`."""
+    parser.description = "Write a C program that does what a Program does, and judges by the kernel's events."
+    parser.add_argument("file", type=Path, metavar="FILE", help="a .prog file, best where `run --results` has put it")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write it there (standard output)")

@@ -62,6 +62,8 @@ def shell(shell: argparse.ArgumentParser) -> None:
                     "script; what daxcheck itself has to say goes to standard error.")  # fmt: skip
     shell.add_argument("-c", dest="shell_command", default=None, metavar="COMMAND",
                        help="carry this out and end; its standard input is empty")  # fmt: skip
+    shell.add_argument("--file", dest="files", action="append", default=[], type=Path, metavar="FILE",
+                       help="copy it to /tmp of the guest, executable; may be repeated")  # fmt: skip
     guest_options(shell)
 
 
