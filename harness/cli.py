@@ -96,7 +96,7 @@ def command_line() -> argparse.ArgumentParser:
     kernels.kernel(commands.add_parser("kernel", help="fetch, build, list, add and remove kernels"))
     results.known(commands.add_parser("known", help="list the known issues, or draft entries from a run"))
     results.report(commands.add_parser("report", help="write a report of a results directory"))
-    results.repro(commands.add_parser("repro", help="write a C program that shows what a .prog file lost, without a cut"))
+    results.repro(commands.add_parser("repro", help="write a C program that shows what a .prog file loses"))
     kernels.bisect(commands.add_parser(BISECT, help="say for `git bisect run` whether a kernel has a finding"))
     running.run(commands.add_parser("run", help="run scenarios or .prog files"))
     searching.fuzz(commands.add_parser("fuzz", help="run random Programs, and make what fails as small as it can be"))

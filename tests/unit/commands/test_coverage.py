@@ -73,7 +73,7 @@ def test_wrong_words_are_one_line(directory: Path, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize(("words", "said"), [
-    ({"engine": "trace"}, "--engine trace"), ({"engine": "plugin,coverage"}, "--engine plugin,coverage"),
+    ({"engine": "trace"}, "--engine trace"), ({"engine": "trace,coverage"}, "--engine trace,coverage"),
     ({"target": "/dev/pmem0"}, "real hardware has no plugin"),
 ])  # fmt: skip
 def test_coverage_needs_the_plugin(words: dict[str, str], said: str) -> None:
