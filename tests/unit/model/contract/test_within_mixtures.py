@@ -15,7 +15,7 @@ import pytest
 from harness.model.contract import oracle
 from harness.model.contract.state import State
 from harness.model.judge.verdict import judge
-from harness.model.program.program import Program, parse
+from harness.model.program.program import Program, ProgramError, parse
 from harness.model.units import PAGE
 from harness.model.wire.observation import FileView, Opaque, Segment, Source, Stamp, Zero
 
@@ -297,7 +297,16 @@ def programs(before: int) -> Iterator[tuple[str, ...]]:
     """All legal Programs of so many plain ops before the one that is cut."""
     for first in product(PLAIN, repeat=before):
         if all(legal(after(first[:n]), line) for n, line in enumerate(first)):
-            yield from ((*first, line) for line in CUT if legal(after(first), line))
+            yield from ((*first, line) for line in CUT if legal(after(first), line) and said((*first, line)))
+
+
+def said(lines: tuple[str, ...]) -> bool:
+    """Say whether a Program can say these ops: one of a name that two renames have taken away cannot be said."""
+    try:
+        parse("daxcheck program 1\n" + SETUP + "\n".join(lines) + "\n")
+    except ProgramError:
+        return False
+    return True
 
 
 def compared(lines: tuple[str, ...], seed: int = 0) -> tuple[int, int]:
