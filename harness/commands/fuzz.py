@@ -62,7 +62,8 @@ def search(options: argparse.Namespace, source: Callable[[Corpus | None], Source
         workers = stack.enter_context(Workers(count, everything, [kernel.digest for kernel in runner.kernels]))
         corpus = Corpus(folder) if guided else None
         campaign = Campaign(workers, folder, known, source(corpus), tell, corpus)
-        stack.callback(lambda: print(*telling.summary(campaign, configs), sep="\n", flush=True))
+        steered = options.command == "fuzz"
+        stack.callback(lambda: print(*telling.summary(campaign, configs, steered=steered), sep="\n", flush=True))
         run(campaign, configs, Deadline(seconds), rounds)
     return _exit_code(campaign, configs, news)
 

@@ -40,8 +40,8 @@ def news_lines(news: News, directory: Path) -> list[str]:
     return [plain(one) for one in (head, *lines, f"    {rate}; {directory / 'found' / name}.prog")]
 
 
-def summary(campaign: Campaign, configs: list[Config]) -> list[str]:
-    """The lines of what was done on each configuration."""
+def summary(campaign: Campaign, configs: list[Config], *, steered: bool) -> list[str]:
+    """The lines of what was done on each configuration; `steered`: what the search avoids is told too."""
     lines: list[str] = []
     for config in configs:
         progress = campaign.of(config)
@@ -52,6 +52,6 @@ def summary(campaign: Campaign, configs: list[Config]) -> list[str]:
             f"showed nothing new; {counts.sampled} others judged in full: {counts.missed} failed; "
             f"{counts.compared} compared with the trace engine: {counts.differ} differ; {counts.unjudged} not judged"
         ))  # fmt: skip
-        if progress.avoid:
+        if steered and progress.avoid:
             lines.append(plain(f"    drawn rarely by now: {', '.join(sorted(progress.avoid))}"))
     return lines
