@@ -31,6 +31,8 @@ from harness.targets.target import Execution, Job, Target
 
 NO_VIEW = "the files cannot be read from the medium"
 NO_RUN = "the run did not come to its cut"
+NOTHING = "no promised byte could be looked for"
+"""The suspicion about a Program whose promises are all beyond a first look, such as those of a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,11 @@ def _screened(target: Target, job: Job, execution: Execution, blank: CellResult)
     found = _looked(target, job, execution, ran, answers)
     if found is None:
         return Screened(replace(blank, error=NO_VIEW), NO_VIEW)
-    outcome = Outcome.FAIL if found.violations else Outcome.PASS if found.judged_bytes else Outcome.ERROR
+    doubts = "; ".join(found.unjudged)
+    outcome = Outcome.FAIL if found.violations else Outcome.ERROR if doubts else Outcome.PASS
     result = replace(blank, outcome=outcome, judged_bytes=found.judged_bytes, violations=found.violations)
     first = next(iter(found.violations), None)
-    return Screened(result, str(first.kind) if first else "; ".join(found.unjudged), execution.console)
+    return Screened(result, str(first.kind) if first else doubts, execution.console)
 
 
 def _looked(target: Target, job: Job, execution: Execution, ran: Ran, answers: Answered) -> Judgement | None:
@@ -90,5 +93,7 @@ def _looked(target: Target, job: Job, execution: Execution, ran: Ran, answers: A
     if files is None:
         return None
     lost = promised.judge(job.program, final, files, str(PESSIMISTIC))
+    if not lost.judged_bytes:
+        lost += Judgement(unjudged=(NOTHING,))
     named = culprit.name(job.program, lost.violations, ran.traced, answers.states)
     return live + replace(lost, violations=named) + Judgement(violations=answers.violations)

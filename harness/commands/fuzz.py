@@ -16,6 +16,7 @@ from harness.search import telling
 from harness.search.campaign import Campaign, News
 from harness.search.corpus import Corpus
 from harness.search.folder import STATE, CampaignFolder
+from harness.search.progress import SearchProgress
 from harness.search.sources import RandomPrograms, SmallScope, Source
 from harness.search.workers import Workers
 from harness.targets.engines.table import ENGINES
@@ -65,7 +66,7 @@ def search(options: argparse.Namespace, source: Callable[[Corpus | None], Source
         steered = options.command == "fuzz"
         stack.callback(lambda: print(*telling.summary(campaign, configs, steered=steered), sep="\n", flush=True))
         run(campaign, configs, Deadline(seconds), rounds)
-    return _exit_code(campaign, configs, news)
+    return exit_code(news, [campaign.of(config) for config in configs])
 
 
 def run(campaign: Campaign, configs: Sequence[Config], deadline: Deadline, rounds: int) -> None:
@@ -89,11 +90,13 @@ def small_scope(length: int, shard: str) -> SmallScope:
     return SmallScope(length, int(found[1]), int(found[2]))
 
 
-def _exit_code(campaign: Campaign, configs: Sequence[Config], news: Sequence[News]) -> int:
-    if any(one.reduced.result is not None and not one.known for one in news):
+def exit_code(news: Sequence[News], progress: Sequence[SearchProgress]) -> int:
+    """The exit code of a search that told this news, and has come so far on each configuration."""
+    # Also of one that did not show again: it was judged in full once, and failed.
+    if any(not one.known for one in news):
         return EXIT_VIOLATION
-    judged = sum(campaign.of(config).counts.programs - campaign.of(config).counts.unjudged for config in configs)
-    return EXIT_CLEAN if judged else EXIT_INFRA
+    judged = (one.counts.programs > one.counts.unjudged + one.counts.skipped for one in progress)
+    return EXIT_CLEAN if any(judged) else EXIT_INFRA
 
 
 def seconds_of(text: str) -> float:

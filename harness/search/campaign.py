@@ -33,13 +33,14 @@ COMPARED = 64
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """A finding that the campaign had not had: where, its id, what it came from, and its smallest Program."""
+    """A finding that the campaign had not had: where, its signature, what it came from, its smallest Program, and the
+    `known` issue that explains it; empty if none does."""
 
     config: Config
     signature: str
     cell: Cell
     reduced: Reduced
-    known: tuple[str, ...]
+    known: str
 
 
 class Campaign:
@@ -92,9 +93,11 @@ class Campaign:
         for cell, look in looks:
             if _is_suspicious(look):
                 old = signatures(look)
-                again = bool(old) and old <= progress.findings.keys()
+                again = bool(old) and old <= progress.told
                 counts = counts.plus(suspicious=1, again=int(again))
                 wanted += [] if again else [(cell, True)]
+            elif isinstance(look, Screened) and look.result.outcome is Outcome.SKIP:
+                counts = counts.plus(skipped=1)
             elif cell.seed % SAMPLED == 0:
                 counts = counts.plus(sampled=1)
                 wanted.append((cell, False))
@@ -111,21 +114,23 @@ class Campaign:
             progress = replace(progress, counts=progress.counts.plus(**{verdict: 1}))
         elif verdict == "confirmed":
             progress = replace(progress, counts=progress.counts.plus(missed=1))
+        elif verdict == "unjudged":
+            progress = replace(progress, counts=progress.counts.plus(unjudged=1))
         if isinstance(answer, Judged) and outcome is Outcome.FAIL:
             self._keep(answer)
-            for signature in sorted(signatures(answer) - progress.findings.keys()):
-                progress = self._news(progress, cell, signature)
+            for signature in sorted(signatures(answer) - progress.told):
+                progress = self._news(progress, cell, signature, answer.result)
         return progress
 
-    def _news(self, progress: SearchProgress, cell: Cell, signature: str) -> SearchProgress:
+    def _news(self, progress: SearchProgress, cell: Cell, signature: str, failed: CellResult) -> SearchProgress:
         """Find the smallest Program of a new finding, and steer around it from now on."""
         reduced, name = reduce(self._workers, cell, signature), id_of(signature)
-        known: tuple[str, ...] = ()
         if reduced.result is not None:
-            named = replace(reduced.result, result=replace(reduced.result.result, scenario=f"{name}.prog"))
-            known = self._keep(named).known
+            self._keep(replace(reduced.result, result=replace(reduced.result.result, scenario=f"{name}.prog")))
             self._folder.add_found(name, reduced.program)
-        self._tell(News(cell.config, signature, cell, reduced, known))
+        # Of a cell with two causes one may be known, and this one not.
+        issue = self._known.explaining(signature, failed)
+        self._tell(News(cell.config, signature, cell, reduced, issue.name if issue else ""))
         findings = {**progress.findings, signature: name if reduced.result else ""}
         avoid = progress.avoid | (triggers(reduced.program) if reduced.result else frozenset())
         return replace(progress, findings=findings, avoid=avoid)

@@ -17,7 +17,7 @@ class Counts:
     findings had all been confirmed before: not judged again. `confirmed` failed when they were judged in full,
     `cleared` did not. `sampled` were judged in full though nothing was suspicious, `missed` are those of them that
     failed. `compared` were judged by the trace engine too, and `differ` are those on which it said otherwise.
-    `unjudged` could not be judged.
+    `unjudged` could not be judged, `skipped` the kernel or the file system does not do.
     """
 
     programs: int = 0
@@ -30,6 +30,7 @@ class Counts:
     compared: int = 0
     differ: int = 0
     unjudged: int = 0
+    skipped: int = 0
 
     def plus(self, **more: int) -> "Counts":
         """The same with more of some."""
@@ -39,13 +40,21 @@ class Counts:
 @dataclass(frozen=True, slots=True)
 class SearchProgress:
     """The rounds that were done on a configuration, their counts, the findings by signature (the name of the smallest
-    Program of each; empty while there is none), and the keys of ops that are avoided since."""
+    Program of each; empty while there is none), and the keys of ops that are avoided since.
+
+    A finding without a smallest Program failed once and not again: it is looked for as though it were new.
+    """
 
     rounds: int = 0
     seconds: float = 0.0
     counts: Counts = field(default_factory=Counts)
     findings: dict[str, str] = field(default_factory=dict)
     avoid: frozenset[str] = frozenset()
+
+    @property
+    def told(self) -> frozenset[str]:
+        """The signatures of the findings that have a smallest Program."""
+        return frozenset(signature for signature, name in self.findings.items() if name)
 
     def to_json(self) -> dict[str, Any]:
         """The object that a file holds."""
@@ -70,4 +79,4 @@ class SearchProgress:
 
 def verdict_of(outcome: Outcome) -> str:
     """The name of the count for a suspicious Program that was judged in full."""
-    return {Outcome.FAIL: "confirmed", Outcome.ERROR: "unjudged"}.get(outcome, "cleared")
+    return {Outcome.FAIL: "confirmed", Outcome.ERROR: "unjudged", Outcome.SKIP: "skipped"}.get(outcome, "cleared")

@@ -32,7 +32,7 @@ def news_lines(news: News, directory: Path) -> list[str]:
                       f"{news.signature}")]  # fmt: skip
     findings = gather([reduced.result.result])
     words = next((title(one) for one in findings if one.signature == news.signature), news.signature)
-    sign = f"known ({', '.join(news.known)})" if news.known else "NEW"
+    sign = f"known ({news.known})" if news.known else "NEW"
     head = f"{sign} {name} {words}, on {where}"
     (hits, runs), rate = reduced.before, f"fails in {reduced.hits} of {reduced.runs} runs"
     rate += f" (before it was shrunk: {hits} of {runs})"
@@ -50,7 +50,8 @@ def summary(campaign: Campaign, configs: list[Config], *, steered: bool) -> list
             f"{config.kernel.release} {config.fs}: {counts.programs} Programs in {progress.seconds / 60:.1f} min; "
             f"{counts.suspicious} suspicious: {counts.confirmed} failed, {counts.cleared} did not, {counts.again} "
             f"showed nothing new; {counts.sampled} others judged in full: {counts.missed} failed; "
-            f"{counts.compared} compared with the trace engine: {counts.differ} differ; {counts.unjudged} not judged"
+            f"{counts.compared} compared with the trace engine: {counts.differ} differ; "
+            f"{counts.unjudged} not judged, {counts.skipped} not done by the kernel"
         ))  # fmt: skip
         if steered and progress.avoid:
             lines.append(plain(f"    drawn rarely by now: {', '.join(sorted(progress.avoid))}"))

@@ -1,10 +1,12 @@
 """Workers of a campaign without guests: a function stands for the kernel, and says of a Program what it breaks."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from harness.cells.cell import Judged
 from harness.cells.screening import Screened
 from harness.errors import InfraError
+from harness.findings.cause import DroppedEntry
 from harness.model.cell import Cell, Config
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.values import Condition, Stored
@@ -19,6 +21,7 @@ from harness.search.workers import Answer, Task
 KERNEL = KernelBuild("6.99.0", "e" * 64)
 CONFIG = Config(KERNEL, "ext4")
 DROPPED = Culprit(1, "dax_delete_mapping_entry", ("truncate_pagecache_range", "ext4_punch_hole"), 0, PMD, 1)
+SIGNATURE = DroppedEntry(("dax_delete_mapping_entry", "ext4_punch_hole")).signature
 Breaks = Callable[[Program], str]
 """Says by which op a Program loses data on a kernel; empty if it keeps all."""
 
@@ -40,9 +43,15 @@ def sound(_: Program) -> str:
 
 class KernelWorkers:
     """Stands in for search.workers.Workers. `asked` are the tasks that it was given; `screens` says what a first look
-    sees, which is what the kernel breaks unless told otherwise; the numbers in `dead` have no answer."""
+    sees, which is what the kernel breaks unless told otherwise; the numbers in `dead` have no answer. A kernel that
+    `skips` does none of the Programs; one that loses `twice` shows a second cause with each first."""
 
-    def __init__(self, breaks: Breaks, screens: Breaks | None = None, dead: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self, breaks: Breaks, screens: Breaks | None = None, dead: frozenset[int] = frozenset(), *, skips: bool = False,
+        twice: bool = False,
+    ) -> None:  # fmt: skip
+        self._twice = twice
+        self._skips = skips
         self.count = 2
         self.asked: list[Task] = []
         self._breaks = breaks
@@ -58,6 +67,11 @@ class KernelWorkers:
             return InfraError("3 workers died of this cell")
         verb = (self._screens if task.screened else self._breaks)(task.cell.program)
         found = result(task.cell, verb)
+        if self._twice and verb:
+            other = replace(found.violations[0], kind=Kind.TORN, culprit=None)
+            found = replace(found, violations=(*found.violations, other))
+        if self._skips:
+            found = replace(found, outcome=Outcome.SKIP)
         return Screened(found, str(Kind.STALE) if verb else "") if task.screened else Judged(found)
 
 

@@ -2,21 +2,23 @@
 
 import json
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.errors import UsageError
-from harness.findings.known import NOTHING_KNOWN
+from harness.commands.fuzz import exit_code
+from harness.errors import EXIT_CLEAN, EXIT_INFRA, EXIT_VIOLATION, UsageError
+from harness.findings.known import NOTHING_KNOWN, Issue, KnownIssues, Where
 from harness.model.program import ops
-from harness.model.program.program import parse
+from harness.model.program.program import Program, parse
 from harness.model.setting.engine import Engine
 from harness.search.campaign import COMPARED, SAMPLED, Campaign, News
 from harness.search.folder import STATE, CampaignFolder
 from harness.search.progress import SearchProgress
 from harness.search.sources import ROUND, RandomPrograms
-from tests.unit.search.kernels import CONFIG, Breaks, KernelWorkers, punched, sound
+from tests.unit.search.kernels import CONFIG, SIGNATURE, Breaks, KernelWorkers, punched, sound
 
 Begin = Callable[..., Campaign]
 
@@ -25,11 +27,14 @@ Begin = Callable[..., Campaign]
 def begin(tmp_path: Path) -> Begin:
     """Begins a campaign in a directory, on a kernel that breaks some Programs; its news are in `news`."""
 
-    def make(breaks: Breaks, place: str = "a", seed: int = 1, news: list[News] | None = None, **more: Any) -> Campaign:
+    def make(
+        breaks: Breaks, place: str = "a", seed: int = 1, news: list[News] | None = None,
+        known: KnownIssues = NOTHING_KNOWN, **more: Any,
+    ) -> Campaign:  # fmt: skip
         told: list[News] = [] if news is None else news
         workers = KernelWorkers(breaks, **more)
         source, folder = RandomPrograms(seed), CampaignFolder(tmp_path / place)
-        campaign = Campaign(workers, folder, NOTHING_KNOWN, source, told.append)  # type: ignore[arg-type]
+        campaign = Campaign(workers, folder, known, source, told.append)  # type: ignore[arg-type]
         campaign.workers = workers  # type: ignore[attr-defined]
         return campaign
 
@@ -115,6 +120,45 @@ def test_dead_workers_are_no_verdict(begin: Begin) -> None:
     campaign.round(CONFIG)
     counts = campaign.of(CONFIG).counts
     assert (counts.suspicious, counts.unjudged, counts.confirmed) == (2, 2, 0)
+
+
+def test_finding_that_showed_once_is_no_old_news(begin: Begin) -> None:
+    """A finding that no run shows again has no smallest Program, is told, and is looked for again when it shows."""
+    news: list[News] = []
+    turns = count()
+
+    def once(program: Program) -> str:
+        return "fsync" if next(turns) == 0 else ""
+
+    campaign = begin(once, screens=lambda program: "fsync" if len(program.ops) > 12 else "", news=news)
+    campaign.round(CONFIG)
+    (found,) = news
+    assert found.reduced.result is None
+    progress = campaign.of(CONFIG)
+    assert (progress.told, progress.counts.again) == (frozenset(), 0)
+    assert exit_code([found], [progress]) == EXIT_VIOLATION
+
+
+def test_known_issue_explains_its_own_cause_alone(begin: Begin) -> None:
+    """In a Program with a known cause and another one, the other one is news and fails the search."""
+    known = KnownIssues((Issue("a-punch", (SIGNATURE,), (Where(),)),))
+    news: list[News] = []
+    campaign = begin(punched, news=news, known=known, twice=True)
+    campaign.round(CONFIG)
+    campaign.round(CONFIG)
+    told = {(one.signature == SIGNATURE, one.known) for one in news}
+    assert told == {(False, ""), (True, "a-punch")}
+    assert exit_code(news, [campaign.of(CONFIG)]) == EXIT_VIOLATION
+    assert exit_code([one for one in news if one.known], [campaign.of(CONFIG)]) == EXIT_CLEAN
+
+
+def test_nothing_judged_is_not_clean(begin: Begin) -> None:
+    """A campaign whose Programs were all skipped, or could not be judged, has found nothing out."""
+    skipped, dead = begin(sound, skips=True), begin(sound, place="b", dead=frozenset(range(ROUND)))
+    for campaign in (skipped, dead):
+        campaign.round(CONFIG)
+        assert exit_code([], [campaign.of(CONFIG)]) == EXIT_INFRA
+    assert skipped.of(CONFIG).counts.skipped == dead.of(CONFIG).counts.unjudged == ROUND
 
 
 def test_resumed_campaign_goes_on(begin: Begin, tmp_path: Path) -> None:
