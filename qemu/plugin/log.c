@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "log.h"
+#include "shared.h"
 
 struct log_header *log_header;
 
@@ -31,28 +29,10 @@ static const char *flaw_of(const struct log_header *header, uint64_t file_size)
 	return NULL;
 }
 
-static void *map_file(const char *path, uint64_t *size)
-{
-	void *address = MAP_FAILED;
-	struct stat file;
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-
-	if (fd < 0)
-		return MAP_FAILED;
-	if (!fstat(fd, &file)) {
-		*size = file.st_size;
-		errno = EINVAL;
-		if (*size >= LOG_HEADER_SIZE)
-			address = mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	}
-	close(fd);
-	return address;
-}
-
 bool log_open(const char *path, char *why, size_t why_size)
 {
 	uint64_t size = 0;
-	void *address = map_file(path, &size);
+	void *address = shared_map(path, LOG_HEADER_SIZE, &size);
 	const char *flaw;
 
 	if (address == MAP_FAILED) {
