@@ -12,21 +12,24 @@ TELL = """
 import sys
 from harness.pytestplugin.imagepipe import ImageTeller
 teller = ImageTeller(sys.argv[1])
-for done in range(1, 201):
-    teller.tell(sys.argv[2], done, 200)
+for done in range(1, 31):
+    teller.tell(sys.argv[2], done, 30)
 """
 
 
 def test_what_processes_tell_comes_whole() -> None:
-    """From several at once, each in its order, whatever the names of their cells are."""
+    """From several at once, each in its order, whatever the names of their cells are.
+
+    All lines fit into the 64 KiB of a pipe (pipe(7)): a teller drops what the session has no room for.
+    """
     shown: list[tuple[str, int, int]] = []
     names = ["punch_hole::x[a b]", "ä" * 150, "two\nlines"]
     with closing(ImagePipe(lambda *told: shown.append(told))) as pipe:
         running = [subprocess.Popen([sys.executable, "-c", TELL, pipe.path, name]) for name in names]
         assert [one.wait() for one in running] == [0, 0, 0]
     for name in (names[0], names[1], "two lines"):
-        assert [one for one in shown if one[0] == name] == [(name, done, 200) for done in range(1, 201)]
-    assert len(shown) == 600
+        assert [one for one in shown if one[0] == name] == [(name, done, 30) for done in range(1, 31)]
+    assert len(shown) == 90
 
 
 def test_what_is_no_line_of_ours_is_left_out() -> None:
