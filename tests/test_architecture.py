@@ -75,7 +75,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "report": SHARED | MODEL | {"coverage", "fs", "findings", "history", "kernel"},
     "ending": frozenset({"errors", "plain", "cachedir"}),
     "progfile": SETTING | {"errors"},
-    "search": CELLS | {"cells", "findings", "report", "model.generator", "ending", "progfile"},
+    "search": CELLS | {"cells", "findings", "report", "repro", "model.generator", "ending", "progfile"},
     "pytestplugin": FRONT,
     "commands": FRONT | {"pytestplugin", "search", "trial"},
     "parsers": frozenset({"pytestplugin"}),

@@ -13,7 +13,7 @@ from harness.model.program.program import Program
 from harness.model.program.program import format as format_program
 from harness.plain import plain
 from harness.report import results
-from harness.report.title import title
+from harness.report.title import about
 from harness.repro.source import source
 
 
@@ -40,10 +40,7 @@ def _about(directory: Path, program: Program) -> Iterator[str]:
     run = results.read(directory, KnownIssues(), _say)
     text = format_program(program)
     for finding in gather(one for one in run.results if one.program == text):
-        yield title(finding)
-        yield from dict.fromkeys(
-            f"Finding {finding.id}, seen on {one.kernel}, {one.fs} on {one.device}." for one in finding.results
-        )
+        yield from about(finding)
 
 
 def _write(path: Path, data: bytes) -> None:

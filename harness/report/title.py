@@ -40,6 +40,12 @@ def title(finding: Finding) -> str:
     return clipped(text, _LIMIT)
 
 
+def about(finding: Finding) -> list[str]:
+    """The lines that say what a file on a finding is about: its title, and where it was seen."""
+    seen = (f"Finding {finding.id}, seen on {one.kernel}, {one.fs} on {one.device}." for one in finding.results)
+    return [title(finding), *dict.fromkeys(seen)]
+
+
 def _broken(cause: BrokenPromise) -> str:
     """After clone, promised data is stale: msync."""
     after = {"": "", RACE: " in a race"}.get(cause.family, f" after {cause.family}")

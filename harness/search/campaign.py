@@ -12,11 +12,13 @@ from harness.cells.screening import Screened
 from harness.deadline import now
 from harness.errors import DaxcheckError
 from harness.findings.cause import id_of
+from harness.findings.finding import gather
 from harness.findings.known import KnownIssues
 from harness.model.cell import Cell, Config
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import LOSSES
 from harness.model.setting.engine import Engine
+from harness.report.title import about
 from harness.search.corpus import Corpus
 from harness.search.folder import CampaignFolder
 from harness.search.progress import SearchProgress, verdict_of
@@ -33,14 +35,15 @@ COMPARED = 64
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """A finding that the campaign had not had: where, its signature, what it came from, its smallest Program, and the
-    `known` issue that explains it; empty if none does."""
+    """A finding that the campaign had not had: where, its signature, what it came from, its smallest Program, the
+    `known` issue that explains it, empty if none does, and why it `has_no_reproducer` in C, empty if it has one."""
 
     config: Config
     signature: str
     cell: Cell
     reduced: Reduced
     known: str
+    has_no_reproducer: str
 
 
 class Campaign:
@@ -124,13 +127,14 @@ class Campaign:
 
     def _news(self, progress: SearchProgress, cell: Cell, signature: str, failed: CellResult) -> SearchProgress:
         """Find the smallest Program of a new finding, and steer around it from now on."""
-        reduced, name = reduce(self._workers, cell, signature), id_of(signature)
+        reduced, name, missing = reduce(self._workers, cell, signature), id_of(signature), ""
         if reduced.result is not None:
-            self._keep(replace(reduced.result, result=replace(reduced.result.result, scenario=f"{name}.prog")))
-            self._folder.add_found(name, reduced.program)
+            kept = self._keep(replace(reduced.result, result=replace(reduced.result.result, scenario=f"{name}.prog")))
+            lines = [line for one in gather([kept]) if one.signature == signature for line in about(one)]
+            missing = self._folder.add_found(name, reduced.program, lines)
         # Of a cell with two causes one may be known, and this one not.
         issue = self._known.explaining(signature, failed)
-        self._tell(News(cell.config, signature, cell, reduced, issue.name if issue else ""))
+        self._tell(News(cell.config, signature, cell, reduced, issue.name if issue else "", missing))
         findings = {**progress.findings, signature: name if reduced.result else ""}
         avoid = progress.avoid | (triggers(reduced.program) if reduced.result else frozenset())
         return replace(progress, findings=findings, avoid=avoid)

@@ -2,12 +2,14 @@
 
     results.jsonl     each Program that failed, judged in full, and the smallest one of each finding
     found/ID.prog     the smallest Program of a finding, named by the finding's id
+    found/ID.c        the C program that shows the same without a power cut, if it can be said in C
     corpus/N-HASH.prog  the Programs that others are made of, in the order in which they were found
     campaign.json     how far it has come: `daxcheck fuzz --resume` goes on from there
 """
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from harness.model.program.program import Program
 from harness.model.program.program import format as format_program
 from harness.plain import plain
 from harness.report.journal import Journal
+from harness.repro.source import source
 from harness.search.progress import SearchProgress
 
 STATE = "campaign.json"
@@ -37,32 +40,40 @@ class CampaignFolder:
     def close(self) -> None:
         self.journal.close()
 
-    def load(self, source: str) -> dict[str, SearchProgress]:
-        """The progress by configuration; none if no campaign has begun here. Raises UsageError for another source's."""
+    def load(self, name: str) -> dict[str, SearchProgress]:
+        """The progress by configuration; none if no campaign has begun here. Raises UsageError if it is of a source of
+        another name."""
         try:
             with self._state.open("rb") as file:
                 told = json.loads(file.read(_LIMIT))
             if not isinstance(told, dict) or told.get("schema") != SCHEMA:
                 raise ValueError("it is of another daxcheck")
-            if told["source"] != source:
+            if told["source"] != name:
                 begun = plain(str(told["source"])[:80])
-                raise UsageError(f"{self._state}: is of {begun}, not {source}: name that, or another directory")
-            return {str(name): SearchProgress.from_json(one) for name, one in dict(told["configs"]).items()}
+                raise UsageError(f"{self._state}: is of {begun}, not {name}: name that, or another directory")
+            return {str(config): SearchProgress.from_json(one) for config, one in dict(told["configs"]).items()}
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise UsageError(f"{self._state}: cannot be read ({error}): name another directory") from error
 
-    def save(self, source: str, progress: dict[str, SearchProgress]) -> None:
+    def save(self, name: str, progress: dict[str, SearchProgress]) -> None:
         """Write how far the campaign has come, in whole or not at all."""
-        configs: dict[str, Any] = {name: one.to_json() for name, one in progress.items()}
-        told = {"schema": SCHEMA, "source": source, "configs": configs}
+        configs: dict[str, Any] = {config: one.to_json() for config, one in progress.items()}
+        told = {"schema": SCHEMA, "source": name, "configs": configs}
         self._write(self.directory, STATE, (json.dumps(told, indent=1) + "\n").encode())
 
-    def add_found(self, name: str, program: Program) -> Path:
-        """Keep the smallest Program of a finding; returns where."""
-        self._write(self.directory / FOUND, f"{name}{progfile.SUFFIX}", format_program(program).encode())
-        return self.directory / FOUND / f"{name}{progfile.SUFFIX}"
+    def add_found(self, name: str, program: Program, about: Sequence[str]) -> str:
+        """Keep the smallest Program of a finding, and its reproducer with the lines `about` it at the top; returns why
+        there is no reproducer, empty if there is one."""
+        found = self.directory / FOUND
+        self._write(found, f"{name}{progfile.SUFFIX}", format_program(program).encode())
+        try:
+            text = source(program, about)
+        except UsageError as error:
+            return str(error)
+        self._write(found, f"{name}.c", text.encode())
+        return ""
 
     def add_to_corpus(self, number: int, program: Program) -> str:
         """Keep a Program that others may be made of; returns its name."""

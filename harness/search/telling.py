@@ -37,7 +37,8 @@ def news_lines(news: News, directory: Path) -> list[str]:
     (hits, runs), rate = reduced.before, f"fails in {reduced.hits} of {reduced.runs} runs"
     rate += f" (before it was shrunk: {hits} of {runs})"
     lines = [f"    {one}" for one in format_program(reduced.program).splitlines()[1:]]
-    return [plain(one) for one in (head, *lines, f"    {rate}; {directory / 'found' / name}.prog")]
+    c = f"no C program: {news.has_no_reproducer}" if news.has_no_reproducer else f"{name}.c"
+    return [plain(one) for one in (head, *lines, f"    {rate}; {directory / 'found' / name}.prog, {c}")]
 
 
 def summary(campaign: Campaign, configs: list[Config], *, steered: bool) -> list[str]:

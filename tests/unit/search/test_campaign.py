@@ -83,6 +83,10 @@ def test_finding_is_confirmed_shrunk_and_steered_around(begin: Begin, tmp_path: 
     ((signature, name),) = progress.findings.items()
     assert signature == found.signature
     assert parse((tmp_path / "a" / "found" / f"{name}.prog").read_text()) == found.reduced.program
+    reproducer = (tmp_path / "a" / "found" / f"{name}.c").read_text()
+    assert f" * Finding {name}, seen on {CONFIG.kernel.release}" in reproducer
+    assert "FALLOC_FL_PUNCH_HOLE" in reproducer
+    assert found.has_no_reproducer == ""
     assert progress.avoid == {"fallocate punch_hole"}
     counts = progress.counts
     assert counts.confirmed >= 1
