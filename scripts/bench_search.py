@@ -37,7 +37,7 @@ def rows(kernel: Kernel, system: FileSystem, rounds: int) -> None:
         folder = CampaignFolder(place)
         stack.callback(folder.close)
         workers = stack.enter_context(Workers(WORKERS, options, [one.digest for one in runner.kernels]))
-        campaign = Campaign(workers, folder, NOTHING_KNOWN, source, news.append)
+        campaign = Campaign(workers, folder, NOTHING_KNOWN, source, news.append, lambda _: None)
         cells, seconds = [], []
         for _ in range(rounds + 1):
             before = campaign.of(config)

@@ -62,7 +62,7 @@ def search(options: argparse.Namespace, source: Callable[[Corpus | None], Source
         configs = [slot.config for slot in runner.slots() if not slot.skip and ENGINES[slot.config.engine].sees_fences]
         workers = stack.enter_context(Workers(count, everything, [kernel.digest for kernel in runner.kernels]))
         corpus = Corpus(folder) if guided else None
-        campaign = Campaign(workers, folder, known, source(corpus), tell, corpus)
+        campaign = Campaign(workers, folder, known, source(corpus), tell, ending.say, corpus)
         steered = options.command == "fuzz"
         stack.callback(lambda: print(*telling.summary(campaign, configs, steered=steered), sep="\n", flush=True))
         run(campaign, configs, Deadline(seconds), rounds)

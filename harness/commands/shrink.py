@@ -34,7 +34,7 @@ def main(options: argparse.Namespace) -> int:
         workers = stack.enter_context(Workers(count, everything, digests))
         cell = Cell(options.file.name, program, config, options.seed)
         signature = _sought(workers, cell, options.finding)
-        reduced = reduce(workers, cell, signature)
+        reduced = reduce(workers, cell, signature, _say)
     return _written(reduced, signature, options.out)
 
 

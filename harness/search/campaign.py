@@ -22,7 +22,7 @@ from harness.report.title import about
 from harness.search.corpus import Corpus
 from harness.search.folder import CampaignFolder
 from harness.search.progress import SearchProgress, verdict_of
-from harness.search.reduction import Reduced, reduce, signatures
+from harness.search.reduction import Reduced, Say, reduce, signatures
 from harness.search.sources import Source
 from harness.search.steering import triggers
 from harness.search.workers import Answer, Task, Workers
@@ -47,12 +47,12 @@ class News:
 
 
 class Campaign:
-    """The state of a campaign; `progress` tells it by configuration, `tell` is told of each finding, and a `corpus`
-    takes the Programs that reach new blocks of the kernel."""
+    """The state of a campaign; `progress` tells it by configuration, `tell` is told of each finding, `say` gets lines
+    on what takes long, and a `corpus` takes the Programs that reach new blocks of the kernel."""
 
     def __init__(
         self, workers: Workers, folder: CampaignFolder, known: KnownIssues, source: Source,
-        tell: Callable[[News], None], corpus: Corpus | None = None,
+        tell: Callable[[News], None], say: Say, corpus: Corpus | None = None,
     ) -> None:  # fmt: skip
         self.progress: dict[str, SearchProgress] = folder.load(source.name)
         self._workers = workers
@@ -60,6 +60,7 @@ class Campaign:
         self._known = known
         self._source = source
         self._tell = tell
+        self._say = say
         self._corpus = corpus
         self._journaled = {result.id for result in folder.journal.judged(lambda _: None)}
 
@@ -127,7 +128,7 @@ class Campaign:
 
     def _news(self, progress: SearchProgress, cell: Cell, signature: str, failed: CellResult) -> SearchProgress:
         """Find the smallest Program of a new finding, and steer around it from now on."""
-        reduced, name, missing = reduce(self._workers, cell, signature), id_of(signature), ""
+        reduced, name, missing = reduce(self._workers, cell, signature, self._say), id_of(signature), ""
         if reduced.result is not None:
             kept = self._keep(replace(reduced.result, result=replace(reduced.result.result, scenario=f"{name}.prog")))
             lines = [line for one in gather([kept]) if one.signature == signature for line in about(one)]

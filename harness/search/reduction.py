@@ -6,12 +6,13 @@ it is missed with a probability of MISS at most.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.cells.cell import Judged
+from harness.deadline import Deadline
 from harness.errors import DaxcheckError
-from harness.findings.cause import causes
+from harness.findings.cause import causes, id_of
 from harness.model.cell import Cell
 from harness.model.generator.shrink import LIMIT, shrink
 from harness.model.judge.result import Outcome
@@ -25,6 +26,11 @@ MOST_RUNS = 30
 """Runs of one candidate at most."""
 MOST_IN_FULL = 120
 """Candidates at most where only a full judging shows the finding, since that takes so much longer."""
+TOLD = 20.0
+"""Seconds after which it is said again how far it has come."""
+
+Say = Callable[[str], None]
+"""A function that prints a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +52,12 @@ def signatures(answer: Answer) -> frozenset[str]:
     return frozenset(one.signature for one in causes(answer.result))
 
 
-def reduce(workers: Workers, cell: Cell, signature: str) -> Reduced:
-    """Shrink the cell's Program while it shows the finding of this signature."""
+def reduce(workers: Workers, cell: Cell, signature: str, say: Say) -> Reduced:
+    """Shrink the cell's Program while it shows the finding of this signature; `say` is told how far that has come."""
     first = _run(workers, cell, MEASURED, screened=True)
     screened = _hits(first, signature) > 0
     hits = _hits(first if screened else _run(workers, cell, MEASURED, screened=False), signature)
-    search = _Search(workers, cell, signature, runs_needed(hits, MEASURED))
+    search = _Search(workers, cell, signature, runs_needed(hits, MEASURED), say)
     small = search.smallest(cell.program, screened=screened)
     last = _run(workers, replace(cell, program=small), MEASURED, screened=False)
     if screened and not _hits(last, signature):
@@ -64,12 +70,15 @@ def reduce(workers: Workers, cell: Cell, signature: str) -> Reduced:
 class _Search:
     """Looks for smaller Programs that still show a finding; each candidate is run `runs` times."""
 
-    def __init__(self, workers: Workers, cell: Cell, signature: str, runs: int) -> None:
+    def __init__(self, workers: Workers, cell: Cell, signature: str, runs: int, say: Say) -> None:
         self._workers = workers
         self._cell = cell
         self._signature = signature
         self._runs = runs
+        self._say = say
         self._trail = [cell.program]
+        self._tried = 0
+        self._next = Deadline(TOLD)
 
     def smallest(self, program: Program, *, screened: bool) -> Program:
         """Return the smallest Program that is found, by first looks or by judging in full."""
@@ -77,6 +86,7 @@ class _Search:
         def first_failing(candidates: Sequence[Program]) -> int | None:
             step = max(self._workers.count // self._runs, 1)
             for start in range(0, len(candidates), step):
+                self._tell(screened=screened)
                 for index, shows in enumerate(self._show(candidates[start : start + step], screened=screened)):
                     if shows:
                         self._trail.append(candidates[start + index])
@@ -95,8 +105,15 @@ class _Search:
             low, high = (middle, high) if shows else (low, middle - 1)
         return self._trail[low]
 
+    def _tell(self, *, screened: bool) -> None:
+        if self._next.expired:
+            left = f"{len(self._trail[-1].ops)} of {len(self._trail[0].ops)} ops left after {self._tried} candidates"
+            self._say(f"shrinking {id_of(self._signature)}: {left}{'' if screened else ', each judged in full'}")
+            self._next = Deadline(TOLD)
+
     def _show(self, programs: Sequence[Program], *, screened: bool) -> list[bool]:
         cell, runs = self._cell, self._runs
+        self._tried += len(programs)
         cells = (replace(cell, program=one, seed=cell.seed + turn) for one in programs for turn in range(runs))
         found = self._workers.answers([Task(one, screened) for one in cells])
         return [_hits(found[start : start + runs], self._signature) > 0 for start in range(0, len(found), runs)]

@@ -34,7 +34,7 @@ def begin(tmp_path: Path) -> Begin:
         told: list[News] = [] if news is None else news
         workers = KernelWorkers(breaks, **more)
         source, folder = RandomPrograms(seed), CampaignFolder(tmp_path / place)
-        campaign = Campaign(workers, folder, known, source, told.append)  # type: ignore[arg-type]
+        campaign = Campaign(workers, folder, known, source, told.append, print)  # type: ignore[arg-type]
         campaign.workers = workers  # type: ignore[attr-defined]
         return campaign
 

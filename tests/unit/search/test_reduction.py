@@ -10,6 +10,7 @@ from harness.model.generator.generator import campaign_dice, draw
 from harness.model.generator.rules import DrawRules
 from harness.model.program import ops
 from harness.model.program.program import Program
+from harness.search import reduction
 from harness.search.reduction import MISS, MOST_IN_FULL, MOST_RUNS, reduce, runs_needed
 from tests.unit.search.kernels import CONFIG, KernelWorkers, punched, result, sound
 
@@ -20,7 +21,7 @@ CELL = Cell("x.prog", PROGRAM, CONFIG, 1)
 
 def test_smallest_program_with_its_result() -> None:
     """What is left fails in full, five of five, and is no longer than need be."""
-    found = reduce(KernelWorkers(punched), CELL, SIGNATURE)  # type: ignore[arg-type]
+    found = reduce(KernelWorkers(punched), CELL, SIGNATURE, print)  # type: ignore[arg-type]
     assert len(found.program.ops) == 6
     assert (found.hits, found.runs, found.before) == (5, 5, (5, 5))
     assert found.result is not None
@@ -30,7 +31,7 @@ def test_smallest_program_with_its_result() -> None:
 def test_full_judging_where_a_first_look_sees_nothing() -> None:
     """A finding that shows in full only is shrunk in full, by fewer candidates."""
     workers = KernelWorkers(punched, screens=sound)
-    assert len(reduce(workers, CELL, SIGNATURE).program.ops) < len(PROGRAM.ops) - 5  # type: ignore[arg-type]
+    assert len(reduce(workers, CELL, SIGNATURE, print).program.ops) < len(PROGRAM.ops) - 5  # type: ignore[arg-type]
     assert len(workers.asked) < MOST_IN_FULL + 30
     assert sum(task.screened for task in workers.asked) == 5
 
@@ -41,10 +42,20 @@ def test_first_look_that_sees_too_much_is_not_believed() -> None:
     def stored(program: Program) -> str:
         return "fsync" if any(isinstance(op, ops.Store) for op in program.ops) else ""
 
-    found = reduce(KernelWorkers(punched, screens=stored), CELL, SIGNATURE)  # type: ignore[arg-type]
+    found = reduce(KernelWorkers(punched, screens=stored), CELL, SIGNATURE, print)  # type: ignore[arg-type]
     assert found.hits == 5
     assert punched(found.program)
     assert len(found.program.ops) <= 7
+
+
+def test_long_work_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line now and then, with the ops that are left and the candidates so far."""
+    monkeypatch.setattr(reduction, "TOLD", 0.0)
+    told: list[str] = []
+    reduce(KernelWorkers(punched), CELL, SIGNATURE, told.append)  # type: ignore[arg-type]
+    assert told[0].endswith(f": {len(PROGRAM.ops)} of {len(PROGRAM.ops)} ops left after 0 candidates")
+    assert " ops left after " in told[-1]
+    assert len(told) > 2
 
 
 def test_race_gets_more_runs() -> None:
@@ -54,14 +65,14 @@ def test_race_gets_more_runs() -> None:
     def sometimes(program: Program) -> str:
         return punched(program) if next(turns) % 3 == 0 else ""
 
-    found = reduce(KernelWorkers(sometimes), CELL, SIGNATURE)  # type: ignore[arg-type]
+    found = reduce(KernelWorkers(sometimes), CELL, SIGNATURE, print)  # type: ignore[arg-type]
     assert len(found.program.ops) == 6
     assert 0 < found.hits < 5
 
 
 def test_finding_that_is_gone_has_no_result() -> None:
     """A finding that does not show again leaves no result, and its Program as it is."""
-    found = reduce(KernelWorkers(sound), CELL, SIGNATURE)  # type: ignore[arg-type]
+    found = reduce(KernelWorkers(sound), CELL, SIGNATURE, print)  # type: ignore[arg-type]
     assert found.result is None
     assert found.hits == 0
 
