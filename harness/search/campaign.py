@@ -62,7 +62,7 @@ class Campaign:
         self._tell = tell
         self._say = say
         self._corpus = corpus
-        self._journaled = {result.id for result in folder.journal.judged(lambda _: None)}
+        self._journaled = {result.id for result in folder.journal.judged(say)}
 
     def of(self, config: Config) -> SearchProgress:
         """The progress on a configuration."""
