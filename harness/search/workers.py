@@ -134,6 +134,8 @@ def _work(line: Connection, options: argparse.Namespace, digests: Sequence[str])
                 task: Task = line.recv()
                 line.send(_answer(task, runner))
         finally:
+            for number in ending.SIGNALS:  # the session closes the line and sends one, which would interrupt this
+                signal.signal(number, signal.SIG_IGN)
             runner.close()
 
 
