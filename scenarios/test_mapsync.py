@@ -182,6 +182,63 @@ def test_fsync_without_flush(dax: Recorder, sparse: File) -> None:
     dax.cut_power()
 
 
+def stored(file: File) -> Mapping:
+    """A MAP_SYNC mapping through which unwritten blocks were stored to: the fault made their conversion durable."""
+    mapping = file.mmap(sharing=Sharing.SYNC)
+    mapping.store(0, PMD)
+    mapping.expect_mapped(Entry.PMD, 0, PMD)
+    return mapping
+
+
+@pytest.mark.quick
+def test_sync_without_flush(dax: Recorder, file: File) -> None:
+    """sync makes stores through a MAP_SYNC mapping durable that nobody flushed: it is a shared mapping (sync(2))."""
+    stored(file)
+    dax.sync()
+    dax.cut_power()
+
+
+def test_syncfs_without_flush(dax: Recorder, file: File) -> None:
+    """syncfs makes them durable too."""
+    stored(file)
+    dax.syncfs()
+    dax.cut_power()
+
+
+def test_freeze_without_flush(dax: Recorder, file: File) -> None:
+    """A freeze syncs the file system first, so it makes them durable too."""
+    stored(file)
+    dax.freeze()
+    dax.thaw()
+    dax.cut_power()
+
+
+def test_umount_without_flush(dax: Recorder, file: File) -> None:
+    """A clean umount makes them durable too."""
+    stored(file).munmap()
+    file.close()
+    dax.umount()
+    dax.mount()
+    dax.cut_power()
+
+
+def test_fsync_after_drop_caches(dax: Recorder, file: File) -> None:
+    """fsync makes them durable though the kernel forgot the file in between, as it may when memory is short."""
+    stored(file).munmap()
+    file.close()
+    dax.drop_caches()
+    dax.open("data", size=file.size).fsync()
+    dax.cut_power()
+
+
+def test_sync_with_plain_stores(dax: Recorder, file: File) -> None:
+    """sync makes them durable where a plain mapping has stored to the file as well, which makes its inode dirty."""
+    stored(file)
+    file.mmap().store(PMD, PAGE)
+    dax.sync()
+    dax.cut_power()
+
+
 @pytest.mark.quick
 def test_must_lose_store_without_flush(dax: Recorder, file: File) -> None:
     """Without a flush, stores through a MAP_SYNC mapping die with the caches."""
