@@ -31,6 +31,8 @@ SAMPLED = 16
 """Of so many Programs in which nothing is suspicious one is judged in full."""
 COMPARED = 64
 """Of so many one is judged by the trace engine too."""
+REASON = 300
+"""Characters that are told of why a Program was not judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,9 @@ class Campaign:
     def _taken(self, progress: SearchProgress, cell: Cell, answer: Answer, *, suspicious: bool) -> SearchProgress:
         outcome = Outcome.ERROR if isinstance(answer, DaxcheckError) else answer.result.outcome
         verdict = verdict_of(outcome)
+        if outcome is Outcome.ERROR:
+            reason = str(answer) if isinstance(answer, DaxcheckError) else answer.result.error
+            self._say(f"not judged: {cell.scenario} on {cell.config}: {reason[:REASON]}")
         if suspicious:
             progress = replace(progress, counts=progress.counts.plus(**{verdict: 1}))
         elif verdict == "confirmed":

@@ -118,12 +118,13 @@ def test_blind_first_look_shows_in_the_sample(begin: Begin) -> None:
     assert news
 
 
-def test_dead_workers_are_no_verdict(begin: Begin) -> None:
-    """A cell that nobody could run is counted as not judged; the others go on."""
+def test_dead_workers_are_no_verdict(begin: Begin, capsys: pytest.CaptureFixture[str]) -> None:
+    """A cell that nobody could run is counted as not judged, with its reason; the others go on."""
     campaign = begin(sound, dead=frozenset({3, 7}))
     campaign.round(CONFIG)
     counts = campaign.of(CONFIG).counts
     assert (counts.suspicious, counts.unjudged, counts.confirmed) == (2, 2, 0)
+    assert capsys.readouterr().out.count(": 3 workers died of this cell") == 2
 
 
 def test_finding_that_showed_once_is_no_old_news(begin: Begin) -> None:
