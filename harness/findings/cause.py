@@ -18,6 +18,7 @@ from harness.model.judge.result import CellResult
 from harness.model.judge.values import Answers, Condition, Either, Said, Shows, Stored, Value
 from harness.model.judge.violation import COVERAGE, LIVE, Culprit, Kind, Violation
 from harness.model.program import ops
+from harness.model.program.naming import named_files
 from harness.model.program.ops import Op
 from harness.model.program.program import Program, ProgramError, parse, verb
 from harness.model.program.traits import Unmaps, traits
@@ -136,11 +137,14 @@ def family(violation: Violation, program: Program | None) -> str:
     """
     if program is None or violation.op is None or violation.kind is Kind.KERNEL or violation.inside is not None:
         return ""
-    before = program.ops[: violation.op + 1]
+    last = min(violation.op, len(program.ops) - 1)
+    before = program.ops[: last + 1]
     if any(isinstance(op, ops.Lane) for op in before):
         return RACE
+    files = named_files(program)
     first = next((index for index, op in enumerate(before) if traits(op).stamps), len(before))
-    return next((_name(op) for op in reversed(before[first:]) if _disturbs(op)), "")
+    mine = (index for index in range(last, first - 1, -1) if files.concerns(index, violation.path, last))
+    return next((_name(before[index]) for index in mine if _disturbs(before[index])), "")
 
 
 def _disturbs(op: Op) -> bool:

@@ -11,7 +11,7 @@ from harness.model.contract import oracle
 from harness.model.judge import culprit, verdict
 from harness.model.judge.values import Answers, Condition, Said, Stored
 from harness.model.judge.violation import LIVE, Culprit, Kind, Violation
-from harness.model.program.program import Program, parse
+from harness.model.program.program import HEADER, Program, parse
 from harness.model.units import PAGE, PMD
 from harness.model.wire.moment import Moment, Phase
 from harness.model.wire.observation import FileView, Segment, Source, Stamp, Zero
@@ -159,6 +159,17 @@ def test_family() -> None:
     assert family(UNKNOWN, None) == ""
     race = parse(HEAD + RACE)
     assert [family(replace(UNKNOWN, op=op), race) for op in (3, 5, 7, 9)] == ["", "race", "race", "race"]
+
+
+def test_family_is_of_the_same_file() -> None:
+    """What happened to another file is not why this one lost data."""
+    program = parse(f"{HEADER}\ncreate f data\nftruncate f 4K\nmmap m f 0 4K\ncreate g other\nstore m 0 4K\n"
+                    "ftruncate g 0\nsync\nclone_file g f\nsync\ncut_power\n")  # fmt: skip
+    one = replace(UNKNOWN, path="data", op=6)
+    assert family(one, program) == ""
+    assert family(replace(one, path="other"), program) == "ftruncate"
+    assert family(replace(one, op=8), program) == "clone_file"
+    assert family(replace(one, path="nobody"), program) == "ftruncate"
 
 
 def complained(line: str, phase: Phase = Phase.OP, op: int | None = 3, image: str = LIVE) -> Violation:
