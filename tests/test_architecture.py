@@ -76,8 +76,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "ending": frozenset({"errors", "plain", "cachedir"}),
     "progfile": SETTING | {"errors"},
     "search": CELLS | {"cells", "findings", "report", "repro", "model.generator", "ending", "progfile"},
-    "pytestplugin": FRONT,
-    "commands": FRONT | {"pytestplugin", "search", "trial"},
+    "cluster": CELLS | {"cells", "search", "ending"},
+    "pytestplugin": FRONT | {"search", "cluster"},
+    "commands": FRONT | {"pytestplugin", "search", "cluster", "trial"},
     "parsers": frozenset({"pytestplugin"}),
     "cli": FRONT | {"pytestplugin", "commands", "parsers"},
 }
@@ -95,6 +96,7 @@ ONLY_IN = {
     "pytest": ("harness.pytestplugin", "harness.commands.suite"),
     "_pytest": ("harness.pytestplugin",),
     "sqlite3": ("harness.history",),
+    "distributed": ("harness.cluster",),
 }
 """Modules with few doors: a cell is judged without pytest, which is one client of harness.cells."""
 
@@ -283,7 +285,8 @@ NOT_IMPORTED = {"pytest-xdist"}
 def test_dependencies_are_what_is_imported() -> None:
     """What harness and scenarios import of others is declared, and what is declared is used."""
     project = pyproject()["project"]
-    declared = {re.split(r"[>=<\[; ]", text)[0] for text in project["dependencies"]}
+    extra = project["optional-dependencies"]["cluster"]
+    declared = {re.split(r"[>=<\[; ]", text)[0] for text in [*project["dependencies"], *extra]}
     names = {"qemu": "qemu.qmp", "_pytest": "pytest"}
     used = {names.get(top, top) for top in third_party("harness", "scenarios")}
     assert used == declared - NOT_IMPORTED
@@ -335,6 +338,7 @@ PLANTED = {
     "psutil": ("harness/cli.py", "import psutil", "psutil may be imported by"),
     "pytest": ("harness/cells/x.py", "import pytest", "pytest may be imported by harness.pytestplugin and"),
     "qemu": ("harness/vm/x.py", "from qemu.qmp import QMPClient", "qemu may be imported by harness.vm.monitor only"),
+    "distributed": ("harness/search/x.py", "from distributed import Client", "by harness.cluster only"),
     "sqlite3": ("harness/report/x.py", "import sqlite3", "sqlite3 may be imported by harness.history only"),
     "history-reports": ("harness/history/x.py", "from harness.report import text", "must not import harness.report"),
     "jinja2": ("harness/report/html/x.py", "from jinja2 import Template", "harness.report.html.templates only"),

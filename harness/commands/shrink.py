@@ -16,7 +16,7 @@ from harness.model.program.program import format as format_program
 from harness.plain import plain
 from harness.pytestplugin.options import complete
 from harness.search.reduction import Reduced, reduce
-from harness.search.workers import Task, Workers
+from harness.search.workers import Task, TaskForce, Workers
 
 
 def main(options: argparse.Namespace) -> int:
@@ -38,7 +38,7 @@ def main(options: argparse.Namespace) -> int:
     return _written(reduced, signature, options.out)
 
 
-def _sought(workers: Workers, cell: Cell, wanted: str) -> str:
+def _sought(workers: TaskForce, cell: Cell, wanted: str) -> str:
     """Return the signature of the finding to keep. Raises UsageError where the Program does not show it."""
     (answer,) = workers.answers([Task(cell)])
     if isinstance(answer, DaxcheckError):

@@ -25,7 +25,7 @@ from harness.search.progress import SearchProgress, verdict_of
 from harness.search.reduction import Reduced, Say, reduce, signatures
 from harness.search.sources import Source
 from harness.search.steering import triggers
-from harness.search.workers import Answer, Task, Workers
+from harness.search.workers import Answer, Task, TaskForce
 
 SAMPLED = 16
 """Of so many Programs in which nothing is suspicious one is judged in full."""
@@ -53,7 +53,7 @@ class Campaign:
     on what takes long, and a `corpus` takes the Programs that reach new blocks of the kernel."""
 
     def __init__(
-        self, workers: Workers, folder: CampaignFolder, known: KnownIssues, source: Source,
+        self, workers: TaskForce, folder: CampaignFolder, known: KnownIssues, source: Source,
         tell: Callable[[News], None], say: Say, corpus: Corpus | None = None,
     ) -> None:  # fmt: skip
         self.progress: dict[str, SearchProgress] = folder.load(source.name)

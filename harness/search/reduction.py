@@ -17,7 +17,7 @@ from harness.model.cell import Cell
 from harness.model.generator.shrink import LIMIT, shrink
 from harness.model.judge.result import Outcome
 from harness.model.program.program import Program
-from harness.search.workers import Answer, Task, Workers
+from harness.search.workers import Answer, Task, TaskForce
 
 MEASURED = 5
 """Runs that tell how often a Program shows its finding."""
@@ -52,7 +52,7 @@ def signatures(answer: Answer) -> frozenset[str]:
     return frozenset(one.signature for one in causes(answer.result))
 
 
-def reduce(workers: Workers, cell: Cell, signature: str, say: Say) -> Reduced:
+def reduce(workers: TaskForce, cell: Cell, signature: str, say: Say) -> Reduced:
     """Shrink the cell's Program while it shows the finding of this signature; `say` is told how far that has come."""
     first = _run(workers, cell, MEASURED, screened=True)
     screened = _hits(first, signature) > 0
@@ -70,7 +70,7 @@ def reduce(workers: Workers, cell: Cell, signature: str, say: Say) -> Reduced:
 class _Search:
     """Looks for smaller Programs that still show a finding; each candidate is run `runs` times."""
 
-    def __init__(self, workers: Workers, cell: Cell, signature: str, runs: int, say: Say) -> None:
+    def __init__(self, workers: TaskForce, cell: Cell, signature: str, runs: int, say: Say) -> None:
         self._workers = workers
         self._cell = cell
         self._signature = signature
@@ -127,7 +127,7 @@ def runs_needed(hits: int, runs: int) -> int:
     return min(math.ceil(math.log(MISS) / math.log(1 - half)), MOST_RUNS)
 
 
-def _run(workers: Workers, cell: Cell, count: int, *, screened: bool) -> list[Answer]:
+def _run(workers: TaskForce, cell: Cell, count: int, *, screened: bool) -> list[Answer]:
     return workers.answers([Task(replace(cell, seed=cell.seed + turn), screened) for turn in range(count)])
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from harness import ending
 from harness.cells import setup
@@ -31,14 +31,29 @@ _END = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A cell to be judged in full, or to be `screened` only."""
+    """A cell to be judged in full, or to be `screened` only; with a reason to `skip` it, it is not run."""
 
     cell: Cell
     screened: bool = False
+    skip: str = ""
 
 
 Answer = Screened | Judged | DaxcheckError
 """The outcome of a task: an error where there was no target, or no worker that lived."""
+
+
+class TaskForce(Protocol):
+    """Carries out tasks: the processes of this machine (Workers), or workers on others (cluster.client)."""
+
+    @property
+    def count(self) -> int:
+        """The tasks that are carried out at a time, as far as that is known now."""
+
+    def answers(self, tasks: Iterable[Task]) -> list[Answer]:
+        """Carry the tasks out, and return what became of each, in their order."""
+
+    def each(self, tasks: Iterable[Task]) -> Iterator[tuple[int, Answer]]:
+        """Carry the tasks out; yield the number of each and what became of it, as they end."""
 
 
 @dataclass(slots=True)
@@ -52,11 +67,16 @@ class Workers:
     """A context manager that owns the processes. `options` are those of `run`, `digests` name the kernels."""
 
     def __init__(self, count: int, options: argparse.Namespace, digests: Sequence[str]) -> None:
-        self.count = count
+        self._count = count
         self._options = options
         self._digests = tuple(digests)
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
+
+    @property
+    def count(self) -> int:
+        """The number of processes."""
+        return self._count
 
     def __enter__(self) -> Self:
         return self
@@ -102,7 +122,7 @@ class Workers:
 
     def _give(self, tasks: Sequence[Task], waiting: deque[int]) -> None:
         idle = [worker for worker in self._workers if worker.task is None]
-        while waiting and (idle or len(self._workers) < self.count):
+        while waiting and (idle or len(self._workers) < self._count):
             worker = idle.pop() if idle else self._hired()
             number = waiting.popleft()
             worker.task = number
@@ -132,15 +152,16 @@ def _work(line: Connection, options: argparse.Namespace, digests: Sequence[str])
         try:
             while True:
                 task: Task = line.recv()
-                line.send(_answer(task, runner))
+                line.send(answer(task, runner))
         finally:
             for number in ending.SIGNALS:  # the session closes the line and sends one, which would interrupt this
                 signal.signal(number, signal.SIG_IGN)
             runner.close()
 
 
-def _answer(task: Task, runner: CellRunner) -> Answer:
+def answer(task: Task, runner: CellRunner) -> Answer:
+    """Carry out one task."""
     try:
-        return runner.screen(task.cell) if task.screened else runner.judge(task.cell)
+        return runner.screen(task.cell) if task.screened else runner.judge(task.cell, task.skip)
     except DaxcheckError as error:
         return error

@@ -1,0 +1,1 @@
+"""Runs cells on other machines, by Dask distributed; no other room imports that."""

@@ -1,0 +1,206 @@
+"""A worker: a Dask worker of this machine whose tasks are cells, each in a process of its own.
+
+It joins a scheduler, and joins again when that has restarted; a cell that runs when the scheduler is lost is ended,
+since nobody waits for it any more: the client sends it again.
+"""
+
+import asyncio
+import contextlib
+import queue
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from distributed import Security, Worker, get_worker
+from distributed.utils import get_ip
+
+from harness import cachedir
+from harness.cluster import exposure, parcels
+from harness.cluster.agreement import HEAR, KVM, TOLD, Agreement, kernel_resource
+from harness.cluster.slot import CellSlot, MakeRunner
+from harness.cluster.terms import runner_of
+from harness.deadline import Deadline
+from harness.errors import DaxcheckError, InfraError
+from harness.kernel import cache, parcel
+from harness.vm import accel
+from harness.vm.machine import Qemu
+
+PLENTY = 1e6
+"""The amount of the resource that a kernel is: a cell takes 1."""
+JOIN = 30.0
+"""Seconds to wait for a scheduler at the start."""
+PATIENCE = 600.0
+"""Seconds to wait for one that was there."""
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """All that a worker is started with: where it joins and listens, its keys, its guests at a time, its QEMU."""
+
+    scheduler: str
+    listen: str
+    keys: Security
+    guests: int
+    qemu: Qemu
+    make: MakeRunner = runner_of
+    join: float = JOIN
+    patience: float = PATIENCE
+
+    @property
+    def agreement(self) -> Agreement:
+        """The versions that a client must have too."""
+        return Agreement.here(self.qemu.version)
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """The Dask resources: guests, KVM, kernels in the cache."""
+        found: dict[str, float] = {self.agreement.resource: self.guests}
+        if not accel.why_not_open(accel.DEVICE):
+            found[KVM] = self.guests
+        return found | {kernel_resource(kernel.digest): PLENTY for kernel in cache.cached()}
+
+
+class Crew:
+    """The slots of a worker, of which each order takes one that is free."""
+
+    def __init__(self, post: Post) -> None:
+        self._slots = [CellSlot(post.make, str(post.qemu.path)) for _ in range(post.guests)]
+        self._free: queue.LifoQueue[CellSlot] = queue.LifoQueue()
+        for slot in self._slots:
+            self._free.put(slot)
+
+    def carry_out(self, data: bytes) -> bytes:
+        """Run the cell of an order, and return its answer; called by the threads of Dask."""
+        slot = self._free.get()
+        try:
+            return parcels.wrap(slot.carry_out(parcels.order_of(data)))
+        finally:
+            self._free.put(slot)
+
+    def abandon(self) -> None:
+        """End what runs now."""
+        for slot in self._slots:
+            slot.abandon()
+
+    def close(self) -> None:
+        """End all processes."""
+        self.abandon()
+        for slot in self._slots:
+            slot.close()
+
+
+class CellWorker(Worker):  # type: ignore[misc]
+    """A Dask worker with a crew. It ends what runs before it closes: Dask would wait for it."""
+
+    def __init__(self, post: Post, crew: Crew, say: Say) -> None:
+        self.crew = crew
+        self._post = post
+        self._say = say
+        told = post.agreement.to_json()
+        super().__init__(
+            post.scheduler, host=post.listen or get_ip(exposure.host_of(post.scheduler)), security=post.keys,
+            # One thread more than slots: a kernel can be taken while all slots are busy.
+            nthreads=post.guests + 1, resources=post.resources, memory_limit=0, death_timeout=post.join,
+            startup_information={TOLD: lambda _: told}, local_directory=str(cachedir.root() / "dask"),
+        )  # fmt: skip
+        self.handlers[HEAR] = self.hear
+
+    async def close(self, *words: Any, **options: Any) -> Any:
+        self.crew.abandon()
+        return await super().close(*words, **options)
+
+    async def hear(self, client: object = None) -> str:
+        """Say why this worker takes no cell of a client that it differs from; returns why, empty if it agrees."""
+        why = self._post.agreement.differences(Agreement.from_json(client))
+        if why:
+            self._say(f"refuses the cells of a client: {why}")
+        return why
+
+    async def has(self, digest: str) -> None:
+        """Tell the scheduler of a kernel that is in the cache from now on."""
+        await self.set_resources(**{kernel_resource(digest): PLENTY})
+
+
+def carry_out(order: bytes) -> bytes:
+    """Run the cell of an order on the Dask worker that this thread is of."""
+    return _own().crew.carry_out(order)
+
+
+def install(files: dict[str, bytes], digest: str) -> str:
+    """Keep a kernel that a client has sent; returns why not, empty if all went well."""
+    worker = _own()
+    try:
+        parcel.unpack(files, digest)
+    except (DaxcheckError, OSError) as error:
+        return str(error)
+    asyncio.run_coroutine_threadsafe(worker.has(digest), worker.loop.asyncio_loop).result(JOIN)
+    return ""
+
+
+def _own() -> CellWorker:
+    worker = get_worker()
+    if not isinstance(worker, CellWorker):
+        raise InfraError("a cell came to a Dask worker that `daxcheck worker` has not started")
+    return worker
+
+
+def serve(post: Post, say: Say) -> None:
+    """Work until a signal comes. Raises InfraError when there is no scheduler, or none any more."""
+    crew = Crew(post)
+    try:
+        asyncio.run(_serve(post, crew, say))
+    finally:
+        crew.close()
+
+
+async def _serve(post: Post, crew: Crew, say: Say) -> None:
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in _STOPS:
+        loop.add_signal_handler(number, stopped.set)
+    stopping = asyncio.create_task(stopped.wait())
+    waited = Deadline(post.join)
+    while not stopped.is_set():
+        worker = CellWorker(post, crew, say)
+        try:
+            await _until(stopping, asyncio.create_task(_started(worker)))
+            if stopped.is_set():
+                break
+            versions = post.agreement
+            say(f"{post.guests} guests at a time for {post.scheduler}: daxcheck {versions.daxcheck} "
+                f"({versions.sources}), QEMU {versions.qemu}, Python {versions.python}")  # fmt: skip
+            await _until(stopping, asyncio.create_task(worker.finished()))
+            if not stopped.is_set():
+                say(f"lost the scheduler {post.scheduler}; waiting for it")
+            waited = Deadline(post.patience)
+        except OSError as error:
+            if waited.expired:
+                raise InfraError(f"{post.scheduler}: no scheduler answers (waited {waited.seconds:g} s): start one by "
+                                 "`dask scheduler`") from error  # fmt: skip
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopped.wait(), 1.0)
+        finally:
+            await worker.close()
+
+
+async def _started(worker: CellWorker) -> None:
+    try:
+        await worker
+    except (OSError, TimeoutError):
+        raise
+    except Exception as error:  # Dask wraps what it was, such as a TimeoutError, in a RuntimeError
+        raise OSError(str(error)) from error
+
+
+async def _until(stopping: "asyncio.Task[bool]", work: "asyncio.Task[None]") -> None:
+    """Wait for the work, or for the signal, which ends it. Raises what the work raises."""
+    await asyncio.wait({stopping, work}, return_when=asyncio.FIRST_COMPLETED)
+    if work.done():
+        work.result()
+    else:
+        work.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await work
