@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness import __version__, ending
 from harness.errors import EXIT_INFRA, EXIT_USAGE
-from harness.parsers import kernels, results, running, searching, shared
+from harness.parsers import cluster, kernels, results, running, searching, shared
 
 EPILOG = """\
 examples:
@@ -103,6 +103,7 @@ def command_line() -> argparse.ArgumentParser:
     searching.enumerate(commands.add_parser("enumerate", help="run all Programs of a small scope"))
     searching.shrink(commands.add_parser("shrink", help="find the smallest Program that fails as a .prog file does"))
     running.shell(commands.add_parser("shell", help="a shell in a guest with a DAX mount at /mnt"))
+    cluster.worker(commands.add_parser("worker", help="run cells for the clients of a cluster"))
     running.exec(commands.add_parser("exec", help="run a program of your own, cut its power, verify what is left"))
     return parser
 

@@ -56,12 +56,16 @@ class CellRunner:
         """The slots of a scenario that wants this, each `repeat` times."""
         return self._matrix.slots(wanted, repeat)
 
+    def check(self) -> None:
+        """Raises UsageError or SetupError for a kernel that lacks what a run needs; makes nothing."""
+        self._pool.check(self._systems)
+
     def prepare(self) -> None:
         """Make what cells need (snapshots, formats) now, once, before many workers want it.
 
         A format that a kernel refuses is no error here: its cells become SKIP. Raises DaxcheckError.
         """
-        self._pool.check(self._systems)
+        self.check()
         for slot in self.slots():
             with contextlib.suppress(Refused):
                 if not slot.skip:

@@ -4,6 +4,7 @@ No more cells are out than there are slots. So a worker that dies takes no cell 
 that is to run first does, and Ctrl-C leaves nothing behind that waits.
 """
 
+import argparse
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,17 +13,19 @@ from typing import Self
 
 from distributed import Security
 
-from harness.cluster import parcels
+from harness.cells.runner import CellRunner
+from harness.cluster import exposure, parcels
 from harness.cluster.agreement import KVM, Agreement, kernel_resource
 from harness.cluster.ledger import Ledger
-from harness.cluster.line import LineLost, Coworker, SchedulerLine
-from harness.cluster.slot import CELL, Loss, CellOrder
+from harness.cluster.line import Coworker, LineLost, SchedulerLine
+from harness.cluster.slot import CELL, CellOrder, Loss
 from harness.cluster.terms import Terms
 from harness.cluster.worker import JOIN, PATIENCE
 from harness.deadline import Deadline, now, pause
 from harness.errors import InfraError, UsageError
 from harness.kernel import cache, parcel
 from harness.search.workers import Answer, Task
+from harness.vm.machine import find_qemu
 
 Say = Callable[[str], None]
 _TOLD = 5
@@ -51,6 +54,13 @@ class Client:
     terms: Terms
     agreement: Agreement
     bounds: Bounds = Bounds()
+
+    @classmethod
+    def of(cls, options: argparse.Namespace, runner: CellRunner) -> Self:
+        """The one that the options of a run ask for. Raises UsageError, SetupError."""
+        address = exposure.address_of(options.cluster)
+        keys, terms = exposure.security(options, address), Terms.of(options, runner)
+        return cls(address, keys, terms, Agreement.here(find_qemu(options.qemu, plugin=False).version))
 
     @property
     def resources(self) -> dict[str, float]:

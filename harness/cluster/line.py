@@ -62,8 +62,9 @@ class SchedulerLine:
                 return
             except (OSError, TimeoutError, RuntimeError, ValueError) as error:
                 if deadline.expired:
-                    raise InfraError(f"{self.address}: no scheduler answers (waited {seconds:g} s): "
-                                     f"{_words(error)}") from error  # fmt: skip
+                    # Such as a certificate that is refused: Dask tells that as the cause of its own error.
+                    why = f": {_words(error.__cause__)}" if error.__cause__ else ""
+                    raise InfraError(f"{self.address}: no scheduler answers (waited {seconds:g} s){why}") from error
             pause(min(_NAP, deadline.remaining()))
 
     def close(self) -> None:
@@ -77,10 +78,7 @@ class SchedulerLine:
     def peers(self) -> list[Coworker]:
         """The workers of now. Raises LineLost."""
         told = self._asked(lambda client: client.scheduler.identity(n_workers=-1))
-        return [
-            Coworker(str(address), Agreement.from_json(one[TOLD]) if TOLD in one else None, dict(one.get("resources", {})))
-            for address, one in told["workers"].items()
-        ]  # fmt: skip
+        return [_coworker(str(address), one) for address, one in told["workers"].items()]
 
     def places(self) -> dict[str, str]:
         """The workers that tasks of ours are on, by key. Raises LineLost."""
@@ -183,6 +181,11 @@ class SchedulerLine:
             raise
         except (OSError, TimeoutError, RuntimeError, CancelledError) as error:
             raise LineLost(f"{self.address}: {_words(error)}") from error
+
+
+def _coworker(address: str, told: Mapping[str, Any]) -> Coworker:
+    agreement = Agreement.from_json(told[TOLD]) if TOLD in told else None
+    return Coworker(address, agreement, dict(told.get("resources", {})))
 
 
 def _words(error: object) -> str:

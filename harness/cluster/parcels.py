@@ -8,7 +8,7 @@ objects: Dask runs pickles of its peers in any case, and a worker that takes par
 import pickle
 from collections.abc import Callable
 
-from harness.cluster.slot import Loss, CellOrder
+from harness.cluster.slot import CellOrder, Loss
 from harness.errors import InfraError
 from harness.search.workers import Answer
 

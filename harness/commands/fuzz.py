@@ -4,9 +4,11 @@ import argparse
 import contextlib
 import re
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 from harness import ending
 from harness.cells import setup
+from harness.cells.runner import CellRunner
 from harness.deadline import Deadline, now
 from harness.errors import EXIT_CLEAN, EXIT_INFRA, EXIT_VIOLATION, UsageError
 from harness.findings import knownfile
@@ -18,7 +20,7 @@ from harness.search.corpus import Corpus
 from harness.search.folder import STATE, CampaignFolder
 from harness.search.progress import SearchProgress
 from harness.search.sources import RandomPrograms, SmallScope, Source
-from harness.search.workers import Workers
+from harness.search.workers import TaskForce, Workers
 from harness.targets.engines.table import ENGINES
 from harness.vm import pool
 
@@ -42,6 +44,8 @@ def main(options: argparse.Namespace) -> int:
 def search(options: argparse.Namespace, source: Callable[[Corpus | None], Source]) -> int:
     """Search until the source or the time is over, or each configuration has had its --rounds."""
     seconds, count = seconds_of(options.time), workers_of(options.workers)
+    if options.cluster and options.workers != "auto":
+        raise UsageError("-n is for guests of this machine: with --cluster `daxcheck worker -n` says how many")
     known = knownfile.load(options.known, own=not options.no_known)
     if (options.results / STATE).exists() and not options.resume:
         raise UsageError(f"{options.results}: holds a search: add --resume, or name another directory")
@@ -58,15 +62,28 @@ def search(options: argparse.Namespace, source: Callable[[Corpus | None], Source
         stack.callback(runner.close)
         folder = CampaignFolder(options.results)
         stack.callback(folder.close)
-        runner.prepare()
+        runner.check() if options.cluster else runner.prepare()
         configs = [slot.config for slot in runner.slots() if not slot.skip and ENGINES[slot.config.engine].sees_fences]
-        workers = stack.enter_context(Workers(count, everything, [kernel.digest for kernel in runner.kernels]))
+        workers = stack.enter_context(task_force(everything, runner, count))
         corpus = Corpus(folder) if guided else None
         campaign = Campaign(workers, folder, known, source(corpus), tell, ending.say, corpus)
         steered = options.command == "fuzz"
         stack.callback(lambda: print(*telling.summary(campaign, configs, steered=steered), sep="\n", flush=True))
         run(campaign, configs, Deadline(seconds), rounds)
     return exit_code(news, [campaign.of(config) for config in configs])
+
+
+def task_force(options: argparse.Namespace, runner: CellRunner, count: int) -> AbstractContextManager[TaskForce]:
+    """The context manager that carries the tasks out: `count` processes here, or a cluster. Raises UsageError."""
+    if not options.cluster:
+        return Workers(count, options, [kernel.digest for kernel in runner.kernels])
+    from harness.cluster import extra
+
+    extra.check()
+    # Not above: a search without --cluster needs no Dask.
+    from harness.cluster.client import Client, ClusterForce
+
+    return ClusterForce(Client.of(options, runner), ending.say)
 
 
 def run(campaign: Campaign, configs: Sequence[Config], deadline: Deadline, rounds: int) -> None:

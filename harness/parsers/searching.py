@@ -6,6 +6,8 @@ from pathlib import Path
 from harness.parsers.shared import take
 from harness.pytestplugin.options import RUN
 
+CLUSTER = ("--cluster", "--tls-ca-file", "--tls-cert", "--tls-key")
+
 
 def fuzz(parser: argparse.ArgumentParser) -> None:
     """Declare the words of `daxcheck fuzz`."""
@@ -30,7 +32,7 @@ def enumerate(parser: argparse.ArgumentParser) -> None:
 def _search_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", dest="workers", default="auto", metavar="N", help="guests in parallel (as many as fit)")
     parser.add_argument("--time", default="", metavar="T", help="end after 90s, 30m or 2h (at Ctrl-C)")
-    take(parser, "--kernel", "--modules", "--fs", "--qemu", "--known", "--no-known", "--resume")
+    take(parser, "--kernel", "--modules", "--fs", "--qemu", "--known", "--no-known", "--resume", *CLUSTER)
     parser.add_argument("--results", type=Path, required=True, metavar="DIR",
                         help="for what is found, the corpus, and how far it has come")  # fmt: skip
 

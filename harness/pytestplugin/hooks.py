@@ -23,10 +23,11 @@ from harness.pytestplugin.historian import Historian
 from harness.pytestplugin.imagepipe import ImagePipe, ImageTeller
 from harness.pytestplugin.items import KNOWN, REACHED, RUNNER, TELLER, ProgramFile
 from harness.pytestplugin.options import RUN
+from harness.pytestplugin.programs import RECORDED
 from harness.pytestplugin.reachedblocks import ReachedBlocks
 from harness.pytestplugin.report import Faults, Reporter, stop
 from harness.pytestplugin.reports import Reports
-from harness.pytestplugin.resume import RECORDED, EarlierVerdicts, LeftOut
+from harness.pytestplugin.resume import EarlierVerdicts, LeftOut
 from harness.report.formats import reportfile
 from harness.report.formats.options import ReportOptions
 from harness.report.journal import Journal
@@ -82,6 +83,8 @@ def _configure_session(config: pytest.Config) -> None:
     config.pluginmanager.register(LeftOut(earlier.counts, earlier), "daxcheck-left-out")
     reporter = Reporter(config, journal, config.stash[KNOWN])
     config.pluginmanager.register(reporter, "daxcheck-reporter")
+    if options.cluster:
+        spread(config)
     pipe = ImagePipe(reporter.note_images)
     config.add_cleanup(pipe.close)
     config.stash[TELLER] = ImageTeller(pipe.path)
@@ -89,6 +92,19 @@ def _configure_session(config: pytest.Config) -> None:
     if not options.no_history:
         historian = Historian(HistoryWriter(options.history, options.results))
         config.pluginmanager.register(historian, "daxcheck-historian")
+
+
+def spread(config: pytest.Config) -> None:
+    """Have the cells of the session run on a cluster. Raises UsageError where that cannot be."""
+    from harness.cluster import extra
+
+    extra.check()
+    # Not above: a session without --cluster needs no Dask.
+    from harness.pytestplugin.spread import Spread
+
+    if getattr(config.option, "numprocesses", None):
+        raise UsageError("-n is for guests of this machine: with --cluster `daxcheck worker -n` says how many")
+    config.pluginmanager.register(Spread(config.option, config.stash[RUNNER], _say), "daxcheck-spread")
 
 
 def _check(option: str, expression: str) -> None:
@@ -138,8 +154,9 @@ def _prepare(config: pytest.Config) -> None:
     """Take snapshots and format images, once, before workers would all want them."""
     if RUNNER in config.stash and not config.stash.get(_prepared, False):
         config.stash[_prepared] = True
+        runner = config.stash[RUNNER]
         try:
-            config.stash[RUNNER].prepare()
+            runner.check() if config.option.cluster else runner.prepare()
         except (DaxcheckError, OSError) as error:
             stop(error)
 

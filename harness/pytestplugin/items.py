@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness import ending, progfile
+from harness.cells.cell import Judged
 from harness.cells.matrix import ANYTHING, Slot, Wanted
 from harness.cells.runner import CellRunner
 from harness.cells.seriesjudge import Advance, silent
@@ -31,6 +32,8 @@ KNOWN = pytest.StashKey[KnownIssues]()
 
 REACHED = pytest.StashKey[ReachedBlocks]()
 """The key of what keeps the blocks of the kernel that cells reach; only there with --coverage."""
+READY = pytest.StashKey[dict[str, Judged | DaxcheckError]]()
+"""The key of what became of cells on a cluster, by the item; only there with --cluster."""
 TELLER = pytest.StashKey[ImageTeller]()
 """The key of what tells the session how many images of a cell are done; not there when the session only collects."""
 
@@ -88,13 +91,24 @@ def _advance(item: pytest.Item) -> Advance:
     return partial(teller.tell, item.nodeid) if teller else silent
 
 
+def _judged(item: pytest.Item, program: Program, slot: Slot) -> Judged:
+    """Take the item's cell as another machine has judged it, or run it here. Raises DaxcheckError."""
+    match item.config.stash.get(READY, {}).pop(item.nodeid, None):
+        case DaxcheckError() as error:
+            raise error
+        case Judged() as judged:
+            return judged
+        case _:
+            return item.config.stash[RUNNER].judge(cell_of(item, program, slot), slot.skip, _advance(item))
+
+
 def judge(item: pytest.Item, program: Program) -> None:
     """Run and judge the item's cell, hand the result to the report, and turn its outcome into pytest's."""
     slot = slot_of(item)
     if slot is None:
         pytest.fail("the fixture `dax` needs a kernel: run the scenarios with --kernel", pytrace=False)
     try:
-        judged = item.config.stash[RUNNER].judge(cell_of(item, program, slot), slot.skip, _advance(item))
+        judged = _judged(item, program, slot)
     except Exception as error:
         told = ending.foreseen(error)
         pytest.fail(str(told) if told else ending.trace(error) + ending.unforeseen(error), pytrace=False)

@@ -43,6 +43,13 @@ RUN: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--coverage", {"action": "store_true",
                     "help": "note in DIR which blocks of the kernel's functions ran: see `daxcheck coverage DIR`"}),
     ("--resume", {"action": "store_true", "help": "leave out the cells that --results DIR already has a verdict on"}),
+    ("--cluster", {"default": "", "metavar": "SCHEDULER",
+                   "help": "run the cells on the workers of this Dask scheduler, tcp://HOST:8786 or tls://HOST:8786 "
+                           "(see docs/cluster.md)"}),
+    ("--tls-ca-file", {"default": None, "type": Path, "metavar": "FILE",
+                       "help": "the authority that signed the certificates of a tls:// cluster"}),
+    ("--tls-cert", {"default": None, "type": Path, "metavar": "FILE", "help": "the certificate to show there"}),
+    ("--tls-key", {"default": None, "type": Path, "metavar": "FILE", "help": "its private key"}),
     ("--known", {"default": [], "action": "append", "type": Path, "metavar": "FILE",
                  "help": "a file of known issues, beside daxcheck's own of Debian's kernels; may be repeated: a cell "
                          "in which nothing else shows is XFAIL"}),

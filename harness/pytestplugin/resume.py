@@ -7,21 +7,17 @@ results there are of each cell, and tells the session which cells it left out.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-from _pytest.runner import runtestprotocol
 
 from harness.model.judge.result import CellResult
-from harness.model.program.program import Program
 from harness.pytestplugin import naming
-from harness.pytestplugin.items import ProgramItem, cell_of, slot_of
+from harness.pytestplugin.items import cell_of, slot_of
+from harness.pytestplugin.programs import Programs
 from harness.pytestplugin.report import PREVIOUS
 from harness.report.journal import cell_id
 
-RECORDED = pytest.StashKey[list[Program]]()
-"""The key of the Programs of a scenario function, there while it is called only for what it records."""
 _JUDGED, _LEFT_OUT = "daxcheck-judged", "daxcheck-left-out"
 """The keys of what a session tells a worker, and of what a worker tells it. Only plain types reach the other."""
 
@@ -85,7 +81,7 @@ class LeftOut:
         if not self._counts:
             return
         left = Counter(self._counts)
-        programs, done, left_out = _Programs(), [], []
+        programs, done, left_out = Programs(), [], []
         for item in items:
             slot, program = slot_of(item), programs.of(item)
             cell = cell_of(item, program, slot).id if slot and program else ""
@@ -100,32 +96,3 @@ class LeftOut:
             self._earlier.take(left_out)
         else:
             config.workeroutput[_LEFT_OUT] = left_out  # type: ignore[attr-defined]
-
-
-class _Programs:
-    """The Programs of items, each scenario recorded once."""
-
-    def __init__(self) -> None:
-        self._found: dict[tuple[Path, str], Program | None] = {}
-
-    def of(self, item: pytest.Item) -> Program | None:
-        """Return the Program that the item would run; None if it is no cell, or its function does not end normally."""
-        if isinstance(item, ProgramItem):
-            return item.program
-        if slot_of(item) is None:
-            return None
-        where = item.path, naming.scenario(item)
-        if where not in self._found:
-            self._found[where] = _record(item)
-        return self._found[where]
-
-
-def _record(item: pytest.Item) -> Program | None:
-    """Call a scenario function, with its fixtures, for what it records. The item can be run afterwards, like a flaky
-    test that is run again: there is no public way to it but runtestprotocol, which pytest-rerunfailures uses too."""
-    recorded = item.config.stash[RECORDED] = []
-    try:
-        runtestprotocol(item, log=False, nextitem=None)
-    finally:
-        del item.config.stash[RECORDED]
-    return recorded[0] if recorded else None

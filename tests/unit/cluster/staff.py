@@ -29,12 +29,15 @@ from harness.fs import filesystem
 from harness.kernel import cache, tree
 from harness.model.cell import Cell, Config
 from harness.model.judge.result import Outcome
+from harness.model.program import ops
 from harness.model.program.program import parse
 from harness.model.setting.environment import Environment, KernelBuild
 from harness.search.workers import Task
 from harness.vm.machine import Qemu
+from tests.unit.findings.cells import LOSS
 
 ROOT = Path(__file__).resolve().parents[3]
+SLOW = "DAXCHECK_TEST_SLOW"
 LOG = "DAXCHECK_TEST_STARTS"
 RELEASE = "6.1.0-test"
 PROGRAM = parse("daxcheck program 1\ncreate f data\npwrite f 0 4K\nfsync f\nfsyncdir\ncut_power\n")
@@ -75,7 +78,21 @@ class FatefulRunner(CellRunner):
             pause(SOON)
         elif fate == "hang":
             os.kill(os.getpid(), signal.SIGSTOP)
-        return Judged(replace(unjudged(environment, cell), outcome=Outcome.PASS, seconds=0.5))
+        if os.environ.get(SLOW):
+            pause(1.0)
+        punched = any(isinstance(op, ops.Fallocate) and op.mode is ops.Mode.PUNCH_HOLE for op in cell.program.ops)
+        blank = replace(unjudged(environment, cell), outcome=Outcome.FAIL if punched else Outcome.PASS, seconds=0.5)
+        return Judged(replace(blank, violations=(LOSS,) if punched else ()))
+
+    @property
+    def kernels(self) -> tuple[KernelBuild, ...]:
+        return self._kernels
+
+    def check(self) -> None:
+        pass
+
+    def prepare(self) -> None:
+        raise AssertionError("a client of a cluster boots nothing")
 
     def close(self) -> None:
         pass
@@ -83,6 +100,16 @@ class FatefulRunner(CellRunner):
 
 def runner_of(terms: Terms, qemu: str) -> CellRunner:
     return FatefulRunner(terms)
+
+
+def as_client() -> None:
+    """Have this process take that runner, and a QEMU that is not there."""
+    from harness.cells import setup
+    from harness.cluster import client
+
+    digest = cache.cached()[-1].digest
+    setup.runner = lambda *_: FatefulRunner(terms(digest))
+    client.find_qemu = lambda *_, **__: Qemu(Path("/bin/true"), QEMU)
 
 
 def work(scheduler: str, listen: str, guests: str, qemu: str) -> None:
