@@ -61,6 +61,7 @@ def test_cells_are_judged_once_each_by_workers_that_got_the_kernel(site: Site) -
     assert any("sending kernel" in line for line in said)
 
 
+@pytest.mark.nightly
 def test_a_worker_that_differs_is_refused_by_both(site: Site) -> None:
     """With another QEMU it gets no cell; both sides say in a line why. Alone it ends the client with a usage error."""
     digest, said = staff.kernel(), list[str]()
@@ -86,6 +87,7 @@ def test_nobody_there_is_infrastructure(site: Site) -> None:
         pass
 
 
+@pytest.mark.nightly
 def test_a_killed_worker_costs_no_cell(site: Site) -> None:
     """Killed in mid-cell, it leaves no process behind; its cell is judged elsewhere, all others once."""
     digest = staff.kernel()

@@ -12,7 +12,7 @@ from harness.errors import UsageError
 from tests.unit.cluster import staff
 
 pytest.importorskip("distributed")
-from harness.cluster import exposure  # noqa: E402  needs distributed
+from harness.cluster import exposure
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What breaks in a cluster, in real processes: a cell that kills, a worker that hangs or is cut off, a new scheduler."""
+"""What breaks in a cluster of real processes: a cell that kills, a worker that hangs or is cut off, a new scheduler."""
 
 import contextlib
 import os
@@ -21,6 +21,7 @@ from tests.unit.cluster.staff import Site
 from tests.unit.cluster.test_client import meanwhile
 
 pytest.importorskip("distributed")
+pytestmark = pytest.mark.nightly
 TTL = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "5s"}
 
 
@@ -37,7 +38,7 @@ def all_pass(answers: dict[int, Answer], count: int) -> bool:
 
 
 def test_a_cell_that_kills_or_hangs_is_given_up_after_three(site: Site) -> None:
-    """Poison, and one that stops its process, are errors with their reason; the others are judged, and nothing stays."""
+    """Poison, and one that stops its process, are errors with their reason; others are judged, and nothing stays."""
     digest = staff.kernel()
     site.scheduler()
     worker = site.worker("one", guests=2)
@@ -55,7 +56,7 @@ def test_a_cell_that_kills_or_hangs_is_given_up_after_three(site: Site) -> None:
 
 
 def test_a_cell_that_kills_workers_is_given_up_after_three(site: Site) -> None:
-    """Killed workers are counted, here by the client: the scheduler would allow any number."""
+    """Its third dead worker is its last; the scheduler is set up as docs/cluster.md says."""
     site.settings["DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES"] = "2"
     digest = staff.kernel()
     site.scheduler()

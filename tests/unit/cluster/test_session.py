@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.deadline import Deadline, poll
 from harness.model.judge.result import CellResult, Outcome
 from harness.report import results
 from tests.unit.cluster import staff
@@ -84,6 +85,7 @@ def test_a_run_is_told_as_on_one_machine(site: Site) -> None:
     assert again.returncode == 1 and len(site.starts()) == 7, again.stdout + again.stderr
 
 
+@pytest.mark.nightly
 def test_without_anyone_it_is_one_line(site: Site) -> None:
     """A scheduler that does not answer ends the run with 3, and what is no address with 2."""
     done = run(site)
@@ -94,6 +96,7 @@ def test_without_anyone_it_is_one_line(site: Site) -> None:
     assert done.returncode == 2 and "write tcp://HOST:PORT" in done.stderr
 
 
+@pytest.mark.nightly
 def test_a_killed_client_is_resumed(site: Site) -> None:
     """Killed -9 in mid-run; resumed, every cell is in the journal once."""
     site.settings["DAXCHECK_TEST_SLOW"] = "1"
@@ -101,7 +104,7 @@ def test_a_killed_client_is_resumed(site: Site) -> None:
     site.worker("one")
     argv, environment = command(site)
     first = subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    staff.poll(lambda: len(site.starts()) >= 3 or None, staff.Deadline(staff.SOON), "nothing starts")
+    poll(lambda: len(site.starts()) >= 3 or None, Deadline(staff.SOON), "nothing starts")
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
     before = len(judged(site))
