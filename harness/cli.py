@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness import __version__, ending
 from harness.errors import EXIT_INFRA, EXIT_USAGE
-from harness.parsers import cluster, kernels, results, running, searching, shared
+from harness.parsers import cluster, importing, kernels, results, running, searching, shared
 
 EPILOG = """\
 examples:
@@ -24,7 +24,8 @@ DAXCHECK_TRACE=1 in the environment shows the whole trace of an error that daxch
 """
 
 
-_MODULES = {"run": "suite", "list": "suite", "kernel": "kernels", "bisect-step": "bisect", "enumerate": "fuzz"}
+_MODULES = {"run": "suite", "list": "suite", "kernel": "kernels", "bisect-step": "bisect", "enumerate": "fuzz",
+            "import": "imports"}  # fmt: skip
 """The module of a command, where it is not called as the command is."""
 BISECT = "bisect-step"
 STOP = 255
@@ -93,6 +94,7 @@ def command_line() -> argparse.ArgumentParser:
     results.coverage(commands.add_parser("coverage", help="which functions of the kernel were entered, which never"))
     results.diff(commands.add_parser("diff", help="compare two runs: what is new, fixed, changed, flaky, not run"))
     results.history(commands.add_parser("history", help="when findings were seen and scenarios failed, over all runs"))
+    importing.importing(commands.add_parser("import", help="make a Program of a log or script of fsx, xfs_io or ACE"))
     kernels.kernel(commands.add_parser("kernel", help="fetch, build, list, add and remove kernels"))
     results.known(commands.add_parser("known", help="list the known issues, or draft entries from a run"))
     results.report(commands.add_parser("report", help="write a report of a results directory"))

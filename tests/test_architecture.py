@@ -29,7 +29,7 @@ MODEL = SETTING | {"model.cell", "model.judge"}
 
 TARGETS = SHARED | SETTING | {"linux", "kernel", "media", "fs", "link"}
 CELLS = TARGETS | MODEL | {"coverage", "vm", "targets", "targets.engines", "box", "powercut"}
-FRONT = CELLS | {"agent", "cells", "findings", "history", "report", "repro", "ending", "progfile"}
+FRONT = CELLS | {"agent", "cells", "findings", "history", "report", "repro", "ending", "progfile", "importing"}
 
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "plain": frozenset(),
@@ -53,8 +53,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "model.setting": PROGRAM | {"errors", "plain", "model.contract"},
     "model.cell": SETTING,
     "model.judge": SETTING | {"errors", "plain", "model.cell"},
-    # Pure, as the model is: what it makes is text.
+    # Pure, as the model is: what they make are texts and Programs.
     "repro": PROGRAM | {"errors", "model.contract"},
+    "importing": PROGRAM | {"errors", "plain", "model.contract"},
     "linux": WIRE | {"errors", "deadline"},
     "agent": PROGRAM | {"errors", "deadline", "linux"},
     "kernel": SHARED,
@@ -79,7 +80,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "cluster": CELLS | {"cells", "search", "ending"},
     "pytestplugin": FRONT | {"search", "cluster"},
     "commands": FRONT | {"pytestplugin", "search", "cluster", "trial"},
-    "parsers": frozenset({"pytestplugin"}),
+    "parsers": frozenset({"pytestplugin", "importing"}),
     "cli": FRONT | {"pytestplugin", "commands", "parsers"},
 }
 """What each room of harness/ may import of the others. A room that is missing has no place yet."""

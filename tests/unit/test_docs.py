@@ -16,7 +16,7 @@ TOPS = ("harness", "scenarios", "tests", "scripts", "qemu", "docs")
 LONGEST_README = 130
 COMMANDS = {
     "arm", "bisect-step", "check", "cleanup", "coverage", "diff", "doctor", "enumerate", "exec", "fuzz", "history",
-    "judge", "kernel", "known", "list", "ops", "report", "repro", "run", "shell", "shrink", "worker",
+    "import", "judge", "kernel", "known", "list", "ops", "report", "repro", "run", "shell", "shrink", "worker",
 }  # fmt: skip
 
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")

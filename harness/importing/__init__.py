@@ -1,0 +1,1 @@
+"""Makes Programs of what other tools write: operation logs, scripts, workloads."""
