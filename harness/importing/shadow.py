@@ -14,7 +14,7 @@ from harness.model.program.ops import Mode, Op
 from harness.model.units import PAGE
 
 
-class Kind(Enum):
+class ByteKind(Enum):
     """The kind of a byte: no data and no block, a block without data, or data. A zero in a block of data is a HOLE:
     writing the data around it brings it back."""
 
@@ -28,24 +28,24 @@ class ShadowFile:
     """A file as the ops so far have left it."""
 
     size: int = 0
-    kinds: Extents[Kind] = Extents.of(Kind.HOLE)  # noqa: RUF009
+    kinds: Extents[ByteKind] = Extents.of(ByteKind.HOLE)  # noqa: RUF009
 
     def written(self, start: int, end: int) -> "ShadowFile":
         """Data stands in [start, end), also past the end, which moves."""
-        return ShadowFile(max(self.size, end), self.kinds.set(start, end, Kind.DATA))
+        return ShadowFile(max(self.size, end), self.kinds.set(start, end, ByteKind.DATA))
 
     def stored(self, start: int, end: int) -> "ShadowFile":
         """Stored through a mapping: what lies past the end is no part of the file."""
-        return replace(self, kinds=self.kinds.set(start, min(end, self.size), Kind.DATA))
+        return replace(self, kinds=self.kinds.set(start, min(end, self.size), ByteKind.DATA))
 
     def truncated(self, size: int) -> "ShadowFile":
         """Cut or extended to `size` bytes."""
-        return ShadowFile(size, self.kinds.set(size, END, Kind.HOLE))
+        return ShadowFile(size, self.kinds.set(size, END, ByteKind.HOLE))
 
     def taken(self, start: int, length: int, source: "ShadowFile", begin: int) -> "ShadowFile":
         """[start, start+length) is now what `source` has from `begin` on."""
         moved = source.kinds.removed(0, begin) if begin else source.kinds
-        moved = moved.inserted(0, start, Kind.HOLE) if start else moved
+        moved = moved.inserted(0, start, ByteKind.HOLE) if start else moved
         end = start + length
         return ShadowFile(max(self.size, end), self.kinds.merge(start, end, moved, lambda _, new: new))
 
@@ -55,23 +55,23 @@ class ShadowFile:
             case Mode.COLLAPSE_RANGE:
                 return ShadowFile(self.size - (end - start), self.kinds.removed(start, end - start))
             case Mode.INSERT_RANGE:
-                return ShadowFile(self.size + (end - start), self.kinds.inserted(start, end - start, Kind.HOLE))
+                return ShadowFile(self.size + (end - start), self.kinds.inserted(start, end - start, ByteKind.HOLE))
             case Mode.PUNCH_HOLE:
-                return replace(self, kinds=self.kinds.set(start, end, Kind.HOLE))
+                return replace(self, kinds=self.kinds.set(start, end, ByteKind.HOLE))
             case Mode.ZERO_RANGE | Mode.ZERO_RANGE_KEEP_SIZE:
-                kinds = self.kinds.set(start, end, Kind.UNWRITTEN)
+                kinds = self.kinds.set(start, end, ByteKind.UNWRITTEN)
             case Mode.ALLOCATE | Mode.KEEP_SIZE | Mode.UNSHARE_RANGE:
-                kinds = self.kinds.map(start, end, lambda kind: Kind.UNWRITTEN if kind is Kind.HOLE else kind)
+                kinds = self.kinds.map(start, end, lambda kind: ByteKind.UNWRITTEN if kind is ByteKind.HOLE else kind)
         grows = mode in (Mode.ALLOCATE, Mode.ZERO_RANGE, Mode.UNSHARE_RANGE)
         return ShadowFile(max(self.size, end) if grows else self.size, kinds)
 
     def pieces(self) -> tuple[tuple[int, int], ...]:
         """The ranges that have data, none beside the next."""
-        return tuple((low, high) for low, high, kind in self.kinds.runs() if kind is Kind.DATA)
+        return tuple((low, high) for low, high, kind in self.kinds.runs() if kind is ByteKind.DATA)
 
     def reserved(self) -> tuple[tuple[int, int], ...]:
         """The ranges of whole pages that have blocks and no data."""
-        unwritten = (page(low, high) for low, high, kind in self.kinds.runs() if kind is Kind.UNWRITTEN)
+        unwritten = (page(low, high) for low, high, kind in self.kinds.runs() if kind is ByteKind.UNWRITTEN)
         return tuple((low, high) for low, high in unwritten if low < high)
 
 
