@@ -1,5 +1,7 @@
 """Sizes in bytes that every layer shares."""
 
+import re
+
 LINE = 64
 """One CPU cache line: the unit that clwb writes back."""
 PAGE = 4096
@@ -9,6 +11,7 @@ PMD = 2 * 1024 * 1024
 
 _K = 1024
 _M = 1024 * 1024
+_SIZE = re.compile(r"(0x[0-9a-fA-F]{1,14}|[0-9]{1,16})([KMG]?)")
 
 
 def size_text(size: int) -> str:
@@ -21,8 +24,10 @@ def size_text(size: int) -> str:
 
 
 def parse_size(text: str) -> int:
-    """The inverse of size_text; ValueError for anything but decimal digits and an optional K or M."""
-    digits, unit = (text[:-1], text[-1]) if text[-1:] in ("K", "M") else (text, "")
-    if not digits.isascii() or not digits.isdigit() or len(digits) > 16:
-        raise ValueError(f"{text!r} is no size: write bytes, or 4K, or 2M")
-    return int(digits) * {"": 1, "K": _K, "M": _M}[unit]
+    """The size of what size_text writes, and of what people write: hexadecimal digits behind 0x, and K, M or G behind
+    either. Raises ValueError for anything else."""
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text[:40]!r} is no size: write bytes, or 4K, 2M, 1G, 0x1000")
+    digits, unit = found.groups()
+    return int(digits, 16 if digits[:2] == "0x" else 10) * {"": 1, "K": _K, "M": _M, "G": _K * _M}[unit]

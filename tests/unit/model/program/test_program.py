@@ -92,6 +92,11 @@ def test_sizes_round_trip(size: int) -> None:
     assert parse_size(size_text(size)) == size
 
 
+def test_sizes_as_people_write_them() -> None:
+    """Hexadecimal, as fsx and most bug reports have them, and a unit behind either."""
+    assert [parse_size(text) for text in ("0x1000", "0xFf", "1G", "0x10K", "007")] == [PAGE, 255, 1 << 30, 16384, 7]
+
+
 def test_text_is_for_people() -> None:
     """Comments, blank lines and spaces are free; sizes have units; only what differs from the default is named."""
     head = "\n# old contents\nexpect loss\n create  f data\n"
@@ -132,7 +137,9 @@ BAD = {
     HEADER + "create f data extra\n": "line 2: create cannot take 'extra'",
     HEADER + MAP + "mmap n f 0 2M align=4K align=8K\n": "line 4: mmap cannot take 'align=8K'",
     HEADER + MAP + "mmap n f 0 2M sharing=none\n": "line 4: sharing 'none' is not one of shared, private, sync",
-    HEADER + MAP + "store m 0 2G\n": "line 4: '2G' is no size",
+    HEADER + MAP + "store m 0 2T\n": "line 4: '2T' is no size",
+    HEADER + MAP + "store m 0 0x\n": "line 4: '0x' is no size",
+    HEADER + MAP + "store m 0 0X10\n": "line 4: '0X10' is no size",
     HEADER + MAP + "store m -1 5\n": "line 4: '-1' is no size",
     HEADER + MAP + "store m 1M 2M\n": r"line 4 \(store m 1M 2M\).*not within mapping m of 2M",
     HEADER + MAP + "store n 0 8\n": "mapping n is not defined: mmap it first",
