@@ -12,6 +12,7 @@ from harness.kernel.kernel import Kernel
 from harness.model.program import ops
 from harness.model.program.program import parse
 
+pytestmark = pytest.mark.nightly  # each takes minutes
 Daxcheck = Any
 LOST = """daxcheck program 1
 create f1 data1
@@ -43,7 +44,6 @@ def test_shrink_to_the_ops_that_lose(kernel_6_12: Kernel, daxcheck: Daxcheck, tm
     assert len(kinds) <= 8
 
 
-@pytest.mark.nightly
 def test_same_seed_same_verdicts(kernel_6_1: Kernel, daxcheck: Daxcheck, tmp_path: Path) -> None:
     """Two runs of a round find the same, count the same, and keep the same Programs."""
     told = []
