@@ -14,16 +14,16 @@ from typing import Self
 from distributed import Security
 
 from harness.cells.runner import CellRunner
-from harness.cluster import exposure, parcels
+from harness.cluster import exposure, messages
 from harness.cluster.agreement import KVM, Agreement, kernel_resource
 from harness.cluster.ledger import Ledger
-from harness.cluster.line import Coworker, LineLost, SchedulerLine
+from harness.cluster.line import LineLost, PeerWorker, SchedulerLine
 from harness.cluster.slot import CELL, CellOrder, Loss
 from harness.cluster.terms import Terms
 from harness.cluster.worker import JOIN, PATIENCE
 from harness.deadline import Deadline, now, pause
 from harness.errors import InfraError, UsageError
-from harness.kernel import cache, parcel
+from harness.kernel import cache, transfer
 from harness.search.workers import Answer, Task
 from harness.vm.machine import find_qemu
 
@@ -139,15 +139,15 @@ class ClusterForce:
         if now() - self._seen >= bounds.look:
             yield from self._looked(ledger)
         while ledger.waiting and len(ledger.out) < self._slots:
-            key, errand = ledger.take()
-            order = CellOrder(tasks[errand.number], self._client.terms, bounds.cell)
-            rather = self._fit - errand.avoid if errand.avoid or self._hung else ()
-            self._line.send(key, parcels.wrap(order), self._client.resources, rather)
+            key, entry = ledger.take()
+            order = CellOrder(tasks[entry.number], self._client.terms, bounds.cell)
+            rather = self._fit - entry.avoid if entry.avoid or self._hung else ()
+            self._line.send(key, messages.wrap(order), self._client.resources, rather)
         ended = self._line.ended(bounds.look)
         if ended is None:
             return
         key, told = ended
-        found = told if isinstance(told, Loss) else parcels.answer_of(told)
+        found = told if isinstance(told, Loss) else messages.answer_of(told)
         if isinstance(found, Loss):
             if (closed := ledger.lose(key, found)) is not None:
                 yield closed
@@ -171,7 +171,7 @@ class ClusterForce:
             if (closed := ledger.lose(key, loss)) is not None:
                 yield closed
 
-    def _recruit(self) -> list[Coworker]:
+    def _recruit(self) -> list[PeerWorker]:
         """Look who is there, bring kernels to those that lack them, and count slots."""
         peers = self._line.peers()
         self._seen = now()
@@ -189,24 +189,24 @@ class ClusterForce:
         self._slots = int(sum(peer.resources[mine.resource] for peer in fit))
         return peers
 
-    def _lacking(self, peer: Coworker) -> list[str]:
+    def _lacking(self, peer: PeerWorker) -> list[str]:
         """The kernels that a worker lacks, and that it has not refused to take."""
         wanted = self._client.terms.kernels
         lacking = [digest for digest in wanted if kernel_resource(digest) not in peer.resources]
         return [digest for digest in lacking if (peer.address, digest) not in self._told]
 
-    def _bring(self, peers: Sequence[Coworker]) -> None:
+    def _bring(self, peers: Sequence[PeerWorker]) -> None:
         for digest in self._client.terms.kernels:
             addresses = [peer.address for peer in peers if digest in self._lacking(peer)]
             if not addresses:
                 continue
             kernel = cache.newest(digest)
             self._say(f"sending kernel {kernel.release} to {len(addresses)} workers")
-            for address, why in self._line.install(parcel.pack(kernel), digest, addresses).items():
+            for address, why in self._line.install(transfer.pack(kernel), digest, addresses).items():
                 self._told.add((address, digest))
                 self._say(f"{address} takes no part: it could not take kernel {kernel.release}: {why}")
 
-    def _refuse(self, peers: Sequence[Coworker]) -> None:
+    def _refuse(self, peers: Sequence[PeerWorker]) -> None:
         """Tell, once of each, which workers do not take part and why."""
         told = [(peer, self._why(peer)) for peer in peers if (peer.address, "") not in self._told]
         self._told |= {(peer.address, "") for peer, _ in told}
@@ -217,12 +217,12 @@ class ClusterForce:
         if ours := [peer.address for peer, _ in told if peer.agreement is not None]:
             self._line.hear(self._client.agreement, ours)
 
-    def _why(self, peer: Coworker) -> str:
+    def _why(self, peer: PeerWorker) -> str:
         if peer.agreement is None:
             return "no `daxcheck worker` has started it"
         return self._client.agreement.differences(peer.agreement)
 
-    def _nobody(self, peers: Sequence[Coworker]) -> InfraError | UsageError:
+    def _nobody(self, peers: Sequence[PeerWorker]) -> InfraError | UsageError:
         """The error to raise where no worker takes part: of usage where one could, if it were another."""
         at = self._client.scheduler
         for peer in peers:

@@ -20,7 +20,7 @@ TURNS = 25
 
 
 @dataclass(slots=True)
-class Errand:
+class LedgerEntry:
     """One order that is not closed. `place` is the worker that has it, as far as is known; `avoid` those it hung on,
     `idle` counts the last looks in which none had it."""
 
@@ -44,8 +44,8 @@ class Ledger:
     def __init__(self, count: int, seconds: float) -> None:
         self._seconds = seconds
         self._name = uuid.uuid4().hex[:12]
-        self._waiting = deque(map(Errand, range(count)))
-        self.out: dict[str, Errand] = {}
+        self._waiting = deque(map(LedgerEntry, range(count)))
+        self.out: dict[str, LedgerEntry] = {}
 
     @property
     def left(self) -> int:
@@ -57,41 +57,41 @@ class Ledger:
         """True if there is one to be sent."""
         return bool(self._waiting)
 
-    def take(self) -> tuple[str, Errand]:
+    def take(self) -> tuple[str, LedgerEntry]:
         """Take the next order to be sent, under a new key."""
-        errand = self._waiting.popleft()
-        errand.turn += 1
-        errand.place, errand.idle, errand.deadline = "", 0, Deadline(self._seconds)
-        key = f"daxcheck-{self._name}-{errand.number}-{errand.turn}"
-        self.out[key] = errand
-        return key, errand
+        entry = self._waiting.popleft()
+        entry.turn += 1
+        entry.place, entry.idle, entry.deadline = "", 0, Deadline(self._seconds)
+        key = f"daxcheck-{self._name}-{entry.number}-{entry.turn}"
+        self.out[key] = entry
+        return key, entry
 
     def close(self, key: str) -> int | None:
         """Close the order that was sent under this key; returns its number, None if that turn no longer counts."""
-        errand = self.out.pop(key, None)
-        return None if errand is None else errand.number
+        entry = self.out.pop(key, None)
+        return None if entry is None else entry.number
 
     def lose(self, key: str, loss: Loss) -> tuple[int, InfraError] | None:
         """Have the order sent again, or close it with the error that is returned, if it has cost too much."""
-        errand = self.out.pop(key, None)
-        if errand is None:
+        entry = self.out.pop(key, None)
+        if entry is None:
             return None
-        errand.deaths = max(errand.deaths + min(loss.deaths, 1), loss.deaths)
-        if errand.deaths >= DEATHS or errand.turn >= TURNS:
-            cost = f"{errand.deaths} workers were lost" if errand.deaths >= DEATHS else f"sent {errand.turn} times"
-            return errand.number, InfraError(f"{cost} with this cell, which is given up: {loss.why}")
-        self._waiting.appendleft(errand)
+        entry.deaths = max(entry.deaths + min(loss.deaths, 1), loss.deaths)
+        if entry.deaths >= DEATHS or entry.turn >= TURNS:
+            cost = f"{entry.deaths} workers were lost" if entry.deaths >= DEATHS else f"sent {entry.turn} times"
+            return entry.number, InfraError(f"{cost} with this cell, which is given up: {loss.why}")
+        self._waiting.appendleft(entry)
         return None
 
     def forget(self) -> None:
         """Have all that are out sent again: the scheduler is gone, and no fault of theirs."""
-        for errand in sorted(self.out.values(), key=lambda one: one.number, reverse=True):
-            self._waiting.appendleft(errand)
+        for entry in sorted(self.out.values(), key=lambda one: one.number, reverse=True):
+            self._waiting.appendleft(entry)
         self.out = {}
 
     def late(self) -> list[str]:
         """The keys of orders that are out for too long; these are not given to the same worker again if others can."""
-        found = [key for key, errand in self.out.items() if errand.late]
+        found = [key for key, entry in self.out.items() if entry.late]
         for key in found:
             self.out[key].avoid |= {self.out[key].place}
         return found
@@ -100,20 +100,20 @@ class Ledger:
         """Note which worker has what. An order whose worker is gone is Dask's to give to another, and its time begins
         anew; returns the keys of those that have lost too many."""
         there, spent = set(alive), []
-        for key, errand in self.out.items():
+        for key, entry in self.out.items():
             place = places.get(key, "")
-            if errand.place and place != errand.place:
-                if errand.place not in there:
-                    errand.deaths += 1
-                    if errand.deaths >= DEATHS:
+            if entry.place and place != entry.place:
+                if entry.place not in there:
+                    entry.deaths += 1
+                    if entry.deaths >= DEATHS:
                         spent.append(key)
-                errand.deadline = Deadline(self._seconds)
-            errand.place = place or (errand.place if errand.place in there else "")
-            errand.idle = 0 if place else errand.idle + 1
+                entry.deadline = Deadline(self._seconds)
+            entry.place = place or (entry.place if entry.place in there else "")
+            entry.idle = 0 if place else entry.idle + 1
         return spent
 
     @property
     def stranded(self) -> list[str]:
         """The keys of orders that no worker has had for some looks. Dask gives one that no worker could take, since the
         last one died, to a worker that joins, but not to one that was sent its kernel after it had joined."""
-        return [key for key, errand in self.out.items() if errand.idle >= _IDLE]
+        return [key for key, entry in self.out.items() if entry.idle >= _IDLE]

@@ -12,7 +12,7 @@ from typing import Any
 
 from distributed import Client, Future, KilledWorker, Security
 
-from harness.cluster import parcels
+from harness.cluster import messages
 from harness.cluster.agreement import HEAR, TOLD, Agreement
 from harness.cluster.slot import Loss
 from harness.deadline import Deadline, pause
@@ -21,7 +21,7 @@ from harness.plain import clipped
 
 ANSWER = 30.0
 """Seconds for the scheduler to answer a call, or to bring a result that is there."""
-PARCEL = 600.0
+TRANSFER = 600.0
 """Seconds for a kernel to arrive on all workers that lack it."""
 _TRY = 5.0
 _NAP = 1.0
@@ -33,7 +33,7 @@ class LineLost(InfraError):
 
 
 @dataclass(frozen=True, slots=True)
-class Coworker:
+class PeerWorker:
     """A worker as its scheduler tells of it; `agreement` is None where it is none that `daxcheck worker` started."""
 
     address: str
@@ -75,10 +75,10 @@ class SchedulerLine:
             with contextlib.suppress(OSError, TimeoutError, RuntimeError, CancelledError):
                 client.close(timeout=_TRY)
 
-    def peers(self) -> list[Coworker]:
+    def peers(self) -> list[PeerWorker]:
         """The workers of now. Raises LineLost."""
         told = self._asked(lambda client: client.scheduler.identity(n_workers=-1))
-        return [_coworker(str(address), one) for address, one in told["workers"].items()]
+        return [_peer_worker(str(address), one) for address, one in told["workers"].items()]
 
     def places(self) -> dict[str, str]:
         """The workers that tasks of ours are on, by key. Raises LineLost."""
@@ -95,7 +95,7 @@ class SchedulerLine:
         wish: dict[str, Any] = {"workers": list(rather), "allow_other_workers": True} if rather else {}
         ended = self._ended
         with self._lost():
-            future = self._dask.submit(parcels.carrier(), order, key=key, pure=False, retries=0,
+            future = self._dask.submit(messages.carrier(), order, key=key, pure=False, retries=0,
                                        resources=dict(resources), **wish)  # fmt: skip
             self._futures[key] = future
             future.add_done_callback(lambda _: ended.put(key))
@@ -128,8 +128,8 @@ class SchedulerLine:
         which. Raises LineLost."""
         first, trouble = sorted(addresses)[:1], {}
         with self._lost():
-            (data,) = self._dask.scatter([files], workers=first, direct=False, hash=False, timeout=PARCEL)
-            install, deadline = parcels.installer(), Deadline(PARCEL)
+            (data,) = self._dask.scatter([files], workers=first, direct=False, hash=False, timeout=TRANSFER)
+            install, deadline = messages.installer(), Deadline(TRANSFER)
             asked = {address: self._dask.submit(install, data, digest, pure=False, workers=[address],
                                                 key=f"{data.key}-{address}") for address in addresses}  # fmt: skip
             for address, future in asked.items():
@@ -183,9 +183,9 @@ class SchedulerLine:
             raise LineLost(f"{self.address}: {_words(error)}") from error
 
 
-def _coworker(address: str, told: Mapping[str, Any]) -> Coworker:
+def _peer_worker(address: str, told: Mapping[str, Any]) -> PeerWorker:
     agreement = Agreement.from_json(told[TOLD]) if TOLD in told else None
-    return Coworker(address, agreement, dict(told.get("resources", {})))
+    return PeerWorker(address, agreement, dict(told.get("resources", {})))
 
 
 def _words(error: object) -> str:

@@ -112,12 +112,12 @@ def _serve(line: Connection, make: MakeRunner, qemu: str) -> None:
     orders: queue.SimpleQueue[CellOrder] = queue.SimpleQueue()
     with ending.signals(), contextlib.suppress(ending.Ended, EOFError, OSError):
         threading.Thread(target=_hear, args=(line, orders), daemon=True).start()
-        bench = _Bench(make, qemu)
+        cells = _TermsRunner(make, qemu)
         try:
             while True:
-                line.send(bench.answer(orders.get()))
+                line.send(cells.answer(orders.get()))
         finally:
-            bench.close()
+            cells.close()
 
 
 def _hear(line: Connection, orders: "queue.SimpleQueue[CellOrder]") -> None:
@@ -129,7 +129,7 @@ def _hear(line: Connection, orders: "queue.SimpleQueue[CellOrder]") -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class _Bench:
+class _TermsRunner:
     """The runner of the terms that were asked for last."""
 
     def __init__(self, make: MakeRunner, qemu: str) -> None:

@@ -16,13 +16,13 @@ from distributed import Security, Worker, get_worker
 from distributed.utils import get_ip
 
 from harness import cachedir
-from harness.cluster import exposure, parcels
+from harness.cluster import exposure, messages
 from harness.cluster.agreement import HEAR, KVM, TOLD, Agreement, kernel_resource
 from harness.cluster.slot import CellSlot, MakeRunner
 from harness.cluster.terms import runner_of
 from harness.deadline import Deadline
 from harness.errors import DaxcheckError, InfraError
-from harness.kernel import cache, parcel
+from harness.kernel import cache, transfer
 from harness.vm import accel
 from harness.vm.machine import Qemu
 
@@ -38,7 +38,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class WorkerSetup:
     """All that a worker is started with: where it joins and listens, its keys, its guests at a time, its QEMU."""
 
     scheduler: str
@@ -64,11 +64,11 @@ class Post:
         return found | {kernel_resource(kernel.digest): PLENTY for kernel in cache.cached()}
 
 
-class Crew:
+class CellSlots:
     """The slots of a worker, of which each order takes one that is free."""
 
-    def __init__(self, post: Post) -> None:
-        self._slots = [CellSlot(post.make, str(post.qemu.path)) for _ in range(post.guests)]
+    def __init__(self, setup: WorkerSetup) -> None:
+        self._slots = [CellSlot(setup.make, str(setup.qemu.path)) for _ in range(setup.guests)]
         self._free: queue.LifoQueue[CellSlot] = queue.LifoQueue()
         for slot in self._slots:
             self._free.put(slot)
@@ -77,7 +77,7 @@ class Crew:
         """Run the cell of an order, and return its answer; called by the threads of Dask."""
         slot = self._free.get()
         try:
-            return parcels.wrap(slot.carry_out(parcels.order_of(data)))
+            return messages.wrap(slot.carry_out(messages.order_of(data)))
         finally:
             self._free.put(slot)
 
@@ -94,28 +94,28 @@ class Crew:
 
 
 class CellWorker(Worker):  # type: ignore[misc]
-    """A Dask worker with a crew. It ends what runs before it closes: Dask would wait for it."""
+    """A Dask worker with cell slots. It ends what runs before it closes: Dask would wait for it."""
 
-    def __init__(self, post: Post, crew: Crew, say: Say) -> None:
-        self.crew = crew
-        self._post = post
+    def __init__(self, setup: WorkerSetup, cell_slots: CellSlots, say: Say) -> None:
+        self.cell_slots = cell_slots
+        self._settings = setup
         self._say = say
-        told = post.agreement.to_json()
+        told = setup.agreement.to_json()
         super().__init__(
-            post.scheduler, host=post.listen or get_ip(exposure.host_of(post.scheduler)), security=post.keys,
+            setup.scheduler, host=setup.listen or get_ip(exposure.host_of(setup.scheduler)), security=setup.keys,
             # One thread more than slots: a kernel can be taken while all slots are busy.
-            nthreads=post.guests + 1, resources=post.resources, memory_limit=0, death_timeout=post.join,
+            nthreads=setup.guests + 1, resources=setup.resources, memory_limit=0, death_timeout=setup.join,
             startup_information={TOLD: lambda _: told}, local_directory=str(cachedir.root() / "dask"),
         )  # fmt: skip
         self.handlers[HEAR] = self.hear
 
     async def close(self, *words: Any, **options: Any) -> Any:
-        self.crew.abandon()
+        self.cell_slots.abandon()
         return await super().close(*words, **options)
 
     async def hear(self, client: object = None) -> str:
         """Say why this worker takes no cell of a client that it differs from; returns why, empty if it agrees."""
-        why = self._post.agreement.differences(Agreement.from_json(client))
+        why = self._settings.agreement.differences(Agreement.from_json(client))
         if why:
             self._say(f"refuses the cells of a client: {why}")
         return why
@@ -127,14 +127,14 @@ class CellWorker(Worker):  # type: ignore[misc]
 
 def carry_out(order: bytes) -> bytes:
     """Run the cell of an order on the Dask worker that this thread is of."""
-    return _own().crew.carry_out(order)
+    return _own().cell_slots.carry_out(order)
 
 
 def install(files: dict[str, bytes], digest: str) -> str:
     """Keep a kernel that a client has sent; returns why not, empty if all went well."""
     worker = _own()
     try:
-        parcel.unpack(files, digest)
+        transfer.unpack(files, digest)
     except (DaxcheckError, OSError) as error:
         return str(error)
     asyncio.run_coroutine_threadsafe(worker.has(digest), worker.loop.asyncio_loop).result(JOIN)
@@ -148,37 +148,37 @@ def _own() -> CellWorker:
     return worker
 
 
-def serve(post: Post, say: Say) -> None:
+def serve(setup: WorkerSetup, say: Say) -> None:
     """Work until a signal comes. Raises InfraError when there is no scheduler, or none any more."""
-    crew = Crew(post)
+    cell_slots = CellSlots(setup)
     try:
-        asyncio.run(_serve(post, crew, say))
+        asyncio.run(_serve(setup, cell_slots, say))
     finally:
-        crew.close()
+        cell_slots.close()
 
 
-async def _serve(post: Post, crew: Crew, say: Say) -> None:
+async def _serve(setup: WorkerSetup, cell_slots: CellSlots, say: Say) -> None:
     stopped, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in _STOPS:
         loop.add_signal_handler(number, stopped.set)
     stopping = asyncio.create_task(stopped.wait())
-    waited = Deadline(post.join)
+    waited = Deadline(setup.join)
     while not stopped.is_set():
-        worker = CellWorker(post, crew, say)
+        worker = CellWorker(setup, cell_slots, say)
         try:
             await _until(stopping, asyncio.create_task(_started(worker)))
             if stopped.is_set():
                 break
-            versions = post.agreement
-            say(f"{post.guests} guests at a time for {post.scheduler}: daxcheck {versions.daxcheck} "
+            versions = setup.agreement
+            say(f"{setup.guests} guests at a time for {setup.scheduler}: daxcheck {versions.daxcheck} "
                 f"({versions.sources}), QEMU {versions.qemu}, Python {versions.python}")  # fmt: skip
             await _until(stopping, asyncio.create_task(worker.finished()))
             if not stopped.is_set():
-                say(f"lost the scheduler {post.scheduler}; waiting for it")
-            waited = Deadline(post.patience)
+                say(f"lost the scheduler {setup.scheduler}; waiting for it")
+            waited = Deadline(setup.patience)
         except OSError as error:
             if waited.expired:
-                raise InfraError(f"{post.scheduler}: no scheduler answers (waited {waited.seconds:g} s): start one by "
+                raise InfraError(f"{setup.scheduler}: no scheduler answers (waited {waited.seconds:g} s): start one by "
                                  "`dask scheduler`") from error  # fmt: skip
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopped.wait(), 1.0)

@@ -19,6 +19,6 @@ def main(options: argparse.Namespace) -> int:
     listen = exposure.listening(address, options.listen, insecure=options.insecure)
     keys = exposure.security(options, address)
     guests, qemu = workers_of(options.workers), find_qemu(options.qemu)
-    worker.serve(worker.Post(address, listen, keys, guests, qemu), ending.say)
+    worker.serve(worker.WorkerSetup(address, listen, keys, guests, qemu), ending.say)
     ending.say("ended; nothing is left running")
     return EXIT_CLEAN

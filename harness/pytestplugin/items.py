@@ -13,7 +13,7 @@ from harness.cells.cell import Judged
 from harness.cells.matrix import ANYTHING, Slot, Wanted
 from harness.cells.runner import CellRunner
 from harness.cells.seriesjudge import Advance, silent
-from harness.errors import DaxcheckError
+from harness.errors import DaxcheckError, InfraError
 from harness.findings.known import KnownIssues
 from harness.model.cell import Cell
 from harness.model.judge.result import Outcome
@@ -92,14 +92,18 @@ def _advance(item: pytest.Item) -> Advance:
 
 
 def _judged(item: pytest.Item, program: Program, slot: Slot) -> Judged:
-    """Take the item's cell as another machine has judged it, or run it here. Raises DaxcheckError."""
+    """Take the item's cell as another machine has judged it, or run it here. Raises DaxcheckError, also where the
+    scenario has recorded another Program than the one that was sent: the verdict is not of this one."""
+    cell = cell_of(item, program, slot)
     match item.config.stash.get(READY, {}).pop(item.nodeid, None):
         case DaxcheckError() as error:
             raise error
-        case Judged() as judged:
+        case Judged() as judged if judged.result.id == cell.id:
             return judged
+        case Judged():
+            raise InfraError(f"{cell.scenario}: records another Program each time: a scenario must not do so")
         case _:
-            return item.config.stash[RUNNER].judge(cell_of(item, program, slot), slot.skip, _advance(item))
+            return item.config.stash[RUNNER].judge(cell, slot.skip, _advance(item))
 
 
 def judge(item: pytest.Item, program: Program) -> None:

@@ -30,7 +30,7 @@ DOORS = {
     "harness.kernel.cache:store.make": ROOM,
     "harness.kernel.debian:_extract": ROOM,
     "harness.kernel.index:_make": ROOM,
-    "harness.kernel.parcel:unpack.make": ROOM,
+    "harness.kernel.transfer:unpack.make": ROOM,
     "harness.kernel.local:_copy_file": ROOM,
     "harness.kernel.local:collect": ROOM,
     "harness.kernel.making:Making.run": "the log of a build, a regular file: place.write has made it",

@@ -117,8 +117,8 @@ def work(scheduler: str, listen: str, guests: str, qemu: str) -> None:
     from harness.cluster import extra
 
     extra.check()
-    post = worker.Post(scheduler, listen, Security(), int(guests), Qemu(Path("/bin/true"), qemu), runner_of)
-    worker.serve(post, lambda line: print(line, flush=True))
+    setup = worker.WorkerSetup(scheduler, listen, Security(), int(guests), Qemu(Path("/bin/true"), qemu), runner_of)
+    worker.serve(setup, lambda line: print(line, flush=True))
 
 
 def kernel() -> str:

@@ -50,11 +50,11 @@ def test_what_costs_too_much_is_given_up() -> None:
 def test_workers_that_vanish_are_counted() -> None:
     """Each look tells who has what: a place that is gone is a death, one that only gave the order away is none."""
     ledger = Ledger(1, 100.0)
-    key, errand = ledger.take()
+    key, entry = ledger.take()
     assert ledger.note({key: "a"}, ["a", "b"]) == [] and ledger.note({key: "b"}, ["a", "b"]) == []
-    assert errand.deaths == 0
+    assert entry.deaths == 0
     assert ledger.note({key: "c"}, ["c"]) == [] and ledger.note({key: "d"}, ["d"]) == []
-    assert errand.deaths == 2
+    assert entry.deaths == 2
     assert ledger.note({key: "e"}, ["e"]) == [key]
 
 

@@ -85,6 +85,20 @@ def test_a_run_is_told_as_on_one_machine(site: Site) -> None:
     assert again.returncode == 1 and len(site.starts()) == 7, again.stdout + again.stderr
 
 
+def test_a_verdict_of_another_program_is_none(site: Site) -> None:
+    """A scenario that records another Program when its item runs gets no verdict of what was sent: exit code 3."""
+    (site.place / "test_y.py").write_text(
+        "import itertools\n\nCOUNT = itertools.count(1)\n\ndef test_changes(dax):\n    f = dax.create('data')\n"
+        "    f.pwrite(0, 4096 * next(COUNT))\n    f.fsync()\n    dax.cut_power()\n"
+    )
+    site.scheduler()
+    site.worker("one")
+    done = run(site)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "records another Program each time" in done.stdout + done.stderr
+    assert (site.place / "results" / "results.jsonl").read_text() == ""
+
+
 @pytest.mark.nightly
 def test_without_anyone_it_is_one_line(site: Site) -> None:
     """A scheduler that does not answer ends the run with 3, and what is no address with 2."""
