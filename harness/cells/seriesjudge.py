@@ -7,6 +7,7 @@ from harness.cells.gathering import Gathering, is_alike
 from harness.media.image import CrashImage, CrashPoint, image_name
 from harness.model.judge.judgement import Judgement
 from harness.model.judge.result import ImageCounts
+from harness.model.judge.violation import LOSSES
 from harness.targets.engines.series import EqualImages, Series
 from harness.targets.target import Doubt, Recovery
 
@@ -80,10 +81,12 @@ class SeriesJudge:
                 yield point, self._judge(point, replace(recovery, image=image_name(point, eviction)))
 
     def _doubtful(self, recovery: Recovery) -> bool:
-        """Say whether the recovery shows what nothing has shown yet: something wrong, or nothing lost in a control."""
+        """Say whether the recovery shows what nothing has shown yet: something wrong, or a control that has lost
+        nothing in any image so far. It need not lose in each of them, since lines that were evicted are safe."""
         for point, judgement in self._judged(recovery):
             if point.is_end and self._control:
-                doubt = not judgement.violations
+                found = {one.kind for one in (*judgement.violations, *self.end.violations)}
+                doubt = not found or not found <= LOSSES
             elif point.is_end:
                 doubt = not all(is_alike(one, self.end.violations) for one in judgement.violations)
             else:

@@ -128,7 +128,8 @@ class GuestTarget:
         def check(attached: Attached) -> str:
             return fsck.check(system, running.media.live, attached.pieces)
 
-        execution = steps.run(self.parts.session(guest, system, watch.flushes), job, take_cut, check)
+        session = self.parts.session(guest, system, watch.flushes)
+        execution = steps.run(session, job, take_cut, check, bound=running.bound, keep=running.keep)
         if execution.attached is not None:
             self._pieces[system] = execution.attached.pieces
         self._before = running.before

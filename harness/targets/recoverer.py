@@ -14,13 +14,11 @@ from harness.errors import InfraError
 from harness.fs import fsck
 from harness.fs.filesystem import FileSystem
 from harness.link.session import AgentSession, Attached
-from harness.linux import infoblock
-from harness.linux.layout import LAYOUTS, Piece
+from harness.linux.layout import Piece
 from harness.media.image import CrashImage
 from harness.memfile import MemFile
-from harness.model.units import PAGE
 from harness.model.wire.observation import FileView
-from harness.targets import placed, steps
+from harness.targets import binding, placed, steps
 from harness.targets.sample import in_sample
 from harness.targets.target import Job, Recovery
 from harness.vm.guest import Guest
@@ -106,7 +104,7 @@ class Recoverer:
         medium.replace(crash.media)
         if not system.journal:
             fsck.repair(system, medium, pieces)
-        made_by = _made_by(system, medium) if self._quick else b""
+        made_by = binding.made_by(system, medium) if self._quick else b""
         session = QuickSession(self._session(guest, system), medium, whole=not self._quick or in_sample(job, number),
                                bound=made_by == self._bound != b"", keep=made_by != b"")  # fmt: skip
         self._bound = b""
@@ -115,13 +113,6 @@ class Recoverer:
         )
         self._bound = made_by if session.bound else b""
         return recovery
-
-
-def _made_by(system: FileSystem, medium: MemFile) -> bytes:
-    """Return what the kernel makes the device from: the layout and the info block. Empty where several are joined."""
-    if LAYOUTS[system.layout].legs > 1:
-        return b""
-    return system.layout.encode() + b"\0" + medium.array[infoblock.OFFSET : infoblock.OFFSET + PAGE].tobytes()
 
 
 class QuickSession:

@@ -1,8 +1,9 @@
 """Starts the guest of each run, or has that of an earlier one do it on a fresh medium: the quick way.
 
 A fresh guest translates all its code anew, which takes longer than most Programs. What a run leaves behind is on the
-medium, which is replaced, and in the page structs of the device, which each run binds anew. A Program that may leave
-more, or whose timing is what it tests, gets a guest of its own, and so does a fixed sample of all others.
+medium, which is replaced, and in the page structs of the device, which stays bound as long as the next medium has the
+same. A Program that may leave more, or whose timing is what it tests, gets a guest of its own, and so does a fixed
+sample of all others. What looks wrong after other Programs is run again in a guest of its own (cells.cell).
 """
 
 import contextlib
@@ -14,6 +15,7 @@ from harness.memfile import MemFile
 from harness.model.program import ops
 from harness.model.program.ops import Advice
 from harness.model.program.program import Program
+from harness.targets import binding
 from harness.targets.engines.engine import faults
 from harness.targets.sample import in_sample
 from harness.targets.target import Execution, Job
@@ -30,11 +32,16 @@ Start = Callable[[Plan, Job, Media], Guest]
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A guest that is to do a run on these media; `before` counts the Programs that it has run."""
+    """A guest that is to do a run on these media; `before` counts the Programs that it has run.
+
+    `bound`: its device has stayed bound, and these media make the same one. To `keep` it bound is worth the while.
+    """
 
     guest: Guest
     media: Media
     before: int = 0
+    bound: bool = False
+    keep: bool = False
 
 
 class Runner:
@@ -48,6 +55,8 @@ class Runner:
         self._live = MemFile("nothing", 0)
         self._runs = 0
         self._sound = False
+        self._made_by = self._bound = b""
+        """Layout and info block of the device of this run, and of that which the last left bound: empty if none is."""
 
     @contextlib.contextmanager
     def guest(self, plan: Plan, job: Job, base: MemFile, *, stay: bool) -> Iterator[Running]:
@@ -62,6 +71,7 @@ class Runner:
         if self._plan != plan or self._runs >= RUNS:
             self.end()
         self._sound = False
+        self._made_by = binding.made_by(job.system, base)
         try:
             yield self._renewed(self._guest, job, base) if self._guest else self._started(plan, job, base)
         finally:
@@ -70,6 +80,7 @@ class Runner:
     def keep(self, execution: Execution) -> None:
         """Have the guest stay for the next run, unless its kernel complained or did not come to the end of this one."""
         self._sound = execution.cut is not None and not execution.complaints and not execution.unsound
+        self._bound = self._made_by if execution.bound else b""
 
     def _pause(self) -> None:
         """Hold a sound guest still until the next run: what it did now would go into another run's log."""
@@ -84,7 +95,7 @@ class Runner:
         if self._guest is not None:
             self._guest.close()
             self._live.close()
-        self._guest, self._plan, self._runs = None, None, 0
+        self._guest, self._plan, self._runs, self._bound = None, None, 0, b""
 
     def _started(self, plan: Plan, job: Job, base: MemFile) -> Running:
         with contextlib.ExitStack() as stack:
@@ -92,14 +103,15 @@ class Runner:
             self._guest = self._start(plan, job, Media(base, live))
             stack.pop_all()
         self._live, self._plan, self._runs = live, plan, 1
-        return Running(self._guest, Media(base, live))
+        return Running(self._guest, Media(base, live), keep=self._made_by != b"")
 
     def _renewed(self, guest: Guest, job: Job, base: MemFile) -> Running:
         self._live.replace(base)
         self._tracker.renew(job.program, guest.nvdimm())
         guest.resume()
         self._runs += 1
-        return Running(guest, Media(base, self._live), self._runs - 1)
+        bound = self._made_by == self._bound != b""
+        return Running(guest, Media(base, self._live), self._runs - 1, bound, keep=self._made_by != b"")
 
 
 def may_stay(job: Job) -> bool:

@@ -37,21 +37,27 @@ Check = Callable[[Attached], str]
 """A function that returns what fsck says of the unmounted file system; empty when it is sound."""
 
 
-def run(session: AgentSession, job: Job, take_cut: Callable[[], Cut], check: Check) -> Execution:
+def run(
+    session: AgentSession, job: Job, take_cut: Callable[[], Cut], check: Check, *, bound: bool = False,
+    keep: bool = False,
+) -> Execution:  # fmt: skip
     """Run the Program; `take_cut` is called while the agent waits at the cut, and its caller closes what it gives.
 
+    `bound`: the run before has left the device bound, and it is the same one. To `keep` it bound is a wish.
     The kernel's own words on its failure are part of the Execution. Any other failure is raised, with the console.
     """
     peer, split = session.guest, job.split
     attached: Attached | None = None
     ran: Ran | None = None
+    stays = False
     cuts: list[Cut] = []
     hung: tuple[Complaint, ...] = ()
     unsound = ""
     located: LocatedFiles | None = None
     try:
         with split.step("attach"):
-            attached = session.attach(write_cache=Plant.WRITE_CACHE_OFF not in faults(job.program))
+            write_cache = Plant.WRITE_CACHE_OFF not in faults(job.program)
+            attached = session.attach(write_cache=write_cache, bound=bound)
         with split.step("ops"):
             ran = session.run(job.program, job.seed, lambda: cuts.append(take_cut()))
         if job.screened:
@@ -61,7 +67,7 @@ def run(session: AgentSession, job: Job, take_cut: Callable[[], Cut], check: Che
             with split.step("evict"):
                 session.evict(job.program.names())
         with split.step("umount"):
-            session.detach()
+            stays = session.detach(keep=keep)
         if not job.screened:
             with split.step("fsck"):
                 unsound = check(attached)
@@ -73,7 +79,7 @@ def run(session: AgentSession, job: Job, take_cut: Callable[[], Cut], check: Che
             hung = (Complaint(Trouble.HUNG_TASK, error.hung),)
     cut = cuts[-1] if cuts else None
     complaints = (*peer.complaints(), *hung)
-    return Execution(attached, ran, cut, unsound, complaints, peer.said(), located=located)
+    return Execution(attached, ran, cut, unsound, complaints, peer.said(), located=located, bound=stays)
 
 
 def recover(session: RecoverySession, image: str, paths: tuple[str, ...], check: Check) -> Recovery:

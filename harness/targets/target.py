@@ -69,7 +69,7 @@ class Execution:
     `unsound` is what fsck said after all files had been removed and the file system was unmounted. `before` counts the
     Programs that its guest had run before. `located`: where its files lay right after the cut, for a job that is
     screened. `blocks` of the functions of `code` ran from the begin of the Program to the end of the last op that
-    ended, on whichever processor; both are None when that was not recorded.
+    ended, on whichever processor; both are None when that was not recorded. `bound`: its device was left bound.
     """
 
     attached: Attached | None = None
@@ -82,6 +82,7 @@ class Execution:
     located: LocatedFiles | None = None
     blocks: frozenset[CodeBlock] | None = None
     code: Code | None = None
+    bound: bool = False
 
 
 class Target(Protocol):

@@ -7,6 +7,7 @@ import pytest
 from harness.cells.cell import cell_on, judge_cell
 from harness.fs import filesystem
 from harness.link.kernellog import Complaint, Trouble
+from harness.link.session import AgentSession, Attached
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.program.program import Program, parse
 from harness.report.words import why
@@ -82,6 +83,31 @@ def test_a_kernel_that_complained_runs_no_other_program(
     assert judged(target_6_1, KEPT).outcome is Outcome.FAIL
     monkeypatch.undo()
     assert (first.earlier_programs, judged(target_6_1, KEPT).earlier_programs) == (0, 0)
+
+
+def test_a_device_stays_bound_while_the_media_make_the_same(
+    target_6_1: GuestTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another info block binds it anew, here one that moves the data by a page; in the sample a guest of its own binds
+    its own. Every run is judged as before."""
+    target_6_1.rest()
+    told: list[bool] = []
+    real = AgentSession.attach
+
+    def attach(
+        session: AgentSession, *, write_cache: bool | None = None, bound: bool = False, **more: bool
+    ) -> Attached:  # fmt: skip
+        if write_cache is None:  # of a recovery, or of making a golden medium
+            return real(session, bound=bound, **more)
+        told.append(bound)
+        return real(session, write_cache=write_cache, bound=bound)
+
+    monkeypatch.setattr(AgentSession, "attach", attach)
+    systems = ("ext4", "ext4", "ext4:4k", "ext4:4k", "ext4", "ext4")
+    results = [judged(target_6_1, text, fs) for fs, text in zip(systems, (KEPT, CONTROL) * 3, strict=True)]
+    assert {one.outcome for one in results} == {Outcome.PASS}, [why(one) for one in results]
+    assert told == [False, True, False, True, False, True]
+    assert [one.earlier_programs for one in results] == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_held_target_ends_its_guests(target_6_1: GuestTarget) -> None:

@@ -72,34 +72,37 @@ class FaultTrace:
 def parse(text: str) -> tuple[list[Fault], bool]:
     """Read trace_pipe's text: the faults, and whether the ring buffer overran ("LOST n EVENTS")."""
     faults: list[Fault] = []
+    last: dict[int, Fault] = {}
+    """Thread -> its last fault."""
     lost = False
     for line in text.splitlines():
-        lost = lost or overrun(line)
-        for event, size in _SIZES:
-            if event in line:
-                before, _, words = line.partition(event)
-                faults.append(_fault(words.split(), size, _thread(before), faults))
-                break
+        before, event, words = line.rpartition(_EVENT)
+        if not event:
+            lost = lost or overrun(line)
+            continue
+        thread = _thread(before)
+        last[thread] = fault = _fault(words.split(), thread, last.get(thread))
+        faults.append(fault)
     return faults, lost
 
 
-_SIZES = (("dax_pmd_fault_done: ", PMD), ("dax_pte_fault_done: ", PAGE), ("dax_insert_pfn_mkwrite: ", PAGE))
+_EVENT = ": dax_"
+_SIZES = {"pmd_fault_done:": PMD, "pte_fault_done:": PAGE, "insert_pfn_mkwrite:": PAGE}
 
 
 def _thread(words: str) -> int:
-    """The number in "            init-1       [001] ..... ": the name before it may hold anything, even spaces."""
-    number = words.rpartition(" [")[0].rpartition("-")[2].strip()
+    """The number in "            init-1       [001] .....     9.98": the name before it may hold even spaces."""
+    number = words.rsplit(None, 3)[0].rpartition("-")[2]
     return int(number) if number.isdigit() else 0
 
 
-def _fault(words: list[str], size: int, thread: int, before: list[Fault]) -> Fault:
-    # dev 259:0 ino 0xc shared WRITE|ALLOW_RETRY|... address 0x7f0000400000 ... NOPAGE (include/trace/events/fs_dax.h)
-    place = words.index("address")
+def _fault(words: list[str], thread: int, last: Fault | None) -> Fault:
+    # pte_fault_done: dev 259:0 ino 0xc shared WRITE|ALLOW_RETRY|... address 0x7f0000400000 ... NOPAGE
+    # (include/trace/events/fs_dax.h)
+    place = words.index("address", 6)
     # A MAP_SYNC write fault first asks for a sync (NEEDDSYNC) and is finished by dax_insert_pfn_mkwrite, whose
     # event does not tell the size (fs/dax.c, dax_finish_sync_fault).
-    last = next((fault for fault in reversed(before) if fault.thread == thread), None)
-    if last is not None and last.result == "NEEDDSYNC":
-        size = last.size
+    size = last.size if last is not None and last.result == "NEEDDSYNC" else _SIZES[words[0]]
     address = int(words[place + 1], 16) // size * size
     return Fault(address, size, "WRITE" in words[place - 1].split("|"), words[-1], thread)
 
