@@ -64,6 +64,12 @@ class ProgramDraft:
         return not self.in_lane and not foreseen and self._position.allows(ops.Freeze())
 
     @property
+    def has_contents(self) -> bool:
+        """Say whether some file surely has a name and is not empty: else there would be nothing to judge."""
+        named = {name.current for name in self.state.names.values() if name.current is not None}
+        return any(self.state.files[file].shortest for file in named)
+
+    @property
     def descriptors(self) -> tuple[str, ...]:
         """The descriptors that were ever opened."""
         return tuple(self._position.scope.fds)

@@ -28,8 +28,7 @@ def draw(dice: random.Random, rules: DrawRules) -> Program:
     _add(draft, {sync: 1}, 1)
     if dice.random() < 0.5:
         _add(draft, LAST, dice.choice((1, 2, 3)))
-    draft.add(ops.CutPower())
-    return Program(tuple(draft.ops))
+    return _ended(draft)
 
 
 def mutated(dice: random.Random, rules: DrawRules, one: Program, other: Program) -> Program:
@@ -55,6 +54,13 @@ def mutated(dice: random.Random, rules: DrawRules, one: Program, other: Program)
     if not draft.state.fds:
         make_file(draft)
     _add(draft, {sync: 1}, 1)
+    return _ended(draft)
+
+
+def _ended(draft: ProgramDraft) -> Program:
+    """End the Program with the power cut, and before it make a file if all others are empty or gone."""
+    if not draft.has_contents:
+        make_file(draft)
     draft.add(ops.CutPower())
     return Program(tuple(draft.ops))
 

@@ -111,6 +111,19 @@ def test_one_file_must_survive(programs: list[Program]) -> None:
             assert not (isinstance(op, ops.Rename) and op.to == "data1"), format(program)
 
 
+def test_mutants_of_mutants_have_something_to_judge(programs: list[Program]) -> None:
+    """However often a Program was made from others, a file with contents is left at the cut: of every seventieth none
+    was, and its cell was an ERROR."""
+    pool = list(programs)
+    for number in range(COUNT, 3 * COUNT):
+        dice = campaign_dice(28, number)
+        pool.append(mutated(dice, RULES, dice.choice(pool), dice.choice(pool)))
+    for program in pool:
+        last = oracle.run(program, foreseen(program))[-1]
+        named = {name.current for name in last.names.values() if name.current is not None}
+        assert any(last.files[file].shortest for file in named), format(program)
+
+
 def test_avoided_ops_are_rare() -> None:
     """A rules that avoids an op draws it seldom, by verb or by mode, and still draws Programs."""
 
