@@ -33,7 +33,8 @@ LONGEST = 4
 
 
 def main(options: argparse.Namespace) -> int:
-    """Search: 0 nothing new, 1 a finding that is not known, 3 nothing was judged. Raises UsageError."""
+    """Search: 0 nothing new, 1 a finding that is not known, 3 nothing was judged or the engines differ. Raises
+    UsageError."""
     if options.command == "fuzz":
         return search(options, lambda corpus: RandomPrograms(options.seed, corpus.programs if corpus else ()))
     source = small_scope(options.length, options.shard)
@@ -112,6 +113,8 @@ def exit_code(news: Sequence[News], progress: Sequence[SearchProgress]) -> int:
     # Also of one that did not show again: it was judged in full once, and failed.
     if any(not one.known for one in news):
         return EXIT_VIOLATION
+    if any(one.counts.differ for one in progress):
+        return EXIT_INFRA
     judged = (one.counts.programs > one.counts.unjudged + one.counts.skipped for one in progress)
     return EXIT_CLEAN if any(judged) else EXIT_INFRA
 

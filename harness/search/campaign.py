@@ -6,6 +6,7 @@ same Programs, however many workers it has, as long as the kernel answers the sa
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from harness.cells.cell import Judged
 from harness.cells.screening import Screened
@@ -17,6 +18,7 @@ from harness.findings.known import KnownIssues
 from harness.model.cell import Cell, Config
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.violation import LOSSES
+from harness.model.program.stages import stages
 from harness.model.setting.engine import Engine
 from harness.report.title import about
 from harness.search.corpus import Corpus
@@ -154,15 +156,21 @@ class Campaign:
         return result
 
     def _compared(self, progress: SearchProgress, judged: Sequence[tuple[Cell, Answer]]) -> SearchProgress:
-        """Have the trace engine judge a part of what was judged: where it says otherwise, one of the two is wrong."""
-        chosen = [(cell, answer) for cell, answer in judged if cell.seed % COMPARED == 0]
+        """Have the trace engine judge a part of what was judged: where it says otherwise, one of the two is wrong.
+
+        A race may end otherwise in each of its runs, so it is not compared.
+        """
+        chosen = [(cell, answer) for cell, answer in judged if cell.seed % COMPARED == 0 and not _races(cell)]
         tasks = [Task(replace(cell, config=replace(cell.config, engine=Engine.TRACE))) for cell, _ in chosen]
-        for (_, one), other in zip(chosen, self._workers.answers(tasks), strict=True):
-            if isinstance(one, Judged) and isinstance(other, Judged):
-                differ = _lost(one) != _lost(other)
-                progress = replace(progress, counts=progress.counts.plus(compared=1, differ=int(differ)))
-                if differ and _lost(other):
-                    self._keep(other)
+        for (cell, one), other in zip(chosen, self._workers.answers(tasks), strict=True):
+            if not (_has_verdict(one) and _has_verdict(other)):
+                continue
+            differ = _lost(one) != _lost(other)
+            progress = replace(progress, counts=progress.counts.plus(compared=1, differ=int(differ)))
+            if differ:
+                kept = self._folder.add_differing(cell.scenario, cell.program)
+                said = f"by plugin {_told(one)}, by trace {_told(other)}"
+                self._say(f"the engines differ on {kept} ({cell.config}): {said}")
         return progress
 
 
@@ -170,6 +178,19 @@ def _is_suspicious(look: Answer) -> bool:
     return not isinstance(look, Screened) or bool(look.suspicion)
 
 
+def _races(cell: Cell) -> bool:
+    return any(stage.races for stage in stages(cell.program.ops))
+
+
+def _has_verdict(answer: Answer) -> TypeGuard[Judged]:
+    return isinstance(answer, Judged) and answer.result.outcome in (Outcome.PASS, Outcome.FAIL)
+
+
 def _lost(judged: Judged) -> frozenset[tuple[str, int | None]]:
     """Return what data was lost and by which op it was promised, as far as both engines can tell."""
     return frozenset((one.path, one.op) for one in judged.result.violations if one.kind in LOSSES)
+
+
+def _told(judged: Judged) -> str:
+    lost = sorted(f"{path} promised by op {op}" for path, op in _lost(judged))
+    return f"lost {', '.join(lost)}"[:REASON] if lost else "nothing lost"

@@ -3,6 +3,7 @@
     results.jsonl     each Program that failed, judged in full, and the smallest one of each finding
     found/ID.prog     the smallest Program of a finding, named by the finding's id
     found/ID.c        the C program that shows the same without a power cut, if it can be said in C
+    differ/NAME.prog  each Program on which the two engines differ: one of them is wrong
     corpus/N-HASH.prog  the Programs that others are made of, in the order in which they were found
     campaign.json     how far it has come: `daxcheck fuzz --resume` goes on from there
 """
@@ -23,7 +24,7 @@ from harness.repro.source import source
 from harness.search.progress import SearchProgress
 
 STATE = "campaign.json"
-FOUND, CORPUS = "found", "corpus"
+FOUND, CORPUS, DIFFER = "found", "corpus", "differ"
 SCHEMA = 1
 _LIMIT = 1 << 24
 """Bytes of a state that is read."""
@@ -74,6 +75,11 @@ class CampaignFolder:
             return str(error)
         self._write(found, f"{name}.c", text.encode())
         return ""
+
+    def add_differing(self, name: str, program: Program) -> Path:
+        """Keep a Program on which the engines differ; returns where."""
+        self._write(self.directory / DIFFER, name, format_program(program).encode())
+        return self.directory / DIFFER / name
 
     def add_to_corpus(self, number: int, program: Program) -> str:
         """Keep a Program that others may be made of; returns its name."""

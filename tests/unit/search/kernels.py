@@ -14,6 +14,7 @@ from harness.model.judge.violation import Culprit, Kind, Violation
 from harness.model.program import ops
 from harness.model.program.program import Program
 from harness.model.program.program import format as format_program
+from harness.model.setting.engine import Engine
 from harness.model.setting.environment import KernelBuild
 from harness.model.units import PMD
 from harness.search.workers import Answer, Task
@@ -43,13 +44,15 @@ def sound(_: Program) -> str:
 
 class KernelWorkers:
     """Stands in for search.workers.Workers. `asked` are the tasks that it was given; `screens` says what a first look
-    sees, which is what the kernel breaks unless told otherwise; the numbers in `dead` have no answer. A kernel that
-    `skips` does none of the Programs; one that loses `twice` shows a second cause with each first."""
+    sees, and `traces` what the trace engine does, which is what the kernel breaks unless told otherwise. The numbers in
+    `dead` have no answer. A kernel that `skips` does none of the Programs; one that loses `twice` shows a second cause
+    with each first."""
 
     def __init__(
         self, breaks: Breaks, screens: Breaks | None = None, dead: frozenset[int] = frozenset(), *, skips: bool = False,
-        twice: bool = False,
+        twice: bool = False, traces: Breaks | None = None,
     ) -> None:  # fmt: skip
+        self._traces = traces or breaks
         self._twice = twice
         self._skips = skips
         self.count = 2
@@ -65,7 +68,8 @@ class KernelWorkers:
         self.asked.append(task)
         if task.cell.seed in self._dead:
             return InfraError("3 workers died of this cell")
-        verb = (self._screens if task.screened else self._breaks)(task.cell.program)
+        judged = self._traces if task.cell.config.engine is Engine.TRACE else self._breaks
+        verb = (self._screens if task.screened else judged)(task.cell.program)
         found = result(task.cell, verb)
         if self._twice and verb:
             other = replace(found.violations[0], kind=Kind.TORN, culprit=None)

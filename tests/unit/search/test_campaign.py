@@ -118,6 +118,22 @@ def test_blind_first_look_shows_in_the_sample(begin: Begin) -> None:
     assert news
 
 
+def test_engines_that_differ_are_told(begin: Begin, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The Programs are named and kept, and the search does not end as though all were well; races may differ."""
+    campaign = begin(sound, traces=lambda program: "fsync")
+    for _ in range(6 * COMPARED // ROUND):
+        campaign.round(CONFIG)
+    counts = campaign.of(CONFIG).counts
+    assert 0 < counts.differ == counts.compared
+    assert exit_code([], [campaign.of(CONFIG)]) == EXIT_INFRA
+    kept = sorted((tmp_path / "a" / "differ").iterdir())
+    said = capsys.readouterr().out
+    assert len(kept) == counts.differ and all(f"the engines differ on {path} " in said for path in kept)
+    assert "by plugin nothing lost, by trace lost data" in said
+    programs = [parse(path.read_text()) for path in kept]
+    assert not any(isinstance(op, ops.Lane) for program in programs for op in program.ops)
+
+
 def test_dead_workers_are_no_verdict(begin: Begin, capsys: pytest.CaptureFixture[str]) -> None:
     """A cell that nobody could run is counted as not judged, with its reason; the others go on."""
     campaign = begin(sound, dead=frozenset({3, 7}))
