@@ -7,18 +7,20 @@ entries, files, and of what the ops before have touched.
 import errno
 import itertools
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from harness.model.contract import oracle
+from harness.model.contract.filestate import page_ceil
 from harness.model.contract.reach import reach
 from harness.model.contract.state import NOTHING, Step
 from harness.model.generator.rules import DrawRules, is_avoided
 from harness.model.program import ops
 from harness.model.program.choices import Choice, Numbers, choices, is_taken
-from harness.model.program.ops import Op
+from harness.model.program.ops import Access, Op
 from harness.model.program.program import Program
 from harness.model.program.scope import ProgramError
-from harness.model.program.traits import traits
+from harness.model.program.traits import touched, traits
 from harness.model.program.validity import Position
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire.observation import OpResult
@@ -50,6 +52,8 @@ class ProgramDraft:
         self.ops: list[Op] = []
         self.state = NOTHING
         self._position = Position()
+        self._barred: list[ops.Mprotect] = []
+        """Parts of mappings that may not be stored to by now."""
         self._stamps = self._files = 0
 
     @property
@@ -87,6 +91,7 @@ class ProgramDraft:
         self._stamps += traits(op).stamps
         self._files += isinstance(op, ops.Create)
         self.ops.append(op)
+        self._bar(op)
         if joins:
             program = Program(tuple(self.ops))
             self.state = oracle.run(program, foreseen(program))[-1]
@@ -98,7 +103,15 @@ class ProgramDraft:
         if isinstance(op, ops.Mmap) or isinstance(self._position.expected, ops.ExpectErrno | ops.ExpectSignal):
             # A mapping may reach past the end of its file, and what is to be refused may name anything.
             return self._position.allows(op)
-        return is_taken(self._position, op, reach(self.state, LARGEST))
+        return not self._fails(op) and is_taken(self._position, op, reach(self.state, LARGEST))
+
+    def take(self, unit: Sequence[Op]) -> bool:
+        """Go on with an op of another Program, or with an expectation and the op that it is about; False if a part of
+        it does not fit."""
+        fits = self.fits(unit[0]) if len(unit) == 1 else self._position.allows(*unit)
+        for op in unit if fits else ():
+            self.add(op)
+        return fits
 
     def draw(self, kind: type[Op], wanted: Wanted = anything, **numbers: int) -> bool:
         """Add an op of that kind, with the names and modes that are wanted and some numbers given; False if there is
@@ -106,10 +119,43 @@ class ProgramDraft:
         found = choices(self._position, kind, reach(self.state, LARGEST))
         fitting = [choice for choice in found if wanted(choice.named)]
         op = self._drawn(self.dice.choice(fitting), numbers) if fitting else None
-        if op is None or self._left_out(op):
+        if op is None or self._fails(op) or self._left_out(op):
             return False
         self.add(op)
         return True
+
+    def _bar(self, op: Op) -> None:
+        """Note what mprotect forbids; what it allows again is allowed as a whole."""
+        match op:
+            case ops.Mprotect(access=Access.WRITE) | ops.Munmap():
+                self._barred = [one for one in self._barred if one.map != op.map or not _covers(op, one)]
+            case ops.Mprotect():
+                self._barred.append(op)
+            case ops.Mremap():
+                old = [one for one in self._barred if one.map == op.map]
+                self._barred += [replace(one, map=op.new, offset=0, length=LARGEST) for one in old]
+            case _:
+                pass
+
+    def _fails(self, op: Op) -> bool:
+        """Say whether the op ends in a signal or an errno for what went before, though it may stand here: a store where
+        mprotect(2) forbids it, a copy of a file over the part that it is read from (copy_file_range(2), EINVAL)."""
+        memory = touched(op) if traits(op).stores else None
+        if memory is not None:
+            name, start, length = memory
+            # mprotect(2) forbids whole pages.
+            barred = [(one.offset, page_ceil(one.offset + one.length)) for one in self._barred if one.map == name]
+            if any(start < end and low < start + length for low, end in barred):
+                return True
+        files = self.state.fds
+        match op:
+            case ops.CloneFile(fd, source):
+                return files.get(fd) == files.get(source)
+            case ops.Clone() | ops.Dedupe() | ops.CopyFileRange():
+                near = abs(op.offset - op.source_offset) < op.length
+                return near and files.get(op.fd) == files.get(op.source)
+            case _:
+                return False
 
     def _left_out(self, op: Op) -> bool:
         return is_avoided(op, self.rules) and self.dice.random() < MOSTLY
@@ -161,15 +207,31 @@ def foreseen(program: Program) -> tuple[OpResult, ...]:
     )
 
 
+def _covers(op: ops.Mprotect | ops.Munmap, barred: ops.Mprotect) -> bool:
+    if isinstance(op, ops.Munmap):
+        return True
+    return op.offset <= barred.offset and barred.offset + barred.length <= op.offset + op.length
+
+
+def units(program: Iterable[Op]) -> list[tuple[Op, ...]]:
+    """The ops, each with the expectation before it: what says that the next op is refused holds for no other one."""
+    found: list[tuple[Op, ...]] = []
+    for op in program:
+        if found and isinstance(found[-1][-1], ops.ExpectErrno | ops.ExpectShort | ops.ExpectSignal):
+            found[-1] += (op,)
+        else:
+            found.append((op,))
+    return found
+
+
 def rebuilt(old: Iterable[Op], rules: DrawRules) -> Program | None:
     """The Program of these ops without those that can no longer stand where they do; None if no cut is left.
 
     Example: without its `mmap`, the stores through that mapping go too.
     """
     draft = ProgramDraft(random.Random(0), rules)
-    for op in old:
-        if draft.fits(op):
-            draft.add(op)
+    for unit in units(old):
+        draft.take(unit)
     try:
         return Program(tuple(draft.ops)) if isinstance(draft.ops[-1], ops.CutPower) else None
     except (ProgramError, IndexError):

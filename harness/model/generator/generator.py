@@ -5,8 +5,9 @@ no sync makes durable, and the power cut.
 """
 
 import random
+from collections.abc import Sequence
 
-from harness.model.generator.draft import ProgramDraft
+from harness.model.generator.draft import ProgramDraft, units
 from harness.model.generator.families import ANY, LAST, Family, make_file, sync
 from harness.model.generator.rules import DrawRules, is_avoided
 from harness.model.program import ops
@@ -36,16 +37,16 @@ def mutated(dice: random.Random, rules: DrawRules, one: Program, other: Program)
     end of the `other`."""
     draft = ProgramDraft(dice, rules)
     how = dice.choice(("leave out", "twice", "insert", "insert", "join"))
-    old = list(one.ops[:-1])
+    old, new = units(one.ops[:-1]), units(other.ops[:-1])
     place = dice.randrange(len(old))
     if how == "join":
-        old = [*old[: place + 1], *other.ops[dice.randrange(len(other.ops)) : -1]]
-    for index, op in enumerate(old[:MOST]):
+        old = [*old[: place + 1], *new[dice.randrange(len(new)) :]]
+    for index, unit in enumerate(old[:MOST]):
         if how == "leave out" and index == place:
             continue
-        _take(draft, op)
+        _take(draft, unit)
         if index == place and how == "twice":
-            _take(draft, op)
+            _take(draft, unit)
         if index == place and how == "insert" and draft.is_plain:
             _add(draft, ANY, dice.choice((1, 2)))
     for end in (ops.Join(), ops.Thaw(), ops.Mount()):
@@ -65,9 +66,9 @@ def _ended(draft: ProgramDraft) -> Program:
     return Program(tuple(draft.ops))
 
 
-def _take(draft: ProgramDraft, op: Op) -> None:
-    if draft.fits(op) and not (is_avoided(op, draft.rules) and draft.dice.random() < 0.5):
-        draft.add(op)
+def _take(draft: ProgramDraft, unit: Sequence[Op]) -> None:
+    if not (any(is_avoided(op, draft.rules) for op in unit) and draft.dice.random() < 0.5):
+        draft.take(unit)
 
 
 def _add(draft: ProgramDraft, families: dict[Family, int], count: int) -> None:

@@ -197,7 +197,7 @@ TABLE: Mapping[type[Op], Traits | ByForm] = {
     ops.Store: replace(_STORE, stamps=True, may_signal=True, in_lanes=True),
     ops.Load: replace(_MAP, accesses="offset", looks=True, may_signal=True, in_lanes=True, while_frozen=True),
     # What it flushes is durable by itself on a MAP_SYNC mapping only (mmap(2)).
-    ops.Flush: replace(_MAP, accesses="offset", promises=Promise.RANGE, in_lanes=True),
+    ops.Flush: replace(_MAP, accesses="offset", promises=Promise.RANGE, refusable=False, in_lanes=True),
 
     ops.Msync: ByForm("flag", {
         MsyncFlag.SYNC: replace(_MSYNC, promises=Promise.RANGE),

@@ -69,12 +69,13 @@ class Position:
         for op in before:
             self.add(op)
 
-    def allows(self, op: Op) -> bool:
-        """Say whether the op may stand here."""
+    def allows(self, *coming: Op) -> bool:
+        """Say whether these ops may stand here, one after the other."""
         trial = copy(self)
         trial.sections = self.sections.copied()
         try:
-            trial.add(op)
+            for op in coming:
+                trial.add(op)
         except ProgramError:
             return False
         return True
