@@ -7,6 +7,9 @@ or torn cache lines, promised by msync or by fsync.
     fsync returned 0, one page is zero                  dropped in ext4_punch_hole   the same one
     msync returned 0, 511 pages hold the older store    dropped in ext4_zero_range   another one
     msync returned 0, one page holds the older store    nobody is known, after a truncate: a third one
+
+So are two faults that show in many ways (findings.stores): bytes that were stored past the end of a file show when it
+grows; a sync of the whole file system leaves out what was stored through a MAP_SYNC mapping.
 """
 
 import hashlib
@@ -14,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.findings import complaint
+from harness.findings.stores import left_out_of_sync, shows_past_end
 from harness.model.judge.result import CellResult
 from harness.model.judge.values import Answers, Condition, Either, Said, Shows, Stored, Value
 from harness.model.judge.violation import COVERAGE, LIVE, Culprit, Kind, Violation
@@ -25,6 +29,11 @@ from harness.model.program.traits import Unmaps, traits
 
 RACE = "race"
 """The family of what goes wrong where the ops of lanes run at the same time."""
+
+PAST_END = "bytes stored past the end show"
+"""A file has grown over such bytes, whatever made it grow, and whichever sync came after."""
+LEFT_OUT = "a sync of the file system leaves out stores through MAP_SYNC"
+"""Neither sync, nor syncfs or a freeze, has written them, whatever is there instead."""
 
 _DROPPED, _BY = "dropped; ", " <- "
 
@@ -98,6 +107,10 @@ def cause(violation: Violation, program: Program | None) -> Cause:
     if violation.kind is Kind.KERNEL and isinstance(violation.found, Said):
         # The place in the source is the cause, whatever op led there.
         return BrokenPromise(Kind.KERNEL, "", "", "", complaint.place(violation.found.text))
+    if program is not None and shows_past_end(violation, program):
+        return BrokenPromise(Kind.STALE, "", "", "", PAST_END)
+    if program is not None and left_out_of_sync(violation, program):
+        return BrokenPromise(Kind.STALE, "", "", "", LEFT_OUT)
     what = f"{_class(violation.found)} not {_class(violation.expected)}"
     phase = violation.moment.phase if violation.moment else ""
     place = "; ".join(filter(None, (phase, _where(violation, program))))

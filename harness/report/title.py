@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from harness.findings.cause import RACE, BrokenPromise, Cause, DroppedEntry
+from harness.findings.cause import LEFT_OUT, PAST_END, RACE, BrokenPromise, Cause, DroppedEntry
 from harness.findings.finding import Finding, blamed, entered, through
 from harness.model.cell import short
 from harness.model.judge.result import CellResult, Outcome
@@ -35,6 +35,10 @@ def title(finding: Finding) -> str:
             text = f"{who} drops a dirty {'PMD' if finding.pmd else 'PTE'} entry without writeback{by}"
         case BrokenPromise(Kind.KERNEL) as cause:
             text = cause.what
+        case BrokenPromise(what=what) if what == PAST_END:
+            text = "bytes stored past the end of a file show when it grows"
+        case BrokenPromise(what=what) if what == LEFT_OUT:
+            text = what
         case BrokenPromise() as cause:
             text = _broken(cause)
     return clipped(text, _LIMIT)
