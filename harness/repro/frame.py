@@ -1,34 +1,19 @@
 """Puts a reproducer together: what stands before the statements of the ops, and what ends main()."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from harness.model.program import ops
-from harness.model.units import PAGE, PMD
-from harness.repro import seldom
-from harness.repro.helpers import HEADERS, chosen
-from harness.repro.naming import quoted
-from harness.repro.promised import Traceable, shifted
+from harness.model.program.ops import How
+from harness.repro import headers, seldom, tracing
+from harness.repro.helpers import chosen
+from harness.repro.layout import WIDTH
+from harness.repro.naming import quoted, size
+from harness.repro.readback import Zeroes
 from harness.repro.scene import Scene
 
-_INSTANCE = "/sys/kernel/tracing/instances/daxrepro"
-_EVENT = "fs_dax/dax_writeback_one"
-_FAULTS = ("fs_dax/dax_pte_fault_done", "fs_dax/dax_pmd_fault_done")
-_TRACE_FAULTS = """\
-		p = strstr(line, "_fault_done: ");
-		if (p && (strstr(p, "NOPAGE") || strstr(p, "NEEDDSYNC") ||
-				strstr(p, "DONE_COW"))) {
-			page = strtoul(strstr(p, "address ") + 8, NULL, 16);
-			mapped[page >> 21 & 0xffff] =
-				strstr(line, "dax_pmd_fault") ? 2 : 1;
-		}
-"""
-_DAX = """\
-	if (p != MAP_FAILED && flags != MAP_PRIVATE &&
-		!(st.stx_attributes & STATX_ATTR_DAX))
-		errx(77, "no DAX: cannot tell");
-	ino[i] = st.stx_ino;
-"""
+_COMPARE = "No event tells of these. After a power cut compare:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,66 +26,75 @@ class Emitted:
     headers: set[str] = field(default_factory=set)
 
 
-def around(scene: Scene, emitted: Emitted, trace: Traceable, told: Sequence[str]) -> Iterator[str]:
-    """Yield all lines below the comment at the top; `told` is what to compare after a cut."""
-    texts = chosen(seldom.TABLE, emitted.helpers)
-    headers = {*HEADERS, *emitted.headers, *(header for one in texts for header in one.headers)}
+@dataclass(frozen=True, slots=True)
+class Untraced:
+    """What no event tells of: what to compare after a cut, and what to read back at once."""
+
+    told: Sequence[str]
+    zeroes: Sequence[Zeroes]
+
+
+def around(scene: Scene, emitted: Emitted, untraced: Untraced, promised: int) -> Iterator[str]:
+    """Yield all lines below the comment at the top; `promised` are the pages that are judged."""
+    table = {**tracing.helpers(scene.form), **seldom.TABLE}
+    texts = chosen(table, emitted.helpers)
+    below = [line for one in texts for line in (*one.text.splitlines(), "")]
+    below += [*emitted.functions, *_main(scene, emitted, untraced, promised)]
+    code = "\n".join(below)
     yield "#define _GNU_SOURCE"
-    yield from (f"#include <{header}>" for header in sorted(headers))
+    more = {*emitted.headers, *(header for one in texts for header in one.headers)}
+    yield from (f"#include <{header}>" for header in headers.headers(code, more))
     yield ""
-    yield from _declared(scene, emitted, trace)
-    for one in texts:
-        text = one.text.replace("@faults@", _TRACE_FAULTS if "expect_mapped" in emitted.helpers else "")
-        yield from text.replace("@dax@", _DAX if scene.traced else "").splitlines()
-        yield ""
-    yield from emitted.functions
-    yield from _main(scene, emitted, told, seldom.TABLE["mount"] in texts)
-
-
-def _declared(scene: Scene, emitted: Emitted, trace: Traceable) -> Iterator[str]:
     status = "lost ? 1 : 77" if scene.traced else "77"
     yield f'#define CHECK(x) do {{ if (!(x)) err({status}, "%s", #x); }} while (0)'
-    yield "#define K 1024L"
-    yield "#define M (K * K)"
     if scene.traced:
-        yield f'#define TRACE "{_INSTANCE}/"'
-        yield f"#define FILES {len(scene.program.paths())}"
-        yield f"#define PAGES {_pages(scene, trace)}"
+        yield f'#define TRACE "{tracing.INSTANCE}"'
+    yield from headers.units(code)
     yield ""
+    yield from _declared(scene, code, bool(untraced.zeroes))
+    yield ""
+    yield from below
+
+
+def _declared(scene: Scene, code: str, reads: bool) -> Iterator[str]:
+    form = scene.form
     if scene.traced:
-        yield "static unsigned long ino[FILES];"
-        yield "static char dirty[FILES][PAGES];"
-        yield "static int marker, lost, promised;"
-        yield "static FILE *events;"
-    if "expect_mapped" in emitted.helpers:
-        yield "static char mapped[1 << 16];"
-    if scene.names.maps:
-        yield f"static struct map {{ char *at; long off, len; int i; }} {', '.join(scene.names.maps.values())};"
-    yield f"static int {', '.join(('root', *scene.names.fds.values()))};"
-    yield ""
+        yield from tracing.declared(scene.form)
+    arrays = [f"written{'' if form.files == 1 else f'[{form.files}]'}[{form.pages}]"] if scene.traced else []
+    pieces = [op for op in scene.program.ops if isinstance(op, ops.Pwrite | ops.Pread)]
+    if re.search(r"\bbuf\b", code):
+        aligned = " __attribute__((aligned(4096)))" if any(op.how is How.DIRECT for op in pieces) else ""
+        arrays.append(f"buf[{max(op.length for op in pieces)}]{aligned}")
+    arrays += [f"*{name}" for name in scene.names.maps.values()]
+    arrays += ["mapped[1 << 16]"] * (scene.traced and form.faults)
+    if arrays:
+        yield f"static char {', '.join(arrays)};"
+    counts = ["lost"] * scene.traced + ["stale"] * reads + ["marker"] * (scene.traced and form.marks)
+    yield f"static int {', '.join((*scene.names.fds.values(), *(['root'] * _has_root(code)), *counts))};"
 
 
-def _pages(scene: Scene, trace: Traceable) -> int:
-    """The pages of a file that may be stored or judged, wherever inserts move them."""
-    ends = [facts.offset + facts.length for facts in scene.names.facts.values()]
-    ends += [end * PAGE for one in trace.promises for _, end in one.pages]
-    moved = sum(max(far, 0) for op in scene.program.ops for _, _, far in shifted(op))
-    return -(-(max(ends) + moved) // PMD) * (PMD // PAGE)
+def _has_root(code: str) -> bool:
+    return re.search(r"\broot\b", code) is not None
 
 
-def _main(scene: Scene, emitted: Emitted, told: Sequence[str], mounts: bool) -> Iterator[str]:
+def _main(scene: Scene, emitted: Emitted, untraced: Untraced, promised: int) -> Iterator[str]:
+    body = [*emitted.body, *_undone(scene)]
+    mounts = emitted.helpers & {"remount", "unmount", "mount_again"}
     yield "int main(int argc, char **argv)"
     yield "{"
+    if untraced.zeroes:
+        yield from ("\tchar byte;", "\tlong at;", *["\tint fd;"] * any(not one.fd for one in untraced.zeroes), "")
     if mounts:
         yield "\tCHECK(argc == 2);"
         yield "\tnote_mount(argv[1]);"
-    yield '\tCHECK(argc == 2 && !chdir(argv[1]) && (root = open(".", O_RDONLY)) >= 0);'
+    rooted = mounts or _has_root("\n".join((*body, *emitted.functions)))
+    root = ' && (root = open(".", O_RDONLY)) >= 0' if rooted else ""
+    yield f"\tCHECK(argc == 2 && !chdir(argv[1]){root});"
     paths = [*scene.program.names(), *([".filler"] if "fill" in emitted.helpers else [])]
     yield from (f"\tunlink({quoted(path)});" for path in paths)
-    if scene.traced:
-        yield from (f"\t{line}" for line in _traced("expect_mapped" in emitted.helpers))
-    yield from (f"\t{line}" if line else "" for line in emitted.body)
-    yield from (f"\t{line}" for line in (*_undone(scene), *_ended(scene.traced, told)))
+    yield from (f"\t{line}" if line else "" for line in body)
+    yield ""
+    yield from (f"\t{line}" for line in _ended(scene, untraced, promised))
     yield "}"
 
 
@@ -113,32 +107,44 @@ def _undone(scene: Scene) -> Iterator[str]:
         yield 'unlink(".filler");'
 
 
-def _ended(traced: bool, told: Sequence[str]) -> Iterator[str]:
+def _ended(scene: Scene, untraced: Untraced, promised: int) -> Iterator[str]:
     """The statements that say what was found, on the last line, and before it what no event tells of."""
-    if traced:
-        yield "fclose(events);"
-        yield "close(marker);"
-        yield "rmdir(TRACE);"
-    if told:
-        yield 'puts("No event tells of these. After a power cut compare:");'
-        yield from (f"puts({quoted(f'  {line}')});" for line in told)
-    if traced:
-        yield 'printf("%s %d of %d promised pages\\n", lost ? "LOST" : "covered",'
-        yield "       lost ? lost : promised, promised);"
-        yield "return !!lost;"
+    if scene.traced:
+        yield from tracing.ended(scene.form)
+    if untraced.told:
+        yield from _puts([_COMPARE, *(f"  {line}" for line in untraced.told)])
+    yield from (line for one in untraced.zeroes for line in _read_back(one))
+    if scene.traced:
+        yield f'printf("%s %d of {promised} promised pages\\n", lost ? "LOST" : "covered", lost ? lost : {promised});'
+    if untraced.zeroes:
+        yield "if (stale)"
+        yield '\tprintf("STALE %d bytes that must be zero\\n", stale);'
+    if scene.traced:
+        yield "return lost || stale;" if untraced.zeroes else "return !!lost;"
     else:
-        yield 'puts("cannot tell: no event tells of what is promised");'
-        yield "return 77;"
+        yield from ("else",) * bool(untraced.zeroes)
+        indent = "\t" * bool(untraced.zeroes)
+        yield f'{indent}puts("cannot tell: no event tells of what is promised");'
+        yield f"return {'stale ? 1 : ' if untraced.zeroes else ''}77;"
 
 
-def _traced(faults: bool) -> Iterator[str]:
-    """The statements that begin to trace. One clock orders the events of all processors, and with them the stores."""
-    yield f'if (system("cd {_INSTANCE.rpartition("/")[0]} && "'
-    yield '\t\t"{ rmdir daxrepro; mkdir daxrepro; } 2>/dev/null; "'
-    yield '\t\t"cd daxrepro && echo 4096 >buffer_size_kb && "'
-    for event in (*_FAULTS, _EVENT) if faults else (_EVENT,):
-        yield f'\t\t"echo 1 >events/{event}/enable && "'
-    yield '\t\t"echo counter >trace_clock"))'
-    yield '\terrx(77, "no fs_dax events: cannot tell");'
-    yield 'CHECK((marker = open(TRACE "trace_marker", O_WRONLY)) >= 0);'
-    yield 'CHECK((events = fdopen(open(TRACE "trace_pipe", O_RDONLY | O_NONBLOCK), "r")));'
+def _read_back(zeroes: Zeroes) -> Iterator[str]:
+    fd = zeroes.fd or "fd"
+    if not zeroes.fd:
+        yield f"CHECK((fd = open({quoted(zeroes.path)}, O_RDONLY)) >= 0);"
+    yield f"for (at = {size(zeroes.start)}; at < {size(zeroes.end)}; at++)"
+    yield f"\tstale += pread({fd}, &byte, 1, at) != 1 || byte;"
+
+
+def _puts(lines: Sequence[str]) -> Iterator[str]:
+    """The statement that prints the lines: as many to a literal as stand in a row."""
+    rows: list[str] = []
+    for line in lines:
+        if rows and len(rows[-1]) + len(quoted(line)) + len("\n\t       puts(\n\n);") < WIDTH:
+            rows[-1] += f"\n{line}"
+        else:
+            rows.append(line)
+    literals = [quoted(f"{row}\n") for row in rows[:-1]] + [quoted(rows[-1])]
+    for number, literal in enumerate(literals):
+        begin = "puts(" if not number else "     "
+        yield f"{begin}{literal}{');' if number == len(literals) - 1 else ''}"

@@ -6,127 +6,42 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Helper:
-    """The text of C functions, the helpers that they call, and headers beyond those that each reproducer has."""
+    """The text of C functions, the helpers that they call, and headers that harness.repro.headers cannot tell."""
 
     text: str
     needs: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
 
 
-HEADERS = ("err.h", "fcntl.h", "stdio.h", "stdlib.h", "string.h", "sys/mman.h", "sys/stat.h", "unistd.h")
-"""The headers that each reproducer includes."""
-
 TABLE: Mapping[str, Helper] = {
-    "trace": Helper("""\
-/* A page is dirty from a store until a writeback covers it. */
-static void read_trace(void)
+    "skewed": Helper("""\
+/* Address and offset differ by skew within 2 MiB, so that no PMD can map it. */
+static char *skewed(long len, int flags, int fd, long off, long skew)
 {
-	unsigned long number, page, pages;
-	char line[1024], *p;
-	int i;
+	char *p = mmap(NULL, len + 2 * M, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	while (fgets(line, sizeof(line), events)) {
-		if (strstr(line, " EVENTS]"))	/* CPU:1 [LOST 7 EVENTS] */
-			errx(77, "%s: cannot tell", line);
-@faults@\
-		p = strstr(line, "ino ");
-		if (!p || sscanf(p, "ino %lx pgoff %lx pglen %lx", &number,
-					&page, &pages) != 3)
-			continue;
-		for (i = 0; i < FILES; i++)
-			if (number == ino[i] && page + pages <= PAGES)
-				memset(dirty[i] + page,
-					!strncmp(p - 8, "stored", 6), pages);
-	}
-	clearerr(events);
-}
-"""),
-    "covered": Helper("""\
-static void covered(int i, int page, int end, const char *sync)
-{
-	int n = 0, first = page;
-
-	read_trace();
-	for (promised += end - page; page < end; page++)
-		n += dirty[i][page], dirty[i][page] = 0;
-	if (n)
-		printf("pages %d to %d: %d not written back by %s\\n",
-			first, end - 1, n, sync);
-	lost += n;
-}
-""", ("trace",)),
-    "map": Helper("""\
-/* At skew 0 a PMD may map 2 MiB: address and offset are congruent. */
-static struct map map(int i, int fd, long off, long len, int flags, long skew)
-{
-	char *p = mmap(NULL, len + 2 * M, PROT_NONE,
-			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct statx st;
-
-	CHECK(!statx(fd, "", AT_EMPTY_PATH, STATX_INO, &st));
 	p += (off + skew - (long)p) & (2 * M - 1);
-	p = mmap(p, len, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, off);
-@dax@\
-	return (struct map){ p, off, len, i };
+	return mmap(p, len, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, off);
 }
 """),
     "moved": Helper("""\
-static struct map moved(struct map *m, long off)
+/* Move a mapping to an address that is congruent within 2 MiB. */
+static char *moved(char *at, long len)
 {
-	struct map new = { NULL, m->off + off, m->len - off, m->i };
-	char *p = mmap(NULL, new.len + 2 * M, PROT_NONE,
-			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p = mmap(NULL, len + 2 * M, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	p += ((long)m->at + off - (long)p) & (2 * M - 1);
-	new.at = mremap(m->at + off, new.len, new.len,
-			MREMAP_MAYMOVE | MREMAP_FIXED, p);
-	if (new.at != MAP_FAILED)
-		m->len = off;
-	return new;
+	p += (at - p) & (2 * M - 1);
+	return mremap(at, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, p);
 }
 """),
-    "mark": Helper("""\
-static void mark(struct map m, long off, long len)
-{
-	dprintf(marker, "stored: ino 0x%lx pgoff 0x%lx pglen 0x%lx\\n",
-		ino[m.i], (m.off + off) / 4096,
-		((m.off + off) % 4096 + len + 4095) / 4096);
-}
-"""),
-    "store": Helper("""\
-static void store(struct map m, long off, long len, int byte)
-{
-	dprintf(marker, "stored: ino 0x%lx pgoff 0x%lx pglen 0x%lx\\n",
-		ino[m.i], (m.off + off) / 4096,
-		((m.off + off) % 4096 + len + 4095) / 4096);
-	memset(m.at + off, byte, len);
-}
-"""),
-    "shift": Helper("""\
-/* The file's pages from `first` on have moved by `pages`. */
-static void shift(int i, long first, long pages)
-{
-	char *from = dirty[i] + first, *end = dirty[i] + PAGES;
-	long n = labs(pages);
-
-	read_trace();
-	if (pages < 0) {
-		memmove(from, from + n, end - from - n);
-		memset(end - n, 0, n);
-	} else {
-		memmove(from + n, from, end - from - n);
-		memset(from, 0, n);
-	}
-}
-""", ("trace",)),
     "expect_mapped": Helper("""\
 /* The last fault in each 2 MiB left a PTE (1) or a PMD (2) there. */
-static void expect_mapped(struct map m, long off, long len, int level)
+static void expect_mapped(char *p, long len, int level)
 {
-	unsigned long at = (unsigned long)m.at + off, end = at + len;
+	unsigned long at = (unsigned long)p & (-2 * M), end = (unsigned long)p + len;
 
 	read_trace();
-	for (at &= -2 * M; at < end; at += 2 * M)
+	for (; at < end; at += 2 * M)
 		if (mapped[at >> 21 & 0xffff] != level)
 			errx(77, "not mapped as is needed: cannot tell");
 }
@@ -196,7 +111,7 @@ static void flush(char *at, long len)
 }
 """),
 }
-"""The helpers that most reproducers use; harness.repro.seldom has the others."""
+"""The helpers that most reproducers use; harness.repro.seldom has the others, and harness.repro.tracing what traces."""
 
 
 def chosen(table: Mapping[str, Helper], wanted: Iterable[str]) -> list[Helper]:

@@ -6,6 +6,7 @@ from harness.model.program import ops
 from harness.model.program.ops import Worker
 from harness.model.program.stages import LaneOps, Stage
 from harness.model.program.traits import defined, traits
+from harness.repro.naming import size
 from harness.repro.scene import Scene
 
 
@@ -45,7 +46,7 @@ def _ended(scene: Scene, lane: LaneOps) -> list[str]:
             case ops.Open(fd):
                 left[scene.fd(fd)] = f"close({scene.fd(fd)});"
             case ops.Mmap(name):
-                left[scene.map(name)] = f"munmap({scene.at(name)}, {scene.map(name)}.len);"
+                left[scene.map(name)] = f"munmap({scene.map(name)}, {size(scene.names.facts[name].left)});"
             case ops.Close(fd):
                 left.pop(scene.fd(fd), None)
             case ops.Munmap(name):

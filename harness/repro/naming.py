@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.model.program import ops
 from harness.model.program.ops import Sharing
@@ -17,12 +17,16 @@ _TAKEN = re.compile(r"[jy][01n]")
 
 @dataclass(frozen=True, slots=True)
 class MapFacts:
-    """A mapping as its op makes it: [offset, offset+length) of the file that was made `file`-th, from 1."""
+    """A mapping as its op makes it: [offset, offset+length) of the file that was made `file`-th, from 1.
+
+    `left` is the length that an mremap leaves of it.
+    """
 
     file: int
     offset: int
     length: int
     sharing: Sharing
+    left: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,11 @@ class NamesInC:
     maps: Mapping[str, str]
     files: Mapping[str, int]
     facts: Mapping[str, MapFacts]
+
+    def pages(self, name: str, offset: int, length: int) -> tuple[int, int]:
+        """The pages [first, end) of the file in which these bytes of a mapping lie."""
+        start = self.facts[name].offset + offset
+        return start // PAGE, -(-(start + length) // PAGE)
 
     def shared(self, name: str) -> bool:
         """Say whether stores through the mapping reach the file."""
@@ -64,10 +73,13 @@ def names(program: Program) -> NamesInC:
             case ops.Link(path, to):
                 paths[to] = paths[path]
             case ops.Mmap(name, fd, offset, length, sharing):
-                facts[name] = MapFacts(files[fd], offset, -(-length // PAGE) * PAGE, sharing)
+                whole = -(-length // PAGE) * PAGE
+                facts[name] = MapFacts(files[fd], offset, whole, sharing, whole)
             case ops.Mremap(name, offset, new):
                 old = facts[name]
-                facts[new] = MapFacts(old.file, old.offset + offset, old.length - offset, old.sharing)
+                rest = old.length - offset
+                facts[new] = MapFacts(old.file, old.offset + offset, rest, old.sharing, rest)
+                facts[name] = replace(old, left=offset)
             case _:
                 pass
         _define(fds, maps, op)
@@ -99,7 +111,12 @@ def plus(base: str, offset: int) -> str:
     return f"{base} + {size(offset)}" if offset else base
 
 
+def plus_pages(base: str, pages: int) -> str:
+    """The place in an array that has one element for each page: written + 16."""
+    return f"{base} + {pages}" if pages else base
+
+
 def quoted(text: str) -> str:
-    """A C string literal of printable ASCII text."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    """A C string literal of printable ASCII text and newlines."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'

@@ -71,19 +71,6 @@ static long dedupe(int fd, long off, long len, int from, long start)
 	return -1;
 }
 """, headers=("errno.h",)),
-    "copy": Helper("""\
-static long copy(int fd, loff_t off, long len, int from, loff_t start)
-{
-	long n;
-
-	for (; len; len -= n) {
-		n = copy_file_range(from, &start, fd, &off, len, 0);
-		if (n <= 0)
-			return n;
-	}
-	return 0;
-}
-"""),
     "exchange": Helper("""\
 static int exchange(int fd, long off, long len, int other, long start)
 {

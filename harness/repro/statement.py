@@ -36,6 +36,8 @@ def statements(scene: Scene, index: int, one: Call) -> list[str]:
     """The lines of the op; they end the reproducer by 77 if the op goes another way than the Program says."""
     single = one.once or one.made
     match scene.foreseen(index):
+        case ops.ExpectErrno() if not one.good:
+            return [*one.before, f"{one.made};", 'errx(77, "no error can be told of this: cannot tell");']
         case ops.ExpectErrno(errnos):
             wanted = " || ".join(f"errno == {name}" for name in errnos.split("|"))
             wanted = f"({wanted})" if "|" in errnos else wanted

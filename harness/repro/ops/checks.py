@@ -26,7 +26,7 @@ def call(scene: Scene, op: CheckOp) -> Call | None:
         case ops.ExpectMapped() if not scene.traced:
             return None  # the faults are not traced either
         case ops.ExpectMapped(name, entry, offset, length):
-            place = f"{scene.map(name)}, {size(offset)}, {size(length)}, {1 if entry is Entry.PTE else 2}"
+            place = f"{scene.address(name, offset)}, {size(length)}, {1 if entry is Entry.PTE else 2}"
             return Call(f"expect_mapped({place})", "", helpers=("expect_mapped",))
         case ops.ExpectDax(fd, dax):
             good = "== 1" if dax is Switch.ON else "== 0"

@@ -5,7 +5,7 @@ from typing import assert_never
 from harness.model.program import ops
 from harness.model.program.ops import CopyOp
 from harness.repro.call import Call
-from harness.repro.naming import plus, size
+from harness.repro.naming import size
 from harness.repro.ops.files import moved
 from harness.repro.scene import Scene
 
@@ -32,17 +32,17 @@ def call(scene: Scene, index: int, op: CopyOp) -> Call:
         case ops.Swapext(fd, other):
             return Call(f"swapext({scene.fd(fd)}, {scene.fd(other)})", helpers=("swapext",), headers=_IOCTL)
         case ops.ReadInto(name, offset, length, fd, start, how):
-            one = moved("read", scene.fd(fd), plus(scene.at(name), offset), (length, start), how)
-            mark, helpers = scene.mark(name, offset, length)
+            one = moved("read", scene.fd(fd), scene.address(name, offset), (length, start), how)
+            mark, helpers = scene.mark(index, name, offset, length)
             return Call(one.made, one.good, before=mark, helpers=one.helpers + helpers, headers=one.headers)
         case ops.WriteFrom(fd, offset, length, name, start, how):
-            return moved("write", scene.fd(fd), plus(scene.at(name), start), (length, offset), how)
+            return moved("write", scene.fd(fd), scene.address(name, start), (length, offset), how)
         case ops.DirectStore(name, offset, length):
-            mark, helpers = scene.mark(name, offset, length)
-            made = _by_disk(scene, index, plus(scene.at(name), offset), length, scene.byte(index))
+            mark, helpers = scene.mark(index, name, offset, length)
+            made = _by_disk(scene, index, scene.address(name, offset), length, scene.byte(index))
             return Call(made, f"== {size(length)}", before=mark, helpers=("by_disk", *helpers))
         case ops.DirectLoad(name, offset, length):
-            made = _by_disk(scene, index, plus(scene.at(name), offset), length, -1)
+            made = _by_disk(scene, index, scene.address(name, offset), length, -1)
             return Call(made, f"== {size(length)}", helpers=("by_disk",))
         case _:
             assert_never(op)
@@ -51,8 +51,8 @@ def call(scene: Scene, index: int, op: CopyOp) -> Call:
 def _copied(scene: Scene, op: ops.CopyFileRange) -> Call:
     place = scene.fd(op.fd), size(op.offset), size(op.length), scene.fd(op.source), size(op.source_offset)
     into, offset, length, out, start = place
-    once = f"copy_file_range({out}, &(loff_t){{ {start} }}, {into}, &(loff_t){{ {offset} }}, {length}, 0)"
-    return Call(f"copy({', '.join(place)})", ">= 0", once=once, helpers=("copy",))
+    made = f"copy_file_range({out}, &(off64_t){{ {start} }}, {into}, &(off64_t){{ {offset} }}, {length}, 0)"
+    return Call(made, ">= 0")  # nothing is copied from the end of the source on
 
 
 def _by_disk(scene: Scene, index: int, address: str, length: int, byte: int) -> str:

@@ -1,12 +1,13 @@
 """The C of ops on files by descriptor and by name."""
 
+from collections.abc import Iterator
 from typing import assert_never
 
 from harness.model.program import ops
 from harness.model.program.ops import FileOp, How, Mode, Switch
 from harness.model.units import PAGE
 from harness.repro.call import Call
-from harness.repro.naming import quoted, size
+from harness.repro.naming import plus_pages, quoted, size
 from harness.repro.promised import shifted
 from harness.repro.scene import Scene
 
@@ -27,7 +28,9 @@ def call(scene: Scene, index: int, op: FileOp) -> Call:
     """The C of op `index`."""
     match op:
         case ops.Create(fd, path):
-            return Call(f"({scene.fd(fd)} = open({quoted(path)}, O_RDWR | O_CREAT | O_EXCL, 0600))", ">= 0")
+            made = f"({scene.fd(fd)} = open({quoted(path)}, O_RDWR | O_CREAT | O_EXCL, 0600))"
+            inode, helpers = scene.inode(index, fd)
+            return Call(made, ">= 0", after=inode, helpers=helpers)
         case ops.Open(fd, path):
             return Call(f"({scene.fd(fd)} = open({quoted(path)}, O_RDWR))", ">= 0")
         case ops.Close(fd):
@@ -40,14 +43,16 @@ def call(scene: Scene, index: int, op: FileOp) -> Call:
             return Call(f"unlink({quoted(path)})")
         case ops.Fallocate(fd, mode, offset, length):
             made = f"fallocate({scene.fd(fd)}, {MODES[mode]}, {size(offset)}, {size(length)})"
-            return Call(made, after=_moves(scene, index, op), helpers=("shift",) * bool(_moves(scene, index, op)))
+            moves = tuple(_moves(scene, index, op))
+            return Call(made, after=moves, helpers=("trace",) if moves else ())
         case ops.Ftruncate(fd, length):
             return Call(f"ftruncate({scene.fd(fd)}, {size(length)})")
         case ops.Pwrite(fd, offset, length, how):
-            source = f"filled(0x{scene.byte(index):02x}, {size(length)})"
-            return moved("write", scene.fd(fd), source, (length, offset), how, helper="filled")
+            source, helper = scene.filled(scene.byte(index), length)
+            return moved("write", scene.fd(fd), source, (length, offset), how, helper)
         case ops.Pread(fd, offset, length, how):
-            return moved("read", scene.fd(fd), f"filled(0, {size(length)})", (length, offset), how, helper="filled")
+            source, helper = scene.filled(None, length)
+            return moved("read", scene.fd(fd), source, (length, offset), how, helper)
         case ops.SetDax(fd, dax):
             made = f"set_dax({scene.fd(fd)}, {int(dax is Switch.ON)})"
             return Call(made, helpers=("set_dax",), headers=("linux/fs.h", "sys/ioctl.h"))
@@ -73,8 +78,17 @@ def moved(verb: str, fd: str, memory: str, place: tuple[int, int], how: How, hel
     return Call(f"p{verb}({fd}, {memory}, {size(length)}, {size(offset)})", good, helpers=helpers)
 
 
-def _moves(scene: Scene, index: int, op: ops.Fallocate) -> tuple[str, ...]:
-    """The statement that moves the marks of pages as the op has moved the pages; none if it is to be refused."""
-    if not scene.traced or isinstance(scene.foreseen(index), ops.ExpectErrno):
-        return ()
-    return tuple(f"shift({scene.file(fd) - 1}, {at // PAGE}, {far // PAGE});" for fd, at, far in shifted(op))
+def _moves(scene: Scene, index: int, op: ops.Fallocate) -> Iterator[str]:
+    """Yield the statements that move what is known of pages as the op has moved the pages; none if it is to be refused.
+    """
+    file = scene.judged(scene.file(op.fd))
+    if file is None or isinstance(scene.foreseen(index), ops.ExpectErrno):
+        return
+    written = scene.form.written(file)
+    for _, offset, length in shifted(op):
+        first, far = offset // PAGE, abs(length) // PAGE
+        if first + far >= scene.form.pages:
+            continue  # nothing behind it is judged
+        places = [plus_pages(written, first), plus_pages(written, first + far)]
+        yield "read_trace();"
+        yield f"memmove({', '.join(places if length < 0 else places[::-1])}, {scene.form.pages - first - far});"

@@ -1,12 +1,13 @@
 """The C of ops on mappings."""
 
+from dataclasses import replace
 from typing import assert_never
 
 from harness.model.program import ops
 from harness.model.program.ops import Access, Advice, MappingOp, Sharing
 from harness.model.units import PMD
 from harness.repro.call import Call
-from harness.repro.naming import plus, size
+from harness.repro.naming import size
 from harness.repro.scene import Scene
 
 SHARINGS = {
@@ -25,14 +26,13 @@ def call(scene: Scene, index: int, op: MappingOp) -> Call:
     """The C of op `index`."""
     match op:
         case ops.Mmap(name, fd, offset, length, sharing, align):
-            # Like what lies below 2 MiB, a larger alignment is none that fs/dax.c knows.
-            place = ", ".join((str(scene.file(fd) - 1), scene.fd(fd), size(offset), size(length), SHARINGS[sharing],
-                               size(align) if align < PMD else "0"))  # fmt: skip
-            return Call(f"({scene.map(name)} = map({place})).at", "!= MAP_FAILED", "== MAP_FAILED", helpers=("map",))
+            call = _mapped(f"{SHARINGS[sharing]}, {scene.fd(fd)}, {size(offset)}", length, align)
+            inode, helpers = scene.inode(index, fd)
+            return replace(call, made=f"({scene.map(name)} = {call.made})", after=inode, helpers=call.helpers + helpers)
         case ops.Munmap(name):
-            return Call(f"munmap({scene.at(name)}, {scene.map(name)}.len)")
+            return Call(f"munmap({scene.map(name)}, {size(scene.names.facts[name].left)})")
         case ops.Mremap(name, offset, new):
-            made = f"({scene.map(new)} = moved(&{scene.map(name)}, {size(offset)})).at"
+            made = f"({scene.map(new)} = moved({scene.address(name, offset)}, {size(scene.names.facts[new].length)}))"
             return Call(made, "!= MAP_FAILED", "== MAP_FAILED", helpers=("moved",))
         case ops.Mprotect(name, offset, length, access):
             return Call(f"mprotect({scene.address(name, offset)}, {size(length)}, {ACCESSES[access]})")
@@ -41,14 +41,23 @@ def call(scene: Scene, index: int, op: MappingOp) -> Call:
         case ops.Madvise(name, offset, length, advice):
             return Call(f"madvise({scene.address(name, offset)}, {size(length)}, {ADVICES[advice]})")
         case ops.Store(name, offset, length):
-            if scene.traced and scene.names.shared(name):
-                made = f"store({scene.map(name)}, {size(offset)}, {size(length)}, 0x{scene.byte(index):02x})"
-                return Call(made, "", helpers=("store",))
-            return Call(f"memset({scene.address(name, offset)}, 0x{scene.byte(index):02x}, {size(length)})", "")
+            before, helpers = scene.mark(index, name, offset, length)
+            return Call(f"memset({scene.address(name, offset)}, 0x{scene.byte(index):02x}, {size(length)})", "",
+                        before=before, helpers=helpers)  # fmt: skip
         case ops.Load(name, offset, length):
             return Call(f"load({scene.address(name, offset)}, {size(length)})", "", helpers=("load",))
         case ops.Flush(name, offset, length):
-            made = f"flush({plus(scene.at(name), offset)}, {size(length)})"
+            made = f"flush({scene.address(name, offset)}, {size(length)})"
             return Call(made, "", helpers=("flush",), headers=("immintrin.h",))
         case _:
             assert_never(op)
+
+
+def _mapped(place: str, length: int, align: int) -> Call:
+    """The C of an mmap. The kernel itself places a mapping of 2 MiB and more so that a PMD can map it
+    (thp_get_unmapped_area); with a smaller alignment none can, as in Programs that are to have PTEs alone."""
+    if align < PMD <= length:
+        made = f"skewed({size(length)}, {place}, {size(align)})"
+        return Call(made, "!= MAP_FAILED", "== MAP_FAILED", helpers=("skewed",))
+    made = f"mmap(NULL, {size(length)}, PROT_READ | PROT_WRITE, {place})"
+    return Call(made, "!= MAP_FAILED", "== MAP_FAILED")

@@ -1,5 +1,6 @@
 """Builds reproducers, and runs them on this machine with files in place of the kernel's trace."""
 
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from harness.repro.source import source
 
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
 INSTANCES = "/sys/kernel/tracing/instances"
+TRACE = 'open(TRACE "trace_marker", O_WRONLY | O_APPEND)'
+"""The C by which a test writes a line of its own into the trace."""
 PUNCH = """\
 create f data
 fallocate f allocate 0 4M
@@ -52,17 +55,17 @@ def run(text: str, path: Path) -> Ended:
         (trace / "events" / "fs_dax" / event).mkdir(parents=True)
     (trace / "trace_marker").touch()
     (trace / "trace_pipe").symlink_to("trace_marker")
-    text = text.replace(INSTANCES, str(path / "trace")).replace("!(st.stx_attributes & STATX_ATTR_DAX)", "0")
+    text = re.sub(r"!\(st.*stx_attributes & STATX_ATTR_DAX\)", "0", text.replace(INSTANCES, str(path / "trace")))
     done = subprocess.run([build(text, path), place], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           check=False, timeout=60)  # fmt: skip
     return Ended(done.returncode, done.stdout.splitlines())
 
 
-def written(text: str, before: str, pages: tuple[int, int]) -> str:
+def written(text: str, before: str, pages: tuple[int, int], status: str = "st") -> str:
     """The text, where right before the statement `before` the kernel tells that it wrote back so many pages from one
-    on."""
+    on. `status` is the struct statx of the file."""
     told = f"dax_writeback_one: dev 259:0 ino 0x%lx pgoff {pages[0]:#x} pglen {pages[1]:#x}"
-    event = f'dprintf(marker, "{told}\\n", ino[0]);'
+    event = f'dprintf({TRACE}, "{told}\\n", (long){status}.stx_ino);'
     found, rest = text.split(f"\t{before}", 1)
     return f"{found}\t{event}\n\t{before}{rest}"
 
