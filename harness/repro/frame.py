@@ -28,7 +28,7 @@ class Emitted:
 
 @dataclass(frozen=True, slots=True)
 class Untraced:
-    """What no event tells of: what to compare after a cut, and what to read back at once."""
+    """Lines on what to compare after a cut, and zeroes to read back at once, since no event tells of either."""
 
     told: Sequence[str]
     zeroes: Sequence[Zeroes]

@@ -21,7 +21,7 @@ _READ_FAULTS = """\
 
 @dataclass(frozen=True, slots=True)
 class TraceForm:
-    """What the trace of one Program must do: no line stands in a reproducer for what the Program does not have.
+    """The trace of one Program, which does no more than the Program needs.
 
     `files` are those that are judged, each of `pages` pages; 0 if nothing is traced. With `marks` the stores stand in
     the trace too, since threads store at any time. With `faults` it also tells what was mapped. `once`: the trace is
