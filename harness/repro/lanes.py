@@ -72,5 +72,6 @@ def started(lanes: Sequence[LaneOps], names: Sequence[str]) -> list[str]:
         *(f"\tCHECK(!pthread_create(&t{number}, NULL, {names[number]}, NULL));" for number in threads),
         *(f"\tCHECK(!pthread_join(t{number}, NULL));" for number in threads),
         *(f"\tjoin(p{number});" for number in forked),
+        "\talarm(0);",
         "}",
     ]  # fmt: skip

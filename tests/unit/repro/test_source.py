@@ -334,6 +334,16 @@ def test_lanes_run(tmp_path: Path) -> None:
     assert (ended.code, ended.said[-1]) == (1, "LOST 2 of 2 promised pages")
 
 
+@pytest.mark.parametrize("worker", ["a", "b"])
+def test_a_lane_that_does_not_come_back(tmp_path: Path, worker: str) -> None:
+    """A kernel that forgets a thread or a process leaves no reproducer waiting: 77."""
+    text = reproducer(RACE).replace("alarm(300)", "alarm(1)")
+    stuck = re.sub(rf"(void \*lane_{worker}.*?gate\);)", r"\1\n\tpause();", text, flags=re.DOTALL)
+    assert stuck != text
+    ended = run(stuck, tmp_path)
+    assert ended.code == 77 and ended.said[-1].endswith("cannot tell")
+
+
 @pytest.mark.nightly
 def test_every_scenario_compiles(tmp_path: Path) -> None:
     """All but those with a planted fault."""
