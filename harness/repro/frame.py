@@ -59,7 +59,9 @@ def around(scene: Scene, emitted: Emitted, untraced: Untraced, promised: int) ->
 def _declared(scene: Scene, code: str, reads: bool) -> Iterator[str]:
     form = scene.form
     if scene.traced:
-        yield from tracing.declared(scene.form)
+        yield from tracing.declared(form)
+    elif scene.checked:
+        yield "static struct statx st;"
     arrays = [f"written{'' if form.files == 1 else f'[{form.files}]'}[{form.pages}]"] if scene.traced else []
     pieces = [op for op in scene.program.ops if isinstance(op, ops.Pwrite | ops.Pread)]
     if re.search(r"\bbuf\b", code):
@@ -114,12 +116,11 @@ def _ended(scene: Scene, untraced: Untraced, promised: int) -> Iterator[str]:
     if untraced.told:
         yield from _puts([_COMPARE, *(f"  {line}" for line in untraced.told)])
     yield from (line for one in untraced.zeroes for line in _read_back(one))
-    if scene.traced:
-        yield f'printf("%s %d of {promised} promised pages\\n", lost ? "LOST" : "covered", lost ? lost : {promised});'
     if untraced.zeroes:
         yield "if (stale)"
         yield '\tprintf("STALE %d bytes that must be zero\\n", stale);'
     if scene.traced:
+        yield f'printf("%s %d of {promised} promised pages\\n", lost ? "LOST" : "covered", lost ? lost : {promised});'
         yield "return lost || stale;" if untraced.zeroes else "return !!lost;"
     else:
         yield from ("else",) * bool(untraced.zeroes)

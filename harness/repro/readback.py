@@ -20,11 +20,12 @@ from harness.repro.naming import NamesInC
 
 @dataclass(frozen=True, slots=True)
 class Zeroes:
-    """Bytes [start, end) of a file, by its path, that must read as zeroes at the end.
+    """Bytes [start, end) of a file, by its id and its path, that must read as zeroes at the end.
 
     `fd` is a descriptor of the Program that is still open there; empty if all are closed.
     """
 
+    file: int
     path: str
     fd: str
     start: int
@@ -47,7 +48,8 @@ def zeroes(program: Program, names: NamesInC, state: State) -> Iterator[Zeroes]:
         for low, high, hit in stored.pop(file.id).runs(0, file.shortest):
             for start, end, byte in file.contents.runs(low, high) if hit else ():
                 wanted = wanted.set(start, end, byte.current == ZEROES)
-        yield from (Zeroes(path, left.get(file.id, ""), low, high) for low, high, zero in wanted.runs() if zero)
+        fd = left.get(file.id, "")
+        yield from (Zeroes(file.id, path, fd, low, high) for low, high, zero in wanted.runs() if zero)
 
 
 def _left_open(program: Program, names: NamesInC) -> dict[int, str]:

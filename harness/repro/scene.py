@@ -23,7 +23,8 @@ class Scene:
 
     The trace begins before op `begin`. `again` is the number of stores before which it must be read: what was written
     back before such a store does not cover it. The first of all, `fresh`, needs none: nothing was written back yet.
-    After the ops `checked` the reproducer asks for DAX and the number of the inode.
+    `files` are the ids of those that it judges. After the ops `checked` the reproducer asks for DAX and for the inode
+    of these, or else of one that is only read back.
     """
 
     program: Program
@@ -94,9 +95,9 @@ class Scene:
 
     def inode(self, index: int, fd: str) -> Written:
         """The statements after op `index`, which creates or maps a file: the trace needs its inode, and DAX."""
-        file = self.judged(self.file(fd)) if index in self.checked else None
-        if file is None:
+        if index not in self.checked:
             return (), ()
+        file = self.judged(self.file(fd)) or 0
         if len(self.checked) > 1:
             return (f"dax_file({self.fd(fd)}, &{self.form.status(file)});",), ("dax_file",)
         status = self.form.status(file)
@@ -115,8 +116,8 @@ class Scene:
         return before if isinstance(before, ops.ExpectErrno | ops.ExpectShort | ops.ExpectSignal) else None
 
 
-def scene(program: Program, names: NamesInC, trace: Traceable) -> Scene:
-    """The scene of a Program."""
+def scene(program: Program, names: NamesInC, trace: Traceable, read: Sequence[int] = ()) -> Scene:
+    """The scene of a Program; `read` are the files that are read back."""
     files = tuple(sorted({one.file for one in trace.promises}))
     races = any(stage.races for stage in stages(program.ops))
     faults = any(isinstance(op, ops.ExpectMapped) for op in program.ops)
@@ -132,11 +133,12 @@ def scene(program: Program, names: NamesInC, trace: Traceable) -> Scene:
     once = not early and not again and not moves and ranges == 1
     form = TraceForm(len(files), _pages(program, names, trace) if files else 0, races, faults, once)
     begin = (0 if early else stores[0]) if files else -1
-    return Scene(program, names, files, form, begin, fresh, len(again), tuple(_checked(program, names, files)))
+    checked = tuple(_checked(program, names, files or read[:1]))
+    return Scene(program, names, files, form, begin, fresh, len(again), checked)
 
 
 def _checked(program: Program, names: NamesInC, files: Sequence[int]) -> Iterator[int]:
-    """Yield the ops that create a file that is judged; where set_dax may change what it is, each that maps one."""
+    """Yield the ops that create one of `files`; where set_dax may change what it is, each that maps one."""
     ids = program.file_ids()
     changes = any(isinstance(op, ops.SetDax) for op in program.ops)
     for index, op in enumerate(program.ops):

@@ -36,12 +36,13 @@ def source(program: Program, about: Sequence[str] = ()) -> str:
     known = names(program)
     states = oracle.run(program, foreseen.results(program))
     trace = traceable(program, known, states)
-    here = scene(program, known, trace)
     at_cut = oracle.at_cut(program, states)
+    zeroes = [*readback.zeroes(program, known, at_cut)]
+    here = scene(program, known, trace, [one.file for one in zeroes])
     emitted = _emitted(here, trace.promises)
-    untraced = Untraced([*comparison(at_cut, trace.judged)], [*readback.zeroes(program, known, at_cut)])
+    untraced = Untraced([*comparison(at_cut, trace.judged)], zeroes)
     promised = sum(end - first for one in trace.promises for first, end in one.pages)
-    words = [*about, *([""] if about else []), *_ops(program), "", *_explained(here, bool(untraced.zeroes))]
+    words = [*about, *([""] if about else []), *_ops(program), "", *_explained(here, bool(zeroes))]
     return "".join(f"{line}\n" for line in wrapped([*comment(words), *frame.around(here, emitted, untraced, promised)]))
 
 
