@@ -35,7 +35,14 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5, metavar="N", help="pairs per line (5)")
     parser.add_argument("--images", type=int, default=12, metavar="N", help="crash images per turn (12)")
     parser.add_argument("--only", choices=LINES, help="these lines (all but coverage and scaling)")
+    parser.add_argument("--cluster", action="store_true", help="what a cluster adds to a cell, and nothing else")
+    parser.add_argument("--cells", type=int, default=2000, metavar="N", help="cells of a turn of --cluster (2000)")
     options = parser.parse_args()
+    if options.cluster:
+        from scripts import bench_cluster  # not above: it needs Dask
+
+        bench_cluster.rows(options.cells, options.pairs)
+        return
     (kernel,) = guests.choose(options.kernel, None, print)[:1]
     bench = Bench(make_target(kernel, find_qemu(), print))
     qemu = bench.plan.qemu.version

@@ -17,7 +17,7 @@ from harness.cells.runner import CellRunner
 from harness.cluster import exposure, messages
 from harness.cluster.agreement import KVM, Agreement, kernel_resource
 from harness.cluster.ledger import Ledger
-from harness.cluster.line import LineLost, PeerWorker, SchedulerLine
+from harness.cluster.line import LineLost, PeerWorker, SchedulerLine, fitting
 from harness.cluster.slot import CELL, CellOrder, Loss
 from harness.cluster.terms import Terms
 from harness.cluster.worker import JOIN, PATIENCE
@@ -138,21 +138,27 @@ class ClusterForce:
         bounds = self._client.bounds
         if now() - self._seen >= bounds.look:
             yield from self._looked(ledger)
-        while ledger.waiting and len(ledger.out) < self._slots:
-            key, entry = ledger.take()
-            order = CellOrder(tasks[entry.number], self._client.terms, bounds.cell)
-            rather = self._fit - entry.avoid if entry.avoid or self._hung else ()
-            self._line.send(key, messages.wrap(order), self._client.resources, rather)
-        ended = self._line.ended(bounds.look)
-        if ended is None:
+        self._fill(ledger, tasks)
+        key = self._line.ended(bounds.look)
+        if key is None:
             return
-        key, told = ended
+        # Its slot is free: the next cell is on its way before this answer is fetched, and the caller takes its time.
+        self._fill(ledger, tasks, free=int(key in ledger.out))
+        told = self._line.outcome(key)
         found = told if isinstance(told, Loss) else messages.answer_of(told)
         if isinstance(found, Loss):
             if (closed := ledger.lose(key, found)) is not None:
                 yield closed
         elif (number := ledger.close(key)) is not None:
             yield number, found
+
+    def _fill(self, ledger: Ledger, tasks: Sequence[Task], free: int = 0) -> None:
+        """Send as many as there are slots; those of `free` orders that are out have ended. Raises LineLost."""
+        while ledger.waiting and len(ledger.out) - free < self._slots:
+            key, entry = ledger.take()
+            order = CellOrder(tasks[entry.number], self._client.terms, self._client.bounds.cell)
+            rather = self._fit - entry.avoid if entry.avoid or self._hung else ()
+            self._line.send(key, messages.wrap(order), self._client.resources, rather)
 
     def _looked(self, ledger: Ledger) -> Iterator[tuple[int, Answer]]:
         """Look at the workers, and what each has; yield what is given up for it."""
@@ -176,13 +182,12 @@ class ClusterForce:
         peers = self._line.peers()
         self._seen = now()
         mine = self._client.agreement
-        agreeing = [peer for peer in peers if peer.agreement == mine and mine.resource in peer.resources]
+        agreeing = fitting(peers, mine, [mine.resource])
         self._refuse([peer for peer in peers if peer.agreement != mine])
         if any(self._lacking(peer) for peer in agreeing):
             self._bring(agreeing)
             peers = self._line.peers()
-            agreeing = [peer for peer in peers if peer.agreement == mine and mine.resource in peer.resources]
-        able = [peer for peer in agreeing if self._client.resources.keys() <= peer.resources.keys()]
+        able = fitting(peers, mine, self._client.resources)
         fit = [peer for peer in able if peer.address not in self._hung]
         self._fit = frozenset(peer.address for peer in fit)
         self._alive = frozenset(peer.address for peer in peers)

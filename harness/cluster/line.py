@@ -41,6 +41,11 @@ class PeerWorker:
     resources: Mapping[str, float]
 
 
+def fitting(peers: Iterable[PeerWorker], mine: Agreement, wanted: Collection[str]) -> list[PeerWorker]:
+    """The workers that agree with a client, and have all resources that its cells want."""
+    return [peer for peer in peers if peer.agreement == mine and set(wanted) <= peer.resources.keys()]
+
+
 class SchedulerLine:
     """Owns the Dask client and its futures, by key."""
 
@@ -49,6 +54,7 @@ class SchedulerLine:
         self._keys = keys
         self._client: Client | None = None
         self._futures: dict[str, Future] = {}
+        self._carrier = messages.carrier()
         self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def connect(self, seconds: float) -> None:
@@ -95,22 +101,22 @@ class SchedulerLine:
         wish: dict[str, Any] = {"workers": list(rather), "allow_other_workers": True} if rather else {}
         ended = self._ended
         with self._lost():
-            future = self._dask.submit(messages.carrier(), order, key=key, pure=False, retries=0,
+            future = self._dask.submit(self._carrier, order, key=key, pure=False, retries=0,
                                        resources=dict(resources), **wish)  # fmt: skip
             self._futures[key] = future
             future.add_done_callback(lambda _: ended.put(key))
 
-    def ended(self, seconds: float) -> tuple[str, object] | None:
-        """The key of an order that has come to an end, and its answer in bytes, or a Loss; None if none does in time.
-
-        Raises LineLost.
-        """
+    def ended(self, seconds: float) -> str | None:
+        """The key of an order that has come to an end; None if none does in time."""
         try:
-            key = self._ended.get(timeout=seconds)
+            return self._ended.get(timeout=seconds)
         except queue.Empty:
             return None
+
+    def outcome(self, key: str) -> object:
+        """The answer in bytes of an order that has ended, once; a Loss where there is none. Raises LineLost."""
         future = self._futures.pop(key, None)
-        return None if future is None else (key, self._outcome(future))
+        return Loss("it was given up", deaths=0) if future is None else self._outcome(future)
 
     def pending(self, key: str) -> bool:
         """Say whether an order has come to no end yet."""

@@ -4,7 +4,6 @@ An item runs as it does without: its scenario records its Program again, and fin
 """
 
 import argparse
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,6 +12,7 @@ import pytest
 from harness.cells.cell import Judged, unjudged
 from harness.cells.runner import CellRunner
 from harness.cluster.client import Client, ClusterForce
+from harness.cluster.order import longest_first
 from harness.errors import DaxcheckError, InfraError
 from harness.findings.keptcell import Site
 from harness.history import query
@@ -71,8 +71,7 @@ class Spread:
                 _run(session, item)
 
     def _sorted(self, sent: Sequence[Sent]) -> list[Sent]:
-        """The cells that take longest first, by the history: one that begins last would keep all others waiting. A cell
-        that is new comes first of all, since it may take any time."""
+        """The cells that take longest first, by the history."""
         took: dict[tuple[Site, str], float] = {}
         if not self._options.no_history:
             try:
@@ -80,7 +79,7 @@ class Spread:
                     took = history.durations()
             except HistoryError as error:
                 self._say(f"cells are sent in their order: {error}")
-        return sorted(sent, key=lambda one: -took.get(_place(one[1].cell), math.inf))
+        return longest_first(sent, lambda one: took.get(_place(one[1].cell)))
 
 
 def told(cell: Cell, answer: Answer) -> Judged | DaxcheckError:
