@@ -24,6 +24,7 @@ from harness.cluster.worker import JOIN, PATIENCE
 from harness.deadline import Deadline, now, pause
 from harness.errors import InfraError, UsageError
 from harness.kernel import cache, transfer
+from harness.plain import clipped
 from harness.search.workers import Answer, Task
 from harness.vm.machine import find_qemu
 
@@ -31,6 +32,9 @@ Say = Callable[[str], None]
 _TOLD = 5
 """Workers that refuse, as far as one line names them."""
 _NAP = 0.2
+_LONGEST = 80
+"""Characters that are told of a worker's reason."""
+_LATER = "races"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +151,18 @@ class ClusterForce:
         told = self._line.outcome(key)
         found = told if isinstance(told, Loss) else messages.answer_of(told)
         if isinstance(found, Loss):
+            self._put_off(ledger, key, found)
             if (closed := ledger.lose(key, found)) is not None:
                 yield closed
         elif (number := ledger.close(key)) is not None:
             yield number, found
+
+    def _put_off(self, ledger: Ledger, key: str, loss: Loss) -> None:
+        """Tell, once of each worker, that it does not begin races now, and why."""
+        place = ledger.out[key].place if key in ledger.out else ""
+        if loss.later and (place, _LATER) not in self._told:
+            self._told.add((place, _LATER))
+            self._say(f"{place or 'a worker'}: {clipped(loss.why, _LONGEST)}: races wait there, or go to another")
 
     def _fill(self, ledger: Ledger, tasks: Sequence[Task], free: int = 0) -> None:
         """Send as many as there are slots; those of `free` orders that are out have ended. Raises LineLost."""

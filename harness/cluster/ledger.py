@@ -21,8 +21,8 @@ TURNS = 25
 
 @dataclass(slots=True)
 class LedgerEntry:
-    """One order that is not closed. `place` is the worker that has it, as far as is known; `avoid` those it hung on,
-    `idle` counts the last looks in which none had it."""
+    """One order that is not closed. `place` is the worker that has it, as far as is known; `avoid` those it hung on
+    or that were overloaded, `idle` counts the last looks in which none had it."""
 
     number: int
     turn: int = 0
@@ -80,7 +80,11 @@ class Ledger:
         if entry.deaths >= DEATHS or entry.turn >= TURNS:
             cost = f"{entry.deaths} workers were lost" if entry.deaths >= DEATHS else f"sent {entry.turn} times"
             return entry.number, InfraError(f"{cost} with this cell, which is given up: {loss.why}")
-        self._waiting.appendleft(entry)
+        if loss.later:
+            entry.avoid |= {entry.place} - {""}
+            self._waiting.append(entry)
+        else:
+            self._waiting.appendleft(entry)
         return None
 
     def forget(self) -> None:

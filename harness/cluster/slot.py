@@ -44,10 +44,12 @@ class CellOrder:
 @dataclass(frozen=True, slots=True)
 class Loss:
     """The reason why an order came to no answer: the infrastructure, never the kernel under test. `deaths` counts the
-    processes that it took with it; with none it is simply sent again."""
+    processes that it took with it; with none it is simply sent again. `later`: the worker has not begun it, and would
+    rather not now; others go first."""
 
     why: str
     deaths: int = 1
+    later: bool = False
 
 
 class CellSlot:

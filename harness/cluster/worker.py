@@ -9,7 +9,7 @@ import contextlib
 import queue
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from distributed import Security, Worker, get_worker
@@ -18,7 +18,8 @@ from distributed.utils import get_ip
 from harness import cachedir
 from harness.cluster import exposure, messages
 from harness.cluster.agreement import HEAR, KVM, TOLD, Agreement, kernel_resource
-from harness.cluster.slot import CellSlot, MakeRunner
+from harness.cluster.load import MachineLoad, races
+from harness.cluster.slot import CellSlot, Loss, MakeRunner
 from harness.cluster.terms import runner_of
 from harness.deadline import Deadline
 from harness.errors import DaxcheckError, InfraError
@@ -32,6 +33,8 @@ JOIN = 30.0
 """Seconds to wait for a scheduler at the start."""
 PATIENCE = 600.0
 """Seconds to wait for one that was there."""
+CALM = 30.0
+"""Seconds that a race waits on a worker which is overloaded, before it may go to another."""
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Say = Callable[[str], None]
@@ -39,7 +42,8 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """All that a worker is started with: where it joins and listens, its keys, its guests at a time, its QEMU."""
+    """All that a worker is started with: where it joins and listens, its keys, its guests at a time, its QEMU. Races wait
+    `calm` seconds for a processor of its machine."""
 
     scheduler: str
     listen: str
@@ -49,6 +53,8 @@ class WorkerSetup:
     make: MakeRunner = runner_of
     join: float = JOIN
     patience: float = PATIENCE
+    machine: MachineLoad = field(default_factory=MachineLoad.here)
+    calm: float = CALM
 
     @property
     def agreement(self) -> Agreement:
@@ -68,23 +74,34 @@ class CellSlots:
     """The slots of a worker, of which each order takes one that is free."""
 
     def __init__(self, setup: WorkerSetup) -> None:
+        self._setup = setup
+        self._abandoned = 0
         self._slots = [CellSlot(setup.make, str(setup.qemu.path)) for _ in range(setup.guests)]
         self._free: queue.LifoQueue[CellSlot] = queue.LifoQueue()
         for slot in self._slots:
             self._free.put(slot)
 
     def carry_out(self, data: bytes) -> bytes:
-        """Run the cell of an order, and return its answer; called by the threads of Dask."""
+        """Run the cell of an order, and return its answer; called by the threads of Dask. A race is not begun while
+        the machine is overloaded: it waits, then it is handed back."""
+        order = messages.order_of(data)
+        if races(order.task) and (why := self._why_not_now()):
+            return messages.wrap(Loss(why, deaths=0, later=True))
         slot = self._free.get()
         try:
-            return messages.wrap(slot.carry_out(messages.order_of(data)))
+            return messages.wrap(slot.carry_out(order))
         finally:
             self._free.put(slot)
 
     def abandon(self) -> None:
-        """End what runs now."""
+        """End what runs or waits now."""
+        self._abandoned += 1
         for slot in self._slots:
             slot.abandon()
+
+    def _why_not_now(self) -> str:
+        seen = self._abandoned
+        return self._setup.machine.calm(self._setup.calm, lambda: self._abandoned == seen)
 
     def close(self) -> None:
         """End all processes."""

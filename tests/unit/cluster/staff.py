@@ -1,7 +1,8 @@
 """A cluster of processes on this machine: a scheduler, workers, and a runner that judges a cell by its name.
 
 The name of a cell is its fate: `sleep 3` takes three seconds, `poison` kills the process that runs it, `worker` kills
-the worker, `hang` stops the process that runs it. Each start is a line in the file that the environment names.
+the worker, `hang` stops the process that runs it, `race` has lanes. Each start is a line in the file that the
+environment names; a worker's machine runs as many threads as a file says, and nothing else where there is none.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ from harness.cells.seriesjudge import Advance, silent
 from harness.cluster import worker
 from harness.cluster.agreement import Agreement
 from harness.cluster.client import Bounds, Client, ClusterForce
+from harness.cluster.load import MachineLoad
 from harness.cluster.terms import Terms
 from harness.deadline import Deadline, pause, poll
 from harness.fs import filesystem
@@ -41,6 +43,10 @@ SLOW = "DAXCHECK_TEST_SLOW"
 LOG = "DAXCHECK_TEST_STARTS"
 RELEASE = "6.1.0-test"
 PROGRAM = parse("daxcheck program 1\ncreate f data\npwrite f 0 4K\nfsync f\nfsyncdir\ncut_power\n")
+RACE = parse(
+    "daxcheck program 1\ncreate f data\npwrite f 0 4K\nfsync f\nfsyncdir\nlane a\npread f 0 4K\nlane b\n"
+    "fsync f\njoin\ncut_power\n"
+)
 QEMU = "9.9.9"
 SCHEDULER = """
 import sys
@@ -114,12 +120,19 @@ def as_client(*, alone: bool = False) -> None:
     setattr(client, "find_qemu", lambda *_, **__: Qemu(Path("/bin/true"), QEMU))  # noqa: B010  not exported there
 
 
-def work(scheduler: str, listen: str, guests: str, qemu: str) -> None:
-    """A worker process with that runner."""
+def work(scheduler: str, listen: str, guests: str, qemu: str, running: str) -> None:
+    """A worker process with that runner; the file `running` says how many threads its machine runs."""
     from harness.cluster import extra
 
     extra.check()
-    setup = worker.WorkerSetup(scheduler, listen, Security(), int(guests), Qemu(Path("/bin/true"), qemu), runner_of)
+
+    def count() -> int:
+        return int(Path(running).read_text()) if Path(running).exists() else 0
+
+    setup = worker.WorkerSetup(
+        scheduler, listen, Security(), int(guests), Qemu(Path("/bin/true"), qemu), runner_of,
+        machine=MachineLoad(4, count), calm=0.2,
+    )  # fmt: skip
     worker.serve(setup, lambda line: print(line, flush=True))
 
 
@@ -138,7 +151,8 @@ def terms(*kernels: str) -> Terms:
 
 
 def cell(name: str, digest: str) -> Cell:
-    return Cell(name, PROGRAM, Config(KernelBuild(RELEASE, digest), "ext4"), 1)
+    program = RACE if name.startswith("race") else PROGRAM
+    return Cell(name, program, Config(KernelBuild(RELEASE, digest), "ext4"), 1)
 
 
 def tasks(digest: str, *names: str) -> list[Task]:
@@ -181,7 +195,11 @@ class Site:
         self.start("scheduler", SCHEDULER, self.host, str(self.port))
 
     def worker(self, name: str, guests: int = 1, qemu: str = QEMU, listen: str = "") -> "subprocess.Popen[bytes]":
-        return self.start(name, WORKER, self.address, listen, str(guests), qemu)
+        return self.start(name, WORKER, self.address, listen, str(guests), qemu, str(self.running(name)))
+
+    def running(self, name: str) -> Path:
+        """The file that says how many threads the machine of a worker runs."""
+        return self.place / f"running-{name}"
 
     def client(self, digest: str, said: list[str], **bounds: float) -> ClusterForce:
         usual = {"cell": 60.0, "margin": 20.0, "look": 0.3, "join": SOON, "patience": SOON}
