@@ -42,8 +42,8 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """All that a worker is started with: where it joins and listens, its keys, its guests at a time, its QEMU. Races wait
-    `calm` seconds for a processor of its machine."""
+    """All that a worker is started with: where it joins and listens, its keys, its guests at a time, its QEMU. A race
+    waits `calm` seconds for a processor of its machine."""
 
     scheduler: str
     listen: str
