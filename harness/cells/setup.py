@@ -83,6 +83,14 @@ def _on_box(options: argparse.Namespace, say: Say) -> CellRunner:
     from harness.box import permit
     from harness.cells.box import BoxPool
 
+    systems, engines = on_device(options)
+    allowed = permit.check(options.target, options.erase, options.erase_signature)
+    return CellRunner(BoxPool(allowed, engines, say), systems)
+
+
+def on_device(options: argparse.Namespace) -> tuple[list[FileSystem], list[Engine]]:
+    """The file systems and engines of a run on --target, which need not be of this machine. Raises UsageError for
+    options that are for guests, or do not fit together."""
     for name in ("kernel", "modules"):
         if getattr(options, name):
             raise UsageError(f"--{name} is for guests: --target {options.target} runs under this machine's kernel")
@@ -95,8 +103,7 @@ def _on_box(options: argparse.Namespace, say: Say) -> CellRunner:
     if Engine.PLUGIN in engines:
         raise UsageError("--engine plugin is for guests: real hardware has no plugin; take trace or coverage")
     _check_plan(options, engines, (PmemKind.NVDIMM,))
-    allowed = permit.check(options.target, options.erase, options.erase_signature)
-    return CellRunner(BoxPool(allowed, engines, say), systems)
+    return systems, engines
 
 
 def _check_plan(options: argparse.Namespace, engines: Iterable[Engine], devices: Iterable[PmemKind]) -> None:

@@ -14,10 +14,14 @@ from functools import cache
 from harness import __version__, shipped
 from harness.plain import clipped
 
+GUESTS = "guests"
+"""The word for a worker whose cells run in guests; one that offers a device has the words of that instead."""
 KVM = "daxcheck-kvm"
 """The resource of a worker that can open /dev/kvm."""
 TOLD = "daxcheck"
 """The key of a worker's agreement in what the scheduler tells of it."""
+OFFERED = "daxcheck_device"
+"""The key of the device that a worker offers, likewise."""
 HEAR = "daxcheck_hear"
 """The call by which a client tells a worker what it would have to agree with."""
 _BESIDE = "scenarios/"
@@ -28,19 +32,21 @@ _LONGEST = 80
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Versions, as texts; `sources` is a digest of daxcheck's own files, those of QEMU's plugin among them."""
+    """Versions, as texts; `sources` is a digest of daxcheck's own files, those of QEMU's plugin among them; `runs` says
+    where cells run: in guests, or on which device under which kernel."""
 
     daxcheck: str
     sources: str
     python: str
     qemu: str
     machine: str
+    runs: str = GUESTS
 
     @classmethod
-    def here(cls, qemu: str) -> "Agreement":
+    def here(cls, qemu: str, runs: str = GUESTS) -> "Agreement":
         """The one of this process, with this version of QEMU."""
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
-        return cls(__version__, sources(), python, qemu, platform.machine())
+        return cls(__version__, sources(), python, qemu, platform.machine(), clipped(runs, _LONGEST))
 
     @classmethod
     def from_json(cls, value: object) -> "Agreement":
@@ -70,6 +76,7 @@ class Agreement:
 
 _NAMES = {
     "daxcheck": "daxcheck", "sources": "daxcheck's sources", "python": "Python", "qemu": "QEMU", "machine": "machine",
+    "runs": "cells run on",
 }  # fmt: skip
 
 

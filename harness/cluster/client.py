@@ -16,6 +16,7 @@ from distributed import Security
 from harness.cells.runner import CellRunner
 from harness.cluster import exposure, messages
 from harness.cluster.agreement import KVM, Agreement, kernel_resource
+from harness.cluster.device import NO_QEMU, DeviceOffer
 from harness.cluster.ledger import Ledger
 from harness.cluster.line import LineLost, PeerWorker, SchedulerLine, fitting
 from harness.cluster.slot import CELL, CellOrder, Loss
@@ -64,7 +65,11 @@ class Client:
         """The one that the options of a run ask for. Raises UsageError, SetupError."""
         address = exposure.address_of(options.cluster)
         keys, terms = exposure.security(options, address), Terms.of(options, runner)
-        return cls(address, keys, terms, Agreement.here(find_qemu(options.qemu, plugin=False).version))
+        if not options.target:
+            return cls(address, keys, terms, Agreement.here(find_qemu(options.qemu, plugin=False).version))
+        config = runner.slots()[0].config
+        offer = DeviceOffer(options.target, config.device, config.kernel)
+        return cls(address, keys, terms, Agreement.here(NO_QEMU, str(offer)))
 
     @property
     def resources(self) -> dict[str, float]:

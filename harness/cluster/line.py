@@ -13,7 +13,8 @@ from typing import Any
 from distributed import Client, Future, KilledWorker, Security
 
 from harness.cluster import messages
-from harness.cluster.agreement import HEAR, TOLD, Agreement
+from harness.cluster.agreement import HEAR, OFFERED, TOLD, Agreement
+from harness.cluster.device import DeviceOffer
 from harness.cluster.slot import Loss
 from harness.deadline import Deadline, pause
 from harness.errors import InfraError
@@ -39,6 +40,7 @@ class PeerWorker:
     address: str
     agreement: Agreement | None
     resources: Mapping[str, float]
+    offer: DeviceOffer | None = None
 
 
 def fitting(peers: Iterable[PeerWorker], mine: Agreement, wanted: Collection[str]) -> list[PeerWorker]:
@@ -191,7 +193,7 @@ class SchedulerLine:
 
 def _peer_worker(address: str, told: Mapping[str, Any]) -> PeerWorker:
     agreement = Agreement.from_json(told[TOLD]) if TOLD in told else None
-    return PeerWorker(address, agreement, dict(told.get("resources", {})))
+    return PeerWorker(address, agreement, dict(told.get("resources", {})), DeviceOffer.from_json(told.get(OFFERED)))
 
 
 def _words(error: object) -> str:

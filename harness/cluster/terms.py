@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from harness.cells import setup
 from harness.cells.runner import CellRunner
-from harness.errors import UsageError
 from harness.vm.machine import Accel
 
 
@@ -27,12 +26,12 @@ class Terms:
 
     @classmethod
     def of(cls, options: argparse.Namespace, runner: CellRunner) -> "Terms":
-        """The terms of a session whose runner has found its kernels and engines. Raises UsageError for --target."""
-        if options.target or options.erase:
-            raise UsageError("--cluster runs cells in guests: leave out --target, or run on that machine itself")
+        """The terms of a session whose runner has found its kernels and engines. With --target the kernel is that of
+        the worker, which needs no digest of it."""
         engines = options.engine or ",".join(dict.fromkeys(slot.config.engine for slot in runner.slots()))
-        digests = tuple(kernel.digest for kernel in runner.kernels)
-        return cls(digests, options.fs, options.device, engines, options.accel, options.crash, options.evictions,
+        digests = () if options.target else tuple(kernel.digest for kernel in runner.kernels)
+        accel = str(Accel.TCG) if options.target else options.accel
+        return cls(digests, options.fs, options.device, engines, accel, options.crash, options.evictions,
                    bool(getattr(options, "coverage", False)))  # fmt: skip
 
     @property

@@ -10,6 +10,7 @@ import queue
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from distributed import Security, Worker, get_worker
@@ -17,7 +18,8 @@ from distributed.utils import get_ip
 
 from harness import cachedir
 from harness.cluster import exposure, messages
-from harness.cluster.agreement import HEAR, KVM, TOLD, Agreement, kernel_resource
+from harness.cluster.agreement import GUESTS, HEAR, KVM, OFFERED, TOLD, Agreement, kernel_resource
+from harness.cluster.device import NO_QEMU, DeviceOffer, GivenDevice
 from harness.cluster.load import MachineLoad, races
 from harness.cluster.slot import CellSlot, Loss, MakeRunner
 from harness.cluster.terms import runner_of
@@ -42,7 +44,8 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """All that a worker is started with: where it joins and listens, its keys, its guests at a time, its QEMU. A race
+    """All that a worker is started with: where it joins and listens, its keys, its guests at a time, its QEMU, or the
+    device that it offers instead, on which cells run one at a time. A race
     waits `calm` seconds for a processor of its machine."""
 
     scheduler: str
@@ -53,21 +56,31 @@ class WorkerSetup:
     make: MakeRunner = runner_of
     join: float = JOIN
     patience: float = PATIENCE
+    offer: DeviceOffer | None = None
     machine: MachineLoad = field(default_factory=MachineLoad.here)
     calm: float = CALM
 
     @property
     def agreement(self) -> Agreement:
         """The versions that a client must have too."""
-        return Agreement.here(self.qemu.version)
+        return Agreement.here(self.qemu.version, str(self.offer) if self.offer else GUESTS)
 
     @property
     def resources(self) -> dict[str, float]:
         """The Dask resources: guests, KVM, kernels in the cache."""
         found: dict[str, float] = {self.agreement.resource: self.guests}
+        if self.offer is not None:
+            return found
         if not accel.why_not_open(accel.DEVICE):
             found[KVM] = self.guests
         return found | {kernel_resource(kernel.digest): PLENTY for kernel in cache.cached()}
+
+
+def on_device(scheduler: str, listen: str, keys: Security, given: GivenDevice) -> WorkerSetup:
+    """The setup of a worker for the device that its own command line names. Raises UsageError where it may not be
+    erased; nothing is written before a cell comes."""
+    none = Qemu(Path(NO_QEMU), NO_QEMU)
+    return WorkerSetup(scheduler, listen, keys, 1, none, given.runner_of, offer=given.offer())
 
 
 class CellSlots:
@@ -85,6 +98,8 @@ class CellSlots:
         """Run the cell of an order, and return its answer; called by the threads of Dask. A race is not begun while
         the machine is overloaded: it waits, then it is handed back."""
         order = messages.order_of(data)
+        if (offer := self._setup.offer) is not None and (why := offer.why_not(order.task.cell)):
+            return messages.wrap(InfraError(why))
         if races(order.task) and (why := self._why_not_now()):
             return messages.wrap(Loss(why, deaths=0, later=True))
         slot = self._free.get()
@@ -118,11 +133,13 @@ class CellWorker(Worker):  # type: ignore[misc]
         self._settings = setup
         self._say = say
         told = setup.agreement.to_json()
+        offered = setup.offer.to_json() if setup.offer else None
         super().__init__(
             setup.scheduler, host=setup.listen or get_ip(exposure.host_of(setup.scheduler)), security=setup.keys,
             # One thread more than slots: a kernel can be taken while all slots are busy.
             nthreads=setup.guests + 1, resources=setup.resources, memory_limit=0, death_timeout=setup.join,
-            startup_information={TOLD: lambda _: told}, local_directory=str(cachedir.root() / "dask"),
+            startup_information={TOLD: lambda _: told, OFFERED: lambda _: offered},
+            local_directory=str(cachedir.root() / "dask"),
         )  # fmt: skip
         self.handlers[HEAR] = self.hear
 
@@ -187,7 +204,8 @@ async def _serve(setup: WorkerSetup, cell_slots: CellSlots, say: Say) -> None:
             if stopped.is_set():
                 break
             versions = setup.agreement
-            say(f"{setup.guests} guests at a time for {setup.scheduler}: daxcheck {versions.daxcheck} "
+            what = f"{setup.guests} guests at a time" if setup.offer is None else f"{setup.offer}"
+            say(f"{what} for {setup.scheduler}: daxcheck {versions.daxcheck} "
                 f"({versions.sources}), QEMU {versions.qemu}, Python {versions.python}")  # fmt: skip
             await _until(stopping, asyncio.create_task(worker.finished()))
             if not stopped.is_set():

@@ -7,6 +7,7 @@ from harness.parsers.shared import take
 EPILOG = """\
 examples:
   daxcheck worker tcp://127.0.0.1:8786
+  daxcheck worker tcp://127.0.0.1:8786 --target /dev/pmem0 --erase /dev/pmem0
   daxcheck worker tls://scheduler:8786 -n 8 --tls-ca-file ca.pem --tls-cert me.pem --tls-key me.key
 """
 
@@ -24,4 +25,5 @@ def worker(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--insecure", action="store_true",
                         help="without TLS take a scheduler or --listen that is not loopback: whoever reaches these "
                              "may run commands as this user")  # fmt: skip
+    take(parser, "--target", "--erase", "--erase-signature")
     take(parser, "--tls-ca-file", "--tls-cert", "--tls-key", "--qemu")

@@ -4,6 +4,7 @@ A test that takes the fixture `dax` records a Program; when the function has ret
 the cell's kernel and file system, and the verdict becomes the test's outcome.
 """
 
+import argparse
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from _pytest.mark.expression import Expression
 from harness import ending, progfile
 from harness.cells import setup
 from harness.cells.matrix import Slot
+from harness.cells.runner import CellRunner
 from harness.errors import DaxcheckError, UsageError
 from harness.findings import knownfile
 from harness.history.writer import HistoryWriter
@@ -76,7 +78,7 @@ def _configure_session(config: pytest.Config) -> None:
     reports = reportfile.parse_all(options.report)
     judged = journal.judged(_say) if journal and options.resume else []
     earlier = EarlierVerdicts(config, map(config.stash[KNOWN].settle, judged))
-    config.stash[RUNNER] = setup.runner(options, _say)
+    config.stash[RUNNER] = _runner(options)
     config.add_cleanup(config.stash[RUNNER].close)
     wanted.refuse(len(config.stash[RUNNER].kernels))
     config.pluginmanager.register(earlier, "daxcheck-earlier-verdicts")
@@ -92,6 +94,19 @@ def _configure_session(config: pytest.Config) -> None:
     if not options.no_history:
         historian = Historian(HistoryWriter(options.history, options.results))
         config.pluginmanager.register(historian, "daxcheck-historian")
+
+
+def _runner(options: argparse.Namespace) -> CellRunner:
+    """The runner of a session; one that runs nothing itself where a worker of a cluster has the device."""
+    if not options.cluster or not (options.target or options.erase or options.erase_signature):
+        return setup.runner(options, _say)
+    from harness.cluster import extra
+
+    extra.check()
+    # Not above: a session without --cluster needs no Dask.
+    from harness.cluster.finding import runner_of_offer
+
+    return runner_of_offer(options)
 
 
 def spread(config: pytest.Config) -> None:

@@ -33,7 +33,7 @@ RUN: tuple[tuple[str, dict[str, Any]], ...] = (
                  "help": "what runs the guests: tcg, or kvm where it works (the plugin engine needs tcg) (tcg)"}),
     ("--target", {"default": "", "metavar": "DEVICE",
                   "help": "run on this pmem device of this machine, under its running kernel, instead of in guests; "
-                          "all that it holds is lost"}),
+                          "all that it holds is lost; with --cluster, on this device of a worker that offers it"}),
     ("--erase", {"default": "", "metavar": "DEVICE", "help": "the same name again: it may be erased"}),
     ("--erase-signature", {"default": "", "metavar": "TYPE,...",
                            "help": "what it is known to hold and may lose, such as ext4; data is what has no known "

@@ -67,7 +67,7 @@ class Spread:
         with ClusterForce(self._client, self._say) as force:
             for number, answer in force.each(task for _, task in sent):
                 item, task = sent[number]
-                ready[item.nodeid] = told(task.cell, answer)
+                ready[item.nodeid] = told(task.cell, answer, "local" if self._options.target else "qemu")
                 _run(session, item)
 
     def _sorted(self, sent: Sequence[Sent]) -> list[Sent]:
@@ -82,10 +82,10 @@ class Spread:
         return longest_first(sent, lambda one: took.get(_place(one[1].cell)))
 
 
-def told(cell: Cell, answer: Answer) -> Judged | DaxcheckError:
+def told(cell: Cell, answer: Answer, target: str) -> Judged | DaxcheckError:
     """The answer, as a result where the infrastructure gave up a cell: an ERROR, which has its line in the journal."""
     if isinstance(answer, InfraError):
-        return Judged(replace(unjudged(Environment("qemu", cell.config.kernel), cell), error=str(answer)))
+        return Judged(replace(unjudged(Environment(target, cell.config.kernel), cell), error=str(answer)))
     if isinstance(answer, Judged | DaxcheckError):
         return answer
     return InfraError("a worker has taken a first look only")

@@ -24,6 +24,7 @@ from harness.cells.seriesjudge import Advance, silent
 from harness.cluster import worker
 from harness.cluster.agreement import Agreement
 from harness.cluster.client import Bounds, Client, ClusterForce
+from harness.cluster.device import NO_QEMU, DeviceOffer
 from harness.cluster.load import MachineLoad
 from harness.cluster.terms import Terms
 from harness.deadline import Deadline, pause, poll
@@ -34,6 +35,7 @@ from harness.model.judge.result import Outcome
 from harness.model.program import ops
 from harness.model.program.program import parse
 from harness.model.setting.environment import Environment, KernelBuild
+from harness.model.setting.hardware import PmemKind
 from harness.search.workers import Task
 from harness.vm.machine import Qemu
 from tests.unit.findings.cells import LOSS
@@ -48,6 +50,8 @@ RACE = parse(
     "fsync f\njoin\ncut_power\n"
 )
 QEMU = "9.9.9"
+BOX = "6.12.0-box"
+"""The kernel of a machine with a device."""
 SCHEDULER = """
 import sys
 sys.modules["harness"] = None
@@ -120,8 +124,9 @@ def as_client(*, alone: bool = False) -> None:
     setattr(client, "find_qemu", lambda *_, **__: Qemu(Path("/bin/true"), QEMU))  # noqa: B010  not exported there
 
 
-def work(scheduler: str, listen: str, guests: str, qemu: str, running: str) -> None:
-    """A worker process with that runner; the file `running` says how many threads its machine runs."""
+def work(scheduler: str, listen: str, guests: str, qemu: str, running: str, device: str = "") -> None:
+    """A worker process with that runner; the file `running` says how many threads its machine runs. It may offer a
+    device."""
     from harness.cluster import extra
 
     extra.check()
@@ -131,9 +136,13 @@ def work(scheduler: str, listen: str, guests: str, qemu: str, running: str) -> N
 
     setup = worker.WorkerSetup(
         scheduler, listen, Security(), int(guests), Qemu(Path("/bin/true"), qemu), runner_of,
-        machine=MachineLoad(4, count), calm=0.2,
+        machine=MachineLoad(4, count), calm=0.2, offer=offer(device) if device else None,
     )  # fmt: skip
     worker.serve(setup, lambda line: print(line, flush=True))
+
+
+def offer(path: str, kernel: str = BOX) -> DeviceOffer:
+    return DeviceOffer(path, PmemKind.NVDIMM, KernelBuild(kernel, "ab" * 32))
 
 
 def kernel() -> str:
@@ -196,6 +205,9 @@ class Site:
 
     def worker(self, name: str, guests: int = 1, qemu: str = QEMU, listen: str = "") -> "subprocess.Popen[bytes]":
         return self.start(name, WORKER, self.address, listen, str(guests), qemu, str(self.running(name)))
+
+    def device_worker(self, name: str, path: str) -> "subprocess.Popen[bytes]":
+        return self.start(name, WORKER, self.address, "", "1", NO_QEMU, str(self.running(name)), path)
 
     def running(self, name: str) -> Path:
         """The file that says how many threads the machine of a worker runs."""
