@@ -128,7 +128,7 @@ class CellSlots:
 class CellWorker(Worker):  # type: ignore[misc]
     """A Dask worker with cell slots. It ends what runs before it closes: Dask would wait for it."""
 
-    def __init__(self, setup: WorkerSetup, cell_slots: CellSlots, say: Say) -> None:
+    def __init__(self, setup: WorkerSetup, cell_slots: CellSlots, say: Say, name: object = None) -> None:
         self.cell_slots = cell_slots
         self._settings = setup
         self._say = say
@@ -139,7 +139,7 @@ class CellWorker(Worker):  # type: ignore[misc]
             # One thread more than slots: a kernel can be taken while all slots are busy.
             nthreads=setup.guests + 1, resources=setup.resources, memory_limit=0, death_timeout=setup.join,
             startup_information={TOLD: lambda _: told, OFFERED: lambda _: offered},
-            local_directory=str(cachedir.root() / "dask"),
+            local_directory=str(cachedir.root() / "dask"), name=name,
         )  # fmt: skip
         self.handlers[HEAR] = self.hear
 
