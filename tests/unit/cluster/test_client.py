@@ -83,7 +83,8 @@ def test_nobody_there_is_infrastructure(site: Site) -> None:
         pass
     assert no.value.exit_code == 3
     site.scheduler()
-    with pytest.raises(InfraError, match="no worker has joined: start `daxcheck worker"), site.client("", [], join=4.0):
+    site.await_output("scheduler", "Scheduler at")
+    with pytest.raises(InfraError, match="no worker has joined: start `daxcheck worker"), site.client("", [], join=8.0):
         pass
 
 
