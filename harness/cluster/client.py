@@ -156,18 +156,18 @@ class ClusterForce:
         told = self._line.outcome(key)
         found = told if isinstance(told, Loss) else messages.answer_of(told)
         if isinstance(found, Loss):
-            self._put_off(ledger, key, found)
+            self._put_off(found)
             if (closed := ledger.lose(key, found)) is not None:
                 yield closed
         elif (number := ledger.close(key)) is not None:
             yield number, found
 
-    def _put_off(self, ledger: Ledger, key: str, loss: Loss) -> None:
+    def _put_off(self, loss: Loss) -> None:
         """Tell, once of each worker, that it does not begin races now, and why."""
-        place = ledger.out[key].place if key in ledger.out else ""
-        if loss.later and (place, _LATER) not in self._told:
-            self._told.add((place, _LATER))
-            self._say(f"{place or 'a worker'}: {clipped(loss.why, _LONGEST)}: races wait there, or go to another")
+        if loss.later and (loss.place, _LATER) not in self._told:
+            self._told.add((loss.place, _LATER))
+            place, why = clipped(loss.place, _LONGEST), clipped(loss.why, _LONGEST)
+            self._say(f"{place}: {why}: races wait there, or go to another")
 
     def _fill(self, ledger: Ledger, tasks: Sequence[Task], free: int = 0) -> None:
         """Send as many as there are slots; those of `free` orders that are out have ended. Raises LineLost."""

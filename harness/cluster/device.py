@@ -45,7 +45,7 @@ class DeviceOffer:
         if not isinstance(value, Mapping):
             return None
         path, kind, release, digest = (clipped(str(value.get(name, "")), _LONGEST) for name in _NAMES)
-        if kind not in list(PmemKind) or not path.startswith("/dev/") or not digest:
+        if kind not in list(PmemKind) or not path.startswith("/") or not digest:
             return None
         return cls(path, PmemKind(kind), KernelBuild(release, digest))
 

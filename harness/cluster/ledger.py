@@ -81,7 +81,7 @@ class Ledger:
             cost = f"{entry.deaths} workers were lost" if entry.deaths >= DEATHS else f"sent {entry.turn} times"
             return entry.number, InfraError(f"{cost} with this cell, which is given up: {loss.why}")
         if loss.later:
-            entry.avoid |= {entry.place} - {""}
+            entry.avoid |= {loss.place}
             self._waiting.append(entry)
         else:
             self._waiting.appendleft(entry)

@@ -44,12 +44,13 @@ class CellOrder:
 @dataclass(frozen=True, slots=True)
 class Loss:
     """The reason why an order came to no answer: the infrastructure, never the kernel under test. `deaths` counts the
-    processes that it took with it; with none it is simply sent again. `later`: the worker has not begun it, and would
-    rather not now; others go first."""
+    processes that it took with it; with none it is simply sent again. `later`: the worker at `place` has not begun it,
+    and would rather not now; others go first."""
 
     why: str
     deaths: int = 1
     later: bool = False
+    place: str = ""
 
 
 class CellSlot:

@@ -94,14 +94,14 @@ class CellSlots:
         for slot in self._slots:
             self._free.put(slot)
 
-    def carry_out(self, data: bytes) -> bytes:
+    def carry_out(self, data: bytes, place: str = "") -> bytes:
         """Run the cell of an order, and return its answer; called by the threads of Dask. A race is not begun while
-        the machine is overloaded: it waits, then it is handed back."""
+        the machine is overloaded: it waits, then it is handed back, with the address of this worker."""
         order = messages.order_of(data)
         if (offer := self._setup.offer) is not None and (why := offer.why_not(order.task.cell)):
             return messages.wrap(InfraError(why))
         if races(order.task) and (why := self._why_not_now()):
-            return messages.wrap(Loss(why, deaths=0, later=True))
+            return messages.wrap(Loss(why, deaths=0, later=True, place=place))
         slot = self._free.get()
         try:
             return messages.wrap(slot.carry_out(order))
@@ -161,7 +161,8 @@ class CellWorker(Worker):  # type: ignore[misc]
 
 def carry_out(order: bytes) -> bytes:
     """Run the cell of an order on the Dask worker that this thread is of."""
-    return _own().cell_slots.carry_out(order)
+    own = _own()
+    return own.cell_slots.carry_out(order, str(own.address))
 
 
 def install(files: dict[str, bytes], digest: str) -> str:

@@ -159,7 +159,7 @@ def test_a_cell_of_another_configuration_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [None, 7, {}, {"path": "/dev/pmem0"}, {"path": "/etc/passwd", "kind": "nvdimm", "release": "x", "digest": "y"},
+    [None, 7, {}, {"path": "/dev/pmem0"}, {"path": "pmem0", "kind": "nvdimm", "release": "x", "digest": "y"},
      {"path": "/dev/pmem0", "kind": "disk", "release": "x", "digest": "y"}],
 )  # fmt: skip
 def test_what_is_no_offer_is_none(value: object) -> None:

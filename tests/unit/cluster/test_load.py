@@ -87,8 +87,7 @@ def test_what_waits_for_a_calm_worker_lets_others_go_first() -> None:
     """And it rather goes elsewhere."""
     ledger = Ledger(3, 100.0)
     key, entry = ledger.take()
-    ledger.note({key: "a"}, ["a"])
-    assert ledger.lose(key, Loss("overloaded", deaths=0, later=True)) is None
+    assert ledger.lose(key, Loss("overloaded", deaths=0, later=True, place="a")) is None
     assert [ledger.take()[1].number for _ in range(3)] == [1, 2, 0] and entry.avoid == {"a"}
 
 
