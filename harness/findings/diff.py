@@ -5,11 +5,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.findings import version
 from harness.findings.cause import id_of
 from harness.findings.finding import FAILED, renamed
 from harness.findings.keptcell import PASSED, KeptCell, Site
 from harness.findings.known import KnownIssues
+from harness.model.setting import version
 
 UNNAMED = ""
 """Stands for the signature of a cell that failed and tells no cause."""

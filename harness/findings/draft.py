@@ -7,14 +7,14 @@ seen. What nobody is known to have done has a weak signature: its entry holds fo
 import re
 from collections.abc import Iterable, Sequence
 
-from harness.findings import version
 from harness.findings.cause import BrokenPromise, DroppedEntry
 from harness.findings.finding import Finding, blamed
 from harness.findings.known import Issue, Where
-from harness.findings.version import Version
 from harness.model.cell import short
 from harness.model.judge.result import CellResult, Outcome
+from harness.model.setting import version
 from harness.model.setting.hardware import PmemKind
+from harness.model.setting.version import Version
 
 NOT_UNDERSTOOD = "not understood"
 """The reason of an issue of which nobody has said why."""

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Protocol
 
-from harness.findings import version
 from harness.findings.cause import causes
-from harness.findings.version import Version
 from harness.model.cell import short
 from harness.model.judge.result import CellResult, Outcome
+from harness.model.setting import version
 from harness.model.setting.hardware import PmemKind
+from harness.model.setting.version import Version
 
 
 class Located(Protocol):

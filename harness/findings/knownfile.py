@@ -21,11 +21,11 @@ from typing import Any, TypeVar
 
 from harness import shipped
 from harness.errors import UsageError
-from harness.findings import version
 from harness.findings.known import Issue, KnownIssues, Where
-from harness.findings.version import Version
 from harness.fs import filesystem
+from harness.model.setting import version
 from harness.model.setting.hardware import PmemKind
+from harness.model.setting.version import Version
 from harness.plain import plain
 
 LIMIT = 1 << 22

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from harness.findings import version
 from harness.findings.keptcell import KeptCell, Site
 from harness.history.past import FindingPast, Past
 from harness.kernel.kernel import version_key
+from harness.model.setting import version
 from harness.plain import clipped
 from harness.report.columns import columns
 

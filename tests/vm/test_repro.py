@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.findings import knownfile, version
+from harness.findings import knownfile
 from harness.kernel.kernel import Kernel
 from harness.model.cell import short
 from harness.model.program.program import Program
+from harness.model.setting import version
 from harness.pytestplugin import recording
 from harness.pytestplugin.arguments import SCENARIOS
 from harness.repro.source import source

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from harness.findings import knownfile, version
+from harness.findings import knownfile
 from harness.findings.cause import cause
 from harness.findings.known import Issue, KnownIssues, Where
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.judge.values import Condition, Said
 from harness.model.judge.violation import Kind, Violation
+from harness.model.setting import version
 from harness.model.setting.hardware import PmemKind
 from harness.model.wire.moment import Moment, Phase
 from tests.unit.findings.cells import LOSS, UNKNOWN, WARNED, ZEROED, cell
