@@ -1,17 +1,18 @@
 """Describes the file systems under test: the arguments of mkfs and mount, and the layout of the device below.
 
 A label is NAME or NAME:WORD+WORD..., such as xfs, xfs:reflink, ext4:nojournal+linear. Without words a file system is
-made so that a fresh file can be mapped by PMD entries.
+made so that a fresh file can be mapped by PMD entries. Options of the user's own are words too, and the last ones:
+xfs:reflink+mkfs(-m crc=1,rmapbt=1)+mount(wsync).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from harness.errors import UsageError
+from harness.fs import options as own_options
+from harness.fs.options import PLACING, Options, rendered
 from harness.linux.layout import LAYOUTS
-
-Options = Mapping[tuple[str, str], str | None]
-"""(flag, key) of mkfs -> value; "" for a key that has none, None for one that is not given."""
 
 
 class NoFormat(UsageError):
@@ -57,11 +58,31 @@ class FileSystem:
         """The number of NVDIMMs that its layout needs."""
         return LAYOUTS[self.layout].legs
 
+    @property
+    def format(self) -> str:
+        """The label without the user's own options of mkfs and mount."""
+        return replace(self, words=tuple(word for word in self.words if not _OWN.fullmatch(word))).label
+
+    def own(self, tool: str) -> str:
+        """Return the user's own options of `mkfs` or of `mount`; empty if there are none."""
+        found = (_OWN.fullmatch(word) for word in self.words)
+        return next((one[2] for one in found if one and one[1] == tool), "")
+
+    @property
+    def has_own(self) -> bool:
+        """True if options of mkfs or mount are the user's own, which this mkfs or the kernel may not take."""
+        return bool(self.own(MKFS) or self.own(MOUNT))
+
     def plus(self, words: str) -> "FileSystem":
         """Return the same file system with more words, WORD+WORD; those it has count once. Raises NoFormat."""
         return _make(self.name, (*self.words, *words.split("+")))
 
 
+MKFS, MOUNT = "mkfs", "mount"
+_OWN = re.compile(rf"({MKFS}|{MOUNT})\(([^()]*)\)")
+"""A word that holds the user's own options."""
+_SEPARATE = re.compile(r",(?![^()]*\))")
+"""A comma between two labels, and none within the options of one."""
 UNKNOWN = "unknown option"
 """The words of mkfs.xfs about an option that only a newer one has."""
 _LAYOUTS = {word: Word("layout", {}, layout=word) for word in LAYOUTS if word}
@@ -115,6 +136,18 @@ def find(label: str) -> FileSystem:
     return _make(name, tuple(words.split("+")) if colon else ())
 
 
+def labels(text: str) -> list[str]:
+    """The labels in a list such as ext4,xfs:mkfs(-m crc=1,rmapbt=1), each once."""
+    return list(dict.fromkeys(_SEPARATE.split(text)))
+
+
+def with_own(label: str, mkfs: str, mount: str) -> FileSystem:
+    """The file system of that label, with options of the user's own; an empty text is none. Raises UsageError."""
+    own = [f"{tool}({text})" for tool, text in ((MKFS, mkfs), (MOUNT, mount)) if text]
+    system = find(label)
+    return _make(system.name, (*system.words, *own)) if own else system
+
+
 def names() -> tuple[str, ...]:
     """Return the names of all file systems that can be tested, each without words."""
     return tuple(_WORDS)
@@ -128,10 +161,11 @@ def check_words(words: str, *, layouts: bool) -> None:
             raise UsageError(f"no {'layout' if layouts else 'format'} {word!r}; known: {', '.join(known)}")
 
 
-def _make(name: str, wanted: tuple[str, ...]) -> FileSystem:
+def _make(name: str, wanted: Sequence[str]) -> FileSystem:
     table = _WORDS[name]
+    own = [found for word in wanted if (found := _OWN.fullmatch(word))]
     for word in wanted:
-        if word not in table:
+        if word not in table and not _OWN.fullmatch(word):
             raise NoFormat(f"{name} has no format {word or repr(word)}; known: {', '.join(table)}")
     words = tuple(word for word in table if word in wanted)
     chosen = [table[word] for word in words]
@@ -140,20 +174,38 @@ def _make(name: str, wanted: tuple[str, ...]) -> FileSystem:
         first = groups.setdefault(table[word].group, word)
         if first != word:
             raise NoFormat(f"{name} cannot be {first} and {word} at once")
+    given = _given(own)
     options = dict(_BASE[name])
     for change in chosen:
         options |= change.mkfs
+    extra = own_options.mkfs(name, given[MKFS]) if MKFS in given else {}
     layout = "".join(word.layout for word in chosen)
     mount = ["".join(word.dax for word in chosen) or "dax", *(word.mount for word in chosen if word.mount)]
-    argv = (*_TOOLS[name], *_rendered(options), LAYOUTS[layout].device)
+    more = own_options.mount(given[MOUNT]) if MOUNT in given else ()
+    _agree(words, chosen, extra, more)
+    argv = (*_TOOLS[name], *rendered(options | extra), LAYOUTS[layout].device)
+    words = (*words, *([f"{MKFS}({' '.join(rendered(extra))})"] if extra else []),
+             *([f"{MOUNT}({','.join(more)})"] if more else []))  # fmt: skip
     journal, pmds = all(word.journal for word in chosen), all(word.pmds for word in chosen) and LAYOUTS[layout].pmds
-    return FileSystem(name, words, argv, ",".join(mount), layout, journal, pmds)
+    pmds = pmds and not any((name, flag) in PLACING for flag, _ in extra)
+    return FileSystem(name, words, argv, ",".join((*mount, *more)), layout, journal, pmds)
 
 
-def _rendered(options: Options) -> list[str]:
-    """Return the options as arguments, those of one flag joined by commas."""
-    flags: dict[str, list[str]] = {}
-    for (flag, key), value in options.items():
-        if value is not None:
-            flags.setdefault(flag, []).append(f"{key}={value}" if value else key)
-    return [argument for flag, items in flags.items() for argument in (flag, ",".join(items))]
+def _given(own: Sequence[re.Match[str]]) -> dict[str, str]:
+    """Return the user's own options by tool. Raises NoFormat where one tool has two sets of them."""
+    given: dict[str, str] = {}
+    for tool, text in dict.fromkeys((found[1], found[2]) for found in own):
+        if tool in given:
+            raise NoFormat(f"{tool}({text}): a label has one {tool}(...): join the two")
+        given[tool] = text
+    return given
+
+
+def _agree(words: Sequence[str], chosen: Sequence[Word], mkfs: Options, mount: Sequence[str]) -> None:
+    """Raise NoFormat where an option of the user's own changes what a word of the label says."""
+    keys = {one.partition("=")[0] for one in mount}
+    for word, change in zip(words, chosen, strict=True):
+        if both := [f"mkfs {flag} {key}" for flag, key in mkfs if (flag, key) in change.mkfs]:
+            raise NoFormat(f"{both[0]}: the format {word} sets it: leave one out")
+        if change.mount and change.mount.partition("=")[0] in keys:
+            raise NoFormat(f"mount -o {change.mount.partition('=')[0]}: the format {word} sets it: leave one out")

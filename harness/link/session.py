@@ -131,6 +131,7 @@ class AgentSession:
         except AgentError as error:
             if make:
                 refused = system.words and (error.errno in _REFUSALS or UNKNOWN in str(error))
+                refused = refused or (system.has_own and f"{system.mkfs[0]} ended with" in str(error))
                 kind = Refused if refused else SetupError
                 raise kind(f"a fresh {system.label} cannot be mounted with DAX: {error}") from error
             raise
