@@ -60,6 +60,17 @@ def why_not_layout(system: FileSystem, device: PmemKind) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class FilePart:
+    """The part of a matrix that a .prog file is for: what is empty is as in the session. Kernels that `why_not_kernel`
+    gives a reason for get a slot that says so."""
+
+    systems: tuple[FileSystem, ...] = ()
+    devices: tuple[PmemKind, ...] = ()
+    engines: tuple[Engine, ...] = ()
+    why_not_kernel: Callable[[str], str] = lambda release: ""
+
+
+@dataclass(frozen=True, slots=True)
 class Matrix:
     """The configurations of a session: every one of `systems` on every device of every kernel, by every engine."""
 
@@ -81,6 +92,18 @@ class Matrix:
             for engine in self.engines
             for system, skip in chosen.items()
             for turn in range(1, repeat + 1)
+        ]
+
+
+    def part(self, part: FilePart, repeat: int = 1) -> list[Slot]:
+        """The slots of a file that is for this part."""
+        matrix = replace(
+            self, systems=part.systems or self.systems, devices=part.devices or self.devices,
+            engines=part.engines or self.engines,
+        )  # fmt: skip
+        return [
+            replace(slot, skip=part.why_not_kernel(slot.config.kernel.release) or slot.skip)
+            for slot in matrix.slots(repeat=repeat)
         ]
 
 

@@ -1,14 +1,15 @@
 """Runs cells on the targets of a session: what is asked of all of them, be they guests or a device of this machine."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from harness.cells.cell import Judged, judge_cell, skipped
-from harness.cells.matrix import ANYTHING, Matrix, Slot, Wanted
+from harness.cells.matrix import ANYTHING, FilePart, Matrix, Slot, Wanted
 from harness.cells.screening import Screened, screen
 from harness.cells.seriesjudge import Advance, silent
 from harness.errors import DaxcheckError, Refused
+from harness.fs import filesystem
 from harness.fs.filesystem import FileSystem
 from harness.model.cell import Cell, Config
 from harness.model.setting.environment import Environment, KernelBuild
@@ -56,20 +57,25 @@ class CellRunner:
         """The slots of a scenario that wants this, each `repeat` times."""
         return self._matrix.slots(wanted, repeat)
 
-    def check(self) -> None:
-        """Raises UsageError or SetupError for a kernel that lacks what a run needs; makes nothing."""
-        self._pool.check(self._systems)
+    def part(self, part: FilePart, repeat: int = 1) -> list[Slot]:
+        """The slots of a .prog file that is for this part of the matrix, each `repeat` times."""
+        return self._matrix.part(part, repeat)
 
-    def prepare(self) -> None:
-        """Make what cells need (snapshots, formats) now, once, before many workers want it.
+    def check(self, slots: Iterable[Slot] | None = None) -> None:
+        """Raises UsageError or SetupError for a kernel that lacks what cells in these slots, or in all of the matrix,
+        need; makes nothing."""
+        self._pool.check(self._systems if slots is None else [filesystem.find(config.fs) for config in _usable(slots)])
+
+    def prepare(self, slots: Iterable[Slot] | None = None) -> None:
+        """Make what cells in these slots (in all of the matrix) need, snapshots and formats, now, once, before many
+        workers want it.
 
         A format that a kernel refuses is no error here: its cells become SKIP. Raises DaxcheckError.
         """
-        self.check()
-        for slot in self.slots():
+        self.check(slots)
+        for config in _usable(self.slots() if slots is None else slots):
             with contextlib.suppress(Refused):
-                if not slot.skip:
-                    self._pool.make_format(slot.config)
+                self._pool.make_format(config)
 
     def judge(self, cell: Cell, skip: str = "", advance: Advance = silent) -> Judged:
         """Run a cell and judge it; with a reason to `skip` it, or a format that its kernel refuses, it is a SKIP.
@@ -102,3 +108,8 @@ class CellRunner:
             except (DaxcheckError, OSError):
                 return ""
         return self._refused.get(config, "")
+
+
+def _usable(slots: Iterable[Slot]) -> list[Config]:
+    """The configurations of the slots that cells can run in, each once."""
+    return list(dict.fromkeys(slot.config for slot in slots if not slot.skip))

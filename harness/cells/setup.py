@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.cells import guests
 from harness.cells.guests import GuestPool
+from harness.cells.matrix import FilePart
 from harness.cells.runner import CellRunner
 from harness.errors import UsageError
 from harness.fs import filesystem
@@ -68,8 +69,8 @@ def guest_setting(options: argparse.Namespace, say: Say) -> GuestSetting:
     devices = [find_device(name) for name in dict.fromkeys(options.device.split(","))]
     speed, engines = accel.find(options.accel), _engines(options)
     qemu = find_qemu(options.qemu, plugin=Engine.PLUGIN in engines)
-    if speed is Accel.KVM and Engine.PLUGIN in engines:
-        raise UsageError("--engine plugin sees cache lines under --accel tcg only: take trace or coverage with kvm")
+    if Engine.PLUGIN in engines:
+        _check_plugin(options)
     engines = engines or [Engine.TRACE if speed is Accel.KVM else provision.strongest(qemu, say)]
     _check_plan(options, engines, devices)
     coverage = getattr(options, "coverage", False)
@@ -101,9 +102,30 @@ def on_device(options: argparse.Namespace) -> tuple[list[FileSystem], list[Engin
     systems = _systems(options)
     engines = _engines(options) or [Engine.TRACE]
     if Engine.PLUGIN in engines:
-        raise UsageError("--engine plugin is for guests: real hardware has no plugin; take trace or coverage")
+        _check_plugin(options)
     _check_plan(options, engines, (PmemKind.NVDIMM,))
     return systems, engines
+
+
+def check_part(options: argparse.Namespace, part: FilePart) -> None:
+    """Raises UsageError for a part of the matrix, that of a .prog file, which these options cannot serve."""
+    _check_own(options, part.systems)
+    if Engine.PLUGIN in part.engines:
+        _check_plugin(options)
+
+
+def _check_own(options: argparse.Namespace, systems: Iterable[FileSystem]) -> None:
+    """Raises UsageError for options of mkfs and mount on a device of this machine, whose mkfs and kernel they reach."""
+    if getattr(options, "target", "") and (own := [system for system in systems if system.has_own]):
+        raise UsageError(f"{own[0].label}: options of mkfs and mount are for guests: leave them out with --target")
+
+
+def _check_plugin(options: argparse.Namespace) -> None:
+    """Raises UsageError where there is no plugin."""
+    if getattr(options, "target", ""):
+        raise UsageError("--engine plugin is for guests: real hardware has no plugin; take trace or coverage")
+    if accel.find(options.accel) is Accel.KVM:
+        raise UsageError("--engine plugin sees cache lines under --accel tcg only: take trace or coverage with kvm")
 
 
 def _check_plan(options: argparse.Namespace, engines: Iterable[Engine], devices: Iterable[PmemKind]) -> None:
@@ -118,7 +140,9 @@ def _check_plan(options: argparse.Namespace, engines: Iterable[Engine], devices:
 
 
 def _systems(options: argparse.Namespace) -> list[FileSystem]:
-    return [filesystem.find(label) for label in dict.fromkeys(options.fs.split(","))]
+    systems = [filesystem.find(label) for label in filesystem.labels(options.fs)]
+    _check_own(options, systems)
+    return systems
 
 
 def _engines(options: argparse.Namespace) -> list[Engine]:

@@ -50,8 +50,9 @@ from harness.model.program import ops
 from harness.model.setting import hardware as devices
 from harness.model.setting.engine import Engine
 from harness.model.setting.hardware import TRAITS
+from harness.model.setting.heading import Heading
 from harness.powercut import outlives
-from harness.pytestplugin import recording
+from harness.pytestplugin import precedence, recording
 from harness.pytestplugin.arguments import SCENARIOS
 from harness.pytestplugin.recording import Recorded
 from harness.targets.target import Execution
@@ -78,6 +79,7 @@ Ctrl-C disarms."""
 def main(options: argparse.Namespace) -> int:
     """Arm, and stay so until the power goes. Raises UsageError, SetupError, InfraError; never returns otherwise."""
     recorded = recording.record(options.scenario, SCENARIOS)
+    options = _completed(options, recorded)
     system = _system(recorded, options.fs)
     power = _command(options.power)
     allowed = permit.check(options.target, options.erase, options.erase_signature)
@@ -87,7 +89,7 @@ def main(options: argparse.Namespace) -> int:
         _say(VIRTUAL)
     with contextlib.ExitStack() as stack:
         target = LocalTarget(allowed, Engine.POWER, _say)
-        if reason := target.why_not_run(recorded.program):
+        if reason := _why_not_on(target, recorded.heading) or target.why_not_run(recorded.program):
             raise UsageError(f"{recorded.scenario}: {reason}")
         stack.enter_context(target)
         target.golden(system)
@@ -119,6 +121,21 @@ def main(options: argparse.Namespace) -> int:
     raise InfraError(f"{recorded.scenario}: the run went on after its cut")
 
 
+def _completed(options: argparse.Namespace, recorded: Recorded) -> argparse.Namespace:
+    """The options, with what the heading of a .prog file says where nothing was typed."""
+    typed = [option for option in ("--fs", "--seed") if getattr(options, option[2:]) is not None]
+    for line in precedence.remarks(options, typed, [(Path(options.scenario), recorded.text)]):
+        _say(line)
+    return precedence.completed(options, recorded.text, fs="ext4")
+
+
+def _why_not_on(target: LocalTarget, heading: Heading) -> str:
+    """Return why the heading of a .prog file rules this machine out; empty if it does not."""
+    if heading.device not in (None, target.device):
+        return f"the file is for {heading.device}, and this device is {target.device}"
+    return heading.why_not_on(target.environment.kernel.release)
+
+
 def _system(recorded: Recorded, label: str) -> FileSystem:
     """The one file system to run on. Raises UsageError where the scenario's marks leave none, or several."""
     found = matrix.choose(filesystem.find(label), recorded.wanted)
@@ -130,6 +147,8 @@ def _system(recorded: Recorded, label: str) -> FileSystem:
         raise UsageError(f"{recorded.scenario} runs on several formats: name one, --fs {' or --fs '.join(labels)}")
     if chosen.layout:
         raise UsageError(f"--fs {chosen.label}: the layout {chosen.layout} is made in guests only")
+    if chosen.has_own:
+        raise UsageError(f"--fs {chosen.label}: options of mkfs and mount are for guests: leave them out")
     return chosen
 
 

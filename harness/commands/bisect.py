@@ -9,7 +9,7 @@ import argparse
 import contextlib
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import ending, progfile
@@ -32,7 +32,10 @@ from harness.model.program import ops
 from harness.model.program.program import Program
 from harness.model.program.program import format as format_program
 from harness.model.setting import crashplan
+from harness.model.setting.heading import NO_HEADING
 from harness.plain import plain
+from harness.progfile import ProgramText
+from harness.pytestplugin import precedence
 from harness.report import results, text
 from harness.report.title import title
 
@@ -54,10 +57,15 @@ class Question:
     """
 
     path: Path
-    program: Program
+    text: ProgramText
     sought: Sought
     known: Sighting | None
     repeat: int
+
+    @property
+    def program(self) -> Program:
+        """The Program of the file."""
+        return self.text.program
 
     @property
     def racy(self) -> bool:
@@ -86,17 +94,18 @@ def main(options: argparse.Namespace) -> int:
 
 def _question(options: argparse.Namespace) -> Question:
     """The question that the options and the results of an earlier run ask. Raises UsageError."""
-    program = progfile.judgeable(options.file)
+    text = progfile.judgeable(options.file)
+    options.repeat = precedence.completed(options, text).repeat
     if options.repeat < 1:
         raise UsageError(f"--repeat {options.repeat}: wants 1 or more")
     signatures = tuple(knownfile.signature("--signature", one) for one in options.signature)
     named = Sought(signatures, tuple(options.finding)) if signatures or options.finding else None
-    earlier = _earlier(options, program, named)
+    earlier = _earlier(options, text.program, named)
     if named is None and earlier is None:
         remedy = "name --finding ID, as `daxcheck run` told it, or --results DIR of a run that shows it"
         raise UsageError(f"{options.file}: no finding to look for, and beside it no results that show one: {remedy}")
     sought = named or Sought((earlier.finding.signature,) if earlier else ())
-    return Question(options.file, program, sought, earlier, options.repeat)
+    return Question(options.file, text, sought, earlier, options.repeat)
 
 
 def _earlier(options: argparse.Namespace, program: Program, named: Sought | None) -> Sighting | None:
@@ -112,15 +121,20 @@ def _earlier(options: argparse.Namespace, program: Program, named: Sought | None
 
 
 def _setting(options: argparse.Namespace, question: Question) -> GuestSetting:
-    """The setting of the cell: as the options say, else as it was when the finding showed. Raises UsageError."""
+    """The setting of the cell: as the options say, else as it was when the finding showed, else as the heading of the
+    file says. Raises UsageError."""
     one = question.known.example if question.known else None
-    options.fs = options.fs or (one.fs if one else "ext4")
-    options.device = options.device or (one.device if one else "nvdimm")
-    options.engine = options.engine or (one.engine if one else "")
-    options.seed = options.seed if options.seed is not None else (one.seed if one else 1)
-    if not options.crash and options.evictions is None and one is not None:
-        options.evictions = one.plan.evictions or None
-    options.crash = options.crash or (one.plan.crash if one else crashplan.END)
+    if one:
+        if not options.crash and options.evictions is None:
+            options.evictions = one.plan.evictions or None
+        options.fs, options.device = options.fs or one.fs, options.device or one.device
+        options.engine, options.crash = options.engine or one.engine, options.crash or one.plan.crash
+        options.seed = one.seed if options.seed is None else options.seed
+        heading = NO_HEADING
+    else:
+        heading = question.text.heading
+    for name, value in vars(precedence.completed(options, replace(question.text, heading=heading), fs="ext4")).items():
+        setattr(options, name, value)
     setting = setup.guest_setting(options, ending.say)
     if max(map(len, (setting.systems, setting.devices, setting.engines))) > 1:
         raise UsageError("bisect-step runs one cell: name one --fs, one --device and one --engine")
@@ -156,9 +170,10 @@ def _runs(question: Question, runner: CellRunner, options: argparse.Namespace) -
         raise SetupError(f"--fs, --device: {slot.skip}")
     name = question.known.example.scenario if question.known else question.path.name
     plan = crashplan.find(options.crash, options.evictions)
+    skip = question.text.heading.why_not_on(slot.config.kernel.release)
     cell = Cell(name, question.program, slot.config, options.seed, plan)
     for turn in range(1, question.repeat + 1):
-        judged = runner.judge(cell, slot.skip)
+        judged = runner.judge(cell, skip)
         ending.say(f"[{turn}/{question.repeat}] {text.line(judged.result)}")
         yield judged
 

@@ -11,7 +11,7 @@ def main(options: argparse.Namespace) -> int:
     code = EXIT_CLEAN
     for path in options.files:
         try:
-            ending.say(f"{path}: ok, {len(progfile.judgeable(path).ops)} ops")
+            ending.say(f"{path}: ok, {len(progfile.judgeable(path).program.ops)} ops")
         except UsageError as error:
             ending.say(str(error))
             code = EXIT_USAGE

@@ -19,7 +19,7 @@ from harness.repro.source import source
 
 def main(options: argparse.Namespace) -> int:
     """Write the program to --out, else to standard output. Raises UsageError."""
-    program = progfile.read(options.file)
+    program = progfile.read(options.file).program
     about = [plain(line) for line in _about(options.file.parent, program)]
     try:
         text = source(program, about)

@@ -7,13 +7,16 @@ from pathlib import Path
 
 from harness import ending, place, progfile
 from harness.cells import setup
+from harness.cells.matrix import FilePart
 from harness.commands.fuzz import workers_of
 from harness.errors import EXIT_CLEAN, EXIT_INFRA, DaxcheckError, UsageError
 from harness.findings.cause import causes, id_of
+from harness.fs import filesystem
 from harness.model.cell import Cell
 from harness.model.judge.result import Outcome
-from harness.model.program.program import format as format_program
+from harness.model.setting import crashplan
 from harness.plain import plain
+from harness.pytestplugin import precedence
 from harness.pytestplugin.options import complete
 from harness.search.reduction import Reduced, reduce
 from harness.search.workers import Task, TaskForce, Workers
@@ -21,18 +24,25 @@ from harness.search.workers import Task, TaskForce, Workers
 
 def main(options: argparse.Namespace) -> int:
     """Shrink one Program: 0 it is written, 3 it could not be judged. Raises UsageError for one that does not fail."""
-    program, count = progfile.judgeable(options.file), workers_of(options.workers)
-    if "," in options.fs or "," in options.kernel:
+    text, count = progfile.judgeable(options.file), workers_of(options.workers)
+    typed = [option for option in ("--fs", "--seed") if getattr(options, option[2:]) is not None]
+    for line in precedence.remarks(options, typed, [(options.file, text)]):
+        _say(line)
+    options = precedence.completed(options, text, fs="ext4")
+    if len(filesystem.labels(options.fs)) > 1 or "," in options.kernel:
         raise UsageError("shrink works on one kernel and one file system: name one of each")
     everything = complete(options, engine="plugin", results=None)
     with contextlib.ExitStack() as stack:
         runner = setup.runner(everything, _say)
         stack.callback(runner.close)
         runner.prepare()
-        (config,) = (slot.config for slot in runner.slots())
+        (slot,) = runner.part(FilePart(why_not_kernel=text.heading.why_not_on))
+        if slot.skip:
+            raise UsageError(f"{options.file}: cannot be run: {slot.skip}")
         digests = [kernel.digest for kernel in runner.kernels]
         workers = stack.enter_context(Workers(count, everything, digests))
-        cell = Cell(options.file.name, program, config, options.seed)
+        plan = crashplan.find(options.crash, options.evictions)
+        cell = Cell(options.file.name, text.program, slot.config, options.seed, plan)
         signature = _sought(workers, cell, options.finding)
         reduced = reduce(workers, cell, signature, _say)
     return _written(reduced, signature, options.out)
@@ -61,7 +71,7 @@ def _written(reduced: Reduced, signature: str, out: Path | None) -> int:
     if reduced.result is None:
         _say(f"{id_of(signature)} did not show again: it is a race, or it was seen in a guest that others had used")
         return EXIT_INFRA
-    text = format_program(reduced.program)
+    text = progfile.text_of(reduced.result.result)
     if out is None:
         sys.stdout.write(text)
         return EXIT_CLEAN

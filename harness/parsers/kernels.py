@@ -39,7 +39,7 @@ def bisect(parser: argparse.ArgumentParser) -> None:
                         help="the same by its signature; a * stands for anything; may be repeated")  # fmt: skip
     parser.add_argument("--results", type=Path, metavar="DIR",
                         help="the results of a run that showed it (the directory that FILE lies in)")  # fmt: skip
-    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="good only after N clean runs (%(default)s)")
+    parser.add_argument("--repeat", type=int, metavar="N", help="good only after N clean runs (as in FILE, or 1)")
     for name in ("--fs", "--device", "--engine"):
         parser.add_argument(name, default="", metavar=name[2:].upper(), help="as for `run` (that of the earlier run)")
     parser.add_argument("--crash", default="", metavar="WHERE", help="as for `run` (that of the earlier run)")

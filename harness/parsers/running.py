@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from harness.parsers.shared import guest_options, take
-from harness.pytestplugin.options import RUN
+from harness.pytestplugin.options import RUN, unfilled
 
 EXEC_EPILOG = """\
 Both commands run by `sh` in /mnt, as root; DAX_MOUNT names it. The guest has a shell, python3, a few tools and the
@@ -31,7 +31,7 @@ def run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-v", dest="verbose", action="store_true", help="end with the words of every failing cell")
     parser.add_argument("--judged", action="store_true", help="exit 0 when every cell was judged")
     for name, settings in RUN:
-        parser.add_argument(name, **settings)
+        parser.add_argument(name, **unfilled(name, settings))
 
 
 def exec(parser: argparse.ArgumentParser) -> None:
@@ -73,8 +73,8 @@ def arm(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scenario", metavar="SCENARIO", help="a name that `daxcheck list` tells, or a .prog file")
     for name, settings in RUN:
         if name in {"--target", "--erase", "--erase-signature", "--seed"}:
-            parser.add_argument(name, **settings, required=name == "--target")
-    parser.add_argument("--fs", default="ext4", metavar="FS", help="the file system, such as xfs:reflink (%(default)s)")
+            parser.add_argument(name, **unfilled(name, settings), required=name == "--target")
+    parser.add_argument("--fs", metavar="FS", help="the file system, such as xfs:reflink (that of the file, or ext4)")
     parser.add_argument("--state", type=Path, required=True, metavar="DIR",
                         help="for what the verdict needs: on a disk that outlives the cut, not the device")  # fmt: skip
     parser.add_argument("--power", default="", metavar="COMMAND",

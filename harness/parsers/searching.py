@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from harness.parsers.shared import take
-from harness.pytestplugin.options import RUN
+from harness.pytestplugin.options import RUN, unfilled
 
 CLUSTER = ("--cluster", "--tls-ca-file", "--tls-cert", "--tls-key")
 
@@ -45,7 +45,8 @@ def shrink(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--finding", default="", metavar="ID", help="the finding to keep (the first that it shows)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to write it (standard output)")
     parser.add_argument("-n", dest="workers", default="auto", metavar="N", help="guests in parallel (as many as fit)")
+    told = {"metavar": "FS", "help": "file system (that of the file, or ext4)"}
     for name, settings in RUN:
-        if name == "--fs":
-            parser.add_argument(name, **{**settings, "default": "ext4", "metavar": "FS", "help": "file system (ext4)"})
-    take(parser, "--kernel", "--modules", "--qemu", "--seed")
+        if name in ("--fs", "--seed"):
+            parser.add_argument(name, **{**unfilled(name, settings), **(told if name == "--fs" else {})})
+    take(parser, "--kernel", "--modules", "--qemu")

@@ -5,7 +5,7 @@ the cell's kernel and file system, and the verdict becomes the test's outcome.
 """
 
 import argparse
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,11 @@ from harness.errors import DaxcheckError, UsageError
 from harness.findings import knownfile
 from harness.history.writer import HistoryWriter
 from harness.model.program.recorder import Recorder
-from harness.pytestplugin import items, naming
+from harness.pytestplugin import items, naming, precedence
 from harness.pytestplugin.historian import Historian
 from harness.pytestplugin.imagepipe import ImagePipe, ImageTeller
-from harness.pytestplugin.items import KNOWN, REACHED, RUNNER, TELLER, ProgramFile
-from harness.pytestplugin.options import RUN
+from harness.pytestplugin.items import GIVEN, KNOWN, REACHED, RUNNER, TELLER, ProgramFile
+from harness.pytestplugin.options import RUN, unfilled
 from harness.pytestplugin.programs import RECORDED
 from harness.pytestplugin.reachedblocks import ReachedBlocks
 from harness.pytestplugin.report import Faults, Reporter, stop
@@ -45,7 +45,7 @@ _prepared = pytest.StashKey[bool]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("daxcheck", "daxcheck: DAX durability and coherency")
     for name, settings in RUN:
-        group.addoption(name, **settings)
+        group.addoption(name, **unfilled(name, settings))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,6 +53,8 @@ def pytest_configure(config: pytest.Config) -> None:
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker is None:
         config.pluginmanager.register(Faults(), "daxcheck-faults")
+    # A worker is given the words of the command line, not the options that the session has filled in.
+    config.stash[GIVEN] = precedence.settle(config.option)
     if config.option.collectonly:
         return
     try:
@@ -155,23 +157,29 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Prepare, now that all items are known and read; without any, boot nothing."""
     broken = session.testsfailed and not session.config.option.continue_on_collection_errors
     if session.items and not broken and not hasattr(session.config, "workerinput"):
-        _prepare(session.config)
+        _prepare(session.config, {item.path for item in session.items})
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
     """Prepare likewise, where workers collect; none of them has begun to run."""
     if ids:
-        _prepare(node.config)
+        _prepare(node.config, {node.config.rootpath / id.partition("::")[0] for id in ids})
 
 
-def _prepare(config: pytest.Config) -> None:
-    """Take snapshots and format images, once, before workers would all want them."""
+def _prepare(config: pytest.Config, paths: Collection[Path]) -> None:
+    """Take snapshots and format images for what these files run on, once, before workers would all want them; tell what
+    of their headings the command line overrides."""
     if RUNNER in config.stash and not config.stash.get(_prepared, False):
         config.stash[_prepared] = True
         runner = config.stash[RUNNER]
         try:
-            runner.check() if config.option.cluster else runner.prepare()
+            texts = [(path, progfile.read(path)) for path in sorted(paths) if path.suffix == progfile.SUFFIX]
+            for line in precedence.remarks(config.option, config.stash[GIVEN], texts):
+                _say(line)
+            slots = runner.slots() if len(texts) < len(paths) else []
+            slots += [slot for path, text in texts for slot in items.slots_of(config, path, text)]
+            runner.check(slots) if config.option.cluster else runner.prepare(slots)
         except (DaxcheckError, OSError) as error:
             stop(error)
 

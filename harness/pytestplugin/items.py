@@ -1,6 +1,7 @@
 """Finds the cells among the items of a pytest session, and runs them."""
 
-from collections.abc import Iterable
+import argparse
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,17 +10,19 @@ from typing import Any
 import pytest
 
 from harness import ending, progfile
+from harness.cells import setup
 from harness.cells.cell import Judged
 from harness.cells.matrix import ANYTHING, Slot, Wanted
 from harness.cells.runner import CellRunner
 from harness.cells.seriesjudge import Advance, silent
-from harness.errors import DaxcheckError, InfraError
+from harness.errors import DaxcheckError, InfraError, UsageError
 from harness.findings.known import KnownIssues
 from harness.model.cell import Cell
 from harness.model.judge.result import Outcome
 from harness.model.program.program import Program
 from harness.model.setting import crashplan
-from harness.pytestplugin import naming
+from harness.progfile import ProgramText
+from harness.pytestplugin import naming, precedence
 from harness.pytestplugin.imagepipe import ImageTeller
 from harness.pytestplugin.reachedblocks import ReachedBlocks
 from harness.pytestplugin.report import attach
@@ -32,6 +35,8 @@ KNOWN = pytest.StashKey[KnownIssues]()
 
 REACHED = pytest.StashKey[ReachedBlocks]()
 """The key of what keeps the blocks of the kernel that cells reach; only there with --coverage."""
+GIVEN = pytest.StashKey[Collection[str]]()
+"""The key of the options that the user typed, of those that the heading of a .prog file may set."""
 READY = pytest.StashKey[dict[str, Judged | DaxcheckError]]()
 """The key of what became of cells on a cluster, by the item; only there with --cluster."""
 TELLER = pytest.StashKey[ImageTeller]()
@@ -43,20 +48,25 @@ class ProgramFile(pytest.File):
 
     def collect(self) -> Iterable[pytest.Item]:
         try:
-            program = progfile.judgeable(self.path)
+            text = progfile.judgeable(self.path)
+            found = slots_of(self.config, self.path, text)
         except DaxcheckError as error:
             raise self.CollectError(str(error)) from error
-        for slot in slots(self.config):
-            yield ProgramItem.from_parent(self, name=f"{self.path.stem}[{slot}]", program=program, slot=slot)
+        options = precedence.applied(self.config.option, self.config.stash.get(GIVEN, ()), text)
+        for slot in found:
+            yield ProgramItem.from_parent(
+                self, name=f"{self.path.stem}[{slot}]", program=text.program, slot=slot, options=options
+            )
 
 
 class ProgramItem(pytest.Item):
-    """A recorded Program in one slot."""
+    """A recorded Program in one slot; `options` are those of the session, and what its heading says."""
 
-    def __init__(self, program: Program, slot: Slot, **settings: Any) -> None:
+    def __init__(self, program: Program, slot: Slot, options: argparse.Namespace, **settings: Any) -> None:
         super().__init__(**settings)
         self.program = program
         self.slot = slot
+        self.options = options
 
     def runtest(self) -> None:
         judge(self, self.program)
@@ -73,6 +83,20 @@ def slots(config: pytest.Config, wanted: Wanted = ANYTHING) -> list[Slot]:
     return config.stash[RUNNER].slots(wanted, config.option.repeat) if RUNNER in config.stash else []
 
 
+def slots_of(config: pytest.Config, path: Path, text: ProgramText) -> list[Slot]:
+    """The slots of a .prog file, each as often as it is to be repeated. Raises UsageError for a heading that the
+    session cannot serve."""
+    if RUNNER not in config.stash:
+        return []
+    given = config.stash[GIVEN]
+    part = precedence.part(given, text)
+    try:
+        setup.check_part(config.option, part)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+    return config.stash[RUNNER].part(part, precedence.applied(config.option, given, text).repeat)
+
+
 def slot_of(item: pytest.Item) -> Slot | None:
     """The slot of a cell; None for a test that is no cell."""
     return item.slot if isinstance(item, ProgramItem) else naming.slot(item)
@@ -80,7 +104,7 @@ def slot_of(item: pytest.Item) -> Slot | None:
 
 def cell_of(item: pytest.Item, program: Program, slot: Slot) -> Cell:
     """The cell that an item is of, which runs this Program in that slot."""
-    options = item.config.option
+    options = item.options if isinstance(item, ProgramItem) else item.config.option
     plan = crashplan.find(options.crash, options.evictions)
     return Cell(naming.scenario(item), program, slot.config, options.seed, plan)
 

@@ -69,7 +69,18 @@ RUN: tuple[tuple[str, dict[str, Any]], ...] = (
 )  # fmt: skip
 
 
+HEADED = frozenset(f"--{name}" for name in ("fs", "device", "engine", "crash", "evictions", "seed", "repeat"))
+"""The options that the heading of a .prog file may set. `daxcheck run` and pytest leave them None if not typed, so
+that it is known what overrides a heading; precedence.settle fills them in."""
+USUAL = {name[2:].replace("-", "_"): settings.get("default", False) for name, settings in RUN}
+"""The values of options that are not given, by the name of the attribute."""
+
+
+def unfilled(name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of an option of a run, for a parser that must know whether it was given."""
+    return {**settings, "default": None} if name in HEADED else settings
+
+
 def complete(options: argparse.Namespace, **given: object) -> argparse.Namespace:
     """The options of a command that takes some of those of a run: the others have their defaults, or are `given`."""
-    usual = {name[2:].replace("-", "_"): settings.get("default", False) for name, settings in RUN}
-    return argparse.Namespace(**{**usual, **vars(options), **given})
+    return argparse.Namespace(**{**USUAL, **vars(options), **given})

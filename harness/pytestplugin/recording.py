@@ -12,6 +12,8 @@ from harness.errors import UsageError
 from harness.model.cell import short
 from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
+from harness.model.setting.heading import NO_HEADING, Heading
+from harness.progfile import ProgramText
 from harness.pytestplugin import naming
 from harness.pytestplugin.arguments import settings
 
@@ -29,11 +31,17 @@ Select = Callable[[Collection[str]], Collection[str]]
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A scenario's name, its Program, and what its marks ask for."""
+    """A scenario's name, its Program, and what its marks ask for; of a .prog file also the heading."""
 
     scenario: str
     program: Program
     wanted: Wanted
+    heading: Heading = NO_HEADING
+
+    @property
+    def text(self) -> ProgramText:
+        """The Program and its heading."""
+        return ProgramText(self.program, self.heading)
 
 
 def record(name: str, scenarios: Path) -> Recorded:
@@ -43,7 +51,8 @@ def record(name: str, scenarios: Path) -> Recorded:
     Raises UsageError.
     """
     if name.endswith(progfile.SUFFIX):
-        return Recorded(Path(name).name, progfile.read(Path(name)), Wanted())
+        text = progfile.read(Path(name))
+        return Recorded(Path(name).name, text.program, Wanted(), text.heading)
     found: list[str] = []
 
     def select(names: Collection[str]) -> Collection[str]:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from harness import place
+from harness import place, progfile
 from harness.errors import UsageError
 from harness.model.cell import identify
 from harness.model.judge.entryhistory import EntryHistory
@@ -53,10 +53,11 @@ class Journal:
 
     def add(self, result: CellResult, console: str, entries: EntryHistory | None = None) -> None:
         """Write one cell: its Program, console and trace first, so that its line never points at nothing."""
-        name = self._free(result)
+        program = progfile.text_of(result)
+        name = self._free(result, program)
         end = os.fstat(self._fd).st_size
         try:
-            place.write(self._folder, f"{name}.prog", result.program.encode())
+            place.write(self._folder, f"{name}{progfile.SUFFIX}", program.encode())
             if result.outcome not in _GOOD or result.tries > 1:
                 place.write(self._folder, f"{name}.console", plain_lines(console[-CONSOLE_LIMIT:]).encode())
             if result.outcome not in _GOOD and entries is not None:
@@ -69,14 +70,14 @@ class Journal:
             os.ftruncate(self._fd, end)
             raise self._refusal(error) from error
 
-    def _free(self, result: CellResult) -> str:
-        """Return the name for the result's files: two Programs of the same name do not overwrite each other's."""
-        name, other = candidates(result)
-        path = self.directory / f"{name}.prog"
+    def _free(self, result: CellResult, program: str) -> str:
+        """Return the name for the result's files: two texts of the same name do not overwrite each other's."""
+        name, other = candidates(program, result)
+        path = self.directory / f"{name}{progfile.SUFFIX}"
         if path.is_symlink():
             return name  # which place.write refuses
         with contextlib.suppress(FileNotFoundError, UnicodeDecodeError):
-            if path.read_text() == result.program:
+            if path.read_text() == program:
                 return name
         return other if path.exists() else name
 

@@ -14,7 +14,8 @@ def stem(result: CellResult) -> str:
     return re.sub(r"[^A-Za-z0-9._+-]+", "_", name)[-200:]
 
 
-def candidates(result: CellResult) -> tuple[str, str]:
-    """The two stems under which a cell's files may lie: the second is for a Program that came after another one."""
-    digest = hashlib.sha256(result.program.encode(errors="surrogatepass")).hexdigest()
+def candidates(text: str, result: CellResult) -> tuple[str, str]:
+    """The two stems under which a cell's files may lie, if this is the text of its .prog file: the second is for one
+    that came after a file with another text, such as of another seed."""
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
     return stem(result), f"{stem(result)}-{digest[:12]}"

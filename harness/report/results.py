@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import progfile
 from harness.errors import UsageError
 from harness.findings.finding import Finding, gather
 from harness.findings.known import KnownIssues
@@ -56,7 +57,11 @@ class Run:
 
     def program_file(self, result: CellResult) -> Path | None:
         """The file that holds the cell's Program; None if there is none, or it was edited since."""
-        return self._file(result, ".prog", result.program)
+        return self.headed_file(result) or self._file(result, result.program)
+
+    def headed_file(self, result: CellResult) -> Path | None:
+        """The same, but only if its heading says on what the cell ran: an older daxcheck wrote none."""
+        return self._file(result, progfile.text_of(result))
 
     def console(self, result: CellResult) -> str:
         """The console of the cell's guest; empty if none was kept."""
@@ -81,9 +86,9 @@ class Run:
             return None  # it adds to a report, which is whole without it
         return None
 
-    def _file(self, result: CellResult, suffix: str, content: str) -> Path | None:
-        for name in candidates(result) if self.directory else ():
-            path = self.directory / f"{name}{suffix}" if self.directory else Path()
+    def _file(self, result: CellResult, content: str) -> Path | None:
+        for name in candidates(content, result) if self.directory else ():
+            path = self.directory / f"{name}{progfile.SUFFIX}" if self.directory else Path()
             with contextlib.suppress(OSError, UnicodeDecodeError):
                 if path.read_text() == content:
                     return path

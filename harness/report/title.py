@@ -66,19 +66,24 @@ _DATA = frozenset({Kind.STALE, Kind.ZERO, Kind.TORN, Kind.UNFLUSHED})
 """The kinds whose name says all: what is expected and found adds nothing."""
 
 
-def command(result: CellResult, program: Path | None = None) -> str:
+def command(result: CellResult, program: Path | None = None, *, headed: bool = False) -> str:
     """The command that runs the result's cell again, for a shell.
 
-    daxcheck run out/NAME.prog --kernel 6.12.95+deb12-amd64 --fs ext4    `program` is the file that holds its Program
-    daxcheck run -k "punch_hole and ..." --kernel ...                    without one, by the name of the scenario
+    daxcheck run out/NAME.prog --kernel 6.12.95+deb12-amd64              `program` is a file whose heading says the rest
+    daxcheck run out/NAME.prog --kernel 6.12.95+deb12-amd64 --fs ext4    one without such a heading
+    daxcheck run -k "punch_hole and ..." --kernel ...                    without a file, by the name of the scenario
     """
-    words = ["daxcheck", "run", *([str(program)] if program else _selected(result))]
-    words += ["--kernel", result.kernel, "--fs", result.fs]
-    words += ["--device", result.device] * (result.device is not PmemKind.NVDIMM)
-    words += [*result.engine.option, *result.plan.option]
-    words += ["--seed", str(result.seed)] * (result.seed != 1)
+    words = ["daxcheck", "run", *([str(program)] if program else _selected(result)), "--kernel", result.kernel]
+    words += [] if program and headed else _place(result)
     words += ["--no-known"] * (result.outcome is Outcome.XFAIL)  # else it would end with 0
     return shlex.join(words)
+
+
+def _place(result: CellResult) -> list[str]:
+    """The options that say on what the cell ran, but for the kernel."""
+    words = ["--fs", result.fs, *(["--device", result.device] * (result.device is not PmemKind.NVDIMM))]
+    words += [*result.engine.option, *result.plan.option]
+    return [*words, *(["--seed", str(result.seed)] * (result.seed != 1))]
 
 
 def _selected(result: CellResult) -> list[str]:

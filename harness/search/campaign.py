@@ -139,7 +139,7 @@ class Campaign:
         if reduced.result is not None:
             kept = self._keep(replace(reduced.result, result=replace(reduced.result.result, scenario=f"{name}.prog")))
             lines = [line for one in gather([kept]) if one.signature == signature for line in about(one)]
-            missing = self._folder.add_found(name, reduced.program, lines)
+            missing = self._folder.add_found(name, kept, reduced.program, lines)
         # Of a cell with two causes one may be known, and this one not.
         issue = self._known.explaining(signature, failed)
         self._tell(News(cell.config, signature, cell, reduced, issue.name if issue else "", missing))

@@ -16,6 +16,7 @@ from typing import Any
 
 from harness import place, progfile
 from harness.errors import UsageError
+from harness.model.judge.result import CellResult
 from harness.model.program.program import Program
 from harness.model.program.program import format as format_program
 from harness.plain import plain
@@ -64,11 +65,11 @@ class CampaignFolder:
         told = {"schema": SCHEMA, "source": name, "configs": configs}
         self._write(self.directory, STATE, (json.dumps(told, indent=1) + "\n").encode())
 
-    def add_found(self, name: str, program: Program, about: Sequence[str]) -> str:
-        """Keep the smallest Program of a finding, and its reproducer with the lines `about` it at the top; returns why
-        there is no reproducer, empty if there is one."""
+    def add_found(self, name: str, result: CellResult, program: Program, about: Sequence[str]) -> str:
+        """Keep the smallest Program of a finding with a heading of the `result` that shows it, and its reproducer with
+        the lines `about` it at the top; returns why there is no reproducer, empty if there is one."""
         found = self.directory / FOUND
-        self._write(found, f"{name}{progfile.SUFFIX}", format_program(program).encode())
+        self._write(found, f"{name}{progfile.SUFFIX}", progfile.text_of(result).encode())
         try:
             text = source(program, about)
         except UsageError as error:
@@ -94,7 +95,7 @@ class CampaignFolder:
     def corpus(self) -> list[tuple[str, Program]]:
         """The Programs of the corpus by name, in the order in which they were found."""
         paths = sorted((self.directory / CORPUS).glob(f"[0-9][0-9][0-9][0-9][0-9][0-9]-*{progfile.SUFFIX}"))
-        return [(path.name, progfile.read(path)) for path in paths]
+        return [(path.name, progfile.read(path).program) for path in paths]
 
     def _write(self, directory: Path, name: str, data: bytes) -> None:
         try:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from harness import progfile
 from harness.errors import EXIT_CLEAN, EXIT_VIOLATION
 from harness.kernel.kernel import Kernel
 from harness.model.program import ops
-from harness.model.program.program import parse
 
 pytestmark = pytest.mark.nightly  # each takes minutes
 Daxcheck = Any
@@ -39,7 +39,7 @@ def test_shrink_to_the_ops_that_lose(kernel_6_12: Kernel, daxcheck: Daxcheck, tm
     assert code == EXIT_CLEAN, said
     assert "ext4_punch_hole" in said and "5 of 5" in said
     assert not re.search(r"Traceback|Exception|Warning", said), said
-    kinds = [type(op) for op in parse(out.read_text()).ops]
+    kinds = [type(op) for op in progfile.read(out).program.ops]
     assert kinds[-4:] == [ops.Store, ops.Fallocate, ops.Msync, ops.CutPower]
     assert len(kinds) <= 8
 

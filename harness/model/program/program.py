@@ -164,7 +164,7 @@ def parse(text: str) -> Program:
         raise ProgramError(f"a text of {len(text)} characters is too long: at most {TEXT_LIMIT}")
     found: list[Op] = []
     numbers: list[int] = []
-    expect = Expect.KEPT
+    expect: Expect | None = None
     lines = _lines(text)
     number, words = next(lines, (1, []))
     if words != HEADER.split():
@@ -172,7 +172,7 @@ def parse(text: str) -> Program:
     for number, words in lines:
         try:
             if words[0] == "expect":
-                expect = _expect(words, bool(found))
+                expect = _expect(words, bool(found), expect)
             else:
                 found.append(_op(words))
                 numbers.append(number)
@@ -182,7 +182,7 @@ def parse(text: str) -> Program:
         check(found)
     except ProgramError as error:
         raise _located(error, found, lambda index: f"line {numbers[index]}") from None
-    return Program(tuple(found), expect)
+    return Program(tuple(found), expect or Expect.KEPT)
 
 
 def _located(error: ProgramError, found: Sequence[Op], place: Callable[[int], str]) -> ProgramError:
@@ -219,7 +219,9 @@ def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
             yield number, words
 
 
-def _expect(words: list[str], late: bool) -> Expect:
+def _expect(words: list[str], late: bool, before: Expect | None) -> Expect:
+    if before is not None:
+        raise ValueError(f"expect {before} stands there already: keep one of the two lines")
     if late or len(words) != 2 or words[1] not in list(Expect):
         raise ValueError("write 'expect kept' or 'expect loss' before the first op")
     return Expect(words[1])

@@ -63,7 +63,7 @@ _DOMAINS = {
 }
 """The values that the kernel may give in persistence_domain, the least first, and their meanings."""
 EMULATED = (PmemKind.NVDIMM, PmemKind.EADR, PmemKind.VIRTIO_PMEM)
-"""The devices that a guest can be given."""
+"""The devices that a guest can be given; the first is the usual one."""
 
 
 @dataclass(frozen=True, slots=True)

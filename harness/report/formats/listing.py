@@ -6,7 +6,9 @@
 """
 
 import textwrap
+from dataclasses import replace
 
+from harness import progfile
 from harness.findings.finding import Case
 from harness.model.program.program import ProgramError, format, parse
 from harness.plain import clipped, plain
@@ -29,7 +31,7 @@ def listing(case: Case) -> list[str]:
         program = parse(case.result.program)
     except ProgramError:
         return [clipped(line, _LINE) for line in case.result.program.splitlines()[:LINES]]
-    lines = format(program).splitlines()
+    lines = progfile.text_of(replace(case.result, program=format(program))).splitlines()
     first = len(lines) - len(program.ops)
     notes = {
         first + op: f"# op {op}: {'; '.join(one.words for one in told)}" for op, told in remarks(case).items()
@@ -50,7 +52,7 @@ def listing(case: Case) -> list[str]:
 
 def whole(case: Case) -> bool:
     """Say whether the listing has every line, so that it can be run."""
-    return case.result.program.count("\n") <= LINES
+    return progfile.text_of(case.result).count("\n") <= LINES
 
 
 def _with(line: str, note: str, width: int) -> list[str]:

@@ -149,7 +149,7 @@ def _commands(finding: Finding) -> Iterator[str]:
     if whole(finding.example):
         also = ["", "or, with"] if scenario else ["with"]
         yield from (*also[:-1], f"{also[-1]} the Program above in x.prog:", "")
-        yield clipped(command(result, Path("x.prog")), _CLIP)
+        yield clipped(command(result, Path("x.prog"), headed=True), _CLIP)
     elif not scenario:
         yield clipped(command(result), _CLIP)
 

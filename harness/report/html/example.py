@@ -67,11 +67,11 @@ def example(case: Case, run: Run) -> Example:
     result, found = case.result, course(case.result)
     images = filemap.images(case.violations)[:_IMAGES]
     shown = [one for one in result.violations if one.image in images[:1]]
-    console = run.console(result)
+    console, headed = run.console(result), run.headed_file(result)
     return Example(
         short(result.scenario), result.kernel, medium(result), tuple(facts(result).items()),
         Words.of(result).sentence(case.violations), "\n".join(splat(case, console)),
-        command(result, run.program_file(result)), result.program[:_PROGRAM],
+        command(result, headed or run.program_file(result), headed=headed is not None), result.program[:_PROGRAM],
         timeline(found, case, shown, run.entries(result)) if found else None,
         tuple(_image(name, result.violations, found) for name in images), console[-_CONSOLE:],
     )  # fmt: skip

@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -98,10 +98,10 @@ class FatefulRunner(CellRunner):
     def kernels(self) -> tuple[KernelBuild, ...]:
         return self._kernels
 
-    def check(self) -> None:
+    def check(self, slots: Iterable[Slot] | None = None) -> None:
         pass
 
-    def prepare(self) -> None:
+    def prepare(self, slots: Iterable[Slot] | None = None) -> None:
         raise AssertionError("a client of a cluster boots nothing")
 
     def close(self) -> None:

@@ -7,17 +7,19 @@ while it judges the cell of that number.
 
 import os
 import signal
+from collections.abc import Iterable
 from dataclasses import replace
 
 from harness.cells import setup
 from harness.cells.cell import Judged, skipped, unjudged
-from harness.cells.matrix import ANYTHING, Matrix, Slot, Wanted
+from harness.cells.matrix import ANYTHING, FilePart, Matrix, Slot, Wanted
 from harness.cells.seriesjudge import Advance, silent
 from harness.fs import filesystem
 from harness.model.cell import Cell
 from harness.model.judge.result import Outcome
 from harness.model.program import ops
 from harness.model.setting.environment import Environment, KernelBuild
+from harness.model.setting.hardware import PmemKind
 from tests.unit.findings.cells import LOSS
 
 KILLED = "DAXCHECK_TEST_KILLED_AT"
@@ -29,14 +31,18 @@ class InstantRunner:
 
     kernels = (KERNEL,)
 
-    def __init__(self) -> None:
-        self._matrix = Matrix(self.kernels, (filesystem.find("ext4"), filesystem.find("xfs")))
+    def __init__(self, fs: str = "ext4,xfs", device: str = PmemKind.NVDIMM) -> None:
+        systems = tuple(filesystem.find(label) for label in filesystem.labels(fs))
+        self._matrix = Matrix(self.kernels, systems, (PmemKind(device),))
         self._judged = 0
 
     def slots(self, wanted: Wanted = ANYTHING, repeat: int = 1) -> list[Slot]:
         return self._matrix.slots(wanted, repeat)
 
-    def prepare(self) -> None:
+    def part(self, part: FilePart, repeat: int = 1) -> list[Slot]:
+        return self._matrix.part(part, repeat)
+
+    def prepare(self, slots: Iterable[Slot] | None = None) -> None:
         pass
 
     def judge(self, cell: Cell, skip: str = "", advance: Advance = silent) -> Judged:

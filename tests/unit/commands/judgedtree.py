@@ -48,7 +48,9 @@ class WordRunner:
         if b"the fault in run 3" in self.image and self.runs != 3:
             found.remove(LOSS)
         result = replace(cell(*found, kernel=self.config.kernel.release, fs=self.config.fs), plan=wanted.plan)
-        if b"no boot" in self.image:
+        if skip:
+            result = replace(result, outcome=Outcome.SKIP, error=skip, violations=())
+        elif b"no boot" in self.image:
             result = replace(result, outcome=Outcome.ERROR, error="the guest died")
         return Judged(result, "line 1\nKernel panic - not syncing\n")
 

@@ -193,3 +193,17 @@ def test_git_finds_the_commit(tmp_path: Path, program: Path) -> None:
     said = git(tree, "bisect", "run", *command, "--finding", FOUND)
     assert "is the first bad commit" in said and "    commit 2" in said
     assert git(tree, "status", "--porcelain", "--ignored") == ""
+
+
+def test_the_heading_of_the_file_counts(
+    step: Step, program: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A kernel that is too old for the file is no answer; what is typed comes before what the file says."""
+    program.write_text(PROGRAM.replace("\n", "\nformat xfs\nrepeat 2\n", 1))
+    assert step("nothing") == 0
+    assert "good: 2 clean runs on " in (said := capsys.readouterr().out) and " xfs" in said
+    assert step("nothing", "--repeat", "1", "--fs", "ext4") == 0
+    assert "good: 1 clean run on " in (said := capsys.readouterr().out) and " ext4" in said
+    program.write_text(PROGRAM.replace("\n", "\nkernel >= 99\n", 1))
+    assert step("the fault") == 125
+    assert "the file is for kernel >= 99" in capsys.readouterr().out

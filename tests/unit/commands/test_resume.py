@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import progfile
 from harness.model.judge.result import CellResult, Outcome
 from harness.model.program.program import Program, format, parse
 from harness.model.program.recorder import Recorder
@@ -143,7 +144,7 @@ def test_two_files_of_one_name_are_two_cells(user: User) -> None:
     assert taken(user.resume(files[0])) and not taken(user.resume(*files))
     user.judged("x.prog", OTHER)
     assert taken(user.resume(*files))
-    assert {parse(path.read_text()) for path in user.results.glob("*.prog")} == {parse(KEPT), parse(OTHER)}
+    assert {progfile.read(path).program for path in user.results.glob("*.prog")} == {parse(KEPT), parse(OTHER)}
 
 
 def test_a_verdict_that_nobody_asked_for_does_not_count(user: User) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from harness import progfile
 from harness.commands.fuzz import exit_code
 from harness.errors import EXIT_CLEAN, EXIT_INFRA, EXIT_VIOLATION, UsageError
 from harness.findings.known import NOTHING_KNOWN, Issue, KnownIssues, Where
 from harness.model.program import ops
-from harness.model.program.program import Program, parse
+from harness.model.program.program import Program
 from harness.model.setting.engine import Engine
 from harness.search.campaign import COMPARED, SAMPLED, Campaign, News
 from harness.search.folder import STATE, CampaignFolder
@@ -82,7 +83,8 @@ def test_finding_is_confirmed_shrunk_and_steered_around(begin: Begin, tmp_path: 
     progress = campaign.of(CONFIG)
     ((signature, name),) = progress.findings.items()
     assert signature == found.signature
-    assert parse((tmp_path / "a" / "found" / f"{name}.prog").read_text()) == found.reduced.program
+    text = progfile.read(tmp_path / "a" / "found" / f"{name}.prog")
+    assert text.program == found.reduced.program and text.heading.format == CONFIG.fs
     reproducer = (tmp_path / "a" / "found" / f"{name}.c").read_text()
     assert f" * Finding {name}, seen on {CONFIG.kernel.release}" in reproducer
     assert "FALLOC_FL_PUNCH_HOLE" in reproducer

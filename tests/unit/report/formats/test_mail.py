@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import progfile
 from harness.errors import UsageError
 from harness.findings.finding import gather
 from harness.model.judge.result import CellResult
@@ -104,7 +105,8 @@ def test_what_a_maintainer_asks() -> None:
 def test_the_program_can_be_run() -> None:
     """What the mail lists is a .prog file, and the ops that matter have their remarks."""
     text = section(mails(runs.run([cell(LOSS)]))[0], "What was done (a call or a store a line; # is a comment):")
-    assert parse("\n".join(text)) == parse(PROGRAM)
+    told = progfile.parse("\n".join(text))
+    assert told.program == parse(PROGRAM) and told.heading.lines() == ["format ext4"]
     assert [line for line in text if "#" in line] == [
         "store m 0 2M                 # op 3: the store found instead",
         "store m 0 2M                 # op 5: the store that is lost",
@@ -117,7 +119,7 @@ def test_how_to_reproduce() -> None:
     """By the name of the scenario, and with the Program of the mail; a .prog file has no other name, a long Program
     must be at hand. What is known is looked for all the same."""
     rest = "--kernel 6.12.95 --fs ext4 --no-known"
-    with_program = ["with the Program above in x.prog:", "", f"daxcheck run x.prog {rest}"]
+    with_program = ["with the Program above in x.prog:", "", "daxcheck run x.prog --kernel 6.12.95 --no-known"]
     by_name = f"daxcheck run -k 'punch_hole and page' {rest}"
     long = PROGRAM.replace("cut_power", "observe\n" * LINES + "cut_power")
     for scenario, program, told in (
