@@ -18,6 +18,16 @@ _RULES = {
 }
 
 
+def rule_of_names() -> str:
+    """The rule for the name of a descriptor, a mapping or a lane."""
+    return _RULES[_NAME].removeprefix("write ")
+
+
+def rule_of_paths() -> str:
+    """The rule for a path."""
+    return _RULES[_PATH].replace("write ", "")
+
+
 class ProgramError(UsageError):
     """A Program that cannot be run: `index` is the op at fault, None when it is not one op; `earlier` the op before it
     that has taken the same name, if that is the fault."""

@@ -51,6 +51,8 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Close:
+    """close(2)."""
+
     fd: str
 
 
@@ -72,11 +74,15 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Unlink:
+    """unlink(2)."""
+
     path: str
 
 
 @dataclass(frozen=True, slots=True)
 class Fallocate:
+    """fallocate(2)."""
+
     fd: str
     mode: Mode
     offset: int
@@ -85,6 +91,8 @@ class Fallocate:
 
 @dataclass(frozen=True, slots=True)
 class Ftruncate:
+    """ftruncate(2)."""
+
     fd: str
     size: int
 

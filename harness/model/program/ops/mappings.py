@@ -52,6 +52,8 @@ class Mmap:
 
 @dataclass(frozen=True, slots=True)
 class Munmap:
+    """munmap(2) of the whole mapping."""
+
     map: str
 
 
@@ -66,6 +68,8 @@ class Mremap:
 
 @dataclass(frozen=True, slots=True)
 class Mprotect:
+    """mprotect(2)."""
+
     map: str
     offset: int
     length: int
@@ -83,6 +87,8 @@ class Mlock:
 
 @dataclass(frozen=True, slots=True)
 class Madvise:
+    """madvise(2)."""
+
     map: str
     offset: int
     length: int

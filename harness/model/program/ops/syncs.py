@@ -31,11 +31,15 @@ class Msync:
 
 @dataclass(frozen=True, slots=True)
 class Fsync:
+    """fsync(2)."""
+
     fd: str
 
 
 @dataclass(frozen=True, slots=True)
 class Fdatasync:
+    """fdatasync(2)."""
+
     fd: str
 
 
