@@ -168,7 +168,7 @@ class Campaign:
             differ = _lost(one) != _lost(other)
             progress = replace(progress, counts=progress.counts.plus(compared=1, differ=int(differ)))
             if differ:
-                kept = self._folder.add_differing(cell.scenario, cell.program)
+                kept = self._folder.add_differing(one.result)
                 said = f"by plugin {_told(one)}, by trace {_told(other)}"
                 self._say(f"the engines differ on {kept} ({cell.config}): {said}")
         return progress

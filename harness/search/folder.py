@@ -3,7 +3,7 @@
     results.jsonl     each Program that failed, judged in full, and the smallest one of each finding
     found/ID.prog     the smallest Program of a finding, named by the finding's id
     found/ID.c        the C program that shows the same without a power cut, if it can be said in C
-    differ/NAME.prog  each Program on which the two engines differ: one of them is wrong
+    differ/ID.prog    each Program on which the two engines differ: one of them is wrong
     corpus/N-HASH.prog  the Programs that others are made of, in the order in which they were found
     campaign.json     how far it has come: `daxcheck fuzz --resume` goes on from there
 """
@@ -77,9 +77,10 @@ class CampaignFolder:
         self._write(found, f"{name}.c", text.encode())
         return ""
 
-    def add_differing(self, name: str, program: Program) -> Path:
-        """Keep a Program on which the engines differ; returns where."""
-        self._write(self.directory / DIFFER, name, format_program(program).encode())
+    def add_differing(self, result: CellResult) -> Path:
+        """Keep the Program of a cell on which the engines differ, with a heading; returns where."""
+        name = f"{result.id}{progfile.SUFFIX}"
+        self._write(self.directory / DIFFER, name, progfile.text_of(result).encode())
         return self.directory / DIFFER / name
 
     def add_to_corpus(self, number: int, program: Program) -> str:

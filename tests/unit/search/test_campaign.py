@@ -132,7 +132,7 @@ def test_engines_that_differ_are_told(begin: Begin, tmp_path: Path, capsys: pyte
     said = capsys.readouterr().out
     assert len(kept) == counts.differ and all(f"the engines differ on {path} " in said for path in kept)
     assert "by plugin nothing lost, by trace lost data" in said
-    programs = [parse(path.read_text()) for path in kept]
+    programs = [progfile.read(path).program for path in kept]
     assert not any(isinstance(op, ops.Lane) for program in programs for op in program.ops)
 
 
