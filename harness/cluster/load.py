@@ -1,4 +1,4 @@
-"""Tells whether this machine has more to run than it has processors: a race would then be one of the scheduler's."""
+"""Tells whether this machine has more to run than its processors and its guests: a race would be its scheduler's."""
 
 import os
 from collections.abc import Callable
@@ -9,9 +9,12 @@ from harness.deadline import Deadline, pause
 from harness.errors import InfraError
 from harness.model.program.stages import stages
 from harness.search.workers import Task
+from harness.vm.machine import Hardware
 
 STAT = Path("/proc/stat")
 _RUNNING = "procs_running "
+_THREADS = Hardware().cpus + 1
+"""Threads of a guest: its virtual processors, and the process that judges it."""
 _LOOKS = 5
 _NAP = 0.1
 _REST = 1.0
@@ -33,27 +36,26 @@ def running() -> int:
 
 @dataclass(frozen=True, slots=True)
 class MachineLoad:
-    """The processors of a machine, and the function that counts the threads which run or could."""
+    """The threads that may run on a machine, and the function that counts those which run or could."""
 
-    processors: int
+    room: int
     count: Callable[[], int] = running
     nap: float = _NAP
 
     @classmethod
-    def here(cls) -> "MachineLoad":
-        """The one of this machine; a part of it that a container or an affinity allows is not looked at."""
-        return cls(os.cpu_count() or 1)
+    def here(cls, guests: int) -> "MachineLoad":
+        """The one of this machine, where a worker runs so many guests: what they need themselves is no overload. A part
+        of it that a container or an affinity allows is not looked at."""
+        return cls(max(os.cpu_count() or 1, guests * _THREADS))
 
     def why_overloaded(self) -> str:
-        """Return why, if more threads run than there are processors, in the mean of some looks; empty if not."""
+        """Return why, if more threads run than may, in the mean of some looks; empty if not."""
         looks = []
         for _ in range(_LOOKS):
             looks.append(self.count())
             pause(self.nap)
         mean = sum(looks) / len(looks)
-        if mean <= self.processors:
-            return ""
-        return f"overloaded: {mean:.1f} threads run on {self.processors} processors"
+        return f"overloaded: {mean:.1f} threads run, {self.room} may" if mean > self.room else ""
 
     def calm(self, seconds: float, wanted: Callable[[], bool]) -> str:
         """Wait until the machine is not overloaded, so long at most and while it is `wanted`; returns why it is."""

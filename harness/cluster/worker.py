@@ -9,7 +9,7 @@ import contextlib
 import queue
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,8 @@ Say = Callable[[str], None]
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
     """All that a worker is started with: where it joins and listens, its keys, its guests at a time, its QEMU, or the
-    device that it offers instead, on which cells run one at a time. A race
-    waits `calm` seconds for a processor of its machine."""
+    device that it offers instead, on which cells run one at a time. A race waits `calm` seconds while the `machine`,
+    this one unless another is given, is overloaded."""
 
     scheduler: str
     listen: str
@@ -57,7 +57,7 @@ class WorkerSetup:
     join: float = JOIN
     patience: float = PATIENCE
     offer: DeviceOffer | None = None
-    machine: MachineLoad = field(default_factory=MachineLoad.here)
+    machine: MachineLoad | None = None
     calm: float = CALM
 
     @property
@@ -116,7 +116,8 @@ class CellSlots:
 
     def _why_not_now(self) -> str:
         seen = self._abandoned
-        return self._setup.machine.calm(self._setup.calm, lambda: self._abandoned == seen)
+        machine = self._setup.machine or MachineLoad.here(self._setup.guests)
+        return machine.calm(self._setup.calm, lambda: self._abandoned == seen)
 
     def close(self) -> None:
         """End all processes."""
