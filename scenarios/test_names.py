@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.model.program.ops import Entry
+from harness.model.program.ops import Entry, Opening, Replacing
 from harness.model.program.recorder import File, Mapping, Recorder
 from harness.model.units import PAGE, PMD
 
@@ -158,4 +158,73 @@ def test_write_and_rename(dax: Recorder) -> None:
     new.fsync()
     dax.rename("data.new", "data")
     dax.fsyncdir()
+    dax.cut_power()
+
+
+def test_name_used_again_before_directory_sync(dax: Recorder) -> None:
+    """Until the directory is synced a name used again is the deleted file, the new one, or gone; each file is whole."""
+    old, _ = dirty_file(dax)
+    old.fsync()
+    dax.unlink("data")
+    new = dax.create_unsynced("data")
+    new.pwrite(0, 16 * PAGE)
+    new.fsync()
+    dax.cut_power()
+
+
+def test_exchange_of_dirty_files(dax: Recorder) -> None:
+    """Two dirty files that exchange their names keep their contents: msync and fsync of the directory promise both."""
+    _, first = dirty_file(dax)
+    _, second = dirty_file(dax, "other")
+    dax.rename("data", "other", Replacing.EXCHANGE)
+    first.msync()
+    second.msync()
+    dax.fsyncdir()
+    dax.cut_power()
+
+
+def test_exchange_is_atomic(dax: Recorder) -> None:
+    """Until the directory is synced an exchange is there for both names or for none: no file is lost, none is twice."""
+    for path in ("data", "other"):
+        file, _ = dirty_file(dax, path)
+        file.fsync()
+    dax.rename("data", "other", Replacing.EXCHANGE)
+    dax.cut_power()
+
+
+def test_rename_without_replacing(dax: Recorder) -> None:
+    """RENAME_NOREPLACE leaves a name that is there alone, EEXIST, and takes a free one."""
+    first, _ = dirty_file(dax)
+    _, second = dirty_file(dax, "other")
+    dax.expect_errno("EEXIST")
+    dax.rename("data", "other", Replacing.NOREPLACE)
+    dax.rename("data", "third", Replacing.NOREPLACE)
+    dax.fsyncdir()
+    first.fsync()
+    second.msync()
+    dax.cut_power()
+
+
+def test_append_to_dirty_file(dax: Recorder) -> None:
+    """A write through O_APPEND goes behind the end whatever its offset, and takes nothing from the dirty PMD before."""
+    file, mapping = dirty_file(dax)
+    file.fsync()
+    mapping.store(0, PMD)
+    appending = dax.open("data", flag=Opening.APPEND)
+    appending.pwrite(0, PMD + 1000)
+    appending.pwrite(PAGE, 3000)
+    file.pread(0, 3 * PMD)
+    appending.fsync()
+    dax.cut_power()
+
+
+def test_truncate_by_open_of_dirty_file(dax: Recorder) -> None:
+    """What O_TRUNC cut off does not come back when the file grows, live or after a cut, and is not in what is new."""
+    file, _ = dirty_file(dax)
+    dax.open("data", flag=Opening.TRUNCATE)
+    file.ftruncate(2 * PMD)
+    again = dax.open("data", size=2 * PMD).mmap(align=PAGE)
+    again.store(16 * PAGE, PAGE)
+    dax.observe()
+    again.msync(16 * PAGE, PAGE)
     dax.cut_power()

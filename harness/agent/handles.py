@@ -16,10 +16,11 @@ dax_layout_busy_page(), which unmaps the whole mapping to make get_user_pages_fa
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
-    """An open file; `id` is the `file` of its stamps."""
+    """An open file; `id` is the `file` of its stamps. What is written to it is appended if it `appends`."""
 
     fd: int
     id: int
+    appends: bool = False
 
 
 @dataclass(frozen=True, slots=True)

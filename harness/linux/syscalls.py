@@ -22,6 +22,7 @@ MREMAP_MAYMOVE, MREMAP_FIXED = 1, 2
 RWF_DSYNC, RWF_SYNC = 2, 4
 SYNC_FILE_RANGE_WRITE, SYNC_FILE_RANGE_WRITE_AND_WAIT = 2, 7
 MS_RDONLY, MS_REMOUNT = 1, 32
+RENAME_NOREPLACE, RENAME_EXCHANGE = 1, 2
 FALLOC_FL_KEEP_SIZE = 0x01
 FALLOC_FL_PUNCH_HOLE = 0x02
 FALLOC_FL_COLLAPSE_RANGE = 0x08
@@ -55,6 +56,7 @@ _PROTOTYPES: tuple[tuple[str, object, tuple[object, ...]], ...] = (
     ("msync", _int, (_ptr, _size, _int)),
     ("syncfs", _int, (_int,)),
     ("sync_file_range", _int, (_int, _off, _off, ctypes.c_uint)),
+    ("renameat2", _int, (_int, _str, _int, _str, ctypes.c_uint)),
     ("fallocate", _int, (_int, _int, _off, _off)),
     ("mount", _int, (_str, _str, _str, _ulong, _str)),
     ("umount2", _int, (_str, _int)),
@@ -173,6 +175,11 @@ def syncfs(fd: int) -> None:
 def sync_file_range(fd: int, offset: int, length: int, flags: int) -> None:
     """sync_file_range(2)."""
     _check(_libc.sync_file_range(fd, offset, length, flags), "sync_file_range")
+
+
+def renameat2(path: str, to: str, flags: int) -> None:
+    """renameat2(2) of two paths."""
+    _check(_libc.renameat2(_AT_FDCWD, os.fsencode(path), _AT_FDCWD, os.fsencode(to), flags), "renameat2")
 
 
 def fallocate(fd: int, mode: int, offset: int, length: int) -> None:

@@ -68,6 +68,8 @@ def names(program: Program) -> NamesInC:
                 files[fd] = paths[path] = ids[index]
             case ops.Open(fd, path):
                 files[fd] = paths[path]
+            case ops.Rename(path, to, ops.Replacing.EXCHANGE):
+                paths[path], paths[to] = paths[to], paths[path]
             case ops.Rename(path, to):
                 paths[to] = paths.pop(path)
             case ops.Link(path, to):

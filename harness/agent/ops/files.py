@@ -1,6 +1,7 @@
 """The ops on files by descriptor and by name."""
 
 import os
+from dataclasses import replace
 from typing import assert_never
 
 from harness.agent import memory, transfer
@@ -9,7 +10,7 @@ from harness.agent.memory import Memory, Scratch
 from harness.agent.transfer import Moved
 from harness.linux import ioctls, syscalls
 from harness.model.program import ops
-from harness.model.program.ops import FileOp, Mode, Switch
+from harness.model.program.ops import FileOp, Mode, Opening, Replacing, Switch
 from harness.model.wire import stamps
 
 MODES = {
@@ -22,6 +23,8 @@ MODES = {
     Mode.INSERT_RANGE: syscalls.FALLOC_FL_INSERT_RANGE,
     Mode.UNSHARE_RANGE: syscalls.FALLOC_FL_UNSHARE_RANGE,
 }
+OPENING = {Opening.PLAIN: 0, Opening.APPEND: os.O_APPEND, Opening.TRUNCATE: os.O_TRUNC}
+REPLACING = {Replacing.NOREPLACE: syscalls.RENAME_NOREPLACE, Replacing.EXCHANGE: syscalls.RENAME_EXCHANGE}
 _NEW_FILE = 0o644
 
 
@@ -31,14 +34,13 @@ def do(handles: Handles, index: int, op: FileOp) -> Moved | None:
         case ops.Create(fd, path):
             handles.files[fd] = _open(handles, path, os.O_CREAT | os.O_EXCL, handles.ids[index])
             handles.names[path] = handles.ids[index]
-        case ops.Open(fd, path):
-            handles.files[fd] = _open(handles, path, 0, handles.names.get(path, 0))
+        case ops.Open():
+            _reopen(handles, index, op)
         case ops.Close(fd):
             os.close(handles.file(fd).fd)
             del handles.files[fd]
-        case ops.Rename(path, to):
-            os.rename(handles.path(path), handles.path(to))
-            handles.names[to] = handles.names.pop(path, 0)
+        case ops.Rename():
+            _rename(handles, op)
         case ops.Link(path, to):
             os.link(handles.path(path), handles.path(to))
             handles.names[to] = handles.names.get(path, 0)
@@ -66,12 +68,34 @@ def _open(handles: Handles, path: str, flags: int, id: int) -> OpenFile:
     return OpenFile(os.open(handles.path(path), os.O_RDWR | os.O_CLOEXEC | flags, _NEW_FILE), id)
 
 
+def _reopen(handles: Handles, index: int, op: ops.Open) -> None:
+    file = _open(handles, op.path, OPENING[op.flag], handles.names.get(op.path, 0))
+    handles.files[op.fd] = replace(file, appends=op.flag is Opening.APPEND)
+    if op.flag is Opening.TRUNCATE:
+        handles.unmaps(index, file)
+
+
+def _rename(handles: Handles, op: ops.Rename) -> None:
+    old, new = handles.path(op.path), handles.path(op.to)
+    if op.flag in REPLACING:
+        syscalls.renameat2(old, new, REPLACING[op.flag])
+    else:
+        os.rename(old, new)
+    names = handles.names
+    if op.flag is Replacing.EXCHANGE:
+        names[op.path], names[op.to] = names.get(op.to, 0), names.get(op.path, 0)
+    else:
+        names[op.to] = names.pop(op.path, 0)
+
+
 def _pwrite(handles: Handles, index: int, op: ops.Pwrite) -> Moved:
     file = handles.file(op.fd)
+    # The stamps are those of the place where the bytes must go.
+    start = os.fstat(file.fd).st_size if file.appends else op.offset
     with Scratch(op.length) as scratch:
-        memory.store(handles.cpu, scratch.address, op.offset, op.length, handles.seqs[index], file.id)
+        memory.store(handles.cpu, scratch.address, start, op.length, handles.seqs[index], file.id)
         # A write that allocates makes fs/dax.c invalidate what is mapped there (dax_iomap_iter).
-        handles.unmaps(index, file, op.offset, op.offset + op.length)
+        handles.unmaps(index, file, start, start + op.length)
         once = index in handles.alone
         return Moved(transfer.write(file.fd, op.how, scratch.address, op.length, op.offset, once))
 

@@ -129,7 +129,7 @@ class State:
 
     `kept`: files that had a durable name and were renamed since, never unlinked, with all those names: at any moment
     one of them stands for the file (rename(2): "atomically replaced", or "a window in which both" do).
-    `exchanges`: those that the media hold as a whole, or not at all.
+    `exchanges`: those that the media hold as a whole, or not at all. `appending`: the descriptors with O_APPEND.
     """
 
     files: Mapping[int, FileState]
@@ -138,6 +138,7 @@ class State:
     maps: Mapping[str, MapState]
     kept: Mapping[int, frozenset[str]]
     exchanges: tuple[Exchange, ...] = ()
+    appending: frozenset[str] = frozenset()
 
     def file(self, path: str) -> FileState | None:
         """The file that the name stands for now."""

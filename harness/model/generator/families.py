@@ -8,12 +8,12 @@
 A new family is a function here and a row of ANY or LAST.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from harness.model.generator.draft import LARGEST, WORD, ProgramDraft
 from harness.model.program import ops
 from harness.model.program.choices import fresh
-from harness.model.program.ops import Access, Advice, How, Mode, Sharing
+from harness.model.program.ops import Access, Advice, How, Mode, Opening, Replacing, Sharing
 from harness.model.units import PAGE, PMD
 
 SIZES = (5000, PAGE, 9192, 4 * PAGE, 16 * PAGE, PMD, PMD + 5000, 2 * PMD, 4 * PMD)
@@ -154,17 +154,27 @@ def exchange(draft: ProgramDraft) -> None:
 
 
 def rename(draft: ProgramDraft) -> None:
-    """Rename, link or unlink a file."""
-    names = draft.state.names
-    kind = draft.dice.choice((ops.Rename, ops.Link, ops.Unlink))
+    """Rename, link or unlink a file, or have two files exchange their names."""
+    names, kind = draft.state.names, draft.dice.choice((ops.Rename, ops.Link, ops.Unlink))
+    if kind is ops.Rename and draft.dice.random() < 0.3:
+        draft.draw(kind, lambda named: named["flag"] is Replacing.EXCHANGE and named["path"] != named["to"])
+        return
     new = None if kind is ops.Unlink else "to"
     draft.draw(kind, lambda named: (kind is ops.Link or named["path"] != KEPT) and named.get(str(new)) not in names)
 
 
 def reopen(draft: ProgramDraft) -> None:
-    """Open a file again by its name."""
-    if len(draft.state.fds) < MAPPINGS + 1:
-        draft.draw(ops.Open, lambda named: draft.state.name(str(named["path"])).current is not None)
+    """Open a file again by its name, and sometimes cut it to nothing so, or append to it."""
+    if len(draft.state.fds) >= MAPPINGS + 1:
+        return
+    flag = draft.dice.choices((Opening.PLAIN, Opening.APPEND, Opening.TRUNCATE), (4, 2, 1))[0]
+
+    def wanted(named: Mapping[str, object]) -> bool:
+        return named["flag"] is flag and draft.state.name(str(named["path"])).current is not None
+
+    if draft.draw(ops.Open, wanted) and flag is Opening.APPEND:
+        opened = draft.descriptors[-1]
+        draft.draw(ops.Pwrite, lambda named: (named["fd"], named["how"]) == (opened, How.PLAIN))
 
 
 def remount(draft: ProgramDraft) -> None:

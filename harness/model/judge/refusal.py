@@ -170,7 +170,12 @@ def _contradicts(before: State, op: Op, number: int) -> bool:
         mapped = not mapping(op) or mapping(op) in before.maps
         return bool(fds) and all(fd in before.fds for fd in fds) and mapped
     match op:
-        case ops.Open(_, path) | ops.Rename(path, _) | ops.Unlink(path):
+        case ops.Rename(path, to, flag):
+            exchanges = flag is ops.Replacing.EXCHANGE
+            there = before.name(path).current is not None and (not exchanges or before.name(to).current is not None)
+            blocked = flag is ops.Replacing.NOREPLACE and before.name(to).current is not None
+            return (number == errno.ENOENT and there) or (number == errno.EEXIST and not blocked)
+        case ops.Open(_, path) | ops.Unlink(path):
             return number == errno.ENOENT and before.name(path).current is not None
         case ops.Link(path, to):
             missing = number == errno.ENOENT and before.name(path).current is not None

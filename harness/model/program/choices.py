@@ -136,6 +136,8 @@ class Choice:
         high = self._limit() - offset
         if self.named.get("mode") is Mode.INSERT_RANGE and self.reach is not None:
             high = self.reach.largest - self._used("fd")
+        if self.named.get("fd") in self.scope.appending and self.kind is ops.Pwrite and self.reach is not None:
+            high = self.reach.largest - self._used("fd")
         if {"source_offset", "other_offset"} & {*self.open}:
             high = min(high, self._other_limit() - self._grid(offset)[1])
         if isinstance(self.expected, ops.ExpectSignal):
@@ -235,8 +237,6 @@ def _values(name: str, type_: object, kind: type[Op], position: Position) -> Ite
             return (fresh("data", scope.paths),)
         case "path":
             return tuple(sorted(scope.paths))
-        case "to" if kind is ops.Link:
-            return (fresh("data", scope.paths),)
         case "to":
             return (*sorted(scope.paths), fresh("data", scope.paths))
         case "name":

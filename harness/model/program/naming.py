@@ -50,6 +50,8 @@ def _define(op: ops.Op, new: int, fds: dict[str, int], maps: dict[str, int], pat
             fds[fd] = paths[path] = new
         case ops.Open(fd, path) if path in paths:
             fds[fd] = paths[path]
+        case ops.Rename(path, to, ops.Replacing.EXCHANGE) if path in paths and to in paths:
+            paths[path], paths[to] = paths[to], paths[path]
         case ops.Rename(path, to) | ops.Link(path, to) if path in paths:
             paths[to] = paths[path]
         case ops.Mmap(name, fd) if fd in fds:

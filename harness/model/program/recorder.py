@@ -16,7 +16,9 @@ from harness.model.program.ops import (
     Mode,
     MsyncFlag,
     Op,
+    Opening,
     Plant,
+    Replacing,
     Sharing,
     Signal,
     Switch,
@@ -63,14 +65,14 @@ class Recorder:
             file.fallocate(Mode.ALLOCATE, 0, size)
         return file
 
-    def open(self, path: str, size: int = 0) -> "File":
+    def open(self, path: str, size: int = 0, flag: Opening = Opening.PLAIN) -> "File":
         """Another open file of a path created before; `size` is what mmap() maps when no length is given."""
         file = File(self, self.fresh("f"), size)
-        self.record(ops.Open(file.fd, path))
+        self.record(ops.Open(file.fd, path, flag))
         return file
 
-    def rename(self, path: str, to: str) -> None:
-        self.record(ops.Rename(path, to))
+    def rename(self, path: str, to: str, flag: Replacing = Replacing.REPLACE) -> None:
+        self.record(ops.Rename(path, to, flag))
 
     def link(self, path: str, to: str) -> None:
         self.record(ops.Link(path, to))

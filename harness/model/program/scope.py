@@ -59,14 +59,17 @@ class Scope:
     maps: dict[str, int] = field(default_factory=dict)
     """Mapping -> its length; 0 once unmapped."""
     paths: frozenset[str] = frozenset()
+    appending: frozenset[str] = frozenset()
+    """The descriptors that were opened with O_APPEND."""
     fixed: frozenset[str] = frozenset()
 
-    def opened(self, fd: str) -> "Scope":
-        """Return the scope with a new open descriptor."""
+    def opened(self, fd: str, appends: bool = False) -> "Scope":
+        """Return the scope with a new open descriptor; `appends`: what is written through it is appended."""
         plain("descriptor", fd, _NAME)
         if fd in self.fds:
             raise NameTaken("descriptor", fd, self.fds)
-        return replace(self, fds={**self.fds, fd: True})
+        appending = self.appending | {fd} if appends else self.appending
+        return replace(self, fds={**self.fds, fd: True}, appending=appending)
 
     def closed(self, fd: str) -> "Scope":
         self.fd(fd)

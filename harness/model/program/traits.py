@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from harness.model.program import ops
-from harness.model.program.ops import Advice, How, Mode, MsyncFlag, Op
+from harness.model.program.ops import Advice, How, Mode, MsyncFlag, Op, Opening
 
 
 class Promise(StrEnum):
@@ -146,7 +146,11 @@ def _by_how(plain: Traits) -> ByForm:
 
 TABLE: Mapping[type[Op], Traits | ByForm] = {
     ops.Create: Traits(defines="fd"),
-    ops.Open: Traits(defines="fd", in_lanes=True),
+    ops.Open: ByForm("flag", {
+        Opening.PLAIN: Traits(defines="fd", in_lanes=True),
+        Opening.APPEND: Traits(defines="fd"),
+        Opening.TRUNCATE: Traits(defines="fd", frees=True, unmaps=Unmaps.FILE, on_errno=Failure.ANYTHING),
+    }),
     ops.Close: replace(_FD, in_lanes=True),
     ops.Rename: Traits(),
     ops.Link: Traits(),

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from copy import copy
 
 from harness.model.program import ops
+from harness.model.program.namechecks import check_append, renamed
 from harness.model.program.ops import Op
 from harness.model.program.scope import NameTaken, ProgramError, Scope, within
 from harness.model.program.sections import Sections
@@ -91,11 +92,12 @@ class Position:
         before = self.scope
         self.scope = self.sections.enter(op, before, refused)
         if not (refused and isinstance(op, ops.Umount)):  # it may well be refused because of what is open
-            self.scope = _changed(self.scope, op)
+            self.scope = _changed(self.scope, op, refused)
         if refused:
             self.scope = before  # what is refused defines nothing and ends nothing
         else:
             _tellable(op)
+            check_append(self.scope, op, self.sections.lane is not None)
         self.expected = op
         self.length += 1
         self._count(op)
@@ -124,27 +126,20 @@ class Position:
             raise ProgramError(f"more than {STAMP_LIMIT} stores or files: split the program")
 
 
-def _changed(scope: Scope, op: Op) -> Scope:
+def _changed(scope: Scope, op: Op, refused: bool) -> Scope:
     """The names after the op. Raises ProgramError when it uses one that is not there, or a range that cannot be."""
     match op:
         case ops.Create(fd, path):
             if path in scope.paths:
                 raise ProgramError(f"path {path} is already created: choose another, or use open")
             return scope.named(path).opened(fd)
-        case ops.Open(fd, path):
+        case ops.Open(fd, path, flag):
             scope.path(path)
-            return scope.opened(fd)
+            return scope.opened(fd, flag is ops.Opening.APPEND)
         case ops.Close(fd):
             return scope.closed(fd)
-        case ops.Rename(path, to):
-            return scope.unnamed(path).named(to)
-        case ops.Link(path, to):
-            scope.path(path)
-            if to in scope.paths:
-                raise ProgramError(f"path {to} is already there: link never replaces, rename does")
-            return scope.named(to)
-        case ops.Unlink(path):
-            return scope.unnamed(path)
+        case ops.Rename() | ops.Link() | ops.Unlink():
+            return renamed(scope, op, refused)
         case ops.Mmap():
             return _mapped(scope, op)
         case ops.Munmap(name):

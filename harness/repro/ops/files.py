@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from harness.model.program import ops
-from harness.model.program.ops import FileOp, How, Mode, Switch
+from harness.model.program.ops import FileOp, How, Mode, Opening, Replacing, Switch
 from harness.model.units import PAGE
 from harness.repro.call import Call
 from harness.repro.naming import plus_pages, quoted, size
@@ -21,6 +21,8 @@ MODES = {
     Mode.INSERT_RANGE: "FALLOC_FL_INSERT_RANGE",
     Mode.UNSHARE_RANGE: "FALLOC_FL_UNSHARE_RANGE",
 }
+OPENING = {Opening.PLAIN: "", Opening.APPEND: " | O_APPEND", Opening.TRUNCATE: " | O_TRUNC"}
+REPLACING = {Replacing.NOREPLACE: "RENAME_NOREPLACE", Replacing.EXCHANGE: "RENAME_EXCHANGE"}
 SYNCING = {How.DSYNC: "RWF_DSYNC", How.SYNC: "RWF_SYNC"}
 
 
@@ -31,10 +33,12 @@ def call(scene: Scene, index: int, op: FileOp) -> Call:
             made = f"({scene.fd(fd)} = open({quoted(path)}, O_RDWR | O_CREAT | O_EXCL, 0600))"
             inode, helpers = scene.inode(index, fd)
             return Call(made, ">= 0", after=inode, helpers=helpers)
-        case ops.Open(fd, path):
-            return Call(f"({scene.fd(fd)} = open({quoted(path)}, O_RDWR))", ">= 0")
+        case ops.Open(fd, path, opening):
+            return Call(f"({scene.fd(fd)} = open({quoted(path)}, O_RDWR{OPENING[opening]}))", ">= 0")
         case ops.Close(fd):
             return Call(f"close({scene.fd(fd)})")
+        case ops.Rename(path, to, flag) if flag in REPLACING:
+            return Call(f"renameat2(AT_FDCWD, {quoted(path)}, AT_FDCWD, {quoted(to)}, {REPLACING[flag]})")
         case ops.Rename(path, to):
             return Call(f"rename({quoted(path)}, {quoted(to)})")
         case ops.Link(path, to):

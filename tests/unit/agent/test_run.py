@@ -214,6 +214,28 @@ def test_unmet_expectation_says_why(tmp_path: Path) -> None:
     assert "of the mapping" in results[3].unmet
 
 
+def test_flags_of_open_and_rename(tmp_path: Path) -> None:
+    """An append goes behind the end with the stamps of that place; O_TRUNC cuts; two files exchange their names."""
+    text = """create f data
+pwrite f 0 8K
+open a data flag=append
+pwrite a 0 4K
+create g other
+rename data other flag=exchange
+expect_errno EEXIST
+rename data other flag=noreplace
+rename data third flag=noreplace
+pwrite g 0 100
+open t third flag=truncate
+cut_power
+"""
+    results, _, _ = execute(tmp_path, text)
+    assert {result.index: result.errno for result in results if result.errno} == {7: errno.EEXIST}
+    first, second = look(tmp_path, "other").segments
+    assert first == Segment(0, 2 * PAGE, Stamp(1, 1)) and second == Segment(2 * PAGE, 3 * PAGE, Stamp(2, 1))
+    assert look(tmp_path, "third").size == 0 and look(tmp_path, "data").size is None
+
+
 def test_missing_file_has_no_size(tmp_path: Path) -> None:
     """A file that is not there is an observation, not an error."""
     assert look(tmp_path, "nothing") == FileView("nothing", None)

@@ -110,6 +110,8 @@ class _Kernel:
                 if isinstance(op, ops.Create):
                     self._names[path] = self._program.file_ids()[index]
                 self._fds[fd] = self._names.get(path, 0)
+            case ops.Rename(path, to, ops.Replacing.EXCHANGE):
+                self._names[path], self._names[to] = self._names[to], self._names[path]
             case ops.Rename(path, to):
                 self._names[to] = self._names.pop(path, 0)
             case ops.Link(path, to):
@@ -137,6 +139,8 @@ class _Kernel:
                 yield self._fds[fd], offset, END if mode in _SHIFTING else offset + length
             case ops.Ftruncate(fd, size):
                 yield self._fds[fd], size, END
+            case ops.Open(fd, _, ops.Opening.TRUNCATE):
+                yield self._fds[fd], 0, END
             case ops.Pwrite(fd, offset, length) | ops.SyncFileRange(fd, offset, length):
                 yield self._fds[fd], offset, offset + length
             case ops.WriteFrom(fd, offset, length):

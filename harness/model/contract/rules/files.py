@@ -17,11 +17,13 @@ def apply(state: State, step: Step, op: Fallocate | Ftruncate | Pwrite) -> State
         return state
     file = state.files[id]
     match op:
-        case Pwrite(_, offset, length, how):
+        case Pwrite(fd, offset, length, how):
             stamp: Values = frozenset({Stamp(step.seq, file.id)})
+            if fd in state.appending:
+                return _appended(state, file, length, Extents.of(stamp), how, step.index)
             return written(state, file.id, offset, offset + length, Extents.of(stamp), how, step.index)
         case Ftruncate(_, size):
-            return _truncated(state, step, file, size)
+            return truncated(state, step, file, size)
         case Fallocate():
             return _fallocated(state, step, file, op)
 
@@ -38,6 +40,14 @@ def written(state: State, id: int, start: int, end: int, source: Extents[Values]
     for low, high, values in source.runs(start, end):
         file = file.replaced(low, high, values)
     return state.with_file(file.promised_range(start, end, index) if how in (How.DSYNC, How.SYNC) else file)
+
+
+def _appended(state: State, file: FileState, length: int, source: Extents[Values], how: How, index: int) -> State:
+    """pwrite(2), BUGS: "if a file is opened with O_APPEND, pwrite() appends data to the end of the file, regardless of
+    the value of offset". Where the file may end at several places nobody knows where that is."""
+    if file.shortest == file.longest:
+        return written(state, file.id, file.longest, file.longest + length, source, how, index)
+    return state.either(written(state, file.id, file.shortest, file.longest + length, source, How.PLAIN, index))
 
 
 def extended(state: State, id: int, end: int, index: int) -> State:
@@ -57,7 +67,7 @@ def punched(state: State, step: Step, file: FileState, start: int, end: int) -> 
     return state.unfaulted(file.id, start, end).with_file(file)
 
 
-def _truncated(state: State, step: Step, file: FileState, size: int) -> State:
+def truncated(state: State, step: Step, file: FileState, size: int) -> State:
     """ftruncate(2): what is cut off is lost and, when the file grows again, reads as zeroes.
 
     Until the size is durable the media may still hold the longer file with its contents, or part of them. The contents

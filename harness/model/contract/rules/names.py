@@ -5,8 +5,9 @@ from dataclasses import replace
 from harness.model.contract import blocks
 from harness.model.contract.extents import END
 from harness.model.contract.filestate import FileState
+from harness.model.contract.rules import files
 from harness.model.contract.state import State, Step
-from harness.model.program.ops import Close, Create, Link, Open, Rename, Unlink
+from harness.model.program.ops import Close, Create, Link, Open, Opening, Rename, Replacing, Unlink
 
 
 def apply(state: State, step: Step, op: Create | Open | Close | Rename | Link | Unlink) -> State:
@@ -18,12 +19,14 @@ def apply(state: State, step: Step, op: Create | Open | Close | Rename | Link | 
             file = FileState(step.file, blocks.empty(step.file, step.index))
             state = replace(state, files={**state.files, file.id: file}, fds={**state.fds, fd: file.id})
             return _named(state, path, file.id)
-        case Open(fd, path):
+        case Open(fd, path, flag):
             found = state.name(path).current
-            return state if found is None else replace(state, fds={**state.fds, fd: found})
+            return state if found is None else _opened(state, step, fd, found, flag)
         case Close(fd):
             # Mappings keep the file (close(2), mmap(2)), so only the descriptor goes.
             return replace(state, fds={name: file for name, file in state.fds.items() if name != fd})
+        case Rename(path, to, Replacing.EXCHANGE):
+            return _exchanged(state, path, to, step.journal)
         case Rename(path, to):
             return _renamed(state, path, to, step.journal)
         case Link(path, to):
@@ -36,6 +39,15 @@ def apply(state: State, step: Step, op: Create | Open | Close | Rename | Link | 
             if gone is None:
                 return state
             return _freed(_named(_forgotten(state, gone), path, None), gone, step.journal)
+
+
+def _opened(state: State, step: Step, fd: str, file: int, flag: Opening) -> State:
+    """open(2): with O_TRUNC a regular file that may be written "will be truncated to length 0", which is what
+    ftruncate(2) does to it. O_APPEND: "Before each write(2), the file offset is positioned at the end"."""
+    if flag is Opening.TRUNCATE:
+        state = files.truncated(state, step, state.files[file], 0)
+    appending = state.appending | {fd} if flag is Opening.APPEND else state.appending
+    return replace(state, fds={**state.fds, fd: file}, appending=appending)
 
 
 def promised(state: State, index: int) -> State:
@@ -78,7 +90,25 @@ def _renamed(state: State, path: str, to: str, journal: bool) -> State:
         state = _named(_forgotten(state, file), to, None)
         state = _named(_named(state, path, None), to, file)
         return state if target.current is None else _freed(state, target.current, journal)
-    names = state.kept.get(file, frozenset({path}) if name.durable == {file} else frozenset())
-    if names:
-        state = replace(state, kept={**state.kept, file: names | {to}})
-    return _named(_named(state, path, None), to, file)
+    return _named(_named(_kept(state, path, to), path, None), to, file)
+
+
+def _kept(state: State, path: str, to: str) -> State:
+    """The file `path` also gets the name `to`: at any moment one of its names stands for it, if one was durable."""
+    name = state.name(path)
+    assert name.current is not None
+    names = state.kept.get(name.current, frozenset({path}) if name.durable == {name.current} else frozenset())
+    return replace(state, kept={**state.kept, name.current: names | {to}}) if names else state
+
+
+def _exchanged(state: State, path: str, to: str, journal: bool) -> State:
+    """rename(2), RENAME_EXCHANGE: "Atomically exchange oldpath and newpath. Both pathnames must exist". So each name is
+    the one file or the other, never nothing, and each file has one of the two names. Of hard links of one file it does
+    nothing, as any rename."""
+    one, two = state.name(path).current, state.name(to).current
+    if one is None or two is None or one == two:
+        return state
+    if not journal:
+        state = _forgotten(_forgotten(state, one), two)
+        return _named(_named(_named(_named(state, path, None), to, None), path, two), to, one)
+    return _named(_named(_kept(_kept(state, path, to), to, path), path, two), to, one)

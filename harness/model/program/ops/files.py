@@ -33,6 +33,26 @@ class Switch(StrEnum):
     OFF = "off"
 
 
+class Opening(StrEnum):
+    """Flags of open(2) beside O_RDWR.
+
+    APPEND is O_APPEND. A pwrite(2) through such a descriptor appends, whatever its offset: POSIX has it otherwise, and
+    pwrite(2), BUGS, says that Linux "appends data to the end of the file, regardless of the value of offset".
+    """
+
+    PLAIN = "plain"
+    APPEND = "append"
+    TRUNCATE = "truncate"
+
+
+class Replacing(StrEnum):
+    """Flags of renameat2(2): what becomes of a file that the new name stands for."""
+
+    REPLACE = "replace"
+    NOREPLACE = "noreplace"
+    EXCHANGE = "exchange"
+
+
 @dataclass(frozen=True, slots=True)
 class Create:
     """open(2) with O_CREAT|O_EXCL|O_RDWR."""
@@ -47,6 +67,7 @@ class Open:
 
     fd: str
     path: str
+    flag: Opening = Opening.PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +79,11 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Rename:
-    """rename(2); what `to` named before is replaced."""
+    """rename(2). What `to` named before is replaced, or with a flag of renameat2(2) exchanged, or in the way."""
 
     path: str
     to: str
+    flag: Replacing = Replacing.REPLACE
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ PAGES = 8  # that are mapped
 NAMES = {"f": "a", "g": "b", "h": "c"}
 IDS = {"f": 1, "g": 2, "h": 3}
 MAPS = {"m": "f", "n": "g", "o": "h", "y": "f"}
+APPENDING = {"F": "f", "G": "g"}
+"""Descriptors with O_APPEND, and those of the same files without."""
 
 Value = tuple[int, int, int] | None
 """What a cell holds: seq and file of the store and the cell of the file where it was stored; None is zero."""
@@ -197,8 +199,13 @@ class LateFs:
                 self.names.append({**self.names[-1], path: fd})
             case ops.Store(name):
                 self.store(MAPS[name], cells_of(op), seq, sync=name == "y")
+            case ops.Open(_, path, ops.Opening.TRUNCATE):
+                self.resize(self.names[-1][path], 0)
             case ops.Pwrite(fd):
                 cells = cells_of(op)
+                if fd in APPENDING:
+                    fd, count = APPENDING[fd], len(cells)
+                    cells = range(self.now(fd).size, self.now(fd).size + count)
                 # In any order: data before the size, or after.
                 late = self.random.random() < 0.5
                 if late:
@@ -232,9 +239,12 @@ class LateFs:
                 self.names = self.names[-1:]
             case ops.Fsyncdir():
                 self.names = self.names[-1:]
-            case ops.Rename(path, to):
+            case ops.Rename(path, to, flag):
                 names = dict(self.names[-1])
-                names[to] = names.pop(path)
+                old, new = names.pop(path), names.get(to)
+                names[to] = old
+                if flag is ops.Replacing.EXCHANGE and new is not None:
+                    names[path] = new
                 self.names.append(names)
             case ops.Unlink(path):
                 self.names.append({name: fd for name, fd in self.names[-1].items() if name != path})

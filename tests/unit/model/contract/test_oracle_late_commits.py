@@ -20,7 +20,19 @@ from harness.model.program.ops import Mode, Op
 from harness.model.program.program import Program
 from harness.model.units import PAGE
 from harness.model.wire.observation import FileView
-from tests.unit.model.contract.latefs import CELL, CELLS, IDS, MAPS, NAMES, PAGES, LateFs, Value, source_of, view
+from tests.unit.model.contract.latefs import (
+    APPENDING,
+    CELL,
+    CELLS,
+    IDS,
+    MAPS,
+    NAMES,
+    PAGES,
+    LateFs,
+    Value,
+    source_of,
+    view,
+)
 
 LENGTH = PAGES * PAGE
 SETUP: tuple[Op, ...] = (
@@ -29,6 +41,7 @@ SETUP: tuple[Op, ...] = (
     ops.Syncfs(),
     *(ops.Mmap(name, fd, 0, LENGTH) for name, fd in MAPS.items() if name != "y"),
     ops.Mmap("y", "f", 0, LENGTH, ops.Sharing.SYNC),
+    *(ops.Open(fd, NAMES[other], ops.Opening.APPEND) for fd, other in APPENDING.items()),
 )
 STRANGER = "h"
 """A file whose blocks no op gives to another: what it holds must not show elsewhere."""
@@ -40,6 +53,7 @@ class Maker:
     def __init__(self, fs: LateFs, random: Random) -> None:
         self.fs, self.random = fs, random
         self.path = dict(NAMES)
+        self.opened = 0
 
     def op(self) -> list[Op]:
         """One op, or none where what was drawn would be refused."""
@@ -69,12 +83,19 @@ class Maker:
         if fd in self.fs.gone:
             return None
         if self.random.random() < 0.3:
-            return ops.Pwrite(fd, *self.span(PAGES * CELLS))
+            offset, length = self.span(PAGES * CELLS)
+            fits = self.size(fd) + length // CELL <= PAGES * CELLS
+            appending = [one for one, other in APPENDING.items() if other == fd and fits]
+            through = self.random.choice([fd, fd, *appending])
+            return ops.Pwrite(through, offset, length)
         end = min(self.fs.end(fd), PAGES * CELLS)
         return ops.Store(name, *self.span(end)) if end else None
 
     def resize(self) -> Op | None:
         fd = self.fd()
+        if self.random.random() < 0.1 and self.path[fd] in self.fs.names[-1]:
+            self.opened += 1
+            return ops.Open(f"t{self.opened}", self.path[fd], ops.Opening.TRUNCATE)
         if self.random.random() < 0.6:
             return ops.Ftruncate(fd, self.random.randrange(PAGES * CELLS + 1) * CELL)
         mode = self.random.choice([Mode.PUNCH_HOLE, Mode.ZERO_RANGE, Mode.ALLOCATE, Mode.UNSHARE_RANGE])
@@ -148,6 +169,10 @@ class Maker:
         if self.path[fd] in self.fs.names[-1]:
             if self.random.random() < 0.4:
                 return ops.Unlink(self.path[fd])
+            other = "g" if fd == "f" else "f"
+            if self.random.random() < 0.4 and self.path[other] in self.fs.names[-1]:
+                self.path[fd], self.path[other] = self.path[other], self.path[fd]
+                return ops.Rename(self.path[other], self.path[fd], ops.Replacing.EXCHANGE)
             old, self.path[fd] = self.path[fd], self.path[fd] + "x"
             return ops.Rename(old, self.path[fd])
         return None if fd in self.fs.gone else ops.Close(fd)

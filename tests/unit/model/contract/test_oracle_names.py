@@ -6,7 +6,7 @@ from harness.model.judge.verdict import LIVE, Judgement, judge, judge_reads
 from harness.model.judge.violation import Kind
 from harness.model.program.ops import Observe
 from harness.model.program.program import Program, parse
-from harness.model.wire.observation import FileView, OpResult
+from harness.model.wire.observation import FileView, OpResult, Stamp
 from harness.model.wire.stamps import Buffer, decode, pattern
 from harness.report.words import Words
 
@@ -112,6 +112,39 @@ def test_a_rename_loses_no_name() -> None:
     assert wrong(renamed + "unlink c\n", *gone) == []
     assert wrong(renamed + "rename b c\n", view("a", None), view("b", 2), view("c", None)) == []
     assert wrong(A + "rename a c\n", view("a", None), view("c", None)) == []  # its first name was never durable
+
+
+def test_an_exchange() -> None:
+    """Each name is the one file or the other, each file keeps one of the names; the directory's sync settles it."""
+    text = TWO + "rename a b flag=exchange\n"
+    assert (now(text, "a"), now(text, "b")) == (2, 1)
+    assert may(text, "a") == may(text, "b") == {1, 2}
+    assert (may(text + "fsyncdir\n", "a"), may(text + "fsyncdir\n", "b")) == ({2}, {1})
+    assert wrong(text, view("a", 1), view("b", 2)) == wrong(text, view("a", 2), view("b", 1)) == []
+    assert wrong(text, view("a", 1), view("b", 1)) == ["fsyncdir returned 0, a has lost its name: a or b is not there"]
+    assert wrong(text + "fsyncdir\n", view("a", 1), view("b", 2))
+    lost = [FileView("a", None), FileView("b", None)]
+    program = parse(text + "cut_power\n")
+    assert judge(program, at_cut(program, run(program, journal=False)), lost, "x").violations == ()
+    assert now(TWO + "link a c\nrename a c flag=exchange\n", "a") == 1  # hard links of one file
+
+
+def test_what_open_does_to_the_file() -> None:
+    """With O_TRUNC it is cut to nothing, and may be so after a cut; with O_APPEND a write goes behind its end."""
+    cut = state(TWO + "open h a flag=truncate\n").files[1]
+    assert (cut.shortest, cut.longest, cut.longest_durable, cut.surely_durable) == (0, 0, LONG[1], 0)
+    grown = state(TWO + "open h a flag=append\npwrite h 0 50\n").files[1]
+    assert (grown.longest, grown.surely_durable) == (LONG[1] + 50, LONG[1])
+    assert [byte.current for byte in map(grown.contents.at, (0, LONG[1]))] == [{Stamp(1, 1)}, {Stamp(3, 1)}]
+
+
+def test_an_append_where_the_end_is_not_known() -> None:
+    """Behind whichever end the file has."""
+    race = "lane x\npwrite f 0 150\nlane y\nftruncate f 120\njoin\n"
+    file = state(TWO + "open h a flag=append\n" + race + "pwrite h 0 50\n").files[1]
+    ends = (120, 150)
+    assert all(Stamp(4, 1) in file.contents.at(end).current for end in ends)
+    assert file.longest >= 200 and Stamp(1, 1) not in file.contents.at(160).current
 
 
 def test_without_a_journal_a_rename_is_not_atomic() -> None:

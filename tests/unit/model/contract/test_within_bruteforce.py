@@ -150,14 +150,15 @@ def wrong(text: str, *files: FileView) -> list[str]:
     return [one.kind for one in judge(program, state, files, "image").violations]
 
 
-def file(path: str, *pages: tuple[int, int]) -> FileView:
-    """A file of pages, each of a store and a file; without pages it is not there."""
+def file(path: str, *pages: tuple[int, ...]) -> FileView:
+    """A file of pages, each of a store, a file, and a distance from its place; without pages it is not there."""
     segments = tuple(Segment(n * PAGE, (n + 1) * PAGE, Stamp(*page)) for n, page in enumerate(pages))
     return FileView(path, len(pages) * PAGE if pages else None, segments)
 
 
 A, B, GONE_A, GONE_B = file("a", (1, 1), (1, 1)), file("b", (2, 2)), file("a"), file("b")
-A_AS_B = file("b", (1, 1), (1, 1))
+A_AS_B, B_AS_A = file("b", (1, 1), (1, 1)), file("a", (2, 2))
+EXCHANGE, APPEND = "rename a b flag=exchange", "open h a flag=append\npwrite h 0 4K"
 CUTS: dict[str, tuple[str, tuple[FileView, ...], list[str]]] = {
     "old": ("pwrite f 0 8K", (A, B), []),
     "new": ("pwrite f 0 8K", (file("a", (3, 1), (3, 1)), B), []),
@@ -174,6 +175,18 @@ CUTS: dict[str, tuple[str, tuple[FileView, ...], list[str]]] = {
     "sync loses a name": ("fsyncdir", (GONE_A, B), ["size"]),
     "sync loses both names": ("rename a c\nfsyncdir", (GONE_A, B, file("c")), ["name"]),
     "sync keeps the old name": ("rename a c\nfsyncdir", (A, B, file("c")), []),
+    "exchanged": (EXCHANGE, (B_AS_A, A_AS_B), []),
+    "not yet exchanged": (EXCHANGE, (A, B), []),
+    "exchanged by half": (EXCHANGE, (A, A_AS_B), ["name"]),
+    "other half": (EXCHANGE, (B_AS_A, B), ["name"]),
+    "exchange loses a name": (EXCHANGE, (GONE_A, A_AS_B), ["size", "name"]),
+    "not replaced": ("rename a c flag=noreplace", (GONE_A, B, file("c")), ["name"]),
+    "appended": (APPEND, (file("a", (1, 1), (1, 1), (3, 1)), B), []),
+    "not yet appended": (APPEND, (A, B), []),
+    "written where the offset says": (APPEND, (file("a", (3, 1, -2 * PAGE), (1, 1)), B), ["foreign"]),
+    "cut by open": ("open h a flag=truncate", (FileView("a", 0), B), []),
+    "not yet cut by open": ("open h a flag=truncate", (A, B), []),
+    "lost by open": ("open h a flag=truncate", (GONE_A, B), ["size"]),
     "unlinked": ("unlink a", (GONE_A, B), []),
     "other unlinked": ("unlink a", (A, GONE_B), ["size"]),
     "shrinks": ("ftruncate f 4K", (file("a", (1, 1)), B), []),

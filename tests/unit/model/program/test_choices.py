@@ -31,6 +31,7 @@ POSITIONS: Mapping[str, tuple[Op, ...]] = {
     "lane": (*FILE, ops.Lane("lane1"), ops.Barrier(), ops.Open("g", "data")),
     "lanes": (*FILE, ops.Lane("lane1"), ops.Store("m", 0, 1), ops.Lane("lane2", times=2)),
     "errno": (*TWO, ops.ExpectErrno("EINVAL")),
+    "append": (*TWO, ops.Open("a", "data", ops.Opening.APPEND)),
     "signal": (*FILE, ops.ExpectSignal(ops.Signal.SIGBUS)),
     "short": (*FILE, ops.ExpectShort(512)),
 }
