@@ -228,3 +228,130 @@ def test_truncate_by_open_of_dirty_file(dax: Recorder) -> None:
     dax.observe()
     again.msync(16 * PAGE, PAGE)
     dax.cut_power()
+
+
+@pytest.mark.quick
+def test_dirty_file_in_directory(dax: Recorder) -> None:
+    """A file in a directory is durable after its msync and the fsync of the directory and of the root."""
+    dax.mkdir("dir")
+    file = dax.create_unsynced("dir/data", size=2 * PMD)
+    mapping = file.mmap()
+    mapping.store(0, PMD)
+    mapping.expect_mapped(Entry.PMD, 0, PMD)
+    mapping.msync()
+    dax.fsyncdir("dir")
+    dax.fsyncdir()
+    dax.cut_power()
+
+
+def test_directory_unsynced_in_root(dax: Recorder) -> None:
+    """After a cut a directory that was synced, but not its own name, is there with its file whole, or not at all."""
+    other, _ = dirty_file(dax)
+    dax.mkdir("dir")
+    file = dax.create_unsynced("dir/data", size=2 * PMD)
+    file.pwrite(0, PMD)
+    file.fsync()
+    dax.fsyncdir("dir")
+    other.fdatasync()
+    dax.cut_power()
+
+
+def test_rename_to_another_directory(dax: Recorder) -> None:
+    """A dirty file renamed to another directory is durable there after its msync and the fsync of both directories."""
+    _, mapping = dirty_file(dax)
+    dax.mkdir("dir")
+    dax.rename("data", "dir/moved")
+    mapping.msync()
+    dax.fsyncdir("dir")
+    dax.fsyncdir()
+    dax.cut_power()
+
+
+def test_rename_across_directories_is_atomic(dax: Recorder) -> None:
+    """Whichever directory is synced, a file renamed from one to the other is found in one of them, never in none."""
+    dax.mkdir("from")
+    dax.mkdir("to")
+    file = dax.create("from/data", size=2 * PMD)
+    file.pwrite(0, PMD)
+    file.fsync()
+    dax.sync()
+    dax.rename("from/data", "to/data")
+    dax.fsyncdir("from")
+    dax.cut_power()
+
+
+def test_rename_of_directory(dax: Recorder) -> None:
+    """Dirty files of a directory that is renamed are found under its new name once the root is synced."""
+    dax.mkdir("dir")
+    dax.mkdir("dir/sub")
+    for path in ("dir/data", "dir/sub/data"):
+        file = dax.create_unsynced(path, size=2 * PMD)
+        file.pwrite(0, PMD)
+    dax.sync()
+    mapping = file.mmap()
+    mapping.store(0, PMD)
+    mapping.expect_mapped(Entry.PMD, 0, PMD)
+    dax.rename("dir", "moved")
+    mapping.msync()
+    dax.fsyncdir()
+    dax.cut_power()
+
+
+def test_rename_of_directory_before_sync(dax: Recorder) -> None:
+    """Until the root is synced a renamed directory is found under one of its names, with all that was synced in it."""
+    dax.mkdir("dir")
+    file = dax.create_unsynced("dir/data", size=2 * PMD)
+    file.pwrite(0, PMD)
+    dax.sync()
+    dax.rename("dir", "moved")
+    file.fsync()
+    dax.cut_power()
+
+
+def test_directory_replaced_and_used_again(dax: Recorder) -> None:
+    """A directory that was removed is another one when its name is used again: nothing of the old one is in it."""
+    dax.mkdir("dir")
+    old, mapping = dirty_file(dax, "dir/data")
+    dax.sync()
+    mapping.store(0, PAGE)
+    dax.unlink("dir/data")
+    dax.rmdir("dir")
+    dax.mkdir("dir")
+    new = dax.create_unsynced("dir/other", size=2 * PMD)
+    new.pwrite(0, PAGE)
+    new.fsync()
+    old.fsync()
+    dax.fsyncdir("dir")
+    dax.fsyncdir()
+    dax.cut_power()
+
+
+def test_directory_in_use_is_not_removed(dax: Recorder) -> None:
+    """rmdir of a directory with a file in it, and a rename over it, are refused and change nothing."""
+    dax.mkdir("dir")
+    dax.mkdir("empty")
+    file, mapping = dirty_file(dax, "dir/data")
+    dax.expect_errno("ENOTEMPTY", "EEXIST")
+    dax.rmdir("dir")
+    dax.expect_errno("ENOTEMPTY", "EEXIST")
+    dax.rename("empty", "dir")
+    dax.expect_errno("EEXIST")
+    dax.mkdir("empty")
+    dax.sync()
+    mapping.store(PMD, PAGE)
+    file.fsync()
+    dax.cut_power()
+
+
+def test_exchange_of_file_and_directory(dax: Recorder) -> None:
+    """A dirty file and a directory with a file in it exchange their names, durably after a sync of the root."""
+    dax.mkdir("dir")
+    inner = dax.create_unsynced("dir/inner", size=2 * PMD)
+    inner.pwrite(0, PMD)
+    _, mapping = dirty_file(dax)
+    dax.sync()
+    mapping.store(PMD, PMD)
+    dax.rename("data", "dir", Replacing.EXCHANGE)
+    mapping.msync()
+    dax.fsyncdir()
+    dax.cut_power()

@@ -12,8 +12,8 @@ from harness.linux.mounts import FILLER, Place
 
 
 def evict(place: Place, names: Iterable[str]) -> None:
-    """Remove the files `names` and the filler, and drop all caches, whatever state the Program left behind: frozen,
-    read-only, unmounted. Raises OSError."""
+    """Remove the files and directories `names` and the filler, and drop all caches, whatever state the Program left
+    behind: frozen, read-only, unmounted. Raises OSError."""
     if not place.mounted:
         place.mount()
     try:
@@ -23,7 +23,18 @@ def evict(place: Place, names: Iterable[str]) -> None:
             raise
     if place.read_only():
         place.remount("rw")
-    for name in (*names, FILLER):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(place.root, name))
+    for name in (*sorted(names, key=lambda name: name.count("/"), reverse=True), FILLER):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            _remove(os.path.join(place.root, name))
     place.drop_caches()
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except IsADirectoryError:
+        try:
+            os.rmdir(path)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:  # a stranger, which the views have told
+                raise

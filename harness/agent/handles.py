@@ -73,7 +73,7 @@ class Handles:
         return self.maps[name]
 
     def path(self, name: str) -> str:
-        """The path of a file of the Program."""
+        """The path of a file or directory of the Program; of the root for an empty name."""
         return os.path.join(self.place.root, name)
 
     def map_at(self, name: str, offset: int) -> int:

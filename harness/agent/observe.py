@@ -8,6 +8,7 @@ there, dirty or not, stays as it is.
 import errno
 import os
 import signal
+import stat
 from collections.abc import Iterable, Iterator
 
 from harness.agent.memory import Memory, Scratch
@@ -21,7 +22,7 @@ from harness.model.program.validity import SIZE_LIMIT
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire import stamps, wire
 from harness.model.wire.checked import OFFSET_LIMIT
-from harness.model.wire.observation import END, Allocation, Difference, Extent, FileView
+from harness.model.wire.observation import DIRECTORY, END, Allocation, Difference, Extent, FileView
 
 DIFFERENCE_LIMIT = 256
 """Differences told of one view of one file."""
@@ -37,8 +38,8 @@ _BLOCK = 64 * 1024
 
 
 def observe_all(cpu: Cpu, root: str, names: Iterable[str]) -> list[dict[str, object]]:
-    """Return the wire forms of the views of all `names`, then of the other files in the root directory, whose contents
-    are not read. Raises OSError when the directory cannot be read."""
+    """Return the wire forms of the views of all `names`, then of the other files in the root and in those directories,
+    whose contents are not read. Raises OSError when a directory cannot be read."""
     known = tuple(names)
     views = [observe(cpu, root, path) for path in known]
     for name in strangers(root, known)[:STRANGER_LIMIT]:
@@ -49,8 +50,20 @@ def observe_all(cpu: Cpu, root: str, names: Iterable[str]) -> list[dict[str, obj
 
 
 def strangers(root: str, known: tuple[str, ...]) -> list[str]:
-    """The names in the root directory that are neither `known` nor ours. Raises OSError."""
-    return sorted(set(os.listdir(root)) - {*known, *_OURS})
+    """The names in the root and in the directories among `known` that are neither known nor ours. Raises OSError."""
+    found = set(os.listdir(root)) - {*_OURS}
+    for name in known:
+        if is_directory(root, name):
+            found |= {f"{name}/{one}" for one in os.listdir(os.path.join(root, name))}
+    return sorted(found - {*known})
+
+
+def is_directory(root: str, name: str) -> bool:
+    """Say whether the name stands for a directory."""
+    try:
+        return stat.S_ISDIR(os.lstat(os.path.join(root, name)).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def observe(cpu: Cpu, root: str, path: str) -> dict[str, object]:
@@ -82,9 +95,11 @@ def observe(cpu: Cpu, root: str, path: str) -> dict[str, object]:
 def view(cpu: Cpu, root: str, path: str) -> FileView:
     """One file as all three views show it. Raises OSError; a SIGBUS ends the process."""
     full = os.path.join(root, path)
+    if is_directory(root, path):
+        return FileView(path, 0, kind=DIRECTORY)
     try:
         fd = os.open(full, os.O_RDONLY | os.O_NOATIME | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return FileView(path, None)
     try:
         size = os.fstat(fd).st_size

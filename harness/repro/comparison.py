@@ -26,11 +26,13 @@ def comparison(state: State, judged: Mapping[int, Extents[bool]]) -> Iterator[st
     for path, name in state.names.items():
         if name.promised_by is not None and len(name.durable) == 1 and name.current is None:
             yield f"{path}: is gone"
-        if name.current is None:
-            continue
         certain = name.promised_by is not None and len(name.durable) == 1
+        file = state.file(path)
+        if file is None:
+            if certain and name.current is not None:
+                yield f"{path}: exists"
+            continue
         facts = ["exists"] if certain else []
-        file = state.files[name.current]
         new = file.id not in told
         told.add(file.id)
         if new and file.size_by is not None and file.surely_durable == file.longest_durable:

@@ -93,7 +93,8 @@ def _main(scene: Scene, emitted: Emitted, untraced: Untraced, promised: int) -> 
     root = ' && (root = open(".", O_RDONLY)) >= 0' if rooted else ""
     yield f"\tCHECK(argc == 2 && !chdir(argv[1]){root});"
     paths = [*scene.program.names(), *([".filler"] if "fill" in emitted.helpers else [])]
-    yield from (f"\tunlink({quoted(path)});" for path in paths)
+    remove = "remove" if any(isinstance(op, ops.Mkdir) for op in scene.program.ops) else "unlink"
+    yield from (f"\t{remove}({quoted(path)});" for path in sorted(paths, key=lambda one: -one.count("/")))
     yield from (f"\t{line}" if line else "" for line in body)
     yield ""
     yield from (f"\t{line}" for line in _ended(scene, untraced, promised))

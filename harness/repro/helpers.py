@@ -46,6 +46,15 @@ static void expect_mapped(char *p, long len, int level)
 			errx(77, "not mapped as is needed: cannot tell");
 }
 """, ("trace",)),
+    "sync_dir": Helper("""\
+static int sync_dir(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY), failed = fsync(fd);
+
+	close(fd);
+	return failed;
+}
+"""),
     "is_dax": Helper("""\
 static int is_dax(int fd)
 {

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from harness.model.program import ops
 from harness.model.program.ops import Sharing
+from harness.model.program.paths import renamed
 from harness.model.program.program import Program
 from harness.model.program.traits import defined, traits
 from harness.model.units import PAGE, size_text
@@ -68,10 +69,8 @@ def names(program: Program) -> NamesInC:
                 files[fd] = paths[path] = ids[index]
             case ops.Open(fd, path):
                 files[fd] = paths[path]
-            case ops.Rename(path, to, ops.Replacing.EXCHANGE):
-                paths[path], paths[to] = paths[to], paths[path]
-            case ops.Rename(path, to):
-                paths[to] = paths.pop(path)
+            case ops.Rename():
+                paths = renamed(paths, op)
             case ops.Link(path, to):
                 paths[to] = paths[path]
             case ops.Mmap(name, fd, offset, length, sharing):

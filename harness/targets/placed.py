@@ -38,6 +38,8 @@ def views(located: LocatedFiles, medium: MemFile, pieces: Sequence[Piece]) -> tu
 def _view(file: LocatedFile, medium: MemFile, pieces: Sequence[Piece]) -> FileView | None:
     if file.size is None:
         return FileView(file.path, None)
+    if file.kind:
+        return FileView(file.path, file.size, kind=file.kind)
     if file.allocation is None or file.size > SIZE_LIMIT:
         return None
     contents = np.zeros(-(-file.size // PAGE) * PAGE, np.uint8)

@@ -11,6 +11,7 @@ from harness.agent.transfer import Moved
 from harness.linux import ioctls, syscalls
 from harness.model.program import ops
 from harness.model.program.ops import FileOp, Mode, Opening, Replacing, Switch
+from harness.model.program.paths import renamed
 from harness.model.wire import stamps
 
 MODES = {
@@ -25,7 +26,7 @@ MODES = {
 }
 OPENING = {Opening.PLAIN: 0, Opening.APPEND: os.O_APPEND, Opening.TRUNCATE: os.O_TRUNC}
 REPLACING = {Replacing.NOREPLACE: syscalls.RENAME_NOREPLACE, Replacing.EXCHANGE: syscalls.RENAME_EXCHANGE}
-_NEW_FILE = 0o644
+_NEW_FILE, _NEW_DIRECTORY = 0o644, 0o755
 
 
 def do(handles: Handles, index: int, op: FileOp) -> Moved | None:
@@ -47,6 +48,10 @@ def do(handles: Handles, index: int, op: FileOp) -> Moved | None:
         case ops.Unlink(path):
             os.unlink(handles.path(path))
             handles.names.pop(path, None)
+        case ops.Mkdir(path):
+            os.mkdir(handles.path(path), _NEW_DIRECTORY)
+        case ops.Rmdir(path):
+            os.rmdir(handles.path(path))
         case ops.Fallocate(fd, mode, offset, length):
             handles.unmaps(index, handles.file(fd))
             syscalls.fallocate(handles.file(fd).fd, MODES[mode], offset, length)
@@ -81,11 +86,7 @@ def _rename(handles: Handles, op: ops.Rename) -> None:
         syscalls.renameat2(old, new, REPLACING[op.flag])
     else:
         os.rename(old, new)
-    names = handles.names
-    if op.flag is Replacing.EXCHANGE:
-        names[op.path], names[op.to] = names.get(op.to, 0), names.get(op.path, 0)
-    else:
-        names[op.to] = names.pop(op.path, 0)
+    handles.names = renamed(handles.names, op)
 
 
 def _pwrite(handles: Handles, index: int, op: ops.Pwrite) -> Moved:

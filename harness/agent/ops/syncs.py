@@ -26,8 +26,8 @@ def do(handles: Handles, op: SyncOp) -> None:
             os.fsync(handles.file(fd).fd)
         case ops.Fdatasync(fd):
             os.fdatasync(handles.file(fd).fd)
-        case ops.Fsyncdir():
-            with OpenDirectory(handles.place.root) as directory:
+        case ops.Fsyncdir(path):
+            with OpenDirectory(handles.path(path)) as directory:
                 os.fsync(directory)
         case ops.SyncFileRange(fd, offset, length, wait):
             syscalls.sync_file_range(handles.file(fd).fd, offset, length, WAITS[wait])

@@ -186,7 +186,7 @@ def _blocks(handles: Handles, id: int, medium: PmemRange) -> list[Block] | None:
         if named == id:
             try:
                 fd = os.open(handles.path(name), os.O_RDONLY | os.O_NOATIME | os.O_CLOEXEC)
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 continue
             try:
                 return medium.blocks(fd)

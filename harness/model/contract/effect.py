@@ -12,7 +12,7 @@ from harness.model.wire.observation import OpResult
 REFUSALS = frozenset({
     errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, errno.EBADF, errno.EPERM, errno.EACCES, errno.EEXIST,
     errno.ENOENT, errno.EXDEV, errno.EISDIR, errno.ENOTDIR, errno.ENODEV, errno.ETXTBSY, errno.EROFS, errno.EBUSY,
-    errno.ENXIO, errno.EFBIG, errno.ESPIPE, errno.EOVERFLOW,
+    errno.ENXIO, errno.EFBIG, errno.ESPIPE, errno.EOVERFLOW, errno.ENOTEMPTY,
 })  # fmt: skip
 """Errnos of a call that was checked and not begun. Any other errno may come when a part of it was done."""
 

@@ -35,7 +35,7 @@ def seen(state: State, views: Iterable[FileView]) -> State:
     """The state, knowing what these views of whole files show."""
     for view in views:
         file = state.file(view.path)
-        if file is not None and view.size is not None:
+        if file is not None and view.size is not None and not view.kind:
             state = _read(state, file.id, view.segments, view.size)
     return state
 

@@ -121,6 +121,8 @@ def apply(state: State, step: Step, op: Op) -> State:
     match op:
         case ops.Create() | ops.Open() | ops.Close() | ops.Rename() | ops.Link() | ops.Unlink():
             return names.apply(state, step, op)
+        case ops.Mkdir() | ops.Rmdir():
+            return names.apply(state, step, op)
         case ops.Fallocate() | ops.Ftruncate() | ops.Pwrite():
             return files.apply(state, step, op)
         case ops.CloneFile() | ops.Clone() | ops.Dedupe() | ops.CopyFileRange() | ops.ExchangeRange() | ops.Swapext():

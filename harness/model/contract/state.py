@@ -4,7 +4,7 @@ A file is known by its id (the `file` of its stamps), since a name can pass from
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from harness.model.contract.allowed import Allowed, Values
 from harness.model.contract.domain import PersistenceDomain
@@ -103,8 +103,8 @@ class MapState:
 
 @dataclass(frozen=True, slots=True)
 class NameState:
-    """A name: the file that it stands for now, those it may stand for after a cut (None: no file), and the op that last
-    made that certain."""
+    """A name: the file or directory that it stands for now, those it may stand for after a cut (None: nothing), and the
+    op that last made that certain. Ids of files are from 1 on, those of directories below (contract.directories)."""
 
     current: int | None = None
     durable: frozenset[int | None] = frozenset({None})
@@ -130,6 +130,7 @@ class State:
     `kept`: files that had a durable name and were renamed since, never unlinked, with all those names: at any moment
     one of them stands for the file (rename(2): "atomically replaced", or "a window in which both" do).
     `exchanges`: those that the media hold as a whole, or not at all. `appending`: the descriptors with O_APPEND.
+    `names` are those of all paths; they follow from the `entries` of directories (contract.directories).
     """
 
     files: Mapping[int, FileState]
@@ -139,11 +140,12 @@ class State:
     kept: Mapping[int, frozenset[str]]
     exchanges: tuple[Exchange, ...] = ()
     appending: frozenset[str] = frozenset()
+    entries: Mapping[tuple[int, str], NameState] = field(default_factory=dict)
 
     def file(self, path: str) -> FileState | None:
-        """The file that the name stands for now."""
+        """The file that the name stands for now; None if it stands for a directory."""
         current = self.name(path).current
-        return None if current is None else self.files[current]
+        return None if current is None else self.files.get(current)
 
     def name(self, path: str) -> NameState:
         """Return the state of the name; NO_NAME if no op has used it."""

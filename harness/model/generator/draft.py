@@ -79,6 +79,11 @@ class ProgramDraft:
         return tuple(self._position.scope.fds)
 
     @property
+    def directories(self) -> tuple[str, ...]:
+        """The directories that are there."""
+        return tuple(sorted(self._position.scope.dirs))
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The mappings that are there."""
         return tuple(name for name, length in self._position.scope.maps.items() if length)

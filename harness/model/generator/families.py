@@ -1,7 +1,7 @@
 """The families of ops that random Programs are made of. Each is a function that adds to a draft, or adds nothing.
 
     make dirty    store, write, write_through, and copy of what others hold
-    disturb       reshape, exchange, rename, remap, protect, advise, reopen, refuse, remount, race
+    disturb       reshape, exchange, rename, directory, remap, protect, advise, reopen, refuse, remount, race
     sync          sync, quiet
     look          look
 
@@ -21,6 +21,8 @@ KEPT = "data1"
 """The name that no op takes away, so that there is something to judge."""
 MAPPINGS = 3
 """Mappings of one file at one time."""
+DIRECTORIES = 3
+"""Directories at one time."""
 TURNS = (1, 1, 3, 20)
 """Times that a lane runs its ops."""
 Family = Callable[[ProgramDraft], None]
@@ -163,6 +165,14 @@ def rename(draft: ProgramDraft) -> None:
     draft.draw(kind, lambda named: (kind is ops.Link or named["path"] != KEPT) and named.get(str(new)) not in names)
 
 
+def directory(draft: ProgramDraft) -> None:
+    """Make a directory, move a file into it or out of it, move or remove it, or sync one."""
+    dirs = draft.directories
+    kind = draft.dice.choice((ops.Mkdir, ops.Rename, ops.Rename, ops.Fsyncdir, ops.Rmdir)) if dirs else ops.Mkdir
+    if kind is not ops.Mkdir or len(dirs) < DIRECTORIES:
+        draft.draw(kind, lambda named: KEPT not in (named["path"], named.get("to")))
+
+
 def reopen(draft: ProgramDraft) -> None:
     """Open a file again by its name, and sometimes cut it to nothing so, or append to it."""
     if len(draft.state.fds) >= MAPPINGS + 1:
@@ -220,10 +230,11 @@ def race(draft: ProgramDraft) -> None:
 
 ANY: dict[Family, int] = {
     store: 10, write: 5, copy: 2, remap: 3, protect: 1, advise: 2, sync: 7, hint: 1, quiet: 1, look: 2, reshape: 10,
-    exchange: 5, rename: 2, reopen: 1, refuse: 1, remount: 1, race: 1,
+    exchange: 5, rename: 2, directory: 2, reopen: 1, refuse: 1, remount: 1, race: 1,
 }  # fmt: skip
 """The families of ops up to the last sync, and how often each comes."""
 LAST: dict[Family, int] = {
     store: 5, write: 3, copy: 1, remap: 2, protect: 1, advise: 1, look: 1, reshape: 6, exchange: 4, rename: 1,
+    directory: 1,
 }  # fmt: skip
 """The families of ops after it, which no sync makes durable, and how often each comes."""

@@ -167,10 +167,11 @@ def _merged(old: tuple[Op, ...]) -> Iterator[tuple[Op, ...]]:
 
 
 def _renamed(op: Op, names: Mapping[tuple[str, str], str]) -> Op:
-    """Return the op with other names, by stem and old name."""
+    """Return the op with other names, by stem and old name; of a path each part by itself."""
     stems = ((field.name, _STEMS.get(field.name)) for field in fields(op))
-    found = {name: (stem, getattr(op, name)) for name, stem in stems if stem is not None}
-    return _with(op, {name: names[key] for name, key in found.items() if key in names})
+    found = {name: (stem, getattr(op, name).split("/")) for name, stem in stems if stem is not None}
+    new = {name: "/".join(names.get((stem, part), part) for part in parts) for name, (stem, parts) in found.items()}
+    return _with(op, new)
 
 
 def _with(op: Op, values: dict[str, Any]) -> Op:
@@ -200,7 +201,8 @@ def canonical(program: Program) -> Program:
     for op in program.ops:
         for field in fields(op):
             stem = _STEMS.get(field.name)
-            if stem is not None and (stem, getattr(op, field.name)) not in names:
-                counts[stem] = counts.get(stem, 0) + 1
-                names[stem, getattr(op, field.name)] = f"{stem}{counts[stem]}"
+            for part in getattr(op, field.name).split("/") if stem is not None else ():
+                if part and (stem, part) not in names:
+                    counts[stem] = counts.get(stem, 0) + 1
+                    names[stem, part] = f"{stem}{counts[stem]}"
     return Program(tuple(_renamed(op, names) for op in program.ops), program.expect)

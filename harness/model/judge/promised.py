@@ -28,9 +28,11 @@ def judge(program: Program, state: State, files: Sequence[FileView], image: str)
     total = Judgement()
     for view in files:
         name = state.name(view.path)
-        if view.size is None or name.current is None or name.durable != {name.current}:
+        if view.size is None or name.current is None or name.durable != {name.current} or view.kind:
             continue
-        file = state.files[name.current]
+        file = state.file(view.path)
+        if file is None:
+            continue
         judged, wrong = compare(list(_promised(file, view.size)), view.segments)
         judging = Judge(Naming(program, view.path, file.id), file, image, "durable")
         total += Judgement(judged, judging.violations(wrong))

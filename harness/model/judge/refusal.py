@@ -13,6 +13,7 @@ from harness.model.judge.verdict import LIVE
 from harness.model.judge.violation import Kind, Violation
 from harness.model.program import ops
 from harness.model.program.ops import Op, Signal
+from harness.model.program.paths import parent
 from harness.model.program.program import Program
 from harness.model.program.stages import by_op
 from harness.model.program.traits import descriptors, mapping, touched, traits
@@ -180,7 +181,11 @@ def _contradicts(before: State, op: Op, number: int) -> bool:
         case ops.Link(path, to):
             missing = number == errno.ENOENT and before.name(path).current is not None
             return missing or (number == errno.EEXIST and before.name(to).current is None)
-        case ops.Create(_, path):
+        case ops.Rmdir(path):
+            empty = not any(parent(one) == path and name.current is not None for one, name in before.names.items())
+            there = number == errno.ENOENT and before.name(path).current is not None
+            return there or (number in (errno.ENOTEMPTY, errno.EEXIST) and empty)
+        case ops.Create(_, path) | ops.Mkdir(path):
             return number == errno.EEXIST and before.name(path).current is None
         case _:
             return False

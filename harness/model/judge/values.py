@@ -23,6 +23,8 @@ class Condition(StrEnum):
     MISSING = "missing"
     GONE = "gone"
     NO_FILE = "no_file"
+    DIRECTORY = "directory"
+    FILE = "file"
     HOLE_ZERO = "hole_zero"
     HOLE_DATA = "hole_data"
     HOLE_FROM_END = "hole_from_end"

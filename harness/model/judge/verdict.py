@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from harness.model.contract.allowed import ANYTHING, Values
+from harness.model.contract.directories import is_directory
 from harness.model.contract.effect import came
 from harness.model.contract.exchange import Half
 from harness.model.contract.extents import Extents
@@ -71,8 +72,9 @@ def _judge_read(program: Program, before: State, index: int, op: Read, result: O
 
 
 def _path_of(program: Program, state: State, file: int) -> str:
-    """Return the name that the file has now, or had when it was made."""
-    return next((path for path, name in state.names.items() if name.current == file), program.paths()[file - 1])
+    """Return the name that the file has now, or had when it was made; of a directory that is gone, none."""
+    made = "" if is_directory(file) else program.paths()[file - 1]
+    return next((path for path, name in state.names.items() if name.current == file), made)
 
 
 class _Judging:
@@ -112,10 +114,17 @@ class _Judging:
     def _name(self, path: str, view: FileView) -> Judgement:
         name, candidates = self._state.name(path), self._candidates(path)
         files = [id for id in (name.current, *sorted(id for id in candidates if id is not None)) if id in candidates]
-        ids = list(dict.fromkeys(id for id in files if id is not None))
+        found = list(dict.fromkeys(id for id in files if id is not None))
+        ids, directories = [id for id in found if not is_directory(id)], [id for id in found if is_directory(id)]
         self._standing[path] = frozenset()
         if view.size is None:
-            return Judgement() if None in candidates else Judgement(violations=(self._missing(path, name, ids[0]),))
+            return Judgement() if None in candidates else Judgement(violations=(self._missing(path, name, found[0]),))
+        if found and bool(view.kind) not in {is_directory(id) for id in found}:
+            kinds = Condition.DIRECTORY, Condition.FILE
+            return Judgement(violations=(self._kind(path, name, *(reversed(kinds) if view.kind else kinds)),))
+        if view.kind and found:
+            self._standing[path] = frozenset(directories)
+            return Judgement()
         if not ids:
             # unlink(2), rename(2): the name is gone, after a cut once the directory was synced.
             return Judgement(violations=(self._there(view, Kind.NAME, Condition.GONE, self._promise(name)),))
@@ -132,7 +141,12 @@ class _Judging:
     def _promise(self, name: NameState) -> Promise:
         return promise(self._program, name.promised_by) if self._which == "durable" else self._by
 
+    def _kind(self, path: str, name: NameState, expected: Value, found: Value) -> Violation:
+        return Violation(Kind.NAME, path, *self._promise(name), self._image, (), 0, expected, found)
+
     def _missing(self, path: str, name: NameState, id: int) -> Violation:
+        if is_directory(id):
+            return self._kind(path, name, Condition.DIRECTORY, Condition.MISSING)
         op, verb = self._promise(name)
         return replace(self._judge(path, self._state.files[id]).missing(), op=op, verb=verb)
 
@@ -161,7 +175,7 @@ class _Judging:
             promises = [index for path in names if (index := self._state.name(path).promised_by) is not None]
             path = _path_of(self._program, self._state, id)
             by = promise(self._program, max(promises, default=None))
-            size = self._state.files[id].longest
+            size = 0 if is_directory(id) else self._state.files[id].longest
             where, expected = ((0, size),) if size else (), Names(tuple(sorted(names)))
             yield Violation(Kind.NAME, path, *by, self._image, where, size, expected, Condition.MISSING)
 

@@ -233,16 +233,18 @@ def _values(name: str, type_: object, kind: type[Op], position: Position) -> Ite
             return tuple(map for map, length in scope.maps.items() if length)
         case "new":
             return (fresh("m", scope.maps),)
-        case "path" if kind is ops.Create:
-            return (fresh("data", scope.paths),)
-        case "path":
-            return tuple(sorted(scope.paths))
-        case "to":
-            return (*sorted(scope.paths), fresh("data", scope.paths))
+        case "path" | "to":
+            return _paths(scope)
         case "name":
             return (fresh("lane", position.sections.lanes),)
         case _:
             return WORDS[name]
+
+
+def _paths(scope: Scope) -> tuple[str, ...]:
+    """Return every name that is there, a new one in each directory, and none, which stands for the root."""
+    new = fresh("data", {name.rpartition("/")[2] for name in (*scope.paths, *scope.dirs)})
+    return (*sorted(scope.paths), *sorted(scope.dirs), new, *(f"{one}/{new}" for one in sorted(scope.dirs)), "")
 
 
 def fresh(stem: str, taken: Iterable[str]) -> str:

@@ -2,29 +2,55 @@
 
 from harness.model.program import ops
 from harness.model.program.ops import How, Op, Replacing
-from harness.model.program.scope import ProgramError, Scope
+from harness.model.program.paths import inside
+from harness.model.program.scope import ProgramError, Scope, plain
+
+NameChange = ops.Rename | ops.Link | ops.Unlink | ops.Mkdir | ops.Rmdir
 
 
-def renamed(scope: Scope, op: ops.Rename | ops.Link | ops.Unlink, refused: bool = False) -> Scope:
-    """The names after the op, which is to be `refused` or not. Raises ProgramError when it uses one that is not there,
-    or gives one that is."""
-    scope.path(op.path)
+def changed_names(scope: Scope, op: NameChange, refused: bool = False) -> Scope:
+    """The names after the op. Raises ProgramError when it uses one that is not there, or gives one that is; of an op
+    that is to be `refused` for that, only when a name is none."""
+    if refused:
+        for path in (op.path, getattr(op, "to", op.path)):
+            plain("path", path)
+        if not isinstance(op, ops.Mkdir):
+            scope.there(op.path)
+        return scope
     match op:
-        case ops.Rename(_, to, Replacing.NOREPLACE) | ops.Link(_, to) if refused and to in scope.paths:
-            return scope
-        case ops.Rename(path, to, Replacing.EXCHANGE):
-            scope.path(to)
-            return scope
-        case ops.Rename(_, to, Replacing.NOREPLACE) if to in scope.paths:
-            raise ProgramError(f"path {to} is already there: it is never replaced with flag=noreplace")
-        case ops.Rename(path, to):
-            return scope.unnamed(path).named(to)
-        case ops.Link(_, to):
+        case ops.Rename():
+            return _renamed(scope, op)
+        case ops.Link(path, to):
+            scope.path(path)
             if to in scope.paths:
                 raise ProgramError(f"path {to} is already there: link never replaces, rename does")
             return scope.named(to)
         case ops.Unlink(path):
             return scope.unnamed(path)
+        case ops.Mkdir(path):
+            return scope.made(path)
+        case ops.Rmdir(path):
+            return scope.removed(path)
+
+
+def _renamed(scope: Scope, op: ops.Rename) -> Scope:
+    """rename(2): EINVAL into itself, ENOTEMPTY over what is in use, EISDIR and ENOTDIR where one is a directory and the
+    other is none."""
+    path, to = op.path, op.to
+    scope.there(path)
+    if path != to and (inside(to, path) or (inside(path, to) and op.flag is Replacing.EXCHANGE)):
+        raise ProgramError(f"of {path} and {to} one is in the other: rename to another directory")
+    if op.flag is Replacing.EXCHANGE:
+        scope.there(to)
+    elif op.flag is Replacing.NOREPLACE and (to in scope.paths or to in scope.dirs):
+        raise ProgramError(f"path {to} is already there: it is never replaced with flag=noreplace")
+    elif path in scope.paths:
+        scope.place(to)
+    elif to in scope.dirs and path != to:
+        scope.empty(to)
+    elif path != to:
+        scope.free(to)
+    return scope.moved(op)
 
 
 def check_append(scope: Scope, op: Op, in_lane: bool) -> None:
@@ -33,9 +59,8 @@ def check_append(scope: Scope, op: Op, in_lane: bool) -> None:
     ioctl_ficlonerange(2) and copy_file_range(2) give EBADF for such a destination. Of writes in a lane the end of the
     file may be moved by another lane, and a write by O_DIRECT has a descriptor of its own, without the flag.
     """
-    if getattr(op, "fd", "") in scope.appending and isinstance(op, ops.Pwrite):
-        if in_lane or op.how is How.DIRECT:
-            raise ProgramError(f"descriptor {op.fd} appends: write neither in a lane nor by O_DIRECT through it")
-    elif isinstance(op, ops.CopyOp) and {getattr(op, "fd", ""), getattr(op, "other", "")} & scope.appending:
-        if not isinstance(op, ops.ReadInto):
-            raise ProgramError(f"descriptor {getattr(op, 'fd', '')} appends: open another one to copy to")
+    if isinstance(op, ops.Pwrite) and op.fd in scope.appending and (in_lane or op.how is How.DIRECT):
+        raise ProgramError(f"descriptor {op.fd} appends: write neither in a lane nor by O_DIRECT through it")
+    if isinstance(op, ops.CopyOp) and not isinstance(op, ops.ReadInto):
+        for fd in scope.appending & {getattr(op, "fd", ""), getattr(op, "other", "")}:
+            raise ProgramError(f"descriptor {fd} appends: open another one to copy to")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from harness.model.program import ops
+from harness.model.program.paths import renamed
 from harness.model.program.program import Program
 
 _FDS, _MAPS, _PATHS = ("fd", "source", "other"), ("map",), ("path", "to")
@@ -50,9 +51,9 @@ def _define(op: ops.Op, new: int, fds: dict[str, int], maps: dict[str, int], pat
             fds[fd] = paths[path] = new
         case ops.Open(fd, path) if path in paths:
             fds[fd] = paths[path]
-        case ops.Rename(path, to, ops.Replacing.EXCHANGE) if path in paths and to in paths:
-            paths[path], paths[to] = paths[to], paths[path]
-        case ops.Rename(path, to) | ops.Link(path, to) if path in paths:
+        case ops.Rename():
+            paths |= renamed(paths, op)
+        case ops.Link(path, to) if path in paths:
             paths[to] = paths[path]
         case ops.Mmap(name, fd) if fd in fds:
             maps[name] = fds[fd]

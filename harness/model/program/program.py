@@ -24,7 +24,8 @@ from itertools import combinations
 from typing import Any
 
 from harness.model.program import ops
-from harness.model.program.ops import Create, Link, Op, Rename
+from harness.model.program.ops import Create, Op
+from harness.model.program.paths import every_name
 from harness.model.program.traits import traits
 from harness.model.program.validity import ProgramError, check
 from harness.model.units import parse_size, size_text
@@ -42,6 +43,8 @@ VERBS: dict[str, type[Op]] = {
     "rename": ops.Rename,
     "link": ops.Link,
     "unlink": ops.Unlink,
+    "mkdir": ops.Mkdir,
+    "rmdir": ops.Rmdir,
     "fallocate": ops.Fallocate,
     "ftruncate": ops.Ftruncate,
     "pwrite": ops.Pwrite,
@@ -135,9 +138,8 @@ class Program:
         return tuple(op.path for op in self.ops if isinstance(op, Create))
 
     def names(self) -> tuple[str, ...]:
-        """Every name that a file may have after any op, each once."""
-        naming = (op for op in self.ops if isinstance(op, Create | Rename | Link))
-        return tuple(dict.fromkeys(op.path if isinstance(op, Create) else op.to for op in naming))
+        """Every name that a file or a directory may have after any op, each once."""
+        return every_name(self.ops)
 
     def digest(self) -> str:
         """A name for this Program: twelve hexadecimal digits of the SHA-256 of its text."""

@@ -80,8 +80,15 @@ class Recorder:
     def unlink(self, path: str) -> None:
         self.record(ops.Unlink(path))
 
-    def fsyncdir(self) -> None:
-        self.record(ops.Fsyncdir())
+    def mkdir(self, path: str) -> None:
+        self.record(ops.Mkdir(path))
+
+    def rmdir(self, path: str) -> None:
+        self.record(ops.Rmdir(path))
+
+    def fsyncdir(self, path: str = "") -> None:
+        """fsync of a directory, the root if none is named."""
+        self.record(ops.Fsyncdir(path))
 
     def syncfs(self) -> None:
         self.record(ops.Syncfs())

@@ -6,15 +6,22 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 
 from harness.errors import UsageError
+from harness.model.program.ops import Rename
+from harness.model.program.paths import DEPTH, parent, renamed
 from harness.model.units import size_text
 
+_PART = r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
-_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}")
+_PATH = re.compile(rf"{_PART}(?:/{_PART}){{0,{DEPTH - 1}}}")
+PATH_LIMIT = 200
+"""Characters of a path."""
+DIRECTORY_LIMIT = 32
+"""Directories that there are at one time."""
 
 
 _RULES = {
     _NAME: "write at most 32 letters, digits and _, no digit first",
-    _PATH: "all files lie in one directory; write at most 64 letters, digits and _ . + -, none of . + - first",
+    _PATH: f"write up to {DEPTH} names with / between, of at most 64 letters, digits and _ . + -, none of . + - first",
 }
 
 
@@ -59,6 +66,7 @@ class Scope:
     maps: dict[str, int] = field(default_factory=dict)
     """Mapping -> its length; 0 once unmapped."""
     paths: frozenset[str] = frozenset()
+    dirs: frozenset[str] = frozenset()
     appending: frozenset[str] = frozenset()
     """The descriptors that were opened with O_APPEND."""
     fixed: frozenset[str] = frozenset()
@@ -91,12 +99,33 @@ class Scope:
 
     def named(self, path: str) -> "Scope":
         """Return the scope with a file of that name."""
-        plain("path", path, _PATH)
+        self.place(path)
         return replace(self, paths=self.paths | {path})
 
     def unnamed(self, path: str) -> "Scope":
         self.path(path)
         return replace(self, paths=self.paths - {path})
+
+    def made(self, path: str) -> "Scope":
+        """Return the scope with a new directory."""
+        self.free(path)
+        if len(self.dirs) >= DIRECTORY_LIMIT:
+            raise ProgramError(f"more than {DIRECTORY_LIMIT} directories: rmdir one first")
+        return replace(self, dirs=self.dirs | {path})
+
+    def removed(self, path: str) -> "Scope":
+        """Return the scope without an empty directory."""
+        self.empty(path)
+        return replace(self, dirs=self.dirs - {path})
+
+    def moved(self, op: Rename) -> "Scope":
+        """Return the scope after a rename; a directory takes with it what is in it."""
+        there = dict.fromkeys(self.paths, True) | dict.fromkeys(self.dirs, False)
+        there = renamed(there, op)
+        for path in there:
+            plain("path", path, _PATH)
+        paths = frozenset(path for path, is_file in there.items() if is_file)
+        return replace(self, paths=paths, dirs=frozenset(there) - paths)
 
     def shared(self) -> "Scope":
         """Return the scope as a lane sees it."""
@@ -119,8 +148,42 @@ class Scope:
     def path(self, path: str) -> None:
         """Raise ProgramError unless there is such a file."""
         plain("path", path, _PATH)
+        if path in self.dirs:
+            raise ProgramError(f"path {path} is a directory: name a file")
         if path not in self.paths:
             raise ProgramError(f"path {path} is not created before: create it first")
+
+    def there(self, path: str) -> None:
+        """Raise ProgramError unless there is such a file or directory."""
+        if path not in self.dirs:
+            self.path(path)
+
+    def place(self, path: str) -> None:
+        """Raise ProgramError unless a file may have that name: its directory is there, and it is no directory itself.
+        """
+        plain("path", path, _PATH)
+        if parent(path) and parent(path) not in self.dirs:
+            raise ProgramError(f"directory {parent(path)} is not made before: mkdir it first")
+        if path in self.dirs:
+            raise ProgramError(f"path {path} is a directory: choose another name")
+
+    def free(self, path: str) -> None:
+        """Raise ProgramError unless a new file or directory may have that name."""
+        self.place(path)
+        if path in self.paths:
+            raise ProgramError(f"path {path} is already created: choose another, or use open")
+
+    def dir(self, path: str) -> None:
+        """Raise ProgramError unless there is such a directory."""
+        plain("path", path, _PATH)
+        if path not in self.dirs:
+            raise ProgramError(f"directory {path} is not made before: mkdir it first")
+
+    def empty(self, path: str) -> None:
+        """Raise ProgramError unless there is such a directory, and nothing in it."""
+        self.dir(path)
+        if any(parent(other) == path for other in (*self.paths, *self.dirs)):
+            raise ProgramError(f"directory {path} is not empty: rename or unlink what is in it first")
 
     def idle(self) -> None:
         """Raise ProgramError while anything is open or mapped."""
@@ -133,9 +196,9 @@ class Scope:
             raise ProgramError(f"{what} {name} is shared with the other lanes: end it after the join")
 
 
-def plain(what: str, name: str, pattern: re.Pattern[str]) -> None:
+def plain(what: str, name: str, pattern: re.Pattern[str] = _PATH) -> None:
     """Raise ProgramError unless the name is one."""
-    if not pattern.fullmatch(name):
+    if len(name) > PATH_LIMIT or not pattern.fullmatch(name):
         raise ProgramError(f"{what} {name[:80]!r} is no plain name: {_RULES[pattern]}")
 
 

@@ -155,6 +155,8 @@ TABLE: Mapping[type[Op], Traits | ByForm] = {
     ops.Rename: Traits(),
     ops.Link: Traits(),
     ops.Unlink: Traits(),
+    ops.Mkdir: Traits(),
+    ops.Rmdir: Traits(),
     ops.Fallocate: ByForm("mode", {
         Mode.ALLOCATE: replace(_ALLOCATE, past_end=True),
         Mode.KEEP_SIZE: replace(_ALLOCATE, past_end=True),

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from copy import copy
 
 from harness.model.program import ops
-from harness.model.program.namechecks import check_append, renamed
+from harness.model.program.namechecks import changed_names, check_append
 from harness.model.program.ops import Op
 from harness.model.program.scope import NameTaken, ProgramError, Scope, within
 from harness.model.program.sections import Sections
@@ -130,16 +130,15 @@ def _changed(scope: Scope, op: Op, refused: bool) -> Scope:
     """The names after the op. Raises ProgramError when it uses one that is not there, or a range that cannot be."""
     match op:
         case ops.Create(fd, path):
-            if path in scope.paths:
-                raise ProgramError(f"path {path} is already created: choose another, or use open")
+            scope.free(path)
             return scope.named(path).opened(fd)
         case ops.Open(fd, path, flag):
             scope.path(path)
             return scope.opened(fd, flag is ops.Opening.APPEND)
         case ops.Close(fd):
             return scope.closed(fd)
-        case ops.Rename() | ops.Link() | ops.Unlink():
-            return renamed(scope, op, refused)
+        case ops.Rename() | ops.Link() | ops.Unlink() | ops.Mkdir() | ops.Rmdir():
+            return changed_names(scope, op, refused)
         case ops.Mmap():
             return _mapped(scope, op)
         case ops.Munmap(name):
@@ -173,6 +172,8 @@ def _used(scope: Scope, op: Op) -> None:
         case ops.ReadInto(name, offset, length, _, other) | ops.WriteFrom(_, other, length, name, offset):
             within(offset, length, scope.map(name), f"mapping {name}")
             within(other, length, SIZE_LIMIT)
+        case ops.Fsyncdir(path) if path:
+            scope.dir(path)
         case ops.Fill(spare):
             within(0, max(spare, 1), SIZE_LIMIT)
         case ops.Remount(options) if not _OPTIONS.fullmatch(options):

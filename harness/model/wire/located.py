@@ -4,25 +4,26 @@ from dataclasses import dataclass
 
 from harness.model.wire.checked import OFFSET_LIMIT, array, ascending, fields_of, integer, range_from, text
 from harness.model.wire.observation import Allocation, Extent
-from harness.model.wire.wire import FILE_LIMIT, PATH_LIMIT, RANGE_LIMIT, extent_from_wire
+from harness.model.wire.wire import FILE_LIMIT, PATH_LIMIT, RANGE_LIMIT, extent_from_wire, kind
 
-_FIELDS = ("path", "size", "bytes", "data", "extents")
+_FIELDS = ("path", "size", "bytes", "data", "extents", "kind")
 
 
 @dataclass(frozen=True, slots=True)
 class LocatedFile:
     """One file: `size` in bytes (None: no such file), its blocks, and for each extent of these its first byte on the
-    device. `allocation` is None where the file system told of too many blocks."""
+    device. `allocation` is None where the file system told of too many blocks; `kind` is that of a FileView."""
 
     path: str
     size: int | None
     allocation: Allocation | None
     places: tuple[int, ...] = ()
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class LocatedFiles:
-    """The files that were asked for, and how many others the root directory has."""
+    """The files that were asked for, and how many others there are."""
 
     files: tuple[LocatedFile, ...]
     strangers: int
@@ -41,7 +42,7 @@ def _file(value: object) -> LocatedFile:
     path = text("path", fields["path"], PATH_LIMIT)
     size = None if fields["size"] is None else integer("size", fields["size"], 0, OFFSET_LIMIT)
     if fields["extents"] is None or size is None:
-        return LocatedFile(path, size, None)
+        return LocatedFile(path, size, None, kind=kind(fields["kind"], size))
     data = array("data", fields["data"], RANGE_LIMIT, range_from)
     found = array("extents", fields["extents"], RANGE_LIMIT, _extent)
     extents = tuple(extent for extent, _ in found)

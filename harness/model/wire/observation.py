@@ -88,6 +88,8 @@ class Allocation:
     extents: tuple[Extent, ...] = ()
 
 
+DIRECTORY = "directory"
+"""The kind of a FileView of a directory."""
 END = "end of file"
 """The answer of a read that returned 0 before the end of the file."""
 
@@ -98,7 +100,8 @@ class FileView:
 
     `error` says what ended the reading early; then `truncated` is set too. `answer` is what the kernel gave for it: a
     signal (SIGBUS), an errno (EIO), END for a read that ended before the file; empty when it was none of these.
-    `allocation` is None when it was not asked for, or could not be told.
+    `allocation` is None when it was not asked for, or could not be told. `kind` is DIRECTORY where the name stands for
+    a directory, whose size is 0; empty for a file, and where nothing is there.
     """
 
     path: str
@@ -109,6 +112,7 @@ class FileView:
     error: str = ""
     allocation: Allocation | None = None
     answer: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from harness.model.wire.checked import (
     text,
 )
 from harness.model.wire.observation import (
+    DIRECTORY,
     RAW_LIMIT,
     SAMPLE,
     SEGMENT_LIMIT,
@@ -49,7 +50,8 @@ FILE_LIMIT = 512
 RANGE_LIMIT = 1 << 14
 """Ranges of one kind in an Allocation: an agent that has more sends no Allocation."""
 VIEWS = ("read", "direct", "eof")
-_VIEW_FIELDS = ("path", "size", "segments", "differences", "truncated", "error", "allocation", "answer")
+_VIEW_FIELDS = ("path", "size", "segments", "differences", "truncated", "error", "allocation", "answer", "kind")
+KINDS = ("", DIRECTORY)
 EXTENT_FLAGS = {
     "last": 0x1,
     "unknown": 0x2,
@@ -99,6 +101,7 @@ def to_wire(value: Source | Segment | Difference | Extent | Allocation | FileVie
                 "error": value.error,
                 "allocation": to_wire(value.allocation),
                 "answer": value.answer,
+                "kind": value.kind,
             }
         case OpResult():
             return {
@@ -173,7 +176,14 @@ def file_view_from_wire(value: object) -> FileView:
     answer = text("answer", fields["answer"], ANSWER_LIMIT)
     if answer and not error:
         raise ValueError(f"answer: {shown(answer)} to no error")
-    return FileView(path, size, segments, differences, truncated, error, allocation, answer)
+    return FileView(path, size, segments, differences, truncated, error, allocation, answer, kind(fields["kind"], size))
+
+
+def kind(value: object, size: int | None) -> str:
+    """Read the kind of what has a name; of a directory the size is 0."""
+    if value not in KINDS or (value == DIRECTORY and size != 0):
+        raise ValueError(f"kind: {shown(value)} of size {size} is not one of {', '.join(filter(None, KINDS))}")
+    return str(value)
 
 
 def allocation_from_wire(value: object) -> Allocation:

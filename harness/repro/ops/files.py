@@ -45,6 +45,10 @@ def call(scene: Scene, index: int, op: FileOp) -> Call:
             return Call(f"link({quoted(path)}, {quoted(to)})")
         case ops.Unlink(path):
             return Call(f"unlink({quoted(path)})")
+        case ops.Mkdir(path):
+            return Call(f"mkdir({quoted(path)}, 0700)")
+        case ops.Rmdir(path):
+            return Call(f"rmdir({quoted(path)})")
         case ops.Fallocate(fd, mode, offset, length):
             made = f"fallocate({scene.fd(fd)}, {MODES[mode]}, {size(offset)}, {size(length)})"
             moves = tuple(_moves(scene, index, op))

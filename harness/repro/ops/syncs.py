@@ -5,7 +5,7 @@ from typing import assert_never
 from harness.model.program import ops
 from harness.model.program.ops import MsyncFlag, SyncOp, Wait
 from harness.repro.call import Call
-from harness.repro.naming import size
+from harness.repro.naming import quoted, size
 from harness.repro.scene import Scene
 
 FLAGS = {MsyncFlag.SYNC: "MS_SYNC", MsyncFlag.ASYNC: "MS_ASYNC", MsyncFlag.INVALIDATE: "MS_SYNC | MS_INVALIDATE"}
@@ -21,8 +21,10 @@ def call(scene: Scene, op: SyncOp) -> Call:
             return Call(f"fsync({scene.fd(fd)})")
         case ops.Fdatasync(fd):
             return Call(f"fdatasync({scene.fd(fd)})")
-        case ops.Fsyncdir():
+        case ops.Fsyncdir("" | "."):
             return Call("fsync(root)")
+        case ops.Fsyncdir(path):
+            return Call(f"sync_dir({quoted(path)})", helpers=("sync_dir",))
         case ops.SyncFileRange(fd, offset, length, wait):
             return Call(f"sync_file_range({scene.fd(fd)}, {size(offset)}, {size(length)}, {WAITS[wait]})")
         case ops.Syncfs():

@@ -58,6 +58,10 @@ expect_dax f off
 link data other
 rename other third
 unlink third
+mkdir dir
+rename dir moved
+fsyncdir path=moved
+rmdir moved
 lane a
 store m 4K 4K
 barrier
@@ -94,7 +98,7 @@ cut_power
 """What an ordinary file system refuses, and what is refused on one that is not ours."""
 
 
-LANED = range(36, 42)
+LANED = range(40, 46)
 """Ops of EVERY_OP that run in lanes."""
 REFUSALS = {errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.EPERM}
 

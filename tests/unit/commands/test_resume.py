@@ -245,9 +245,9 @@ def test_bad_files_alone_boot_nothing(user: User, text: str, workers: str) -> No
 
 def test_a_bad_file_does_not_hide_the_others(user: User) -> None:
     """The others count, and the exit code is 2 at the end."""
-    (user.place / "bad.prog").write_text("daxcheck program 1\ncreate f d/x\n")
+    (user.place / "bad.prog").write_text("daxcheck program 1\ncreate f ./x\n")
     (user.place / "x.prog").write_text(KEPT)
     user.judged("x.prog", KEPT)
     done = user.resume(user.place / "bad.prog", user.place / "x.prog")
     assert done.returncode == 2, done.stdout + done.stderr
-    assert "path 'd/x' is no plain name" in done.stdout and "x.prog    ok" in done.stdout
+    assert "path './x' is no plain name" in done.stdout and "x.prog    ok" in done.stdout

@@ -31,6 +31,17 @@ close h
 link data more
 rename more less
 unlink less
+mkdir dir
+fsyncdir path=dir
+rename dir moved flag=noreplace
+rmdir moved
+rename data other flag=exchange
+rename data other flag=exchange
+open a data flag=append
+pwrite a 0 4K
+close a
+open t other flag=truncate
+close t
 fallocate f allocate 0 8M
 fallocate f collapse_range 4M 4K
 ftruncate f 8M

@@ -14,6 +14,7 @@ import pytest
 from harness.model.contract.extents import END
 from harness.model.program import ops
 from harness.model.program.ops import Mode, MsyncFlag, Op, Sharing
+from harness.model.program.paths import renamed
 from harness.model.program.program import Program, describe, parse
 from harness.model.units import PAGE, PMD
 from harness.pytestplugin import recording
@@ -110,10 +111,8 @@ class _Kernel:
                 if isinstance(op, ops.Create):
                     self._names[path] = self._program.file_ids()[index]
                 self._fds[fd] = self._names.get(path, 0)
-            case ops.Rename(path, to, ops.Replacing.EXCHANGE):
-                self._names[path], self._names[to] = self._names[to], self._names[path]
-            case ops.Rename(path, to):
-                self._names[to] = self._names.pop(path, 0)
+            case ops.Rename():
+                self._names = renamed(self._names, op)
             case ops.Link(path, to):
                 self._names[to] = self._names.get(path, 0)
             case ops.Unlink(path):

@@ -1,16 +1,29 @@
-"""The contract of ops on names and descriptors. All names lie in one directory, the root of the file system."""
+"""The contract of ops on names and descriptors."""
 
 from dataclasses import replace
 
-from harness.model.contract import blocks
+from harness.model.contract import blocks, directories
 from harness.model.contract.extents import END
 from harness.model.contract.filestate import FileState
 from harness.model.contract.rules import files
-from harness.model.contract.state import State, Step
-from harness.model.program.ops import Close, Create, Link, Open, Opening, Rename, Replacing, Unlink
+from harness.model.contract.state import NO_NAME, State, Step
+from harness.model.program.ops import (
+    Close,
+    Create,
+    Link,
+    Mkdir,
+    NameOp,
+    Open,
+    Opening,
+    Rename,
+    Replacing,
+    Rmdir,
+    Unlink,
+)
+from harness.model.program.paths import inside, moved, parent
 
 
-def apply(state: State, step: Step, op: Create | Open | Close | Rename | Link | Unlink) -> State:
+def apply(state: State, step: Step, op: NameOp) -> State:
     """The state after the op."""
     match op:
         case Create(fd, path):
@@ -21,7 +34,7 @@ def apply(state: State, step: Step, op: Create | Open | Close | Rename | Link | 
             return _named(state, path, file.id)
         case Open(fd, path, flag):
             found = state.name(path).current
-            return state if found is None else _opened(state, step, fd, found, flag)
+            return state if found not in state.files else _opened(state, step, fd, found, flag)
         case Close(fd):
             # Mappings keep the file (close(2), mmap(2)), so only the descriptor goes.
             return replace(state, fds={name: file for name, file in state.fds.items() if name != fd})
@@ -32,13 +45,21 @@ def apply(state: State, step: Step, op: Create | Open | Close | Rename | Link | 
         case Link(path, to):
             # link(2): "This new name may be used exactly as the old one for any operation".
             found = state.name(path).current
-            return state if found is None else _named(state, to, found)
+            return state if found not in state.files else _named(state, to, found)
         case Unlink(path):
             # unlink(2): the name goes at once; the file stays while it is open or mapped.
             gone = state.name(path).current
-            if gone is None:
+            if gone is None or gone not in state.files:
                 return state
             return _freed(_named(_forgotten(state, gone), path, None), gone, step.journal)
+        case Mkdir(path):
+            # POSIX mkdir(): "The newly created directory shall be an empty directory"; durable as any name is.
+            return _named(state, path, directories.new_directory(step.index))
+        case Rmdir(path):
+            gone = state.name(path).current
+            if gone is None or gone in state.files:
+                return state
+            return _named(_forgotten(state, gone), path, None)
 
 
 def _opened(state: State, step: Step, fd: str, file: int, flag: Opening) -> State:
@@ -51,12 +72,41 @@ def _opened(state: State, step: Step, fd: str, file: int, flag: Opening) -> Stat
 
 
 def promised(state: State, index: int) -> State:
-    """Op `index` made all names durable: fsync(2) of the directory, or a sync of the whole file system."""
-    return replace(state, names={path: name.promised(index) for path, name in state.names.items()}, kept={})
+    """Op `index` made all names durable: a sync of the whole file system."""
+    entries = {entry: name.promised(index) for entry, name in state.entries.items()}
+    return replace(state, entries=entries, names=directories.paths(entries), kept={})
 
 
-def _named(state: State, path: str, file: int | None) -> State:
-    return replace(state, names={**state.names, path: state.name(path).changed(file)})
+def promised_in(state: State, path: str, index: int) -> State:
+    """Op `index` is an fsync(2) of the directory `path`: the names in it are durable, in it.
+
+    fsync(2): "Calling fsync() does not necessarily ensure that the entry in the directory containing the file has also
+    reached disk. For that an explicit fsync() on a file descriptor for the directory is also needed." A directory is a
+    file of another directory, for which the same holds.
+    """
+    directory = state.name(path).current if path else directories.ROOT
+    if directory is None or not directories.is_directory(directory):
+        return state
+    entries = {entry: name.promised(index) if entry[0] == directory else name for entry, name in state.entries.items()}
+    state = replace(state, entries=entries, names=directories.paths(entries))
+    kept = {id: held for id, held in state.kept.items() if all(state.name(one).durable != {id} for one in held)}
+    return replace(state, kept=kept)
+
+
+def _entry(state: State, path: str) -> directories.Entry | None:
+    """The directory that the name is in now, and its last part; None where what should have made it failed."""
+    directory = state.name(parent(path)).current if parent(path) else directories.ROOT
+    if directory is None or not directories.is_directory(directory):
+        return None
+    return directory, path.rpartition("/")[2]
+
+
+def _named(state: State, path: str, id: int | None) -> State:
+    entry = _entry(state, path)
+    if entry is None:
+        return state
+    entries = {**state.entries, entry: state.entries.get(entry, NO_NAME).changed(id)}
+    return replace(state, entries=entries, names=directories.paths(entries))
 
 
 def _freed(state: State, file: int, journal: bool) -> State:
@@ -76,6 +126,8 @@ def _renamed(state: State, path: str, to: str, journal: bool) -> State:
     process attempting to access newpath will find it missing. However, there will probably be a window in which both
     oldpath and newpath refer to the file being renamed." So `to` is never nothing, and the file never nameless.
 
+    A directory goes with all that is in it: one entry changes, and with it every path through it.
+
     "If oldpath and newpath are existing hard links referring to the same file, then rename() does nothing".
 
     Without a journal a power cut leaves names that e2fsck must repair, and nothing says what it makes of them.
@@ -94,11 +146,16 @@ def _renamed(state: State, path: str, to: str, journal: bool) -> State:
 
 
 def _kept(state: State, path: str, to: str) -> State:
-    """The file `path` also gets the name `to`: at any moment one of its names stands for it, if one was durable."""
-    name = state.name(path)
-    assert name.current is not None
-    names = state.kept.get(name.current, frozenset({path}) if name.durable == {name.current} else frozenset())
-    return replace(state, kept={**state.kept, name.current: names | {to}}) if names else state
+    """What `path` stands for also gets the name `to`, and so does what is in it if it is a directory: at any moment one
+    of its names stands for it, if one was durable."""
+    kept = {id: names | {moved(one, path, to) for one in names if inside(one, path)}
+            for id, names in state.kept.items()}  # fmt: skip
+    for one, name in state.names.items():
+        if inside(one, path) and name.current is not None:
+            held = kept.get(name.current, frozenset({one}) if name.durable == {name.current} else frozenset())
+            if held:
+                kept[name.current] = held | {moved(one, path, to)}
+    return replace(state, kept=kept)
 
 
 def _exchanged(state: State, path: str, to: str, journal: bool) -> State:

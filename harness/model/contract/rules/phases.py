@@ -81,7 +81,7 @@ class Phases:
         lanes = [state for state, _ in ends]
         files = {id: merged(file, [one.files[id] for one in lanes], doing) for id, file in self.state.files.items()}
         synced = next((one for one in lanes if one.names != self.state.names), self.state)
-        self.state = replace(self.state, files=files, names=synced.names, kept=synced.kept)
+        self.state = replace(self.state, files=files, names=synced.names, entries=synced.entries, kept=synced.kept)
         for id, values in _joint(doing, []).values.items():
             # Another lane may have changed where the blocks lie before the store, or after.
             for low, high, held in values.runs():

@@ -38,9 +38,9 @@ def apply(
             # st_size; whether zeroes have blocks is not needed for that.
             file = state.files[id].promised(index)
             return _kept_current(state, file.blocks_promised(index) if isinstance(op, Fsync) else file)
-        case Fsyncdir():
+        case Fsyncdir(path):
             # fsync(2): a file's own fsync need not make its directory entry durable; fsync of the directory does.
-            return names.promised(state, index)
+            return names.promised_in(state, path, index)
         case SyncFileRange():
             # sync_file_range(2), Warning: "there are no guarantees that the data will be available after a crash".
             return state

@@ -1,8 +1,8 @@
 """The operations a Program is made of: plain data, one frozen dataclass each, in a module per kind.
 
 `fd` and `map` are names the Program gives to an open file and to a mapping; `path` is relative to the root of the
-mounted file system. Offsets and lengths are bytes: those of ops that name only a mapping count from its start, all
-others from the start of the file.
+mounted file system, such as data or dir/data. Offsets and lengths are bytes: those of ops that name only a mapping
+count from its start, all others from the start of the file.
 """
 
 from harness.model.program.ops.checks import (
@@ -37,6 +37,7 @@ from harness.model.program.ops.files import (
     Ftruncate,
     How,
     Link,
+    Mkdir,
     Mode,
     Open,
     Opening,
@@ -44,6 +45,7 @@ from harness.model.program.ops.files import (
     Pwrite,
     Rename,
     Replacing,
+    Rmdir,
     SetDax,
     Switch,
     Unlink,
@@ -76,7 +78,8 @@ from harness.model.program.ops.syncs import (
 )
 from harness.model.program.ops.system import DropCaches, Fill, Freeze, Mount, Remount, Thaw, Umount, Unfill
 
-FileOp = Create | Open | Close | Rename | Link | Unlink | Fallocate | Ftruncate | Pwrite | Pread | SetDax
+NameOp = Create | Open | Close | Rename | Link | Unlink | Mkdir | Rmdir
+FileOp = NameOp | Fallocate | Ftruncate | Pwrite | Pread | SetDax
 CopyOp = (
     CloneFile | Clone | Dedupe | CopyFileRange | ExchangeRange | Swapext
     | ReadInto | WriteFrom | DirectStore | DirectLoad
@@ -95,8 +98,8 @@ __all__ = [
     "Create", "CutPower", "Dedupe", "DirectLoad", "DirectStore", "DropCaches", "Entry", "ExchangeRange", "ExpectDax",
     "ExpectErrno", "ExpectMapped", "ExpectShort", "ExpectSignal", "Fallocate", "Fdatasync", "FileOp", "Fill", "Flush",
     "Freeze", "Fsync", "Fsyncdir", "Ftruncate", "How", "Join", "Lane", "LaneOp", "Link", "Load", "Madvise", "MappingOp",
-    "Mlock", "Mmap", "Mode", "Mount", "Mprotect", "Mremap", "Msync", "MsyncFlag", "Munmap", "Observe", "Op", "Open",
-    "Opening", "Plant", "Planted", "Pread", "Pwrite", "ReadInto", "Remount", "Rename", "Replacing", "SetDax", "Sharing",
-    "Signal", "Store", "Swapext", "Switch", "Sync", "SyncFileRange", "SyncOp", "Syncfs", "SystemOp", "Thaw", "Umount",
-    "Unfill", "Unlink", "Wait", "Worker", "WriteFrom",
+    "Mkdir", "Mlock", "Mmap", "Mode", "Mount", "Mprotect", "Mremap", "Msync", "MsyncFlag", "Munmap", "NameOp",
+    "Observe", "Op", "Open", "Opening", "Plant", "Planted", "Pread", "Pwrite", "ReadInto", "Remount", "Rename",
+    "Replacing", "Rmdir", "SetDax", "Sharing", "Signal", "Store", "Swapext", "Switch", "Sync", "SyncFileRange",
+    "SyncOp", "Syncfs", "SystemOp", "Thaw", "Umount", "Unfill", "Unlink", "Wait", "Worker", "WriteFrom",
 ]  # fmt: skip

@@ -79,7 +79,10 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Rename:
-    """rename(2). What `to` named before is replaced, or with a flag of renameat2(2) exchanged, or in the way."""
+    """rename(2) of a file, or of a directory with all that is in it.
+
+    What `to` named before is replaced, or with a flag of renameat2(2) exchanged, or in the way.
+    """
 
     path: str
     to: str
@@ -97,6 +100,20 @@ class Link:
 @dataclass(frozen=True, slots=True)
 class Unlink:
     """unlink(2)."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mkdir:
+    """mkdir(2)."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rmdir:
+    """rmdir(2) of an empty directory."""
 
     path: str
 

@@ -45,7 +45,9 @@ class Fdatasync:
 
 @dataclass(frozen=True, slots=True)
 class Fsyncdir:
-    """fsync(2) of the root directory: makes the names in it durable."""
+    """fsync(2) of a directory, the root by default: makes the names in it durable."""
+
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

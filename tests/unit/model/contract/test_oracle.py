@@ -91,6 +91,8 @@ join
 mremap m 4K n
 munmap m
 munmap n
+mkdir dir
+rmdir dir
 rename data old
 link old data
 unlink old

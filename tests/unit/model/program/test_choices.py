@@ -32,6 +32,7 @@ POSITIONS: Mapping[str, tuple[Op, ...]] = {
     "lanes": (*FILE, ops.Lane("lane1"), ops.Store("m", 0, 1), ops.Lane("lane2", times=2)),
     "errno": (*TWO, ops.ExpectErrno("EINVAL")),
     "append": (*TWO, ops.Open("a", "data", ops.Opening.APPEND)),
+    "dirs": (*FILE, ops.Mkdir("a"), ops.Mkdir("a/b"), ops.Create("g", "a/data"), ops.Mkdir("c")),
     "signal": (*FILE, ops.ExpectSignal(ops.Signal.SIGBUS)),
     "short": (*FILE, ops.ExpectShort(512)),
 }
@@ -46,7 +47,8 @@ def alphabet(name: str, here: Position) -> tuple[object, ...]:
         case "map" | "new":
             return (*scope.maps, fresh("m", scope.maps))
         case "path" | "to":
-            return (*scope.paths, fresh("data", scope.paths))
+            new = fresh("data", {path.rpartition("/")[2] for path in (*scope.paths, *scope.dirs)})
+            return (*scope.paths, *scope.dirs, new, *(f"{one}/{new}" for one in scope.dirs), "")
         case "name":
             return (*here.sections.lanes, fresh("lane", here.sections.lanes))
         case _:
