@@ -13,7 +13,7 @@ from harness.model.units import size_text
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
 _PATH = re.compile(rf"{_PART}(?:/{_PART}){{0,{DEPTH - 1}}}")
-PATH_LIMIT = 200
+PATH_LIMIT = 128
 """Characters of a path."""
 DIRECTORY_LIMIT = 32
 """Directories that there are at one time."""
@@ -21,7 +21,8 @@ DIRECTORY_LIMIT = 32
 
 _RULES = {
     _NAME: "write at most 32 letters, digits and _, no digit first",
-    _PATH: f"write up to {DEPTH} names with / between, of at most 64 letters, digits and _ . + -, none of . + - first",
+    _PATH: f"write up to {DEPTH} names with / between ({PATH_LIMIT} letters in all), each at most 64 letters, digits and "
+    "_ . + -, none of . + - first",
 }
 
 
