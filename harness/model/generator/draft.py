@@ -70,8 +70,8 @@ class ProgramDraft:
     @property
     def has_contents(self) -> bool:
         """Say whether some file surely has a name and is not empty: else there would be nothing to judge."""
-        named = {name.current for name in self.state.names.values() if name.current is not None}
-        return any(self.state.files[file].shortest for file in named)
+        files = map(self.state.file, self.state.names)
+        return any(file.shortest for file in files if file is not None)
 
     @property
     def descriptors(self) -> tuple[str, ...]:

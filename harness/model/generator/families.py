@@ -159,7 +159,8 @@ def rename(draft: ProgramDraft) -> None:
     """Rename, link or unlink a file, or have two files exchange their names."""
     names, kind = draft.state.names, draft.dice.choice((ops.Rename, ops.Link, ops.Unlink))
     if kind is ops.Rename and draft.dice.random() < 0.3:
-        draft.draw(kind, lambda named: named["flag"] is Replacing.EXCHANGE and named["path"] != named["to"])
+        exchange = Replacing.EXCHANGE
+        draft.draw(kind, lambda named: named["flag"] is exchange and KEPT not in (named["path"], named["to"]))
         return
     new = None if kind is ops.Unlink else "to"
     draft.draw(kind, lambda named: (kind is ops.Link or named["path"] != KEPT) and named.get(str(new)) not in names)
