@@ -3,12 +3,13 @@
 import errno
 import os
 import signal
+import socket
 import typing
 from pathlib import Path
 
 import pytest
 
-from harness.agent import interpreter, observe, run
+from harness.agent import evict, interpreter, observe, run
 from harness.agent.memory import Scratch
 from harness.agent.watch.observer import Traces
 from harness.agent.x86.cpu import Cpu
@@ -18,7 +19,7 @@ from harness.model.program import ops, program
 from harness.model.units import PAGE
 from harness.model.wire import wire
 from harness.model.wire.frame import Message
-from harness.model.wire.observation import FileView, OpResult, Segment, Stamp, Zero
+from harness.model.wire.observation import DIRECTORY, FileView, OpResult, Segment, Stamp, Zero
 
 cpu = Cpu()
 EVERY_OP = """daxcheck program 1
@@ -253,12 +254,34 @@ def test_hole_reads_as_zero(tmp_path: Path) -> None:
     assert (view.size, view.segments, view.differences) == (3 * PAGE + 5, (Segment(0, 3 * PAGE + 5, Zero()),), ())
 
 
-def test_reading_a_directory_is_told(tmp_path: Path) -> None:
+def test_reading_no_file_is_told(tmp_path: Path) -> None:
     """What cannot be read as a file comes back as an error in words, within a valid view."""
-    (tmp_path / "dir").mkdir()
-    view = look(tmp_path, "dir")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(tmp_path / "sock"))
+        view = look(tmp_path, "sock")
     assert view.truncated
     assert view.error
+
+
+def test_directories_are_seen(tmp_path: Path) -> None:
+    """A directory is a name, what is in it is found, and what no op put there is told; what is below a file is not."""
+    execute(tmp_path, "mkdir dir\ncreate f dir/data\nrename dir moved\nfsyncdir path=moved\ncut_power\n")
+    (tmp_path / "moved" / "other").write_bytes(b"x")
+    names = ["dir", "dir/data", "moved", "moved/data", "moved/data/x"]
+    found = [wire.file_view_from_wire(one) for one in observe.observe_all(cpu, str(tmp_path), names)]
+    assert found[0] == FileView("dir", None) and found[1].size is None and found[4].size is None
+    assert found[2] == FileView("moved", 0, kind=DIRECTORY) and (found[3].size, found[3].kind) == (0, "")
+    assert [(one.path, one.size) for one in found[5:]] == [("moved/other", 1)]
+
+
+def test_all_is_evicted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files first, then the directories that they are in."""
+    monkeypatch.setattr(Place, "drop_caches", lambda self: None)
+    monkeypatch.setattr(Place, "thaw", lambda self: None)
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "data").write_bytes(b"x")
+    evict.evict(Place(str(tmp_path)), ("a", "a/b", "a/b/data", "gone", "gone/x"))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["read", "direct"])
