@@ -21,8 +21,8 @@ DIRECTORY_LIMIT = 32
 
 _RULES = {
     _NAME: "write at most 32 letters, digits and _, no digit first",
-    _PATH: f"write up to {DEPTH} names with / between ({PATH_LIMIT} letters in all), each at most 64 letters, digits and "
-    "_ . + -, none of . + - first",
+    _PATH: f"write up to {DEPTH} names with / between ({PATH_LIMIT} letters in all), each at most 64 letters, digits "
+    "and _ . + -, none of . + - first",
 }
 
 
