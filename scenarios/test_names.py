@@ -355,3 +355,43 @@ def test_exchange_of_file_and_directory(dax: Recorder) -> None:
     mapping.msync()
     dax.fsyncdir()
     dax.cut_power()
+
+
+def test_published_from_tmpfile(dax: Recorder) -> None:
+    """The other way to save: O_TMPFILE, stores, fsync, linkat, fsync of the directory, all of it durable."""
+    file = dax.tmpfile(size=2 * PMD)
+    mapping = file.mmap()
+    mapping.store(0, PMD)
+    mapping.expect_mapped(Entry.PMD, 0, PMD)
+    file.fsync()
+    file.link_to("data")
+    mapping.store(PMD, 16 * PAGE)
+    mapping.msync()
+    dax.fsyncdir()
+    dax.cut_power()
+
+
+def test_tmpfile_linked_and_unsynced(dax: Recorder) -> None:
+    """A file that was synced and then given its first name is found whole, or not at all; without a name it is gone."""
+    other, _ = dirty_file(dax)
+    nameless = dax.tmpfile(size=2 * PMD)
+    nameless.pwrite(0, PMD)
+    nameless.fsync()
+    file = dax.tmpfile(size=2 * PMD)
+    file.pwrite(0, PMD)
+    file.fsync()
+    file.link_to("linked")
+    other.fsync()
+    dax.cut_power()
+
+
+def test_symlinks_are_whole(dax: Recorder) -> None:
+    """A symbolic link is found with what it holds, short or long, or not at all; a synced one is there."""
+    file, _ = dirty_file(dax)
+    dax.symlink("short", "data")
+    dax.symlink("long", "/".join(["x" * 40] * 3))
+    dax.fsyncdir()
+    dax.symlink("unsynced", "data")
+    dax.rename("short", "renamed")
+    file.fsync()
+    dax.cut_power()

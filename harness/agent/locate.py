@@ -3,10 +3,9 @@
 import os
 from collections.abc import Iterable
 
-from harness.agent.observe import EXTENT_LIMIT, flags, is_directory, ranges_of_data, strangers
+from harness.agent.observe import EXTENT_LIMIT, flags, ranges_of_data, sort, strangers
 from harness.linux import ioctls
 from harness.model.wire.frame import Message
-from harness.model.wire.observation import DIRECTORY
 
 
 def locate_all(root: str, names: Iterable[str]) -> Message:
@@ -18,20 +17,20 @@ def locate_all(root: str, names: Iterable[str]) -> Message:
 
 def _locate(root: str, path: str) -> Message:
     """Return one file; "extents" is null where the file system tells of too many."""
-    nothing = {"path": path, "bytes": 0, "data": [], "extents": []}
-    if is_directory(root, path):
-        return {**nothing, "size": 0, "kind": DIRECTORY}
+    kind, target = sort(root, path)
+    nothing = {"path": path, "bytes": 0, "data": [], "extents": [], "kind": kind, "target": target}
+    if kind:
+        return {**nothing, "size": 0}
     try:
         fd = os.open(os.path.join(root, path), os.O_RDONLY | os.O_NOATIME | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
-        return {**nothing, "size": None, "kind": ""}
+        return {**nothing, "size": None}
     try:
         status = os.fstat(fd)
         found, data = ioctls.fiemap(fd, EXTENT_LIMIT), ranges_of_data(fd, status.st_size)
         extents = None
         if found is not None and data is not None:
             extents = [[one.start, one.end, list(flags(one.flags)), one.physical] for one in found]
-        where = {"bytes": status.st_blocks * 512, "data": data, "extents": extents}
-        return {"path": path, "size": status.st_size, "kind": "", **where}
+        return {**nothing, "size": status.st_size, "bytes": status.st_blocks * 512, "data": data, "extents": extents}
     finally:
         os.close(fd)

@@ -22,7 +22,7 @@ from harness.model.program.validity import SIZE_LIMIT
 from harness.model.units import LINE, PAGE, PMD
 from harness.model.wire import stamps, wire
 from harness.model.wire.checked import OFFSET_LIMIT
-from harness.model.wire.observation import DIRECTORY, END, Allocation, Difference, Extent, FileView
+from harness.model.wire.observation import DIRECTORY, END, SYMLINK, Allocation, Difference, Extent, FileView
 
 DIFFERENCE_LIMIT = 256
 """Differences told of one view of one file."""
@@ -53,17 +53,21 @@ def strangers(root: str, known: tuple[str, ...]) -> list[str]:
     """The names in the root and in the directories among `known` that are neither known nor ours. Raises OSError."""
     found = set(os.listdir(root)) - {*_OURS}
     for name in known:
-        if is_directory(root, name):
+        if sort(root, name)[0] == DIRECTORY:
             found |= {f"{name}/{one}" for one in os.listdir(os.path.join(root, name))}
     return sorted(found - {*known})
 
 
-def is_directory(root: str, name: str) -> bool:
-    """Say whether the name stands for a directory."""
+def sort(root: str, name: str) -> tuple[str, str]:
+    """The kind of a FileView of the name, and what it holds if it is a symbolic link. Raises OSError."""
+    path = os.path.join(root, name)
     try:
-        return stat.S_ISDIR(os.lstat(os.path.join(root, name)).st_mode)
+        mode = os.lstat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
-        return False
+        return "", ""
+    if stat.S_ISLNK(mode):
+        return SYMLINK, os.readlink(path).encode("ascii", "backslashreplace").decode()[: wire.PATH_LIMIT]
+    return DIRECTORY if stat.S_ISDIR(mode) else "", ""
 
 
 def observe(cpu: Cpu, root: str, path: str) -> dict[str, object]:
@@ -95,8 +99,9 @@ def observe(cpu: Cpu, root: str, path: str) -> dict[str, object]:
 def view(cpu: Cpu, root: str, path: str) -> FileView:
     """One file as all three views show it. Raises OSError; a SIGBUS ends the process."""
     full = os.path.join(root, path)
-    if is_directory(root, path):
-        return FileView(path, 0, kind=DIRECTORY)
+    kind, target = sort(root, path)
+    if kind:
+        return FileView(path, 0, kind=kind, target=target)
     try:
         fd = os.open(full, os.O_RDONLY | os.O_NOATIME | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):

@@ -40,6 +40,7 @@ _CONDITIONS = {
     Condition.NO_FILE: "no file of the program",
     Condition.DIRECTORY: "a directory",
     Condition.FILE: "a file",
+    Condition.SYMLINK: "a symbolic link",
     Condition.HOLE_ZERO: "zeroes in a hole",
     Condition.HOLE_DATA: "hold data where SEEK_HOLE finds a hole",
     Condition.HOLE_FROM_END: "a hole from the end on",
@@ -241,7 +242,7 @@ def _broken(violation: Violation) -> str:
             return f"{violation.path} is {found}, not {value(violation.expected)}"
         case Kind.NAME if violation.expected is Condition.GONE:
             return f"{violation.path} is still there"
-        case Kind.NAME if violation.expected in (Condition.DIRECTORY, Condition.FILE):
+        case Kind.NAME if isinstance(violation.expected, Condition | Said):
             return f"{violation.path} is {found}, not {value(violation.expected)}"
         case Kind.NAME:
             return f"{violation.path} has lost its name: {value(violation.expected)} is not there"

@@ -55,6 +55,15 @@ static int sync_dir(const char *path)
 	return failed;
 }
 """),
+    "link_fd": Helper("""\
+static int link_fd(int fd, const char *to)
+{
+	char from[64];
+
+	snprintf(from, sizeof(from), "/proc/self/fd/%d", fd);
+	return linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW);
+}
+"""),
     "is_dax": Helper("""\
 static int is_dax(int fd)
 {

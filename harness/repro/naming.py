@@ -69,6 +69,10 @@ def names(program: Program) -> NamesInC:
                 files[fd] = paths[path] = ids[index]
             case ops.Open(fd, path):
                 files[fd] = paths[path]
+            case ops.Tmpfile(fd):
+                files[fd] = ids[index]
+            case ops.LinkFd(fd, to):
+                paths[to] = files[fd]
             case ops.Rename():
                 paths = renamed(paths, op)
             case ops.Link(path, to):

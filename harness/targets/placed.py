@@ -39,7 +39,7 @@ def _view(file: LocatedFile, medium: MemFile, pieces: Sequence[Piece]) -> FileVi
     if file.size is None:
         return FileView(file.path, None)
     if file.kind:
-        return FileView(file.path, file.size, kind=file.kind)
+        return FileView(file.path, file.size, kind=file.kind, target=file.target)
     if file.allocation is None or file.size > SIZE_LIMIT:
         return None
     contents = np.zeros(-(-file.size // PAGE) * PAGE, np.uint8)

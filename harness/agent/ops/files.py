@@ -50,6 +50,15 @@ def do(handles: Handles, index: int, op: FileOp) -> Moved | None:
             handles.names.pop(path, None)
         case ops.Mkdir(path):
             os.mkdir(handles.path(path), _NEW_DIRECTORY)
+        case ops.Symlink(path, target):
+            os.symlink(target, handles.path(path))
+        case ops.Tmpfile(fd):
+            handles.files[fd] = _open(handles, "", os.O_TMPFILE, handles.ids[index])
+        case ops.LinkFd(fd, to):
+            file = handles.file(fd)
+            # With a descriptor of a directory, which an absolute path does not need, os.link is linkat(2).
+            os.link(f"/proc/self/fd/{file.fd}", handles.path(to), dst_dir_fd=file.fd, follow_symlinks=True)
+            handles.names[to] = file.id
         case ops.Rmdir(path):
             os.rmdir(handles.path(path))
         case ops.Fallocate(fd, mode, offset, length):

@@ -17,6 +17,8 @@ from harness.model.contract.state import NO_NAME, NameState
 from harness.model.program.paths import DEPTH
 
 ROOT = 0
+SYMLINKS = 1 << 20
+"""Op n makes the symbolic link of this id and n. Ids of files are less."""
 Entry = tuple[int, str]
 """A directory, and a name in it."""
 
@@ -24,6 +26,16 @@ Entry = tuple[int, str]
 def new_directory(index: int) -> int:
     """The id of the directory that op `index` makes."""
     return -index - 1
+
+
+def new_symlink(index: int) -> int:
+    """The id of the symbolic link that op `index` makes."""
+    return SYMLINKS + index
+
+
+def maker(id: int) -> int | None:
+    """The index of the op that made the symbolic link; None if the id is of no link."""
+    return id - SYMLINKS if id >= SYMLINKS else None
 
 
 def is_directory(id: int | None) -> bool:

@@ -94,7 +94,7 @@ class ProgramDraft:
         refused = isinstance(self._position.expected, ops.ExpectErrno | ops.ExpectSignal)
         self._position.add(op)
         self._stamps += traits(op).stamps
-        self._files += isinstance(op, ops.Create)
+        self._files += isinstance(op, ops.Create | ops.Tmpfile)
         self.ops.append(op)
         self._bar(op)
         if joins:

@@ -1,7 +1,7 @@
 """The families of ops that random Programs are made of. Each is a function that adds to a draft, or adds nothing.
 
     make dirty    store, write, write_through, and copy of what others hold
-    disturb       reshape, exchange, rename, directory, remap, protect, advise, reopen, refuse, remount, race
+    disturb       reshape, exchange, rename, directory, publish, remap, protect, advise, reopen, refuse, remount, race
     sync          sync, quiet
     look          look
 
@@ -167,11 +167,27 @@ def rename(draft: ProgramDraft) -> None:
 
 
 def directory(draft: ProgramDraft) -> None:
-    """Make a directory, move a file into it or out of it, move or remove it, or sync one."""
-    dirs = draft.directories
-    kind = draft.dice.choice((ops.Mkdir, ops.Rename, ops.Rename, ops.Fsyncdir, ops.Rmdir)) if dirs else ops.Mkdir
-    if kind is not ops.Mkdir or len(dirs) < DIRECTORIES:
-        draft.draw(kind, lambda named: KEPT not in (named["path"], named.get("to")))
+    """Make a directory, and mostly go on: make a symbolic link, move a file into one or out of one, move, remove or
+    sync one."""
+
+    def wanted(named: Mapping[str, object]) -> bool:
+        return KEPT not in (named["path"], named.get("to"))
+
+    if not draft.directories or (len(draft.directories) < DIRECTORIES and draft.dice.random() < 0.3):
+        draft.draw(ops.Mkdir, wanted)
+    kind = draft.dice.choice((ops.Symlink, ops.Rename, ops.Rename, ops.Fsyncdir, ops.Rmdir, None))
+    if kind is not None:
+        draft.draw(kind, wanted)
+
+
+def publish(draft: ProgramDraft) -> None:
+    """Write a file without a name, sync it or not, and give it one."""
+    if len(draft.state.fds) < MAPPINGS + 1 and draft.draw(ops.Tmpfile):
+        fd = draft.descriptors[-1]
+        draft.draw(ops.Pwrite, lambda named: (named["fd"], named["how"]) == (fd, How.PLAIN), offset=0)
+        if draft.dice.random() < 0.7:
+            draft.add(ops.Fsync(fd))
+        draft.draw(ops.LinkFd, lambda named: named["fd"] == fd)
 
 
 def reopen(draft: ProgramDraft) -> None:
@@ -231,7 +247,7 @@ def race(draft: ProgramDraft) -> None:
 
 ANY: dict[Family, int] = {
     store: 10, write: 5, copy: 2, remap: 3, protect: 1, advise: 2, sync: 7, hint: 1, quiet: 1, look: 2, reshape: 10,
-    exchange: 5, rename: 2, directory: 2, reopen: 1, refuse: 1, remount: 1, race: 1,
+    exchange: 5, rename: 2, directory: 3, publish: 2, reopen: 1, refuse: 1, remount: 1, race: 1,
 }  # fmt: skip
 """The families of ops up to the last sync, and how often each comes."""
 LAST: dict[Family, int] = {

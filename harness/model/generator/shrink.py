@@ -33,7 +33,8 @@ _WORD = 8
 """Bytes: the smallest number that is tried where no multiple of a page will do."""
 _OP = 1 << 40
 """The cost of one op: more than any arguments cost."""
-_STEMS = {"fd": "f", "source": "f", "other": "f", "map": "m", "new": "m", "path": "data", "to": "data", "name": "lane"}
+_STEMS = {"fd": "f", "source": "f", "other": "f", "map": "m", "new": "m", "path": "data", "to": "data",
+    "target": "data", "name": "lane"}
 
 
 def shrink(program: Program, first_failing: FirstFailing, limit: int = LIMIT) -> Program:

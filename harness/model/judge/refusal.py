@@ -181,11 +181,13 @@ def _contradicts(before: State, op: Op, number: int) -> bool:
         case ops.Link(path, to):
             missing = number == errno.ENOENT and before.name(path).current is not None
             return missing or (number == errno.EEXIST and before.name(to).current is None)
+        case ops.LinkFd(_, to):
+            return number == errno.EEXIST and before.name(to).current is None
         case ops.Rmdir(path):
             empty = not any(parent(one) == path and name.current is not None for one, name in before.names.items())
             there = number == errno.ENOENT and before.name(path).current is not None
             return there or (number in (errno.ENOTEMPTY, errno.EEXIST) and empty)
-        case ops.Create(_, path) | ops.Mkdir(path):
+        case ops.Create(_, path) | ops.Mkdir(path) | ops.Symlink(path):
             return number == errno.EEXIST and before.name(path).current is None
         case _:
             return False

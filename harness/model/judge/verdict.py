@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from harness.model.contract.allowed import ANYTHING, Values
-from harness.model.contract.directories import is_directory
+from harness.model.contract.directories import is_directory, maker
 from harness.model.contract.effect import came
 from harness.model.contract.exchange import Half
 from harness.model.contract.extents import Extents
@@ -14,12 +14,12 @@ from harness.model.judge.compare import Expected, compare
 from harness.model.judge.judgement import Judgement
 from harness.model.judge.naming import Naming, Promise, promise
 from harness.model.judge.reads import Read, expected_read
-from harness.model.judge.values import Condition, Names, Value
+from harness.model.judge.values import Condition, Names, Said, Value
 from harness.model.judge.views import Judge, Which, sizes
 from harness.model.judge.violation import LIVE, Kind, Violation
-from harness.model.program.ops import DirectLoad, Load, Observe, Pread
+from harness.model.program.ops import DirectLoad, Load, Observe, Pread, Symlink
 from harness.model.program.program import Program
-from harness.model.wire.observation import FileView, OpResult
+from harness.model.wire.observation import DIRECTORY, SYMLINK, FileView, OpResult
 
 __all__ = ["LIVE", "Judgement", "Which", "judge", "judge_reads"]
 
@@ -72,8 +72,8 @@ def _judge_read(program: Program, before: State, index: int, op: Read, result: O
 
 
 def _path_of(program: Program, state: State, file: int) -> str:
-    """Return the name that the file has now, or had when it was made; of a directory that is gone, none."""
-    made = "" if is_directory(file) else program.paths()[file - 1]
+    """Return the name that the file has now, or had when it was made; of what is no file and gone, none."""
+    made = program.paths()[file - 1] if file in state.files else ""
     return next((path for path, name in state.names.items() if name.current == file), made)
 
 
@@ -115,16 +115,15 @@ class _Judging:
         name, candidates = self._state.name(path), self._candidates(path)
         files = [id for id in (name.current, *sorted(id for id in candidates if id is not None)) if id in candidates]
         found = list(dict.fromkeys(id for id in files if id is not None))
-        ids, directories = [id for id in found if not is_directory(id)], [id for id in found if is_directory(id)]
+        ids = [id for id in found if id in self._state.files]
         self._standing[path] = frozenset()
         if view.size is None:
             return Judgement() if None in candidates else Judgement(violations=(self._missing(path, name, found[0]),))
-        if found and bool(view.kind) not in {is_directory(id) for id in found}:
-            kinds = Condition.DIRECTORY, Condition.FILE
-            return Judgement(violations=(self._kind(path, name, *(reversed(kinds) if view.kind else kinds)),))
-        if view.kind and found:
-            self._standing[path] = frozenset(directories)
-            return Judgement()
+        if found and (view.kind or not ids):
+            same = [id for id in found if self._sort(id) == (view.kind, view.target)]
+            self._standing[path] = frozenset(same)
+            wrong = self._kind(path, name, self._shown(*self._sort(found[0])), self._shown(view.kind, view.target))
+            return Judgement() if same else Judgement(violations=(wrong,))
         if not ids:
             # unlink(2), rename(2): the name is gone, after a cut once the directory was synced.
             return Judgement(violations=(self._there(view, Kind.NAME, Condition.GONE, self._promise(name)),))
@@ -141,12 +140,24 @@ class _Judging:
     def _promise(self, name: NameState) -> Promise:
         return promise(self._program, name.promised_by) if self._which == "durable" else self._by
 
+    def _sort(self, id: int) -> tuple[str, str]:
+        """The kind of what has the id, and of a symbolic link what it holds."""
+        op = None if (index := maker(id)) is None else self._program.ops[index]
+        if isinstance(op, Symlink):
+            return SYMLINK, op.target
+        return (DIRECTORY if is_directory(id) else ""), ""
+
+    def _shown(self, kind: str, target: str) -> Value:
+        if kind == SYMLINK:
+            return Said(f"a symbolic link to {target or 'nothing'}")
+        return Condition.DIRECTORY if kind else Condition.FILE
+
     def _kind(self, path: str, name: NameState, expected: Value, found: Value) -> Violation:
         return Violation(Kind.NAME, path, *self._promise(name), self._image, (), 0, expected, found)
 
     def _missing(self, path: str, name: NameState, id: int) -> Violation:
-        if is_directory(id):
-            return self._kind(path, name, Condition.DIRECTORY, Condition.MISSING)
+        if id not in self._state.files:
+            return self._kind(path, name, self._shown(*self._sort(id)), Condition.MISSING)
         op, verb = self._promise(name)
         return replace(self._judge(path, self._state.files[id]).missing(), op=op, verb=verb)
 
@@ -175,7 +186,7 @@ class _Judging:
             promises = [index for path in names if (index := self._state.name(path).promised_by) is not None]
             path = _path_of(self._program, self._state, id)
             by = promise(self._program, max(promises, default=None))
-            size = 0 if is_directory(id) else self._state.files[id].longest
+            size = self._state.files[id].longest if id in self._state.files else 0
             where, expected = ((0, size),) if size else (), Names(tuple(sorted(names)))
             yield Violation(Kind.NAME, path, *by, self._image, where, size, expected, Condition.MISSING)
 

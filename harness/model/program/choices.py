@@ -223,7 +223,7 @@ def _values(name: str, type_: object, kind: type[Op], position: Position) -> Ite
     if type_ is int:
         return (None,)
     match name:
-        case "fd" if kind in (ops.Create, ops.Open):
+        case "fd" if kind in (ops.Create, ops.Open, ops.Tmpfile):
             return (fresh("f", scope.fds),)
         case "fd" | "source" | "other":
             return tuple(fd for fd, is_open in scope.fds.items() if is_open)
@@ -233,7 +233,7 @@ def _values(name: str, type_: object, kind: type[Op], position: Position) -> Ite
             return tuple(map for map, length in scope.maps.items() if length)
         case "new":
             return (fresh("m", scope.maps),)
-        case "path" | "to":
+        case "path" | "to" | "target":
             return _paths(scope)
         case "name":
             return (fresh("lane", position.sections.lanes),)
@@ -243,8 +243,9 @@ def _values(name: str, type_: object, kind: type[Op], position: Position) -> Ite
 
 def _paths(scope: Scope) -> tuple[str, ...]:
     """Return every name that is there, a new one in each directory, and none, which stands for the root."""
-    new = fresh("data", {name.rpartition("/")[2] for name in (*scope.paths, *scope.dirs)})
-    return (*sorted(scope.paths), *sorted(scope.dirs), new, *(f"{one}/{new}" for one in sorted(scope.dirs)), "")
+    there = (*sorted(scope.paths), *sorted(scope.dirs), *sorted(scope.symlinks))
+    new = fresh("data", {name.rpartition("/")[2] for name in there})
+    return (*there, new, *(f"{one}/{new}" for one in sorted(scope.dirs)), "")
 
 
 def fresh(stem: str, taken: Iterable[str]) -> str:

@@ -5,16 +5,16 @@ from harness.model.program.ops import How, Op, Replacing
 from harness.model.program.paths import inside
 from harness.model.program.scope import ProgramError, Scope, plain
 
-NameChange = ops.Rename | ops.Link | ops.Unlink | ops.Mkdir | ops.Rmdir
+NameChange = ops.Rename | ops.Link | ops.Unlink | ops.Mkdir | ops.Rmdir | ops.Symlink
 
 
 def changed_names(scope: Scope, op: NameChange, refused: bool = False) -> Scope:
     """The names after the op. Raises ProgramError when it uses one that is not there, or gives one that is; of an op
     that is to be `refused` for that, only when a name is none."""
     if refused:
-        for path in (op.path, getattr(op, "to", op.path)):
+        for path in (op.path, getattr(op, "to", op.path), getattr(op, "target", op.path)):
             plain("path", path)
-        if not isinstance(op, ops.Mkdir):
+        if not isinstance(op, ops.Mkdir | ops.Symlink):
             scope.there(op.path)
         return scope
     match op:
@@ -22,7 +22,7 @@ def changed_names(scope: Scope, op: NameChange, refused: bool = False) -> Scope:
             return _renamed(scope, op)
         case ops.Link(path, to):
             scope.path(path)
-            if to in scope.paths:
+            if to in scope.paths or to in scope.symlinks:
                 raise ProgramError(f"path {to} is already there: link never replaces, rename does")
             return scope.named(to)
         case ops.Unlink(path):
@@ -31,6 +31,8 @@ def changed_names(scope: Scope, op: NameChange, refused: bool = False) -> Scope:
             return scope.made(path)
         case ops.Rmdir(path):
             return scope.removed(path)
+        case ops.Symlink(path, target):
+            return scope.symlinked(path, target)
 
 
 def _renamed(scope: Scope, op: ops.Rename) -> Scope:
@@ -42,9 +44,9 @@ def _renamed(scope: Scope, op: ops.Rename) -> Scope:
         raise ProgramError(f"of {path} and {to} one is in the other: rename to another directory")
     if op.flag is Replacing.EXCHANGE:
         scope.there(to)
-    elif op.flag is Replacing.NOREPLACE and (to in scope.paths or to in scope.dirs):
+    elif op.flag is Replacing.NOREPLACE and to in (*scope.paths, *scope.dirs, *scope.symlinks):
         raise ProgramError(f"path {to} is already there: it is never replaced with flag=noreplace")
-    elif path in scope.paths:
+    elif path not in scope.dirs:
         scope.place(to)
     elif to in scope.dirs and path != to:
         scope.empty(to)

@@ -51,6 +51,10 @@ def _define(op: ops.Op, new: int, fds: dict[str, int], maps: dict[str, int], pat
             fds[fd] = paths[path] = new
         case ops.Open(fd, path) if path in paths:
             fds[fd] = paths[path]
+        case ops.Tmpfile(fd):
+            fds[fd] = new
+        case ops.LinkFd(fd, to) if fd in fds:
+            paths[to] = fds[fd]
         case ops.Rename():
             paths |= renamed(paths, op)
         case ops.Link(path, to) if path in paths:

@@ -61,9 +61,9 @@ def every_name(program: Iterable[Op]) -> tuple[str, ...]:
 
 def _named(op: Op) -> Iterator[str]:
     match op:
-        case ops.Create(_, path) | ops.Mkdir(path):
+        case ops.Create(_, path) | ops.Mkdir(path) | ops.Symlink(path):
             yield path
-        case ops.Link(_, to):
+        case ops.Link(_, to) | ops.LinkFd(_, to):
             yield to
         case ops.Rename(_, to):
             yield to

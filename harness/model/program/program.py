@@ -24,7 +24,7 @@ from itertools import combinations
 from typing import Any
 
 from harness.model.program import ops
-from harness.model.program.ops import Create, Op
+from harness.model.program.ops import Create, Op, Tmpfile
 from harness.model.program.paths import every_name
 from harness.model.program.traits import traits
 from harness.model.program.validity import ProgramError, check
@@ -45,6 +45,9 @@ VERBS: dict[str, type[Op]] = {
     "unlink": ops.Unlink,
     "mkdir": ops.Mkdir,
     "rmdir": ops.Rmdir,
+    "symlink": ops.Symlink,
+    "tmpfile": ops.Tmpfile,
+    "link_fd": ops.LinkFd,
     "fallocate": ops.Fallocate,
     "ftruncate": ops.Ftruncate,
     "pwrite": ops.Pwrite,
@@ -125,8 +128,8 @@ class Program:
         return dict(_ordinals(self, lambda op: traits(op).stamps))
 
     def file_ids(self) -> dict[int, int]:
-        """Index of each Create -> the `file` of the stamps in that file, from 1."""
-        return dict(_ordinals(self, lambda op: isinstance(op, Create)))
+        """Index of each Create and Tmpfile -> the `file` of the stamps in that file, from 1."""
+        return dict(_ordinals(self, lambda op: isinstance(op, Create | Tmpfile)))
 
     def alone(self) -> frozenset[int]:
         """Indices of the ops that are one system call, since an expectation of what that returns stands before."""
@@ -134,8 +137,10 @@ class Program:
         return frozenset(index + 1 for index, op in enumerate(self.ops) if isinstance(op, foreseen))
 
     def paths(self) -> tuple[str, ...]:
-        """Return the name that each file of the Program had when it was made, in the order of their ids."""
-        return tuple(op.path for op in self.ops if isinstance(op, Create))
+        """Return the name that each file of the Program had when it was made, in the order of their ids: of one that
+        had none, its descriptor in brackets."""
+        made = (op for op in self.ops if isinstance(op, Create | Tmpfile))
+        return tuple(op.path if isinstance(op, Create) else f"({op.fd})" for op in made)
 
     def names(self) -> tuple[str, ...]:
         """Every name that a file or a directory may have after any op, each once."""

@@ -86,6 +86,17 @@ class Recorder:
     def rmdir(self, path: str) -> None:
         self.record(ops.Rmdir(path))
 
+    def symlink(self, path: str, target: str) -> None:
+        self.record(ops.Symlink(path, target))
+
+    def tmpfile(self, size: int = 0) -> "File":
+        """A new file of `size` allocated, unwritten bytes that has no name until File.link_to()."""
+        file = File(self, self.fresh("f"), size)
+        self.record(ops.Tmpfile(file.fd))
+        if size:
+            file.fallocate(Mode.ALLOCATE, 0, size)
+        return file
+
     def fsyncdir(self, path: str = "") -> None:
         """fsync of a directory, the root if none is named."""
         self.record(ops.Fsyncdir(path))
@@ -246,6 +257,10 @@ class File:
 
     def expect_dax(self, dax: Switch = Switch.ON) -> None:
         self.dax.record(ops.ExpectDax(self.fd, dax))
+
+    def link_to(self, path: str) -> None:
+        """Give a file of tmpfile() its name."""
+        self.dax.record(ops.LinkFd(self.fd, path))
 
     def close(self) -> None:
         self.dax.record(ops.Close(self.fd))

@@ -68,6 +68,9 @@ class Scope:
     """Mapping -> its length; 0 once unmapped."""
     paths: frozenset[str] = frozenset()
     dirs: frozenset[str] = frozenset()
+    symlinks: frozenset[str] = frozenset()
+    nameless: frozenset[str] = frozenset()
+    """The descriptors of files that have had no name yet."""
     appending: frozenset[str] = frozenset()
     """The descriptors that were opened with O_APPEND."""
     fixed: frozenset[str] = frozenset()
@@ -101,11 +104,12 @@ class Scope:
     def named(self, path: str) -> "Scope":
         """Return the scope with a file of that name."""
         self.place(path)
-        return replace(self, paths=self.paths | {path})
+        return replace(self, paths=self.paths | {path}, symlinks=self.symlinks - {path})
 
     def unnamed(self, path: str) -> "Scope":
-        self.path(path)
-        return replace(self, paths=self.paths - {path})
+        if path not in self.symlinks:
+            self.path(path)
+        return replace(self, paths=self.paths - {path}, symlinks=self.symlinks - {path})
 
     def made(self, path: str) -> "Scope":
         """Return the scope with a new directory."""
@@ -114,6 +118,24 @@ class Scope:
             raise ProgramError(f"more than {DIRECTORY_LIMIT} directories: rmdir one first")
         return replace(self, dirs=self.dirs | {path})
 
+    def symlinked(self, path: str, target: str) -> "Scope":
+        """Return the scope with a new symbolic link."""
+        self.free(path)
+        plain("target", target)
+        return replace(self, symlinks=self.symlinks | {path})
+
+    def tmpfile(self, fd: str) -> "Scope":
+        """Return the scope with a new open file that has no name."""
+        return replace(self.opened(fd), nameless=self.nameless | {fd})
+
+    def given_name(self, fd: str, to: str) -> "Scope":
+        """Return the scope in which such a file has its first name."""
+        self.fd(fd)
+        if fd not in self.nameless:
+            raise ProgramError(f"descriptor {fd} is of a file that has or had a name: link_fd needs one of tmpfile")
+        self.free(to)
+        return replace(self.named(to), nameless=self.nameless - {fd})
+
     def removed(self, path: str) -> "Scope":
         """Return the scope without an empty directory."""
         self.empty(path)
@@ -121,12 +143,12 @@ class Scope:
 
     def moved(self, op: Rename) -> "Scope":
         """Return the scope after a rename; a directory takes with it what is in it."""
-        there = dict.fromkeys(self.paths, True) | dict.fromkeys(self.dirs, False)
-        there = renamed(there, op)
+        sorts = (self.paths, self.dirs, self.symlinks)
+        there = renamed({path: sort for sort, paths in enumerate(sorts) for path in paths}, op)
         for path in there:
             plain("path", path, _PATH)
-        paths = frozenset(path for path, is_file in there.items() if is_file)
-        return replace(self, paths=paths, dirs=frozenset(there) - paths)
+        paths, dirs, symlinks = (frozenset(path for path in there if there[path] == sort) for sort in range(3))
+        return replace(self, paths=paths, dirs=dirs, symlinks=symlinks)
 
     def shared(self) -> "Scope":
         """Return the scope as a lane sees it."""
@@ -151,12 +173,14 @@ class Scope:
         plain("path", path, _PATH)
         if path in self.dirs:
             raise ProgramError(f"path {path} is a directory: name a file")
+        if path in self.symlinks:
+            raise ProgramError(f"path {path} is a symbolic link: name the file itself")
         if path not in self.paths:
             raise ProgramError(f"path {path} is not created before: create it first")
 
     def there(self, path: str) -> None:
-        """Raise ProgramError unless there is such a file or directory."""
-        if path not in self.dirs:
+        """Raise ProgramError unless there is such a file, directory or symbolic link."""
+        if path not in self.dirs and path not in self.symlinks:
             self.path(path)
 
     def place(self, path: str) -> None:
@@ -171,7 +195,7 @@ class Scope:
     def free(self, path: str) -> None:
         """Raise ProgramError unless a new file or directory may have that name."""
         self.place(path)
-        if path in self.paths:
+        if path in self.paths or path in self.symlinks:
             raise ProgramError(f"path {path} is already created: choose another, or use open")
 
     def dir(self, path: str) -> None:
@@ -183,7 +207,7 @@ class Scope:
     def empty(self, path: str) -> None:
         """Raise ProgramError unless there is such a directory, and nothing in it."""
         self.dir(path)
-        if any(parent(other) == path for other in (*self.paths, *self.dirs)):
+        if any(parent(other) == path for other in (*self.paths, *self.dirs, *self.symlinks)):
             raise ProgramError(f"directory {path} is not empty: rename or unlink what is in it first")
 
     def idle(self) -> None:

@@ -157,6 +157,9 @@ TABLE: Mapping[type[Op], Traits | ByForm] = {
     ops.Unlink: Traits(),
     ops.Mkdir: Traits(),
     ops.Rmdir: Traits(),
+    ops.Symlink: Traits(),
+    ops.Tmpfile: Traits(defines="fd"),
+    ops.LinkFd: _FD,
     ops.Fallocate: ByForm("mode", {
         Mode.ALLOCATE: replace(_ALLOCATE, past_end=True),
         Mode.KEEP_SIZE: replace(_ALLOCATE, past_end=True),

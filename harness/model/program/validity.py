@@ -121,7 +121,7 @@ class Position:
 
     def _count(self, op: Op) -> None:
         self.stamps += traits(op).stamps
-        self.files += isinstance(op, ops.Create)
+        self.files += isinstance(op, ops.Create | ops.Tmpfile)
         if self.stamps > STAMP_LIMIT or self.files > STAMP_LIMIT:
             raise ProgramError(f"more than {STAMP_LIMIT} stores or files: split the program")
 
@@ -137,8 +137,12 @@ def _changed(scope: Scope, op: Op, refused: bool) -> Scope:
             return scope.opened(fd, flag is ops.Opening.APPEND)
         case ops.Close(fd):
             return scope.closed(fd)
-        case ops.Rename() | ops.Link() | ops.Unlink() | ops.Mkdir() | ops.Rmdir():
+        case ops.Rename() | ops.Link() | ops.Unlink() | ops.Mkdir() | ops.Rmdir() | ops.Symlink():
             return changed_names(scope, op, refused)
+        case ops.Tmpfile(fd):
+            return scope.tmpfile(fd)
+        case ops.LinkFd(fd, to):
+            return scope.given_name(fd, to)
         case ops.Mmap():
             return _mapped(scope, op)
         case ops.Munmap(name):

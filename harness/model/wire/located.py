@@ -6,19 +6,20 @@ from harness.model.wire.checked import OFFSET_LIMIT, array, ascending, fields_of
 from harness.model.wire.observation import Allocation, Extent
 from harness.model.wire.wire import FILE_LIMIT, PATH_LIMIT, RANGE_LIMIT, extent_from_wire, kind
 
-_FIELDS = ("path", "size", "bytes", "data", "extents", "kind")
+_FIELDS = ("path", "size", "bytes", "data", "extents", "kind", "target")
 
 
 @dataclass(frozen=True, slots=True)
 class LocatedFile:
     """One file: `size` in bytes (None: no such file), its blocks, and for each extent of these its first byte on the
-    device. `allocation` is None where the file system told of too many blocks; `kind` is that of a FileView."""
+    device. `allocation` is None where the file system told of too many blocks; `kind`, `target`: see FileView."""
 
     path: str
     size: int | None
     allocation: Allocation | None
     places: tuple[int, ...] = ()
     kind: str = ""
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,10 @@ def located_from_wire(value: object) -> LocatedFiles:
 def _file(value: object) -> LocatedFile:
     fields = fields_of(value, _FIELDS)
     path = text("path", fields["path"], PATH_LIMIT)
+    target = text("target", fields["target"], PATH_LIMIT)
     size = None if fields["size"] is None else integer("size", fields["size"], 0, OFFSET_LIMIT)
     if fields["extents"] is None or size is None:
-        return LocatedFile(path, size, None, kind=kind(fields["kind"], size))
+        return LocatedFile(path, size, None, kind=kind(fields["kind"], size), target=target)
     data = array("data", fields["data"], RANGE_LIMIT, range_from)
     found = array("extents", fields["extents"], RANGE_LIMIT, _extent)
     extents = tuple(extent for extent, _ in found)

@@ -88,8 +88,8 @@ class Allocation:
     extents: tuple[Extent, ...] = ()
 
 
-DIRECTORY = "directory"
-"""The kind of a FileView of a directory."""
+DIRECTORY, SYMLINK = "directory", "symlink"
+"""The kinds of FileViews of directories and symbolic links."""
 END = "end of file"
 """The answer of a read that returned 0 before the end of the file."""
 
@@ -100,8 +100,9 @@ class FileView:
 
     `error` says what ended the reading early; then `truncated` is set too. `answer` is what the kernel gave for it: a
     signal (SIGBUS), an errno (EIO), END for a read that ended before the file; empty when it was none of these.
-    `allocation` is None when it was not asked for, or could not be told. `kind` is DIRECTORY where the name stands for
-    a directory, whose size is 0; empty for a file, and where nothing is there.
+    `allocation` is None when it was not asked for, or could not be told. `kind` is DIRECTORY or SYMLINK
+    where the name stands for one, whose size is 0; empty for a file, and where nothing is there. `target` is what a
+    symbolic link holds.
     """
 
     path: str
@@ -113,6 +114,7 @@ class FileView:
     allocation: Allocation | None = None
     answer: str = ""
     kind: str = ""
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from harness.model.wire.observation import (
     RAW_LIMIT,
     SAMPLE,
     SEGMENT_LIMIT,
+    SYMLINK,
     Allocation,
     Difference,
     Extent,
@@ -50,8 +51,9 @@ FILE_LIMIT = 512
 RANGE_LIMIT = 1 << 14
 """Ranges of one kind in an Allocation: an agent that has more sends no Allocation."""
 VIEWS = ("read", "direct", "eof")
-_VIEW_FIELDS = ("path", "size", "segments", "differences", "truncated", "error", "allocation", "answer", "kind")
-KINDS = ("", DIRECTORY)
+_VIEW_FIELDS = ("path", "size", "segments", "differences", "truncated", "error", "allocation", "answer", "kind",
+                "target")  # fmt: skip
+KINDS = ("", DIRECTORY, SYMLINK)
 EXTENT_FLAGS = {
     "last": 0x1,
     "unknown": 0x2,
@@ -102,6 +104,7 @@ def to_wire(value: Source | Segment | Difference | Extent | Allocation | FileVie
                 "allocation": to_wire(value.allocation),
                 "answer": value.answer,
                 "kind": value.kind,
+                "target": value.target,
             }
         case OpResult():
             return {
@@ -176,12 +179,16 @@ def file_view_from_wire(value: object) -> FileView:
     answer = text("answer", fields["answer"], ANSWER_LIMIT)
     if answer and not error:
         raise ValueError(f"answer: {shown(answer)} to no error")
-    return FileView(path, size, segments, differences, truncated, error, allocation, answer, kind(fields["kind"], size))
+    sort = kind(fields["kind"], size)
+    target = text("target", fields["target"], PATH_LIMIT)
+    if target and sort != SYMLINK:
+        raise ValueError(f"target: {shown(target)} of what is no symbolic link")
+    return FileView(path, size, segments, differences, truncated, error, allocation, answer, sort, target)
 
 
 def kind(value: object, size: int | None) -> str:
-    """Read the kind of what has a name; of a directory the size is 0."""
-    if value not in KINDS or (value == DIRECTORY and size != 0):
+    """Read the kind of what has a name; of what is no file the size is 0."""
+    if value not in KINDS or (value and size != 0):
         raise ValueError(f"kind: {shown(value)} of size {size} is not one of {', '.join(filter(None, KINDS))}")
     return str(value)
 

@@ -47,6 +47,12 @@ def call(scene: Scene, index: int, op: FileOp) -> Call:
             return Call(f"unlink({quoted(path)})")
         case ops.Mkdir(path):
             return Call(f"mkdir({quoted(path)}, 0700)")
+        case ops.Symlink(path, target):
+            return Call(f"symlink({quoted(target)}, {quoted(path)})")
+        case ops.Tmpfile(fd):
+            return Call(f'({scene.fd(fd)} = open(".", O_RDWR | O_TMPFILE, 0600))', ">= 0")
+        case ops.LinkFd(fd, to):
+            return Call(f"link_fd({scene.fd(fd)}, {quoted(to)})", helpers=("link_fd",))
         case ops.Rmdir(path):
             return Call(f"rmdir({quoted(path)})")
         case ops.Fallocate(fd, mode, offset, length):

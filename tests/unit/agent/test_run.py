@@ -63,6 +63,12 @@ mkdir dir
 rename dir moved
 fsyncdir path=moved
 rmdir moved
+symlink soft data
+unlink soft
+tmpfile t
+pwrite t 0 4K
+link_fd t third
+close t
 lane a
 store m 4K 4K
 barrier
@@ -99,7 +105,7 @@ cut_power
 """What an ordinary file system refuses, and what is refused on one that is not ours."""
 
 
-LANED = range(40, 46)
+LANED = range(46, 52)
 """Ops of EVERY_OP that run in lanes."""
 REFUSALS = {errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.EPERM}
 
@@ -151,7 +157,7 @@ def test_contents_are_stamps(tmp_path: Path) -> None:
     assert (seen[1].start, seen[1].end, seen[-1].end) == (PAGE, PAGE + 96, 2 * PAGE)
     view = look(tmp_path, "data")
     assert (view.size, view.differences) == (2 * PAGE, ())
-    assert view.segments == (Segment(0, PAGE, Stamp(1, 1)), Segment(PAGE, 2 * PAGE, Stamp(5, 1)))
+    assert view.segments == (Segment(0, PAGE, Stamp(1, 1)), Segment(PAGE, 2 * PAGE, Stamp(6, 1)))
     assert results[31].segments[0].source == Stamp(4, 1)
 
 

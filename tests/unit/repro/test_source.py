@@ -35,6 +35,11 @@ mkdir dir
 fsyncdir path=dir
 rename dir moved flag=noreplace
 rmdir moved
+symlink soft data
+unlink soft
+tmpfile u
+link_fd u third
+close u
 rename data other flag=exchange
 rename data other flag=exchange
 open a data flag=append

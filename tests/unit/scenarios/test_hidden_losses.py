@@ -111,6 +111,10 @@ class _Kernel:
                 if isinstance(op, ops.Create):
                     self._names[path] = self._program.file_ids()[index]
                 self._fds[fd] = self._names.get(path, 0)
+            case ops.Tmpfile(fd):
+                self._fds[fd] = self._program.file_ids()[index]
+            case ops.LinkFd(fd, to):
+                self._names[to] = self._fds[fd]
             case ops.Rename():
                 self._names = renamed(self._names, op)
             case ops.Link(path, to):

@@ -11,6 +11,7 @@ from harness.model.program.ops import (
     Close,
     Create,
     Link,
+    LinkFd,
     Mkdir,
     NameOp,
     Open,
@@ -18,6 +19,8 @@ from harness.model.program.ops import (
     Rename,
     Replacing,
     Rmdir,
+    Symlink,
+    Tmpfile,
     Unlink,
 )
 from harness.model.program.paths import inside, moved, parent
@@ -29,12 +32,10 @@ def apply(state: State, step: Step, op: NameOp) -> State:
         case Create(fd, path):
             # open(2): a new file is empty; fsync(2): "does not necessarily ensure that the entry in the directory
             # containing the file has also reached disk. For that an explicit fsync() on ... the directory is needed."
-            file = FileState(step.file, blocks.empty(step.file, step.index))
-            state = replace(state, files={**state.files, file.id: file}, fds={**state.fds, fd: file.id})
-            return _named(state, path, file.id)
+            return _named(_made(state, step, fd), path, step.file)
         case Open(fd, path, flag):
-            found = state.name(path).current
-            return state if found not in state.files else _opened(state, step, fd, found, flag)
+            opened = state.file(path)
+            return state if opened is None else _opened(state, step, fd, opened.id, flag)
         case Close(fd):
             # Mappings keep the file (close(2), mmap(2)), so only the descriptor goes.
             return replace(state, fds={name: file for name, file in state.fds.items() if name != fd})
@@ -49,17 +50,32 @@ def apply(state: State, step: Step, op: NameOp) -> State:
         case Unlink(path):
             # unlink(2): the name goes at once; the file stays while it is open or mapped.
             gone = state.name(path).current
-            if gone is None or gone not in state.files:
+            if gone is None or directories.is_directory(gone):
                 return state
             return _freed(_named(_forgotten(state, gone), path, None), gone, step.journal)
         case Mkdir(path):
             # POSIX mkdir(): "The newly created directory shall be an empty directory"; durable as any name is.
             return _named(state, path, directories.new_directory(step.index))
+        case Symlink(path):
+            # symlink(2): it "contains the string target". A link without it would be half of a change of metadata.
+            return _named(state, path, directories.new_symlink(step.index))
+        case Tmpfile(fd):
+            # open(2), O_TMPFILE: "Create an unnamed temporary regular file".
+            return _made(state, step, fd)
+        case LinkFd(fd, to):
+            # open(2), O_TMPFILE: "can be linked into the filesystem", which creates a file "atomically".
+            found = state.fds.get(fd)
+            return state if found is None else _named(state, to, found)
         case Rmdir(path):
             gone = state.name(path).current
-            if gone is None or gone in state.files:
+            if not directories.is_directory(gone) or gone is None:
                 return state
             return _named(_forgotten(state, gone), path, None)
+
+
+def _made(state: State, step: Step, fd: str) -> State:
+    file = FileState(step.file, blocks.empty(step.file, step.index))
+    return replace(state, files={**state.files, file.id: file}, fds={**state.fds, fd: file.id})
 
 
 def _opened(state: State, step: Step, fd: str, file: int, flag: Opening) -> State:

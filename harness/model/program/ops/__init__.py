@@ -37,6 +37,7 @@ from harness.model.program.ops.files import (
     Ftruncate,
     How,
     Link,
+    LinkFd,
     Mkdir,
     Mode,
     Open,
@@ -48,6 +49,8 @@ from harness.model.program.ops.files import (
     Rmdir,
     SetDax,
     Switch,
+    Symlink,
+    Tmpfile,
     Unlink,
 )
 from harness.model.program.ops.lanes import Barrier, Join, Lane, Worker
@@ -78,7 +81,7 @@ from harness.model.program.ops.syncs import (
 )
 from harness.model.program.ops.system import DropCaches, Fill, Freeze, Mount, Remount, Thaw, Umount, Unfill
 
-NameOp = Create | Open | Close | Rename | Link | Unlink | Mkdir | Rmdir
+NameOp = Create | Open | Close | Rename | Link | Unlink | Mkdir | Rmdir | Symlink | Tmpfile | LinkFd
 FileOp = NameOp | Fallocate | Ftruncate | Pwrite | Pread | SetDax
 CopyOp = (
     CloneFile | Clone | Dedupe | CopyFileRange | ExchangeRange | Swapext
@@ -97,9 +100,10 @@ __all__ = [
     "Access", "Advice", "Barrier", "CheckOp", "Clone", "CloneFile", "Close", "CopyFileRange", "CopyOp", "CountedOp",
     "Create", "CutPower", "Dedupe", "DirectLoad", "DirectStore", "DropCaches", "Entry", "ExchangeRange", "ExpectDax",
     "ExpectErrno", "ExpectMapped", "ExpectShort", "ExpectSignal", "Fallocate", "Fdatasync", "FileOp", "Fill", "Flush",
-    "Freeze", "Fsync", "Fsyncdir", "Ftruncate", "How", "Join", "Lane", "LaneOp", "Link", "Load", "Madvise", "MappingOp",
-    "Mkdir", "Mlock", "Mmap", "Mode", "Mount", "Mprotect", "Mremap", "Msync", "MsyncFlag", "Munmap", "NameOp",
-    "Observe", "Op", "Open", "Opening", "Plant", "Planted", "Pread", "Pwrite", "ReadInto", "Remount", "Rename",
-    "Replacing", "Rmdir", "SetDax", "Sharing", "Signal", "Store", "Swapext", "Switch", "Sync", "SyncFileRange",
-    "SyncOp", "Syncfs", "SystemOp", "Thaw", "Umount", "Unfill", "Unlink", "Wait", "Worker", "WriteFrom",
+    "Freeze", "Fsync", "Fsyncdir", "Ftruncate", "How", "Join", "Lane", "LaneOp", "Link", "LinkFd", "Load", "Madvise",
+    "MappingOp", "Mkdir", "Mlock", "Mmap", "Mode", "Mount", "Mprotect", "Mremap", "Msync", "MsyncFlag", "Munmap",
+    "NameOp", "Observe", "Op", "Open", "Opening", "Plant", "Planted", "Pread", "Pwrite", "ReadInto", "Remount",
+    "Rename", "Replacing", "Rmdir", "SetDax", "Sharing", "Signal", "Store", "Swapext", "Switch", "Symlink", "Sync",
+    "SyncFileRange", "SyncOp", "Syncfs", "SystemOp", "Thaw", "Tmpfile", "Umount", "Unfill", "Unlink", "Wait", "Worker",
+    "WriteFrom",
 ]  # fmt: skip

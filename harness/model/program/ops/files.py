@@ -119,6 +119,29 @@ class Rmdir:
 
 
 @dataclass(frozen=True, slots=True)
+class Symlink:
+    """symlink(2): `path` becomes a symbolic link that holds `target`, which need not be there."""
+
+    path: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tmpfile:
+    """open(2) with O_TMPFILE|O_RDWR in the root directory: a file without a name."""
+
+    fd: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFd:
+    """linkat(2) of an open file that a Tmpfile made, by /proc/self/fd: its first name."""
+
+    fd: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
 class Fallocate:
     """fallocate(2)."""
 

@@ -8,19 +8,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 
+import pytest
+
 from harness.model.contract import oracle
+from harness.model.contract.directories import SYMLINKS
 from harness.model.contract.state import State
 from harness.model.judge.verdict import judge
 from harness.model.program import ops
 from harness.model.program.ops import Op, Replacing
-from harness.model.program.program import Program
+from harness.model.program.program import Program, parse
 from harness.model.program.validity import Position
-from harness.model.wire.observation import DIRECTORY, FileView
+from harness.model.wire.observation import DIRECTORY, SYMLINK, FileView
+from harness.report.words import Words
 
 NAMES = ("a", "b", "c")
 PATHS = (*NAMES, *(f"{one}/{two}" for one in NAMES for two in NAMES), "a/b/c", "b/a/c")
 Tree = dict[str, int]
-"""What each path stands for: a file from 1 on, or a directory, below 0."""
+"""What each path stands for: a file from 1 on, a directory, below 0, or a symbolic link, from SYMLINKS on."""
 
 
 @dataclass
@@ -30,6 +34,7 @@ class Trees:
     trees: list[Tree] = field(default_factory=lambda: [{}])
     forgetful: bool = False
     files: int = 0
+    open: dict[str, int] = field(default_factory=dict)
 
     def step(self, index: int, op: Op) -> None:
         tree = dict(self.trees[-1])
@@ -39,6 +44,13 @@ class Trees:
                 tree[path] = self.files
             case ops.Mkdir(path):
                 tree[path] = -index - 1
+            case ops.Symlink(path):
+                tree[path] = SYMLINKS + index
+            case ops.Tmpfile(fd):
+                self.files += 1
+                self.open[fd] = self.files
+            case ops.LinkFd(fd, to):
+                tree[to] = self.open[fd]
             case ops.Link(path, to):
                 tree[to] = tree[path]
             case ops.Unlink(path) | ops.Rmdir(path):
@@ -70,7 +82,10 @@ def taken(tree: Tree, top: str) -> Tree:
 def candidates(random: Random, index: int) -> Iterator[Op]:
     while True:
         path, to = random.choice(PATHS), random.choice(PATHS)
-        match random.randrange(9):
+        match random.randrange(10):
+            case 9:
+                made = [ops.Tmpfile(f"t{index}"), *(ops.LinkFd(f"t{one}", to) for one in range(index))]
+                yield random.choice([ops.Symlink(path, to), *made])
             case 0 | 1:
                 yield ops.Create(f"f{index}", path)
             case 2 | 3:
@@ -108,9 +123,15 @@ def made(seed: int, forgets: bool = False) -> Run:
 
 
 def views(tree: Tree, program: Program) -> list[FileView]:
-    names = dict.fromkeys((*program.names(), *tree))
-    return [FileView(path, 0 if path in tree else None, kind=DIRECTORY if tree.get(path, 0) < 0 else "")
-            for path in names]  # fmt: skip
+    return [one(path, tree.get(path), program) for path in dict.fromkeys((*program.names(), *tree))]
+
+
+def one(path: str, id: int | None, program: Program) -> FileView:
+    if id is not None and id >= SYMLINKS:
+        made = program.ops[id - SYMLINKS]
+        assert isinstance(made, ops.Symlink)
+        return FileView(path, 0, kind=SYMLINK, target=made.target)
+    return FileView(path, None if id is None else 0, kind=DIRECTORY if id is not None and id < 0 else "")
 
 
 def allowed(state: State, tree: Tree, program: Program) -> bool:
@@ -167,3 +188,21 @@ def test_nothing_is_left_open_by_a_sync_of_all() -> None:
         run = made(seed)
         state = oracle.run(Program((*run.program.ops, ops.Sync())))[-1]
         assert all(name.durable == {name.current} for name in state.names.values()) and not state.kept
+
+
+HELD = "daxcheck program 1\nsymlink soft data\nsync\ncut_power\n"
+
+
+@pytest.mark.parametrize(("view", "words"), [
+    (FileView("soft", 0, kind=SYMLINK, target="data"), ""),
+    (FileView("soft", 0, kind=SYMLINK), "soft is a symbolic link to nothing, not a symbolic link to data"),
+    (FileView("soft", 0, kind=SYMLINK, target="dat"), "soft is a symbolic link to dat, not a symbolic link to data"),
+    (FileView("soft", 0, kind=DIRECTORY), "soft is a directory, not a symbolic link to data"),
+    (FileView("soft", 0), "soft is a file, not a symbolic link to data"),
+    (FileView("soft", None), "soft is missing, not a symbolic link to data"),
+])  # fmt: skip
+def test_a_symbolic_link_is_whole(view: FileView, words: str) -> None:
+    """It holds what it was made with, or is not there at all."""
+    program = parse(HELD)
+    found = judge(program, oracle.run(program)[-1], [view], "image").violations
+    assert Words(program).sentence(found) == (f"sync returned, {words}" if words else "")

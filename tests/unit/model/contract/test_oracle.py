@@ -93,6 +93,11 @@ munmap m
 munmap n
 mkdir dir
 rmdir dir
+symlink soft data
+unlink soft
+tmpfile t
+link_fd t third
+close t
 rename data old
 link old data
 unlink old

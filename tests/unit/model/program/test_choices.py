@@ -33,6 +33,7 @@ POSITIONS: Mapping[str, tuple[Op, ...]] = {
     "errno": (*TWO, ops.ExpectErrno("EINVAL")),
     "append": (*TWO, ops.Open("a", "data", ops.Opening.APPEND)),
     "dirs": (*FILE, ops.Mkdir("a"), ops.Mkdir("a/b"), ops.Create("g", "a/data"), ops.Mkdir("c")),
+    "links": (*FILE, ops.Symlink("s", "data"), ops.Tmpfile("t"), ops.Tmpfile("u"), ops.LinkFd("u", "x")),
     "signal": (*FILE, ops.ExpectSignal(ops.Signal.SIGBUS)),
     "short": (*FILE, ops.ExpectShort(512)),
 }
@@ -46,9 +47,9 @@ def alphabet(name: str, here: Position) -> tuple[object, ...]:
             return (*scope.fds, fresh("f", scope.fds))
         case "map" | "new":
             return (*scope.maps, fresh("m", scope.maps))
-        case "path" | "to":
-            new = fresh("data", {path.rpartition("/")[2] for path in (*scope.paths, *scope.dirs)})
-            return (*scope.paths, *scope.dirs, new, *(f"{one}/{new}" for one in scope.dirs), "")
+        case "path" | "to" | "target":
+            new = fresh("data", {path.rpartition("/")[2] for path in (*scope.paths, *scope.dirs, *scope.symlinks)})
+            return (*scope.paths, *scope.dirs, *scope.symlinks, new, *(f"{one}/{new}" for one in scope.dirs), "")
         case "name":
             return (*here.sections.lanes, fresh("lane", here.sections.lanes))
         case _:

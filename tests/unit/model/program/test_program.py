@@ -22,6 +22,7 @@ HEADER = "daxcheck program 1\n"
 FDS, MAPS, PATHS = ("f", "g"), ("m", "n"), ("data", "other")
 WORDS: dict[str, tuple[str, ...]] = {
     "fd": FDS, "source": FDS, "other": FDS, "map": MAPS, "new": MAPS, "path": PATHS, "to": PATHS,
+    "target": PATHS,
     "options": ("ro", "rw,dax=never"), "errnos": ("EINVAL", "EINVAL|EOPNOTSUPP"), "name": ("a", "b"),
 }  # fmt: skip
 

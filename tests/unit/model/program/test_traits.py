@@ -20,14 +20,15 @@ from harness.model.wire.observation import Stamp
 
 HARNESS = Path(__file__).resolve().parents[4] / "harness"
 BEFORE = (
-    ops.Mkdir("dir"), ops.Create("f", "data"), ops.Create("g", "other"),
+    ops.Mkdir("dir"), ops.Create("f", "data"), ops.Create("g", "other"), ops.Tmpfile("t"),
     ops.Pwrite("f", 0, 8 * PAGE), ops.Pwrite("g", 0, 8 * PAGE),
     ops.Mmap("m", "f", 0, 8 * PAGE, ops.Sharing.SYNC), ops.Mmap("s", "f", 0, 8 * PAGE), ops.Store("m", 0, 8 * PAGE),
 )  # fmt: skip
 """Two files and two mappings, of which nothing is durable but the blocks of f (a store through MAP_SYNC)."""
 EXAMPLES = (
     ops.Create("f2", "new"), ops.Open("f2", "data"), ops.Close("f"), ops.Rename("data", "new"),
-    ops.Link("data", "new"), ops.Unlink("data"), ops.Mkdir("new"), ops.Rmdir("dir"),
+    ops.Link("data", "new"), ops.Unlink("data"), ops.Mkdir("new"), ops.Rmdir("dir"), ops.Symlink("new", "data"),
+    ops.Tmpfile("f2"), ops.LinkFd("t", "new"),
     ops.Fallocate("f", ops.Mode.ALLOCATE, PAGE, PAGE),
     ops.Ftruncate("f", PAGE), ops.Pwrite("f", 0, PAGE), ops.Pread("f", 0, PAGE), ops.SetDax("f", ops.Switch.ON),
     ops.CloneFile("f", "g"), ops.Clone("f", 0, PAGE, "g", PAGE), ops.Dedupe("f", 0, PAGE, "g", PAGE),
@@ -66,7 +67,7 @@ DONE = [op for op in FORMS if not isinstance(op, LANED)]
 
 def after(op: Op) -> tuple[State, State, int]:
     """The states before and after the op, and its index."""
-    before = (*BEFORE, ops.Close("f"), ops.Close("g"), ops.Munmap("m"), ops.Munmap("s")) \
+    before = (*BEFORE, ops.Close("f"), ops.Close("g"), ops.Close("t"), ops.Munmap("m"), ops.Munmap("s")) \
         if isinstance(op, ops.Umount) else BEFORE  # fmt: skip
     before = (*before, ops.Freeze()) if isinstance(op, ops.Thaw) else before
     program = (op,) if isinstance(op, ops.Planted) else (*before, op)
