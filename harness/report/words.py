@@ -40,7 +40,6 @@ _CONDITIONS = {
     Condition.NO_FILE: "no file of the program",
     Condition.DIRECTORY: "a directory",
     Condition.FILE: "a file",
-    Condition.SYMLINK: "a symbolic link",
     Condition.HOLE_ZERO: "zeroes in a hole",
     Condition.HOLE_DATA: "hold data where SEEK_HOLE finds a hole",
     Condition.HOLE_FROM_END: "a hole from the end on",

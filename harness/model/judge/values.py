@@ -25,7 +25,6 @@ class Condition(StrEnum):
     NO_FILE = "no_file"
     DIRECTORY = "directory"
     FILE = "file"
-    SYMLINK = "symlink"
     HOLE_ZERO = "hole_zero"
     HOLE_DATA = "hole_data"
     HOLE_FROM_END = "hole_from_end"

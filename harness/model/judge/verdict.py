@@ -86,6 +86,7 @@ class _Judging:
         self._image = image
         self._which: Which = which
         self._by = by
+        self._asked = dict.fromkeys(program.names())
         self._standing: dict[str, frozenset[int]] = {}
         """Every name that was read -> the files that it may stand for, by what was read."""
         self._whole: dict[int, FileView] = {}
@@ -94,12 +95,13 @@ class _Judging:
     def all(self, views: Mapping[str, FileView]) -> Judgement:
         """Judge all names, strangers too."""
         total = Judgement()
-        names = dict.fromkeys((*self._program.names(), *self._state.names))
+        # No op made the paths that only entries of several moments make together: what is there is told as a stranger.
+        names = dict.fromkeys((*self._asked, *self._state.names))
         for path in names:
             view = views.get(path)
             if view is not None:
                 total += self._name(path, view)
-            elif self._candidates(path) != {None}:
+            elif path in self._asked and self._candidates(path) != {None}:
                 total += Judgement(unjudged=(f"{path}: not read back",))
         strangers = [view for path, view in views.items() if path not in names and view.size is not None]
         found = [self._there(view, Kind.FOREIGN, Condition.NO_FILE, self._by) for view in strangers]
@@ -181,7 +183,8 @@ class _Judging:
     def _lost(self) -> Iterator[Violation]:
         """Files that were renamed and have neither an old nor a new name (State.kept)."""
         for id, names in self._state.kept.items():
-            if not names <= self._standing.keys() or any(id in self._standing[path] for path in names):
+            told = [path for path in names if path in self._standing]
+            if names & self._asked.keys() - self._standing.keys() or any(id in self._standing[path] for path in told):
                 continue
             promises = [index for path in names if (index := self._state.name(path).promised_by) is not None]
             path = _path_of(self._program, self._state, id)

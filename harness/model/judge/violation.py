@@ -12,9 +12,10 @@ from harness.model.wire.moment import Moment
 class Kind(StrEnum):
     """The fault: an older store where a newer was promised; zeroes; part of a cache line, or of an exchange; promised
     bytes that were never flushed (see coverage); bytes, or files, that belong elsewhere or nowhere; views that differ;
-    a size or a missing file; a name that should be gone, or one of two that should be there; holes or blocks that do
-    not suit the contents; a failed recovery; a complaint of the checker of the file system, or of the kernel; an errno
-    or a signal, or the lack of one; what the kernel says of the device."""
+    a size or a missing file; a name that should be gone, one of two that should be there, or that of a directory or a
+    symbolic link that is something else; holes or blocks that do not suit the contents; a failed recovery; a complaint
+    of the checker of the file system, or of the kernel; an errno or a signal, or the lack of one; what the kernel says
+    of the device."""
 
     STALE = "stale"
     ZERO = "zero"

@@ -139,7 +139,9 @@ def allowed(state: State, tree: Tree, program: Program) -> bool:
     names = {*program.names(), *tree}
     known = all(tree.get(path) in state.name(path).durable for path in names)
     kept = all(any(tree.get(path) == id for path in held) for id, held in state.kept.items())
-    right = not judge(program, state, views(tree, program), "image").violations
+    found = judge(program, state, views(tree, program), "image")
+    right = not found.violations
+    assert not found.unjudged
     assert right or not (known and kept)
     return known and kept
 
