@@ -44,7 +44,7 @@ def is_directory(id: int | None) -> bool:
 
 
 def paths(entries: Mapping[Entry, NameState]) -> dict[str, NameState]:
-    """What each path may stand for, of all that have ever stood for something."""
+    """Return what each path may stand for, of all that have ever stood for something."""
     children: dict[int, dict[str, NameState]] = {}
     for (directory, name), entry in entries.items():
         children.setdefault(directory, {})[name] = entry
@@ -69,7 +69,7 @@ def _below(
 
 
 def _through(above: NameState, entries: Mapping[int, NameState]) -> NameState:
-    """What a name may stand for in a directory that may be any of those that `above` says, or none."""
+    """Return what a name may stand for in a directory that may be any of those that `above` says, or none."""
     current = entries[above.current].current if above.current is not None and above.current in entries else None
     durable: frozenset[int | None] = frozenset().union(
         *(entries[id].durable if id is not None and id in entries else frozenset({None}) for id in above.durable)

@@ -121,7 +121,7 @@ def apply(state: State, step: Step, op: Op) -> State:
     match op:
         case ops.Create() | ops.Open() | ops.Close() | ops.Rename() | ops.Link() | ops.Unlink():
             return names.apply(state, step, op)
-        case ops.Mkdir() | ops.Rmdir() | ops.Symlink() | ops.Tmpfile() | ops.LinkFd():
+        case ops.Mkdir() | ops.Rmdir() | ops.SymbolicLink() | ops.Tmpfile() | ops.LinkFd():
             return names.apply(state, step, op)
         case ops.Fallocate() | ops.Ftruncate() | ops.Pwrite():
             return files.apply(state, step, op)

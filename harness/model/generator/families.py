@@ -175,7 +175,7 @@ def directory(draft: ProgramDraft) -> None:
 
     if not draft.directories or (len(draft.directories) < DIRECTORIES and draft.dice.random() < 0.3):
         draft.draw(ops.Mkdir, wanted)
-    kind = draft.dice.choice((ops.Symlink, ops.Rename, ops.Rename, ops.Fsyncdir, ops.Rmdir, None))
+    kind = draft.dice.choice((ops.SymbolicLink, ops.Rename, ops.Rename, ops.Fsyncdir, ops.Rmdir, None))
     if kind is not None:
         draft.draw(kind, wanted)
 

@@ -187,7 +187,7 @@ def _contradicts(before: State, op: Op, number: int) -> bool:
             empty = not any(parent(one) == path and name.current is not None for one, name in before.names.items())
             there = number == errno.ENOENT and before.name(path).current is not None
             return there or (number in (errno.ENOTEMPTY, errno.EEXIST) and empty)
-        case ops.Create(_, path) | ops.Mkdir(path) | ops.Symlink(path):
+        case ops.Create(_, path) | ops.Mkdir(path) | ops.SymbolicLink(path):
             return number == errno.EEXIST and before.name(path).current is None
         case _:
             return False

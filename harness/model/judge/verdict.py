@@ -17,7 +17,7 @@ from harness.model.judge.reads import Read, expected_read
 from harness.model.judge.values import Condition, Names, Said, Value
 from harness.model.judge.views import Judge, Which, sizes
 from harness.model.judge.violation import LIVE, Kind, Violation
-from harness.model.program.ops import DirectLoad, Load, Observe, Pread, Symlink
+from harness.model.program.ops import DirectLoad, Load, Observe, Pread, SymbolicLink
 from harness.model.program.program import Program
 from harness.model.wire.observation import DIRECTORY, SYMLINK, FileView, OpResult
 
@@ -145,7 +145,7 @@ class _Judging:
     def _sort(self, id: int) -> tuple[str, str]:
         """The kind of what has the id, and of a symbolic link what it holds."""
         op = None if (index := maker(id)) is None else self._program.ops[index]
-        if isinstance(op, Symlink):
+        if isinstance(op, SymbolicLink):
             return SYMLINK, op.target
         return (DIRECTORY if is_directory(id) else ""), ""
 

@@ -5,7 +5,7 @@ from harness.model.program.ops import How, Op, Replacing
 from harness.model.program.paths import inside
 from harness.model.program.scope import ProgramError, Scope, plain
 
-NameChange = ops.Rename | ops.Link | ops.Unlink | ops.Mkdir | ops.Rmdir | ops.Symlink
+NameChange = ops.Rename | ops.Link | ops.Unlink | ops.Mkdir | ops.Rmdir | ops.SymbolicLink
 
 
 def changed_names(scope: Scope, op: NameChange, refused: bool = False) -> Scope:
@@ -14,7 +14,7 @@ def changed_names(scope: Scope, op: NameChange, refused: bool = False) -> Scope:
     if refused:
         for path in (op.path, getattr(op, "to", op.path), getattr(op, "target", op.path)):
             plain("path", path)
-        if not isinstance(op, ops.Mkdir | ops.Symlink):
+        if not isinstance(op, ops.Mkdir | ops.SymbolicLink):
             scope.there(op.path)
         return scope
     match op:
@@ -31,7 +31,7 @@ def changed_names(scope: Scope, op: NameChange, refused: bool = False) -> Scope:
             return scope.made(path)
         case ops.Rmdir(path):
             return scope.removed(path)
-        case ops.Symlink(path, target):
+        case ops.SymbolicLink(path, target):
             return scope.symlinked(path, target)
 
 

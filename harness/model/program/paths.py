@@ -27,7 +27,7 @@ def moved(path: str, old: str, new: str) -> str:
 
 
 def renamed(named: dict[str, T], op: ops.Rename) -> dict[str, T]:
-    """What names stand for after the rename, from what they stood for before."""
+    """Return what names stand for after the rename, from what they stood for before."""
     both = {op.path: op.to, op.to: op.path} if op.flag is Replacing.EXCHANGE else {op.path: op.to}
     going = {path: old for path in named for old in both if inside(path, old)}
     kept = {path: what for path, what in named.items() if path not in going and not inside(path, op.to)}
@@ -61,7 +61,7 @@ def every_name(program: Iterable[Op]) -> tuple[str, ...]:
 
 def _named(op: Op) -> Iterator[str]:
     match op:
-        case ops.Create(_, path) | ops.Mkdir(path) | ops.Symlink(path):
+        case ops.Create(_, path) | ops.Mkdir(path) | ops.SymbolicLink(path):
             yield path
         case ops.Link(_, to) | ops.LinkFd(_, to):
             yield to

@@ -43,11 +43,8 @@ VERBS: dict[str, type[Op]] = {
     "rename": ops.Rename,
     "link": ops.Link,
     "unlink": ops.Unlink,
-    "mkdir": ops.Mkdir,
-    "rmdir": ops.Rmdir,
-    "symlink": ops.Symlink,
-    "tmpfile": ops.Tmpfile,
-    "link_fd": ops.LinkFd,
+    "mkdir": ops.Mkdir, "rmdir": ops.Rmdir,
+    "symlink": ops.SymbolicLink, "tmpfile": ops.Tmpfile, "link_fd": ops.LinkFd,
     "fallocate": ops.Fallocate,
     "ftruncate": ops.Ftruncate,
     "pwrite": ops.Pwrite,
@@ -137,8 +134,7 @@ class Program:
         return frozenset(index + 1 for index, op in enumerate(self.ops) if isinstance(op, foreseen))
 
     def paths(self) -> tuple[str, ...]:
-        """Return the name that each file of the Program had when it was made, in the order of their ids: of one that
-        had none, its descriptor in brackets."""
+        """Return the name that each file had when it was made, or its descriptor in brackets, in the order of ids."""
         made = (op for op in self.ops if isinstance(op, Create | Tmpfile))
         return tuple(op.path if isinstance(op, Create) else f"({op.fd})" for op in made)
 

@@ -87,7 +87,7 @@ class Recorder:
         self.record(ops.Rmdir(path))
 
     def symlink(self, path: str, target: str) -> None:
-        self.record(ops.Symlink(path, target))
+        self.record(ops.SymbolicLink(path, target))
 
     def tmpfile(self, size: int = 0) -> "File":
         """A new file of `size` allocated, unwritten bytes that has no name until File.link_to()."""

@@ -157,7 +157,7 @@ TABLE: Mapping[type[Op], Traits | ByForm] = {
     ops.Unlink: Traits(),
     ops.Mkdir: Traits(),
     ops.Rmdir: Traits(),
-    ops.Symlink: Traits(),
+    ops.SymbolicLink: Traits(),
     ops.Tmpfile: Traits(defines="fd"),
     ops.LinkFd: _FD,
     ops.Fallocate: ByForm("mode", {

@@ -137,7 +137,7 @@ def _changed(scope: Scope, op: Op, refused: bool) -> Scope:
             return scope.opened(fd, flag is ops.Opening.APPEND)
         case ops.Close(fd):
             return scope.closed(fd)
-        case ops.Rename() | ops.Link() | ops.Unlink() | ops.Mkdir() | ops.Rmdir() | ops.Symlink():
+        case ops.Rename() | ops.Link() | ops.Unlink() | ops.Mkdir() | ops.Rmdir() | ops.SymbolicLink():
             return changed_names(scope, op, refused)
         case ops.Tmpfile(fd):
             return scope.tmpfile(fd)

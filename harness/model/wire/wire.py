@@ -103,8 +103,7 @@ def to_wire(value: Source | Segment | Difference | Extent | Allocation | FileVie
                 "error": value.error,
                 "allocation": to_wire(value.allocation),
                 "answer": value.answer,
-                "kind": value.kind,
-                "target": value.target,
+                "kind": value.kind, "target": value.target,
             }
         case OpResult():
             return {

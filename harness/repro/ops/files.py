@@ -47,7 +47,7 @@ def call(scene: Scene, index: int, op: FileOp) -> Call:
             return Call(f"unlink({quoted(path)})")
         case ops.Mkdir(path):
             return Call(f"mkdir({quoted(path)}, 0700)")
-        case ops.Symlink(path, target):
+        case ops.SymbolicLink(path, target):
             return Call(f"symlink({quoted(target)}, {quoted(path)})")
         case ops.Tmpfile(fd):
             return Call(f'({scene.fd(fd)} = open(".", O_RDWR | O_TMPFILE, 0600))', ">= 0")

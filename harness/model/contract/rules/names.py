@@ -19,7 +19,7 @@ from harness.model.program.ops import (
     Rename,
     Replacing,
     Rmdir,
-    Symlink,
+    SymbolicLink,
     Tmpfile,
     Unlink,
 )
@@ -56,7 +56,7 @@ def apply(state: State, step: Step, op: NameOp) -> State:
         case Mkdir(path):
             # POSIX mkdir(): "The newly created directory shall be an empty directory"; durable as any name is.
             return _named(state, path, directories.new_directory(step.index))
-        case Symlink(path):
+        case SymbolicLink(path):
             # symlink(2): it "contains the string target". A link without it would be half of a change of metadata.
             return _named(state, path, directories.new_symlink(step.index))
         case Tmpfile(fd):
@@ -162,7 +162,7 @@ def _renamed(state: State, path: str, to: str, journal: bool) -> State:
 
 
 def _kept(state: State, path: str, to: str) -> State:
-    """What `path` stands for also gets the name `to`, and so does what is in it if it is a directory: at any moment one
+    """Give what `path` stands for the name `to` too, and likewise what is in it if it is a directory: at any moment one
     of its names stands for it, if one was durable."""
     kept = {id: names | {moved(one, path, to) for one in names if inside(one, path)}
             for id, names in state.kept.items()}  # fmt: skip

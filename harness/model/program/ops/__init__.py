@@ -49,7 +49,7 @@ from harness.model.program.ops.files import (
     Rmdir,
     SetDax,
     Switch,
-    Symlink,
+    SymbolicLink,
     Tmpfile,
     Unlink,
 )
@@ -81,7 +81,7 @@ from harness.model.program.ops.syncs import (
 )
 from harness.model.program.ops.system import DropCaches, Fill, Freeze, Mount, Remount, Thaw, Umount, Unfill
 
-NameOp = Create | Open | Close | Rename | Link | Unlink | Mkdir | Rmdir | Symlink | Tmpfile | LinkFd
+NameOp = Create | Open | Close | Rename | Link | Unlink | Mkdir | Rmdir | SymbolicLink | Tmpfile | LinkFd
 FileOp = NameOp | Fallocate | Ftruncate | Pwrite | Pread | SetDax
 CopyOp = (
     CloneFile | Clone | Dedupe | CopyFileRange | ExchangeRange | Swapext
@@ -103,7 +103,7 @@ __all__ = [
     "Freeze", "Fsync", "Fsyncdir", "Ftruncate", "How", "Join", "Lane", "LaneOp", "Link", "LinkFd", "Load", "Madvise",
     "MappingOp", "Mkdir", "Mlock", "Mmap", "Mode", "Mount", "Mprotect", "Mremap", "Msync", "MsyncFlag", "Munmap",
     "NameOp", "Observe", "Op", "Open", "Opening", "Plant", "Planted", "Pread", "Pwrite", "ReadInto", "Remount",
-    "Rename", "Replacing", "Rmdir", "SetDax", "Sharing", "Signal", "Store", "Swapext", "Switch", "Symlink", "Sync",
+    "Rename", "Replacing", "Rmdir", "SetDax", "Sharing", "Signal", "Store", "Swapext", "Switch", "SymbolicLink", "Sync",
     "SyncFileRange", "SyncOp", "Syncfs", "SystemOp", "Thaw", "Tmpfile", "Umount", "Unfill", "Unlink", "Wait", "Worker",
     "WriteFrom",
 ]  # fmt: skip

@@ -119,7 +119,7 @@ class Rmdir:
 
 
 @dataclass(frozen=True, slots=True)
-class Symlink:
+class SymbolicLink:
     """symlink(2): `path` becomes a symbolic link that holds `target`, which need not be there."""
 
     path: str

@@ -44,7 +44,7 @@ class Trees:
                 tree[path] = self.files
             case ops.Mkdir(path):
                 tree[path] = -index - 1
-            case ops.Symlink(path):
+            case ops.SymbolicLink(path):
                 tree[path] = SYMLINKS + index
             case ops.Tmpfile(fd):
                 self.files += 1
@@ -85,7 +85,7 @@ def candidates(random: Random, index: int) -> Iterator[Op]:
         match random.randrange(10):
             case 9:
                 made = [ops.Tmpfile(f"t{index}"), *(ops.LinkFd(f"t{one}", to) for one in range(index))]
-                yield random.choice([ops.Symlink(path, to), *made])
+                yield random.choice([ops.SymbolicLink(path, to), *made])
             case 0 | 1:
                 yield ops.Create(f"f{index}", path)
             case 2 | 3:
@@ -129,7 +129,7 @@ def views(tree: Tree, program: Program) -> list[FileView]:
 def one(path: str, id: int | None, program: Program) -> FileView:
     if id is not None and id >= SYMLINKS:
         made = program.ops[id - SYMLINKS]
-        assert isinstance(made, ops.Symlink)
+        assert isinstance(made, ops.SymbolicLink)
         return FileView(path, 0, kind=SYMLINK, target=made.target)
     return FileView(path, None if id is None else 0, kind=DIRECTORY if id is not None and id < 0 else "")
 

@@ -33,7 +33,7 @@ POSITIONS: Mapping[str, tuple[Op, ...]] = {
     "errno": (*TWO, ops.ExpectErrno("EINVAL")),
     "append": (*TWO, ops.Open("a", "data", ops.Opening.APPEND)),
     "dirs": (*FILE, ops.Mkdir("a"), ops.Mkdir("a/b"), ops.Create("g", "a/data"), ops.Mkdir("c")),
-    "links": (*FILE, ops.Symlink("s", "data"), ops.Tmpfile("t"), ops.Tmpfile("u"), ops.LinkFd("u", "x")),
+    "links": (*FILE, ops.SymbolicLink("s", "data"), ops.Tmpfile("t"), ops.Tmpfile("u"), ops.LinkFd("u", "x")),
     "signal": (*FILE, ops.ExpectSignal(ops.Signal.SIGBUS)),
     "short": (*FILE, ops.ExpectShort(512)),
 }

@@ -27,7 +27,7 @@ BEFORE = (
 """Two files and two mappings, of which nothing is durable but the blocks of f (a store through MAP_SYNC)."""
 EXAMPLES = (
     ops.Create("f2", "new"), ops.Open("f2", "data"), ops.Close("f"), ops.Rename("data", "new"),
-    ops.Link("data", "new"), ops.Unlink("data"), ops.Mkdir("new"), ops.Rmdir("dir"), ops.Symlink("new", "data"),
+    ops.Link("data", "new"), ops.Unlink("data"), ops.Mkdir("new"), ops.Rmdir("dir"), ops.SymbolicLink("new", "data"),
     ops.Tmpfile("f2"), ops.LinkFd("t", "new"),
     ops.Fallocate("f", ops.Mode.ALLOCATE, PAGE, PAGE),
     ops.Ftruncate("f", PAGE), ops.Pwrite("f", 0, PAGE), ops.Pread("f", 0, PAGE), ops.SetDax("f", ops.Switch.ON),
