@@ -201,8 +201,8 @@ def canonical(program: Program) -> Program:
     counts: dict[str, int] = {}
     for op in program.ops:
         for field in fields(op):
-            stem = _STEMS.get(field.name)
-            for part in getattr(op, field.name).split("/") if stem is not None else ():
+            stem = _STEMS.get(field.name, "")
+            for part in getattr(op, field.name).split("/") if stem else ():
                 if part and (stem, part) not in names:
                     counts[stem] = counts.get(stem, 0) + 1
                     names[stem, part] = f"{stem}{counts[stem]}"

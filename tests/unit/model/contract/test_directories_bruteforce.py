@@ -84,8 +84,8 @@ def candidates(random: Random, index: int) -> Iterator[Op]:
         path, to = random.choice(PATHS), random.choice(PATHS)
         match random.randrange(10):
             case 9:
-                made = [ops.Tmpfile(f"t{index}"), *(ops.LinkFd(f"t{one}", to) for one in range(index))]
-                yield random.choice([ops.SymbolicLink(path, to), *made])
+                links: list[Op] = [ops.LinkFd(f"t{one}", to) for one in range(index)]
+                yield random.choice([ops.SymbolicLink(path, to), ops.Tmpfile(f"t{index}"), *links])
             case 0 | 1:
                 yield ops.Create(f"f{index}", path)
             case 2 | 3:
@@ -95,7 +95,8 @@ def candidates(random: Random, index: int) -> Iterator[Op]:
             case 6:
                 yield random.choice((ops.Link(path, to), ops.Unlink(path), ops.Rmdir(path)))
             case _:
-                yield random.choice((ops.Fsyncdir(), ops.Fsyncdir(path), ops.Sync()))
+                syncs: tuple[Op, ...] = (ops.Fsyncdir(), ops.Fsyncdir(path), ops.Sync())
+                yield random.choice(syncs)
 
 
 @dataclass
