@@ -78,7 +78,7 @@ def test_stores_and_files_are_numbered(program: Program) -> None:
     """Each store and each created file has its ordinal, from 1, in the order of the ops."""
     assert list(program.seqs().values()) == list(range(1, len(program.seqs()) + 1))
     assert all(traits(program.ops[index]).stamps for index in program.seqs())
-    created = [op for op in program.ops if isinstance(op, ops.Create)]
+    created = [op for op in program.ops if isinstance(op, ops.Create | ops.Tmpfile)]
     assert [program.ops[index] for index in program.file_ids()] == created
 
 
