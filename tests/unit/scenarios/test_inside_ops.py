@@ -6,12 +6,14 @@ import pytest
 
 from harness.model.contract import oracle
 from harness.model.contract.allowed import Anything
+from harness.model.contract.directories import is_directory, maker
 from harness.model.contract.state import NOTHING, State
 from harness.model.judge.verdict import judge
 from harness.model.judge.violation import Kind
+from harness.model.program.ops import SymbolicLink
 from harness.model.program.program import Program
 from harness.model.program.stages import stages
-from harness.model.wire.observation import FileView, Opaque, Segment, Source
+from harness.model.wire.observation import DIRECTORY, SYMLINK, FileView, Opaque, Segment, Source
 from harness.pytestplugin import recording
 from harness.pytestplugin.arguments import SCENARIOS
 
@@ -28,8 +30,17 @@ def shown(program: Program, state: State, other: Source | None = None) -> list[F
         known = [(low, high, [one for one in sorted(byte.current, key=str) if not isinstance(one, Anything)])
                  for low, high, byte in runs]  # fmt: skip
         segments = tuple(Segment(low, high, other or sources[0]) for low, high, sources in known if sources)
-        found.append(FileView(path, file.longest if file else None, segments))
+        named = named_otherwise(program, path, state.name(path).current)
+        found.append(named or FileView(path, file.longest if file else None, segments))
     return found
+
+
+def named_otherwise(program: Program, path: str, id: int | None) -> FileView | None:
+    """The view of a directory or a symbolic link; None of a file, and where nothing is."""
+    if is_directory(id):
+        return FileView(path, 0, kind=DIRECTORY)
+    made = None if id is None or (index := maker(id)) is None else program.ops[index]
+    return FileView(path, 0, kind=SYMLINK, target=made.target) if isinstance(made, SymbolicLink) else None
 
 
 def moments(program: Program, journal: bool) -> Iterator[tuple[int, State, State, State]]:
