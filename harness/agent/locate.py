@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable
 
-from harness.agent.observe import EXTENT_LIMIT, flags, ranges_of_data, sort, strangers
+from harness.agent.observe import EXTENT_LIMIT, flags, ranges_of_data, sort, strangers, there
 from harness.linux import ioctls
 from harness.model.wire.frame import Message
 
@@ -21,10 +21,9 @@ def _locate(root: str, path: str) -> Message:
     nothing = {"path": path, "bytes": 0, "data": [], "extents": [], "kind": kind, "target": target}
     if kind:
         return {**nothing, "size": 0}
-    try:
-        fd = os.open(os.path.join(root, path), os.O_RDONLY | os.O_NOATIME | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
+    if not there(root, path):
         return {**nothing, "size": None}
+    fd = os.open(os.path.join(root, path), os.O_RDONLY | os.O_NOATIME | os.O_CLOEXEC)
     try:
         status = os.fstat(fd)
         found, data = ioctls.fiemap(fd, EXTENT_LIMIT), ranges_of_data(fd, status.st_size)

@@ -58,13 +58,22 @@ def strangers(root: str, known: tuple[str, ...]) -> list[str]:
     return sorted(found - {*known})
 
 
+def there(root: str, name: str) -> bool:
+    """Say whether the name stands for something, by directories alone: a path through a symbolic link names nothing."""
+    parts = name.split("/")
+    above = (os.path.join(root, *parts[:count]) for count in range(1, len(parts)))
+    try:
+        return all(stat.S_ISDIR(os.lstat(one).st_mode) for one in above) and bool(os.lstat(os.path.join(root, name)))
+    except FileNotFoundError:
+        return False
+
+
 def sort(root: str, name: str) -> tuple[str, str]:
     """The kind of a FileView of the name, and what it holds if it is a symbolic link. Raises OSError."""
-    path = os.path.join(root, name)
-    try:
-        mode = os.lstat(path).st_mode
-    except (FileNotFoundError, NotADirectoryError):
+    if not there(root, name):
         return "", ""
+    path = os.path.join(root, name)
+    mode = os.lstat(path).st_mode
     if stat.S_ISLNK(mode):
         return SYMLINK, os.readlink(path).encode("ascii", "backslashreplace").decode()[: wire.PATH_LIMIT]
     return DIRECTORY if stat.S_ISDIR(mode) else "", ""
@@ -102,10 +111,9 @@ def view(cpu: Cpu, root: str, path: str) -> FileView:
     kind, target = sort(root, path)
     if kind:
         return FileView(path, 0, kind=kind, target=target)
-    try:
-        fd = os.open(full, os.O_RDONLY | os.O_NOATIME | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
+    if not there(root, path):
         return FileView(path, None)
+    fd = os.open(full, os.O_RDONLY | os.O_NOATIME | os.O_CLOEXEC)
     try:
         size = os.fstat(fd).st_size
         where = allocation(fd, size)

@@ -43,8 +43,9 @@ def _file(value: object) -> LocatedFile:
     path = text("path", fields["path"], PATH_LIMIT)
     target = text("target", fields["target"], PATH_LIMIT)
     size = None if fields["size"] is None else integer("size", fields["size"], 0, OFFSET_LIMIT)
-    if fields["extents"] is None or size is None:
-        return LocatedFile(path, size, None, kind=kind(fields["kind"], size), target=target)
+    sort = kind(fields["kind"], size)
+    if fields["extents"] is None or size is None or sort:
+        return LocatedFile(path, size, None, kind=sort, target=target)
     data = array("data", fields["data"], RANGE_LIMIT, range_from)
     found = array("extents", fields["extents"], RANGE_LIMIT, _extent)
     extents = tuple(extent for extent, _ in found)

@@ -1,15 +1,29 @@
 """Files read from the medium show what a mapping of them would, or nothing is told."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.agent import locate
 from harness.memfile import MemFile
 from harness.model.units import LINE, PAGE
 from harness.model.wire import stamps
-from harness.model.wire.located import LocatedFile, LocatedFiles
-from harness.model.wire.observation import Allocation, Difference, Extent, FileView, Raw, Segment, Stamp, Zero
+from harness.model.wire.located import LocatedFile, LocatedFiles, located_from_wire
+from harness.model.wire.observation import (
+    DIRECTORY,
+    SYMLINK,
+    Allocation,
+    Difference,
+    Extent,
+    FileView,
+    Raw,
+    Segment,
+    Stamp,
+    Zero,
+)
 from harness.targets import placed
 
 MIB = 1 << 20
@@ -123,3 +137,19 @@ def test_a_long_run_is_told_to_its_last_word() -> None:
         contents[at : at + 8] = 0xEE
         segments, _ = stamps.decode(placed.ContentsView(contents), 0, MIB)
         assert segments == (Segment(0, at, OLD), Segment(at, at + 8, Raw(b"\xee" * 8)), Segment(at + 8, MIB, OLD))
+
+
+def test_what_is_no_file_has_no_bytes(tmp_path: Path) -> None:
+    """A directory and a symbolic link are told as such from the agent's look to the view, with what the link holds; a
+    path through a link names nothing."""
+    (tmp_path / "dir" / "sub").mkdir(parents=True)
+    (tmp_path / "soft").symlink_to("dir")
+    told = locate.locate_all(str(tmp_path), ("dir", "dir/sub", "soft", "dir/x", "soft/sub", "gone"))
+    located = located_from_wire(told)
+    with MemFile("medium", MIB) as medium:
+        found = placed.views(located, medium, ((0, MIB),))
+    assert found == (
+        FileView("dir", 0, kind=DIRECTORY), FileView("dir/sub", 0, kind=DIRECTORY),
+        FileView("soft", 0, kind=SYMLINK, target="dir"),
+        FileView("dir/x", None), FileView("soft/sub", None), FileView("gone", None),
+    )  # fmt: skip
