@@ -1,6 +1,7 @@
 """Describes what the contract allows of one byte: what it reads as, and what the media may hold."""
 
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from harness.model.wire.observation import Source, Stamp, Zero
 from harness.model.wire.stamps import SHIFT_LIMIT, SHIFT_UNIT
@@ -21,13 +22,15 @@ Values = frozenset[Known]
 ZERO = Zero()
 ANYTHING = Anything()
 ZEROES: Values = frozenset({ZERO})
+_PLAIN: Values = frozenset({ZERO, ANYTHING})
+_PLACE = attrgetter("file", "shift")
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
     """One byte, by three sets: `current` is what a read may return now (one content, unless ops raced), `durable` is
     what the media may hold after a cut, `past` is all that was ever current here. `promised_by` is the index of the op
-    that last made `durable` certain.
+    that last made `durable` certain. `ever` is `past`, or None where that is not followed (FileState.held).
 
         op                current    durable        past           promised_by
         0 create f        {zero}     {zero}         {zero}
@@ -42,49 +45,63 @@ class Allowed:
 
     current: Values = ZEROES
     durable: Values = ZEROES
-    past: Values = ZEROES
+    ever: Values | None = ZEROES
     promised_by: int | None = None
     settled: bool = True
+
+    @property
+    def past(self) -> Values:
+        """All that was ever current here; only for a byte of FileState.contents."""
+        assert self.ever is not None
+        return self.ever
+
+    def forgetting(self) -> "Allowed":
+        """The same byte, of which it is not followed what was there."""
+        return Allowed(self.current, self.durable, None, self.promised_by, self.settled)
 
     def changed(self, current: Values, heals: bool = False) -> "Allowed":
         """The byte now reads one of `current`; nobody knows when the media will. Poison stays unless the op `heals`."""
         if ANYTHING in self.current and not heals:
             current |= {ANYTHING}
-        return _unsettled(current, self.durable | current, self.past | current, self.promised_by)
+        return _unsettled(current, self.durable | current, _also(self.ever, current), self.promised_by)
 
     def maybe(self, values: Values) -> "Allowed":
         """The byte may have changed to one of `values`."""
-        return _unsettled(self.current | values, self.durable | values, self.past | values, self.promised_by)
+        return _unsettled(self.current | values, self.durable | values, _also(self.ever, values), self.promised_by)
 
     def promised(self, index: int) -> "Allowed":
         """Op `index` returned success: the media hold what is current."""
-        return Allowed(self.current, self.current, self.past, index)
+        return Allowed(self.current, self.current, self.ever, index)
 
     def may_hold(self, values: Values) -> "Allowed":
         """It reads as before, but the media may hold one of `values` here."""
         if values <= self.durable:
             return self
-        return _unsettled(self.current, self.durable | values, self.past, self.promised_by)
+        return _unsettled(self.current, self.durable | values, self.ever, self.promised_by)
 
-    def moved(self, distance: int) -> "Allowed":
-        """The same byte, `distance` bytes further in the file."""
-        durable, past = moved(self.durable, distance), moved(self.past, distance)
-        return Allowed(moved(self.current, distance), durable, past, self.promised_by, self.settled)
+    def moved(self, move: "Move") -> "Allowed":
+        """The same byte, at its place after the move."""
+        current, durable = move.values(self.current), move.values(self.durable)
+        ever = None if self.ever is None else move.values(self.ever)
+        if current is self.current and durable is self.durable and ever is self.ever:
+            return self
+        return Allowed(current, durable, ever, self.promised_by, self.settled)
 
     def joined(self, before: "Allowed") -> "Allowed":
         """This byte while the media may still hold what `before` allowed, or a hole in between."""
         durable = self.durable | before.durable | ZEROES
-        return _unsettled(self.current, durable, self.past | before.past, self.promised_by)
+        return _unsettled(self.current, durable, _also(self.ever, before.ever), self.promised_by)
 
     def placed(self, source: "Allowed") -> "Allowed":
         """The blocks of `source` take this byte's place: the media may hold what they did, or what these do."""
         durable = self.durable | source.durable | source.current
-        return _unsettled(source.current, durable, self.past | source.past | source.current, self.promised_by)
+        ever = _also(_also(self.ever, source.ever), source.current)
+        return _unsettled(source.current, durable, ever, self.promised_by)
 
     def either(self, other: "Allowed") -> "Allowed":
         """This byte or the other: nobody knows whether an op took place."""
-        durable, past = self.durable | other.durable, self.past | other.past
-        return _unsettled(self.current | other.current, durable, past, self.promised_by)
+        durable, ever = self.durable | other.durable, _also(self.ever, other.ever)
+        return _unsettled(self.current | other.current, durable, ever, self.promised_by)
 
     def told(self, source: Source | None) -> "Allowed":
         """A read has shown which of the contents it is."""
@@ -94,29 +111,57 @@ class Allowed:
         return replace(self, current=current, durable=current if self.settled else self.durable)
 
 
-def _unsettled(current: Values, durable: Values, past: Values, promised_by: int | None) -> Allowed:
+def _also(ever: Values | None, values: Values | None) -> Values | None:
+    return None if ever is None or values is None else ever | values
+
+
+def _unsettled(current: Values, durable: Values, ever: Values | None, promised_by: int | None) -> Allowed:
     """A byte whose content the media may hold or not, unless they can hold one only."""
     if ANYTHING in durable or _too_many(durable):
         durable = current | {ANYTHING}
-    if ANYTHING in past or _too_many(past):
-        past = current | {ANYTHING}
-    return Allowed(current, durable, past, promised_by, len(durable) == 1)
+    if ever is not None and (ANYTHING in ever or _too_many(ever)):
+        ever = current | {ANYTHING}
+    return Allowed(current, durable, ever, promised_by, len(durable) == 1)
 
 
 def _too_many(values: Values) -> bool:
     if len(values) <= MOVES_LIMIT:
         return False
-    places = {(source.file, source.shift) for source in values if isinstance(source, Stamp)}
-    return len(places) > MOVES_LIMIT or len(values) > CONTENTS_LIMIT
+    return len(values) > CONTENTS_LIMIT or len(set(map(_PLACE, values - _PLAIN))) > MOVES_LIMIT
 
 
-def moved(values: Values, distance: int) -> Values:
-    """The values of bytes that were moved by `distance`; stamps can only be told after some (stamps.SHIFT_UNIT)."""
-    if not distance:
-        return values
-    return frozenset(_moved(source, distance) if isinstance(source, Stamp) else source for source in values)
+class Move:
+    """A move of bytes by `distance`. The bytes of a file have few stamps, and few sets of them, many times over: each
+    is moved once, and the results are shared."""
+
+    def __init__(self, distance: int) -> None:
+        self.distance = distance
+        self._known = _MovedSources(distance)
+        self._sets: dict[Values, Values] = {ZEROES: ZEROES}
+
+    def values(self, values: Values) -> Values:
+        """The values of bytes that were moved."""
+        if not self.distance:
+            return values
+        found = self._sets.get(values)
+        if found is None:
+            found = self._sets[values] = frozenset(map(self._known.__getitem__, values))
+        return found
 
 
-def _moved(stamp: Stamp, distance: int) -> Known:
-    shift = stamp.shift + distance
-    return ANYTHING if shift % SHIFT_UNIT or abs(shift) > SHIFT_LIMIT else Stamp(stamp.seq, stamp.file, shift)
+class _MovedSources(dict[Known, Known]):
+    """The sources that were asked for, and what each is after the move; a stamp can only be told after some distances
+    (stamps.SHIFT_UNIT)."""
+
+    def __init__(self, distance: int) -> None:
+        super().__init__()
+        self._distance = distance
+
+    def __missing__(self, source: Known) -> Known:
+        moved = source
+        if isinstance(source, Stamp):
+            shift = source.shift + self._distance
+            told = shift % SHIFT_UNIT == 0 and abs(shift) <= SHIFT_LIMIT
+            moved = Stamp(source.seq, source.file, shift) if told else ANYTHING
+        self[source] = moved
+        return moved

@@ -6,7 +6,7 @@ after `insert_range` of 4K at 0 the bytes [4K..8K) lie in the block that [0..4K)
 
 from dataclasses import dataclass
 
-from harness.model.contract.extents import END, Extents
+from harness.model.contract.extents import Extents
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,10 @@ class BlockHistory:
         return BlockHistory(now, self.old | other.old | left, self.copied | other.copied)
 
 
+NOWHERE = BlockHistory(_NONE)
+"""The place of a byte of which nothing is said."""
+
+
 def provided(file: int, made: int) -> Blocks:
     """Return the block that op `made` provides, for all bytes of the file that need one."""
     return frozenset({Block(file, made)})
@@ -83,14 +87,6 @@ def provided(file: int, made: int) -> Blocks:
 def empty(file: int, made: int) -> Extents[BlockHistory]:
     """The places of a file that op `made` created."""
     return Extents.of(BlockHistory(provided(file, made)))
-
-
-def slid(places: Extents[BlockHistory], distance: int) -> Extents[BlockHistory]:
-    """The places, all seen from `distance` bytes further."""
-    moved = places.removed(0, -distance) if distance < 0 else places
-    if distance > 0:
-        moved = places.inserted(0, distance, places.at(0))
-    return moved.map(0, END, lambda place: place.moved(distance))
 
 
 def _moved(blocks: Blocks, distance: int) -> Blocks:

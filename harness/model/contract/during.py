@@ -47,8 +47,8 @@ def _file(before: FileState, after: FileState) -> FileState:
     if before is after:
         return after
     joined = before.either(after)
-    contents = joined.contents.merge(0, END, before.contents, _standing)
-    return replace(joined, sizes=before.sizes | after.sizes | _passed(before, after), contents=contents)
+    joined = joined.with_contents(lambda one, two: one.merge(0, END, two, _standing), before)
+    return replace(joined, sizes=before.sizes | after.sizes | _passed(before, after))
 
 
 def _passed(before: FileState, after: FileState) -> frozenset[Span]:
@@ -94,7 +94,7 @@ def _settled(file: FileState) -> bool:
     """Say whether all of the file was synced, its size and blocks too, so that none of its metadata is to be written.
     Where its blocks lie, and which it has, may change without a change of contents."""
     sizes = file.size_by is not None and len(file.sizes) == 1 and all(span.low == span.high for span in file.sizes)
-    contents = all(len(byte.durable) == 1 for *_, byte in file.contents.runs())
+    contents = all(len(byte.durable) == 1 for byte in file.held.values)
     placed = not any(place.old or place.copied for *_, place in file.blocks.runs())
     given = all(given.durable_by is not None or not given.now for *_, given in file.allocation.runs())
     return sizes and contents and placed and given
@@ -103,6 +103,6 @@ def _settled(file: FileState) -> bool:
 def _unknown(file: FileState) -> FileState:
     """The file while nobody knows what e2fsck makes of it."""
     unknown: Values = frozenset({ANYTHING})
-    tail = file.tail.map(0, END, lambda byte: byte.may_hold(unknown))
+    behind = file.behind.then(lambda tail: tail.map(0, END, lambda byte: byte.may_hold(unknown)))
     file = file.anything(0, END).allocation_unknown(0, END)
-    return replace(file, tail=tail, sizes=frozenset({Span(0, END)}))
+    return replace(file, behind=behind, sizes=frozenset({Span(0, END)}))

@@ -37,8 +37,8 @@ class Half:
         )
         return stays and all(
             old.current == new.current and new.durable <= old.durable
-            for low, high, old in before.contents.runs(self.start, self.end)
-            for *_, new in after.contents.runs(low, high)
+            for low, high, old in before.held.runs(self.start, self.end)
+            for *_, new in after.held.runs(low, high)
         )
 
 

@@ -7,13 +7,18 @@ events gives; it never forbids one that some order gives.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from harness.model.contract import blocks
+from harness.model.contract.allocated import UNALLOCATED, Allocated
 from harness.model.contract.allowed import ANYTHING, MOVES_LIMIT, ZEROES, Allowed, Values
 from harness.model.contract.blocks import BlockHistory
+from harness.model.contract.deferred import Deferred
 from harness.model.contract.extents import END, Extents
 from harness.model.units import PAGE
 from harness.model.wire.observation import Segment, Source
+
+U = TypeVar("U")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -24,20 +29,10 @@ class Span:
     high: int
 
 
-@dataclass(frozen=True, slots=True)
-class Allocated:
-    """The allocation of a byte: whether fallocate(2) has given it blocks, and the op that made that durable."""
-
-    now: bool = False
-    durable_by: int | None = None
-
-    def promised(self, index: int) -> "Allocated":
-        """Op `index` made it durable; an earlier promise of it stands."""
-        return Allocated(True, index) if self.now and self.durable_by is None else self
-
-
-UNALLOCATED = Allocated()
 NEVER_WRITTEN = Extents.of(Allowed())
+_NO_CONTENTS = Deferred(NEVER_WRITTEN)
+_NOTHING_HELD = Extents.of(Allowed().forgetting())
+_NO_TAIL = Deferred(NEVER_WRITTEN)
 _NOT_ALLOCATED = Extents.of(UNALLOCATED)
 _EMPTY = frozenset({Span(0, 0)})
 
@@ -48,9 +43,11 @@ class FileState:
 
     `now` are the sizes that it may have: one, unless ops raced. `sizes` are those that it may have after a cut, and
     `size_by` is the op that last made them certain. `settled` says that its size on the media is the one it has now,
-    whichever that is (see Allowed). `contents` are its bytes, past its end too, where `current` is zero: after a cut
-    the file may be longer. `tail` is what its last page may show past its end, since it was stored there; that is no
-    part of the contents. `blocks` says where its bytes may lie, `allocation` which fallocate(2) has given blocks.
+    whichever that is (see Allowed). `held` are its bytes, past its end too, where `current` is zero: after a cut the
+    file may be longer. `remembered` are the same with their past, which has more runs than all else, and is asked for
+    only where a byte is wrong, and in races. `behind` is what its last page may show past its end, since it was stored
+    there; that is no part of the contents. `blocks` says where its bytes may lie, `allocation` which fallocate(2) has
+    given blocks.
 
         pwrite f 0 8K     now {8K}  sizes {0..8K}         a cut may come before, or amid, the growth
         fsync f           now {8K}  sizes {8K}            size_by: the fsync
@@ -62,11 +59,22 @@ class FileState:
     blocks: Extents[BlockHistory]
     now: frozenset[Span] = _EMPTY
     sizes: frozenset[Span] = _EMPTY
-    contents: Extents[Allowed] = NEVER_WRITTEN
+    held: Extents[Allowed] = _NOTHING_HELD
     size_by: int | None = None
     allocation: Extents[Allocated] = _NOT_ALLOCATED
-    tail: Extents[Allowed] = NEVER_WRITTEN
+    behind: Deferred[Extents[Allowed]] = _NO_TAIL
     settled: bool = True
+    remembered: Deferred[Extents[Allowed]] = _NO_CONTENTS
+
+    @property
+    def contents(self) -> Extents[Allowed]:
+        """The value of `remembered`, which is worked out now."""
+        return self.remembered.value
+
+    @property
+    def tail(self) -> Extents[Allowed]:
+        """The value of `behind`, which is worked out now."""
+        return self.behind.value
 
     @property
     def shortest(self) -> int:
@@ -88,18 +96,31 @@ class FileState:
         """The largest size it may have after a cut."""
         return max(span.high for span in self.sizes)
 
+    def with_contents(self, change: Callable[..., Extents[Allowed]], *others: "FileState") -> "FileState":
+        """Return the file after a change of its contents, made from them and those of the others."""
+        held = change(self.held, *(other.held for other in others))
+        remembered = self.remembered.then(change, *(other.remembered for other in others))
+        return replace(self, held=held, remembered=remembered)
+
+    def rewritten(self, contents: Extents[Allowed]) -> "FileState":
+        """Return the file with other contents."""
+        return replace(self, held=contents.to(Allowed.forgetting), remembered=Deferred(contents))
+
     def replaced(self, start: int, end: int, current: Values) -> "FileState":
         """Bytes [start, end) now read one of `current`, by an op that gives whole pages other blocks, or writes all of
         them, which ends their poison."""
         whole, last = page_ceil(start), page_floor(end)
-        healed = self.contents.map(whole, last, lambda byte: byte.changed(current, heals=True))
-        contents = healed.map(start, min(whole, end), lambda byte: byte.changed(current))
-        contents = contents.map(max(start, last, whole), end, lambda byte: byte.changed(current))
-        return replace(self, contents=contents)
+
+        def change(contents: Extents[Allowed]) -> Extents[Allowed]:
+            contents = contents.map(whole, last, lambda byte: byte.changed(current, heals=True))
+            contents = contents.map(start, min(whole, end), lambda byte: byte.changed(current))
+            return contents.map(max(start, last, whole), end, lambda byte: byte.changed(current))
+
+        return self.with_contents(change)
 
     def maybe(self, start: int, end: int, values: Values) -> "FileState":
         """Bytes [start, end) may have changed to one of `values`."""
-        return replace(self, contents=self.contents.map(start, end, lambda byte: byte.maybe(values)))
+        return self.with_contents(lambda contents: contents.map(start, end, lambda byte: byte.maybe(values)))
 
     def stored(self, start: int, end: int, source: Extents[Values]) -> "FileState":
         """Bytes [start, end) are stored through a shared mapping; those past the end are no part of the file.
@@ -107,21 +128,33 @@ class FileState:
         But they go to the block of its last page, and there a longer file that the media may still hold has contents.
         """
         sure, all_ = min(end, self.shortest), min(end, self.longest)
-        contents = self.contents.merge(start, sure, source, lambda byte, values: byte.changed(values))
-        contents = contents.merge(max(start, sure), all_, source, lambda byte, values: byte.maybe(values))
-        file = replace(self, contents=contents).stored_past_eof(max(start, all_), end, source)
+
+        def change(contents: Extents[Allowed]) -> Extents[Allowed]:
+            contents = contents.merge(start, sure, source, Allowed.changed)
+            return contents.merge(max(start, sure), all_, source, Allowed.maybe)
+
+        file = self.with_contents(change).stored_past_eof(max(start, all_), end, source)
         return file.past_end(start, end, source)
 
     def stored_past_eof(self, start: int, end: int, source: Extents[Values]) -> "FileState":
         """The media may hold this in [start, end), though it is no part of the file now."""
         inside = min(end, self.longest_durable)
-        contents = self.contents.merge(start, inside, source, Allowed.may_hold)
-        tail = self.tail.merge(max(start, inside), end, source, Allowed.may_hold)
-        return replace(self, contents=contents, tail=tail)
+        file = self
+        if start < inside:
+            file = self.with_contents(lambda contents: contents.merge(start, inside, source, Allowed.may_hold))
+        return file if end <= inside else file.shown_past_end(max(start, inside), end, source, Allowed.may_hold)
 
     def past_end(self, start: int, end: int, source: Extents[Values]) -> "FileState":
         """The bytes of [start, end) past the end of the file may be seen there from now on, in its last page."""
-        return replace(self, tail=self.tail.merge(max(start, self.shortest), end, source, Allowed.maybe))
+        if end <= self.shortest:
+            return self
+        return self.shown_past_end(max(start, self.shortest), end, source, Allowed.maybe)
+
+    def shown_past_end(
+        self, start: int, end: int, source: Extents[U], change: Callable[[Allowed, U], Allowed]
+    ) -> "FileState":
+        """The last page may show another `change` of what it shows in [start, end), if that is past the end."""
+        return replace(self, behind=self.behind.then(lambda tail: tail.merge(start, end, source, change)))
 
     def resized(self, spans: Iterable[Span], passed: Span | None = None) -> "FileState":
         """The size is in one of `spans` now; while it is not durable it may also be any `passed` on the way."""
@@ -129,8 +162,9 @@ class FileState:
         also = {span for span in now if passed is None or not passed.low <= span.low <= span.high <= passed.high}
         sizes = self.sizes | also | ({passed} if passed else set())
         # What was past the end and is not any longer reads as zero, also when it will be past the end again.
-        tail = self.tail.map(0, min(span.low for span in now), lambda byte: byte.changed(ZEROES))
-        return replace(self, now=now, sizes=sizes, tail=tail, settled=sizes == now and not _choice(sizes))
+        end = min(span.low for span in now)
+        behind = self.behind.then(lambda tail: tail.map(0, end, lambda byte: byte.changed(ZEROES)))
+        return replace(self, now=now, sizes=sizes, behind=behind, settled=sizes == now and not _choice(sizes))
 
     def grown(self, size: int) -> "FileState":
         """At least `size` bytes long, extended in steps."""
@@ -144,45 +178,6 @@ class FileState:
         begin = min(size, self.shortest)
         file = self.replaced(size, END, ZEROES).maybe(begin, size, ZEROES).allocation_unknown(page_floor(begin), END)
         return file.resized({Span(size, size)})
-
-    def collapsed(self, start: int, length: int) -> "FileState":
-        """[start, start+length) is taken out and what follows moves down."""
-
-        def down(contents: Extents[Allowed]) -> Extents[Allowed]:
-            return contents.removed(start, length).map(start, END, lambda byte: byte.moved(-length))
-
-        places = self.blocks.removed(start, length).map(start, END, lambda place: place.moved(-length))
-        # Past the end it fails with EINVAL (fallocate(2)), but what a guest claims must not break the oracle.
-        return self._shifted(start, down, places, lambda size: max(size - length, min(size, start)))
-
-    def inserted(self, start: int, length: int, index: int) -> "FileState":
-        """Op `index` puts in a hole of `length` bytes at `start` and what was there moves up."""
-
-        def up(contents: Extents[Allowed]) -> Extents[Allowed]:
-            moved_up = contents.map(start, END, lambda byte: byte.moved(length))
-            return moved_up.inserted(start, length, contents.at(END - 1))
-
-        hole = BlockHistory(blocks.provided(self.id, index))
-        places = self.blocks.map(start, END, lambda place: place.moved(length)).inserted(start, length, hole)
-        return self._shifted(start, up, places, lambda size: size + length)
-
-    def _shifted(
-        self,
-        start: int,
-        shift: Callable[[Extents[Allowed]], Extents[Allowed]],
-        places: Extents[BlockHistory],
-        size: Callable[[int], int],
-    ) -> "FileState":
-        """Until synced, each byte may hold what it held before, what it holds after, or a hole on the way.
-
-        Bytes stored past the end move with the block that they lie in, or not: see `tail`.
-        """
-        contents = shift(self.contents).merge(start, END, self.contents, Allowed.joined)
-        tail = shift(self.tail).merge(start, END, self.tail, Allowed.either)
-        places = places.merge(start, END, self.blocks, BlockHistory.joined)
-        spans = (Span(size(span.low), size(span.high)) for span in self.now)
-        file = replace(self, contents=contents, tail=tail, blocks=places)
-        return file.allocation_unknown(page_floor(start), END).resized(spans).bounded(start, END)
 
     def freed(self, start: int, end: int, index: int, journal: bool = True) -> "FileState":
         """Op `index` took the blocks of the whole pages in [start, end) away: what is stored there gets others.
@@ -202,7 +197,7 @@ class FileState:
     def anything(self, start: int, end: int) -> "FileState":
         """Nobody knows what the media hold in [start, end) before a sync."""
         unknown: Values = frozenset({ANYTHING})
-        return replace(self, contents=self.contents.map(start, end, lambda byte: byte.may_hold(unknown)))
+        return self.with_contents(lambda contents: contents.map(start, end, lambda byte: byte.may_hold(unknown)))
 
     def bounded(self, start: int, end: int) -> "FileState":
         """Bytes of [start, end) that the media may look for in too many blocks may hold anything, until a sync. Of such
@@ -215,7 +210,7 @@ class FileState:
         def forgotten(place: BlockHistory, byte: Allowed) -> BlockHistory:
             return place.promised() if ANYTHING in byte.durable else place
 
-        return replace(file, blocks=file.blocks.merge(start, end, file.contents, forgotten))
+        return replace(file, blocks=file.blocks.merge(start, end, file.held, forgotten))
 
     def allocated(self, start: int, end: int) -> "FileState":
         """Blocks were allocated for [start, end), as far as the file reaches."""
@@ -228,12 +223,11 @@ class FileState:
 
     def promised(self, index: int) -> "FileState":
         """Op `index` made all contents and the size durable."""
-        contents = self.contents.map(0, END, lambda byte: byte.promised(index))
+        end = self.shortest
         return replace(
-            self,
-            contents=contents,
+            self.with_contents(lambda contents: contents.map(0, END, lambda byte: byte.promised(index))),
             blocks=self.blocks.map(0, END, BlockHistory.promised),
-            tail=self.tail.set(0, self.shortest, Allowed()),
+            behind=self.behind.then(lambda tail: tail.set(0, end, Allowed())),
             sizes=self.now,
             size_by=index,
             settled=True,
@@ -248,13 +242,11 @@ class FileState:
         end = min(end, self.shortest)
         if start >= end:
             return self
-        contents = self.contents.map(start, end, lambda byte: byte.promised(index))
         sizes = frozenset(Span(max(span.low, end), span.high) for span in self.sizes if span.high >= end)
         return replace(
-            self,
-            contents=contents,
+            self.with_contents(lambda contents: contents.map(start, end, lambda byte: byte.promised(index))),
             blocks=self.blocks.map(start, end, BlockHistory.promised),
-            tail=self.tail.set(start, end, Allowed()),
+            behind=self.behind.then(lambda tail: tail.set(start, end, Allowed())),
             sizes=sizes,
             size_by=self.size_by if sizes == self.sizes else index,
         )
@@ -264,13 +256,14 @@ class FileState:
         passed = Span(min(self.shortest, other.shortest), max(self.longest, other.longest))
         now = self.now if self.now == other.now else frozenset({passed})
         given = self.allocation.merge(0, END, other.allocation, lambda one, two: one if one == two else UNALLOCATED)
-        contents = self.contents.merge(0, END, other.contents, Allowed.either)
+        file = self.with_contents(lambda one, two: one.merge(0, END, two, Allowed.either), other)
         sizes = self.sizes | other.sizes | now
         places = self.blocks.merge(0, END, other.blocks, BlockHistory.either)
-        tail = self.tail.merge(0, END, other.tail, Allowed.either)
+        behind = self.behind.then(lambda one, two: one.merge(0, END, two, Allowed.either), other.behind)
         settled = self.settled and other.settled and sizes == now == self.now
         return replace(
-            self, now=now, sizes=sizes, contents=contents, blocks=places, allocation=given, tail=tail, settled=settled
+            file, now=now, sizes=sizes, blocks=places, allocation=given, behind=behind,
+            settled=settled,
         )
 
     def told(self, segments: Sequence[Segment], size: int | None = None) -> "FileState":
@@ -279,10 +272,11 @@ class FileState:
         Contents that are not allowed tell nothing here: the verdict judges them.
         """
         file = self
-        if any(len(byte.current) > 1 for _, _, byte in self.contents.runs()):
+        if any(len(byte.current) > 1 for byte in self.held.values):
             nothing: Source | None = None
             runs: list[tuple[int, int, Source | None]] = [(one.start, one.end, one.source) for one in segments]
-            file = replace(file, contents=self.contents.merge(0, END, Extents.laid(runs, nothing), Allowed.told))
+            shown = Extents.laid(runs, nothing)
+            file = file.with_contents(lambda contents: contents.merge(0, END, shown, Allowed.told))
         if size is not None and _choice(self.now) and any(span.low <= size <= span.high for span in self.now):
             now = frozenset({Span(size, size)})
             file = replace(file, now=now, sizes=now if self.settled else self.sizes)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from harness.model.contract.state import State
+from harness.model.contract.state import NOTHING, State
 from harness.model.program.program import Program
 from harness.model.program.stages import stages
 
@@ -15,15 +15,21 @@ def made(program: Program, states: Sequence[State]) -> tuple[int, ...]:
     nor has one of a private mapping, or a flush of a mapping without MAP_SYNC. Ops of lanes have promised when their
     join has returned, and only what no other lane may have changed.
     """
-    return tuple(stage.last for stage in stages(program.ops)
-                 if any(stage.first <= index <= stage.last for index in _promised(states[stage.last])))  # fmt: skip
+    found = []
+    for stage in stages(program.ops):
+        before = states[stage.first - 1] if stage.first else NOTHING
+        if any(stage.first <= index <= stage.last for index in _promised(before, states[stage.last])):
+            found.append(stage.last)
+    return tuple(found)
 
 
-def _promised(state: State) -> Iterator[int]:
-    """The ops that promised what the state has of promises: contents, sizes, blocks and names."""
+def _promised(before: State, state: State) -> Iterator[int]:
+    """The ops that promised what the state has of promises: contents, sizes, blocks and names. Those of files that no
+    op changed since `before` are left out."""
     found = [name.promised_by for name in state.names.values()]
-    for file in state.files.values():
-        found.append(file.size_by)
-        found += [byte.promised_by for *_, byte in file.contents.runs()]
-        found += [allocation.durable_by for *_, allocation in file.allocation.runs()]
+    for id, file in state.files.items():
+        if file is not before.files.get(id):
+            found.append(file.size_by)
+            found += [byte.promised_by for byte in file.held.values]
+            found += [allocation.durable_by for allocation in file.allocation.values]
     return (index for index in found if index is not None)

@@ -58,7 +58,7 @@ class MapState:
         def also(byte: Seen, file_byte: Allowed) -> Seen:
             return byte if byte.private else Seen(byte.sources | file_byte.current)
 
-        return replace(self, seen=self.seen.merge(0, END, file.contents, also))
+        return replace(self, seen=self.seen.merge(0, END, file.held, also))
 
     def released(self, start: int) -> "MapState":
         """From `start` on the file was cut or moved: what its pages show, copied or not, is unspecified (mmap(2))."""
@@ -67,7 +67,7 @@ class MapState:
     def refreshed(self, start: int, end: int, file: FileState) -> "MapState":
         """The whole pages of [start, end) show the file again."""
         first, last = page_floor(start), page_ceil(end)
-        return replace(self, seen=self.seen.merge(first, last, file.contents, lambda _, byte: Seen(byte.current)))
+        return replace(self, seen=self.seen.merge(first, last, file.held, lambda _, byte: Seen(byte.current)))
 
     def mapped(self, start: int, end: int) -> "MapState":
         """The whole pages of [start, end) are mapped writably, all blocks that takes being durable (MAP_SYNC)."""

@@ -4,10 +4,12 @@ Sources are compared as sources where whole words show one, and byte by byte whe
 leaves a word that belongs to two.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.model.contract.allowed import Anything, Known
+from harness.model.contract.allowed import Allowed, Anything, Known
+from harness.model.contract.extents import Extents
+from harness.model.contract.filestate import FileState
 from harness.model.units import LINE
 from harness.model.wire.observation import RAW_LIMIT, Opaque, Raw, Segment, Source
 from harness.model.wire.stamps import WORD, source_bytes
@@ -15,7 +17,8 @@ from harness.model.wire.stamps import WORD, source_bytes
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Bytes [start, end) may be any of `sources`, which op `promised_by` promised; `past` was there at some time.
+    """Bytes [start, end) may be any of `sources`, which op `promised_by` promised; `past` was there at some time
+    (None: that is not followed).
 
     Bytes that may be anything are not compared: leave them out.
     """
@@ -23,7 +26,7 @@ class Expected:
     start: int
     end: int
     sources: frozenset[Known]
-    past: frozenset[Known]
+    past: frozenset[Known] | None
     promised_by: int | None = None
 
 
@@ -57,6 +60,18 @@ def compare(expected: Iterable[Expected], segments: Sequence[Segment]) -> tuple[
             found.extend(_wrong(low, high, segment, run))
         wrong.extend(_marked(found, run, end))
     return judged, wrong
+
+
+def compare_file(
+    file: FileState, expected: Callable[[Extents[Allowed]], Iterable[Expected]], segments: Sequence[Segment]
+) -> tuple[int, list[Mismatch]]:
+    """Compare with what `expected` makes of the contents of the file.
+
+    What was there before says in which way a byte is wrong, and splits the contents into many more runs. So they are
+    compared without that first: if no byte is wrong then, none is, since a run that is right is so in all its parts.
+    """
+    judged, wrong = compare(expected(file.held), segments)
+    return compare(expected(file.contents), segments) if wrong else (judged, wrong)
 
 
 def made_of(data: bytes, start: int, sources: Iterable[Known]) -> bool:

@@ -47,6 +47,7 @@ them.
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 from harness.model.contract.allowed import Allowed
 from harness.model.contract.domain import PersistenceDomain
@@ -54,7 +55,7 @@ from harness.model.contract.extents import END, Extents
 from harness.model.contract.filestate import FileState
 from harness.model.contract.state import State
 from harness.model.judge.judgement import Judgement, Wrong, gathered
-from harness.model.judge.naming import Naming
+from harness.model.judge.naming import Naming, path_of
 from harness.model.judge.values import Condition
 from harness.model.judge.violation import COVERAGE, Kind
 from harness.model.program.program import Expect, Program
@@ -106,8 +107,8 @@ class LastFlushes:
         """The last op that flushed each byte, not later than `index`; -1 for none."""
         while self._left and self._left[-1].index <= index:
             event = self._left.pop()
-            runs = ((low, high, event.index) for low, high in event.ranges)
-            self._last = self._last.merge(0, END, Extents.laid(runs, _NEVER), max)
+            for low, high in event.ranges:
+                self._last = self._last.set(low, high, event.index)  # the greatest so far
         return self._last
 
 
@@ -166,7 +167,10 @@ class _Coverage:
         self._flushes = LastFlushes(traced.flushed)
         self._stages = by_op(program.ops)
         self._stored = {seq: self._stages[index].first for index, seq in program.seqs().items()}
+        self._naming = Naming(program, "", 0)
         self._shares = any(traits(op).shares for op in program.ops)
+        self._freed = tuple(accumulate(traits(op).frees for op in program.ops))
+        """The number of ops up to each one that can take blocks away from where they are."""
         self._arrived: dict[int, Extents[int]] = {}
         fixed = not self._shares and not any(traits(op).moves for op in program.ops)
         copies = (index for index, stage in enumerate(self._stages) if fixed and not stage.races)
@@ -197,7 +201,7 @@ class _Coverage:
             total += self._judged(final, file, list(self._unjudged(file)), last)
             missing = sum(high - low for low, high, _, _ in self._unjudged(file))
             if missing and _named(final, file):
-                path = _path(self._program, final, id)
+                path = path_of(self._program, final, id)
                 total += Judgement(unjudged=(f"{path}: {missing} bytes of unknown place on the medium",))
         return total
 
@@ -212,7 +216,7 @@ class _Coverage:
             return Judgement()
         while self._copies and self._copies[0] <= last:
             self._arrive(self._copies.pop(0))
-        naming = Naming(self._program, _path(self._program, state, file.id), file.id)
+        naming = self._naming.beside(path_of(self._program, state, file.id), file.id)
         seen = self._seen.setdefault(file.id, _Seen())
         layouts = {by: self._layout(file.id, by) for by in {run[3] for run in runs}}
         judged: list[tuple[int, int, Stamp | None]] = []
@@ -245,8 +249,8 @@ class _Coverage:
             if file is not before:
                 # What may not have been done at all, or changed nothing, brought nothing.
                 new = (
-                    (a, b, index) for low, high, byte in file.contents.runs()
-                    for a, b, old in before.contents.runs(low, high) if byte.current.isdisjoint(old.current)
+                    (a, b, index) for low, high, byte in file.held.runs()
+                    for a, b, old in before.held.runs(low, high) if byte.current.isdisjoint(old.current)
                 )  # fmt: skip
                 self._arrived[id] = self._arrived.get(id, _NO_ARRIVAL).merge(0, END, Extents.laid(new, 0), max)
 
@@ -271,12 +275,12 @@ class _Coverage:
 
     def _stays(self, start: int, end: int) -> bool:
         """Says whether no op after `start`, up to `end`, can take blocks away from where they are."""
-        return not any(traits(op).frees for op in self._program.ops[start + 1 : end + 1])
+        return self._freed[start] == self._freed[end]
 
 
 def _promises(file: FileState) -> Iterator[_Run]:
     """Yields the runs where the media can hold one stamp only, with the op that promised it."""
-    for low, high, byte in file.contents.runs(0, file.shortest):
+    for low, high, byte in file.held.runs(0, file.shortest):
         stamp = _certain(byte)
         if stamp is not None and byte.promised_by is not None:
             yield low, high, stamp, byte.promised_by
@@ -296,8 +300,3 @@ def _noted(old: Extents[Stamp | None], runs: Iterable[tuple[int, int, Stamp | No
 def _named(state: State, file: FileState) -> bool:
     """Says whether the file has a name: without one, nobody can read it after a cut."""
     return any(name.current == file.id for name in state.names.values())
-
-
-def _path(program: Program, state: State, file: int) -> str:
-    """Returns the name that the file has now, or had when it was made."""
-    return next((path for path, name in state.names.items() if name.current == file), program.paths()[file - 1])

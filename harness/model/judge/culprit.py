@@ -164,7 +164,7 @@ class _Blame:
         """Finds all places where some of the bytes are."""
         found = set()
         for id, file in state.files.items():
-            stamps = {one for *_, byte in file.contents.runs() for one in byte.current if isinstance(one, Stamp)}
+            stamps = {one for byte in file.held.values for one in byte.current if isinstance(one, Stamp)}
             shifts = {one.shift for one in stamps if replace(one, shift=0) == origin}
             found |= {(id, shift) for shift in shifts if self._held(state, [(id, shift)], origin, start, end)}
         return frozenset(found)
@@ -173,7 +173,10 @@ class _Blame:
         """Says whether any of the bytes are there, as far as the state tells."""
         for id, shift in homes:
             if file := state.files.get(id):
-                runs = file.contents.runs(start + shift, end + shift)
+                low, high = start + shift, end + shift
+                if low < 0 and high <= file.contents.starts[-1]:
+                    continue  # some of the bytes would lie before the file: where the others do is not looked for
+                runs = file.contents.runs(low, high)
                 if any(replace(origin, shift=shift) in byte.current for *_, byte in runs):
                     return True
         return False
@@ -213,7 +216,7 @@ class _Blame:
         promise that was broken, so that an earlier one was kept. `alone`: only the broken one can have promised them.
         """
         file = state.files.get(id)
-        runs = file.contents.runs(start, end) if file else ()
+        runs = file.held.runs(start, end) if file else ()
         return any(stamp in byte.current and (alone or byte.durable != {stamp}) for *_, byte in runs)
 
     def _is_of(self, drop: Dropped, file: int) -> bool:

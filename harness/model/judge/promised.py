@@ -11,11 +11,12 @@ What that shows wrong is a suspicion, since a recovery may find the file at othe
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
-from harness.model.contract.allowed import ANYTHING
-from harness.model.contract.filestate import FileState
+from harness.model.contract.allowed import ANYTHING, Allowed
+from harness.model.contract.extents import Extents
 from harness.model.contract.state import State
-from harness.model.judge.compare import Expected, compare
+from harness.model.judge.compare import Expected, compare_file
 from harness.model.judge.judgement import Judgement
 from harness.model.judge.naming import Naming
 from harness.model.judge.views import Judge
@@ -26,6 +27,7 @@ from harness.model.wire.observation import FileView
 def judge(program: Program, state: State, files: Sequence[FileView], image: str) -> Judgement:
     """Judge the promised bytes of these files, which lie on the media as `image`; `state` is that at the cut."""
     total = Judgement()
+    naming = Naming(program, "", 0)
     for view in files:
         name = state.name(view.path)
         if view.size is None or name.current is None or name.durable != {name.current} or view.kind:
@@ -33,14 +35,14 @@ def judge(program: Program, state: State, files: Sequence[FileView], image: str)
         file = state.file(view.path)
         if file is None:
             continue
-        judged, wrong = compare(list(_promised(file, view.size)), view.segments)
-        judging = Judge(Naming(program, view.path, file.id), file, image, "durable")
+        judged, wrong = compare_file(file, partial(_promised, size=view.size), view.segments)
+        judging = Judge(naming.beside(view.path, file.id), file, image, "durable")
         total += Judgement(judged, judging.violations(wrong))
     return total
 
 
-def _promised(file: FileState, size: int) -> Iterator[Expected]:
+def _promised(contents: Extents[Allowed], size: int) -> Iterator[Expected]:
     """Yield the runs of bytes that the media hold in one way only, if they hold them at all."""
-    for low, high, byte in file.contents.runs(0, size):
+    for low, high, byte in contents.runs(0, size):
         if len(byte.durable) == 1 and ANYTHING not in byte.durable:
-            yield Expected(low, high, byte.durable, byte.past, byte.promised_by)
+            yield Expected(low, high, byte.durable, byte.ever, byte.promised_by)

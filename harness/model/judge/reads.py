@@ -19,13 +19,14 @@ class Reading:
     needed: int = 0
 
 
-def expected_read(before: State, op: Read) -> Reading:
+def expected_read(before: State, op: Read, past: bool = False) -> Reading:
     """Return what an op may read in state `before`; nothing past the end of the file.
 
     read(2) and a shared mapping return the current contents (mmap(2), MAP_SHARED). In a private mapping pages that
     were stored to hold their private copy; for others it is unspecified whether later changes show (mmap(2)). Where
     the file may end earlier, a read may end earlier too. A load may see there what was stored past the end, so it is
-    expected to show only what is surely in the file. Poisoned bytes are not looked at.
+    expected to show only what is surely in the file. Poisoned bytes are not looked at. `past`: with what was there
+    before, which is not needed to tell whether a read is right (compare.compare_file).
     """
     if isinstance(op, Pread):
         mapping, id, start = None, before.fds.get(op.fd), op.offset
@@ -37,7 +38,8 @@ def expected_read(before: State, op: Read) -> Reading:
     file = before.files[id]
     sure = min(start + op.length, file.shortest)
     end = sure if mapping else min(start + op.length, file.longest)
-    runs = [Expected(low, high, byte.current, byte.past) for low, high, byte in file.contents.runs(start, end)]
+    contents = file.contents if past else file.held
+    runs = [Expected(low, high, byte.current, byte.ever) for low, high, byte in contents.runs(start, end)]
     if mapping is not None and mapping.sharing is Sharing.PRIVATE:
         runs = [
             Expected(low, high, seen.sources, run.past)

@@ -93,7 +93,7 @@ def _judge(program: Program, states: Sequence[State], result: OpResult) -> Refus
             return Refusals((_violation(program, index, before, Kind.SIGNAL, Answers((signal,)), shown),))
         case _ if result.errno:
             return _failed(program, index, before, result.errno, Condition.SUCCESS, found)
-        case _ if result.done is not None and result.done < _least(before, program.ops[index]):
+        case _ if _is_short(before, program.ops[index], result):
             return Refusals((_violation(program, index, before, Kind.ERRNO, Condition.SUCCESS, found),))
         case _:
             return Refusals()
@@ -121,6 +121,13 @@ def _counted(program: Program, index: int, before: State, result: OpResult, coun
         wrong = bool(result.errno) or result.done != count
         return Refusals((_violation(program, index, before, Kind.ERRNO, expected, found),)) if wrong else Refusals()
     return Refusals(faults=(f"{Naming(program, '', 0).op(index)}: the agent told no count",))
+
+
+def _is_short(before: State, op: Op, result: OpResult) -> bool:
+    """Say whether the op did less than it surely does."""
+    return isinstance(op, ops.CountedOp) and result.done is not None and result.done < op.length and (
+        result.done < _least(before, op)
+    )
 
 
 def _least(before: State, op: Op) -> int:
@@ -208,7 +215,7 @@ def _file(state: State, op: Op) -> int | None:
 
 def _poisoned(state: State) -> bool:
     """Poison of one file may fail an op on another: a sync of all, a copy, a page that both share."""
-    return any(ANYTHING in byte.current for file in state.files.values() for _, _, byte in file.contents.runs())
+    return any(ANYTHING in byte.current for file in state.files.values() for byte in file.held.values)
 
 
 def _must_work(program: Program, before: State, op: Op) -> bool:

@@ -12,7 +12,7 @@ from harness.model.contract.filestate import FileState, Span
 from harness.model.contract.state import NOTHING, NameState, State
 from harness.model.judge.compare import Expected, compare
 from harness.model.judge.judgement import Judgement
-from harness.model.judge.naming import Naming, Promise, promise
+from harness.model.judge.naming import Naming, Promise, path_of, promise
 from harness.model.judge.reads import Read, expected_read
 from harness.model.judge.values import Condition, Names, Said, Value
 from harness.model.judge.views import Judge, Which, sizes
@@ -45,6 +45,7 @@ def judge_reads(program: Program, states: Sequence[State], results: Iterable[OpR
     """Judge what the loads, preads and observes of the Program returned; `states` as oracle.run gives them."""
     by_index = {result.index: result for result in results}
     total = Judgement()
+    naming = Naming(program, "", 0)
     for index, op in enumerate(program.ops):
         result = by_index.get(index)
         if result is not None and (result.errno or result.signal):
@@ -53,28 +54,27 @@ def judge_reads(program: Program, states: Sequence[State], results: Iterable[OpR
         if isinstance(op, Load | Pread | DirectLoad):
             read = came(op, result, program.ops[index - 1] if index else None)
             if isinstance(read, Load | Pread | DirectLoad):
-                total += _judge_read(program, before, index, read, result)
+                total += _judge_read(naming, program, before, index, read, result)
         elif isinstance(op, Observe):
             total += judge(program, before, result.files if result else (), LIVE, "current", index)
     return total
 
 
-def _judge_read(program: Program, before: State, index: int, op: Read, result: OpResult | None) -> Judgement:
+def _judge_read(
+    naming: Naming, program: Program, before: State, index: int, op: Read, result: OpResult | None
+) -> Judgement:
     reading = expected_read(before, op)
     if not reading.expected:
         return Judgement()
-    naming = Naming(program, _path_of(program, before, reading.file), reading.file)
-    judged, wrong = compare(reading.expected, result.segments if result else ())
+    naming = naming.beside(path_of(program, before, reading.file), reading.file)
+    segments = result.segments if result else ()
+    judged, wrong = compare(reading.expected, segments)
+    if wrong:
+        judged, wrong = compare(expected_read(before, op, past=True).expected, segments)
     missing = reading.needed - judged
     unjudged = (f"{naming.op(index)}: {missing} bytes not seen",) if missing > 0 else ()
     judging = Judge(naming, before.files[reading.file], LIVE, "current", naming.promise(index))
     return Judgement(judged, judging.violations(wrong), unjudged)
-
-
-def _path_of(program: Program, state: State, file: int) -> str:
-    """Return the name that the file has now, or had when it was made; of what is no file and gone, none."""
-    made = program.paths()[file - 1] if file in state.files else ""
-    return next((path for path, name in state.names.items() if name.current == file), made)
 
 
 class _Judging:
@@ -82,6 +82,7 @@ class _Judging:
 
     def __init__(self, program: Program, state: State, image: str, which: Which, by: Promise) -> None:
         self._program = program
+        self._naming = Naming(program, "", 0)
         self._state = state
         self._image = image
         self._which: Which = which
@@ -137,7 +138,7 @@ class _Judging:
         return judgements[(right or ids)[0]]
 
     def _judge(self, path: str, file: FileState) -> Judge:
-        return Judge(Naming(self._program, path, file.id), file, self._image, self._which, self._by)
+        return Judge(self._naming.beside(path, file.id), file, self._image, self._which, self._by)
 
     def _promise(self, name: NameState) -> Promise:
         return promise(self._program, name.promised_by) if self._which == "durable" else self._by
@@ -187,7 +188,7 @@ class _Judging:
             if names & self._asked.keys() - self._standing.keys() or any(id in self._standing[path] for path in told):
                 continue
             promises = [index for path in names if (index := self._state.name(path).promised_by) is not None]
-            path = _path_of(self._program, self._state, id)
+            path = path_of(self._program, self._state, id)
             by = promise(self._program, max(promises, default=None))
             size = self._state.files[id].longest if id in self._state.files else 0
             where, expected = ((0, size),) if size else (), Names(tuple(sorted(names)))
@@ -197,5 +198,5 @@ class _Judging:
 def _shows(values: Extents[Values], half: Half, view: FileView) -> bool:
     """Say whether the view shows one of these values at each byte of the half that it shows."""
     runs = values.runs(half.start, min(half.end, view.size or 0))
-    expected = [Expected(low, high, held, held) for low, high, held in runs if ANYTHING not in held]
+    expected = [Expected(low, high, held, None) for low, high, held in runs if ANYTHING not in held]
     return not compare(expected, view.segments)[1]

@@ -9,7 +9,7 @@ from harness.model.contract.allowed import ANYTHING, Allowed
 from harness.model.contract.extents import Extents
 from harness.model.contract.filestate import FileState, Span
 from harness.model.judge import allocation
-from harness.model.judge.compare import Expected, Mismatch, compare, made_of
+from harness.model.judge.compare import Expected, Mismatch, compare, compare_file, made_of
 from harness.model.judge.judgement import Judgement, Wrong, gathered
 from harness.model.judge.naming import NO_PROMISE, Naming, Promise
 from harness.model.judge.values import Answers, Condition, Content, Said, Shows, Sizes
@@ -37,8 +37,7 @@ class Judge:
 
     def view(self, view: FileView) -> Judgement:
         """Judge a view of the file, which is there. Only bytes that were read count as judged."""
-        expected = [run for run in self._expected(view.size or 0) if ANYTHING not in run.sources]
-        judged, wrong = compare(expected, view.segments)
+        judged, wrong = compare_file(self.file, lambda held: self._expected(held, view.size or 0), view.segments)
         unjudged: tuple[str, ...] = ()
         unreadable = self._unreadable(view)
         if (view.truncated or view.error) and not unreadable and not (view.error and self._poisoned()):
@@ -73,12 +72,11 @@ class Judge:
         )
         return gathered(naming.path, self.image, found)
 
-    def _expected(self, size: int) -> Iterator[Expected]:
-        for low, high, byte in self.file.contents.runs(0, size):
-            if self.which == "durable":
-                yield Expected(low, high, byte.durable, byte.past, byte.promised_by)
-            else:
-                yield Expected(low, high, byte.current, byte.past)
+    def _expected(self, contents: Extents[Allowed], size: int) -> Iterator[Expected]:
+        for low, high, byte in contents.runs(0, size):
+            sources, by = (byte.durable, byte.promised_by) if self.which == "durable" else (byte.current, None)
+            if ANYTHING not in sources:
+                yield Expected(low, high, sources, byte.ever, by)
 
     def _unreadable(self, view: FileView) -> tuple[Violation, ...]:
         """The kernel's answer to the reading of a file that is there, when no sound one gives it on healthy hardware:
@@ -98,7 +96,7 @@ class Judge:
     def _poisoned(self) -> bool:
         """Say whether some page of the file is poisoned. The media alone may hold anything for other reasons too, such
         as more unsynced moves than are followed: that excuses contents, but no failure to read them."""
-        return any(ANYTHING in byte.current for _, _, byte in self.file.contents.runs(0, self.file.longest))
+        return any(ANYTHING in byte.current for _, _, byte in self.file.held.runs(0, self.file.longest))
 
     def _spans(self) -> list[Span]:
         return sorted(self.file.sizes if self.which == "durable" else self.file.now)
@@ -157,8 +155,8 @@ class Judge:
 
     def _excused(self, difference: Difference) -> bool:
         """Poison reads as anything."""
-        contents: Extents[Allowed] = self.file.contents
-        return any(ANYTHING in byte.current for _, _, byte in contents.runs(difference.start, difference.end))
+        held: Extents[Allowed] = self.file.held
+        return any(ANYTHING in byte.current for _, _, byte in held.runs(difference.start, difference.end))
 
     def _moved(self, view: FileView) -> tuple[Violation, ...]:
         """Return remarks on bytes stored past the end and seen past the end at another place: they break no promise.
@@ -201,10 +199,11 @@ def _kind(naming: Naming, mismatch: Mismatch, which: Which) -> Kind:
         return Kind.TORN
     if isinstance(mismatch.found, Zero):
         return Kind.ZERO
+    past = mismatch.expected.past or frozenset()
     # A store of this file at its own place need not be in `past`: it may have gone behind the end of the file.
-    if mismatch.found in mismatch.expected.past or naming.own(mismatch.found) or _mixed(mismatch):
+    if mismatch.found in past or naming.own(mismatch.found) or _mixed(mismatch):
         return Kind.STALE
-    if ANYTHING in mismatch.expected.past and isinstance(mismatch.found, Stamp) and naming.of_file(mismatch.found):
+    if ANYTHING in past and isinstance(mismatch.found, Stamp) and naming.of_file(mismatch.found):
         return Kind.STALE  # it was in more places than are kept (allowed.MOVES_LIMIT)
     return Kind.FOREIGN
 
@@ -216,4 +215,4 @@ def _found(naming: Naming, mismatch: Mismatch) -> Content:
 def _mixed(mismatch: Mismatch) -> bool:
     """A word that unaligned edges of older stores meet in."""
     found = mismatch.found
-    return isinstance(found, Raw) and made_of(found.data, mismatch.start, mismatch.expected.past)
+    return isinstance(found, Raw) and made_of(found.data, mismatch.start, mismatch.expected.past or ())

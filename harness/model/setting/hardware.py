@@ -139,5 +139,5 @@ def metadata_at_stake(state: State) -> bool:
     """Say whether names, sizes or holes can be lost: they wait in the file system's memory, which no device keeps."""
     files = state.files.values()
     sizes = any(file.sizes != file.now for file in files)
-    holes = any(byte.current == ZEROES != byte.durable for file in files for _, _, byte in file.contents.runs())
+    holes = any(byte.current == ZEROES != byte.durable for file in files for byte in file.held.values)
     return sizes or holes or any(name.durable != {name.current} for name in state.names.values())

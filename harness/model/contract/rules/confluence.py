@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from harness.model.contract.allocated import UNALLOCATED
 from harness.model.contract.allowed import Allowed, Values
 from harness.model.contract.blocks import BlockHistory
 from harness.model.contract.extents import END, Extents
-from harness.model.contract.filestate import UNALLOCATED, FileState, Span
+from harness.model.contract.filestate import FileState, Span
 from harness.model.contract.state import MapState
 
 _NONE: Values = frozenset()
@@ -44,18 +45,17 @@ def merged(file: FileState, lanes: Sequence[FileState], doing: Sequence[LaneEffe
         bytes_ = bytes_.merge(0, END, lane.contents, lambda some, one: (*some, one))
     nowhere: tuple[BlockHistory, ...] = ()
     places = Extents.of(nowhere)
-    allocation, tail = lanes[0].allocation, lanes[0].tail
+    allocation, behind = lanes[0].allocation, lanes[0].behind
     for lane in lanes:
         allocation = allocation.merge(0, END, lane.allocation, lambda one, two: one if one == two else UNALLOCATED)
-        tail = tail.merge(0, END, lane.tail, lambda one, two: one if one == two else one.either(two))
+        behind = behind.then(_either_tail, lane.behind)
         places = places.merge(0, END, lane.blocks, lambda some, one: (*some, one))
     file = replace(
         file,
-        contents=file.contents.merge(0, END, bytes_, _merged_byte),
         allocation=allocation,
         blocks=file.blocks.merge(0, END, places, _merged_place),
-        tail=tail,
-    )
+        behind=behind,
+    ).rewritten(file.contents.merge(0, END, bytes_, _merged_byte))
     resized = [done for done in doing if file.id in done.sizes]
     if len(resized) < 2:
         # Who alone changes the size knows it; where nobody does, any lane's promise holds.
@@ -67,6 +67,10 @@ def merged(file: FileState, lanes: Sequence[FileState], doing: Sequence[LaneEffe
     passed = frozenset().union(*(done.sizes[file.id] for done in resized)) | file.now
     whole = Span(min(span.low for span in passed), max(span.high for span in passed))
     return replace(file, now=last, sizes=file.sizes | passed | {whole}, settled=False)
+
+
+def _either_tail(one: Extents[Allowed], other: Extents[Allowed]) -> Extents[Allowed]:
+    return one.merge(0, END, other, lambda mine, its: mine if mine == its else mine.either(its))
 
 
 def _merged_place(before: BlockHistory, lanes: tuple[BlockHistory, ...]) -> BlockHistory:
@@ -87,7 +91,7 @@ def _merged_byte(before: Allowed, lanes: tuple[Allowed, ...]) -> Allowed:
         best = writers[0] if writers else min(lanes, key=lambda lane: len(lane.durable))
         if all(lane.durable >= before.durable for lane in lanes):
             best = best.may_hold(_NONE.union(*(lane.durable for lane in lanes)))
-        return replace(best, past=past)
+        return replace(best, ever=past)
     current = _NONE.union(*(lane.current for lane in writers))
     durable = before.durable.union(current, *(lane.past for lane in writers))
     return Allowed(current, durable, past, before.promised_by, settled=False)

@@ -5,11 +5,9 @@ destination. Where blocks change hands the media may also hold what they held in
 """
 
 from dataclasses import replace
-from typing import TypeVar
 
-from harness.model.contract import blocks
-from harness.model.contract.allowed import ANYTHING, Allowed, Values, moved
-from harness.model.contract.blocks import BlockHistory
+from harness.model.contract.allowed import ANYTHING, Allowed, Move, Values
+from harness.model.contract.blocks import NOWHERE, BlockHistory
 from harness.model.contract.exchange import Exchange, Half
 from harness.model.contract.extents import END, Extents
 from harness.model.contract.filestate import FileState, page_ceil
@@ -29,8 +27,8 @@ from harness.model.program.ops import (
     WriteFrom,
 )
 
-T = TypeVar("T")
 _UNKNOWN: Values = frozenset({ANYTHING})
+_NONE: Values = frozenset()
 
 
 def apply(
@@ -63,13 +61,24 @@ def _placed(to: FileState, start: int, end: int, source: FileState, begin: int, 
     """
     distance = start - begin
     stop = page_ceil(end)
-    arriving = _slid(source.contents, distance).to(lambda byte: byte.moved(distance))
-    tail = _slid(source.tail, distance).to(lambda byte: byte.moved(distance))
-    tail = to.tail.merge(start, stop, tail, Allowed.either)
-    tail = tail.merge(end, stop, arriving, lambda byte, cut: byte.may_hold(cut.durable))
-    places = to.blocks.merge(start, stop, blocks.slid(source.blocks, distance), _taken if surely else _maybe_taken)
-    contents = to.contents.merge(start, end, arriving, Allowed.placed)
-    file = replace(to, contents=contents, tail=tail, blocks=places)
+    move = Move(distance)
+
+    def moved(byte: Allowed) -> Allowed:
+        return byte.moved(move)
+
+    def arrived(tail: Extents[Allowed], there: Extents[Allowed]) -> Extents[Allowed]:
+        tail = tail.merge(start, stop, there.part(start, stop, distance, moved, Allowed()), Allowed.either)
+        arriving = held.part(end, stop, distance, moved, Allowed())
+        return tail.merge(end, stop, arriving, lambda byte, cut: byte.may_hold(cut.durable))
+
+    def changed(contents: Extents[Allowed], there: Extents[Allowed]) -> Extents[Allowed]:
+        return contents.merge(start, end, there.part(start, end, distance, moved, Allowed()), Allowed.placed)
+
+    held = source.held
+    lying = source.blocks.part(start, stop, distance, lambda place: place.moved(distance), NOWHERE)
+    places = to.blocks.merge(start, stop, lying, _taken if surely else _maybe_taken)
+    behind = to.behind.then(arrived, source.behind)
+    file = replace(to.with_contents(changed, source), behind=behind, blocks=places)
     return file.allocation_unknown(start, end).bounded(start, stop)
 
 
@@ -102,7 +111,7 @@ def _copied(
     shared = not isinstance(op, CopyFileRange)
     state = extended(state, to.id, start + sure, step.index)
     if not shared:
-        values = _shifted(source.contents.to(lambda byte: byte.current), start - begin)
+        values = _current(source, start, start + possible, start - begin)
         state = layout.written(state, to.id, start, start + possible, values, step.index)
     file, source = state.files[to.id], state.files[source.id]
     if sure:
@@ -115,17 +124,18 @@ def _copied(
 
 def _deduped(to: FileState, start: int, length: int, source: FileState, begin: int) -> FileState:
     """The same contents, in the blocks of the source or in those that were there."""
-    places = blocks.slid(source.blocks, start - begin)
+    move = Move(start - begin)
     stop = page_ceil(start + length)
+    places = source.blocks.part(start, stop, move.distance, lambda place: place.moved(move.distance), NOWHERE)
     shared = to.blocks.merge(start, stop, places, lambda here, there: here.carried(here.now | there.now))
 
     def unpromised(here: Allowed, there: Allowed) -> Allowed:
         # What no sync promised of these bytes may be what the media hold in the other block.
         return here.may_hold(there.durable) if len(here.durable) > 1 else here
 
-    arriving = _slid(source.contents, start - begin).to(lambda byte: byte.moved(start - begin))
-    contents = to.contents.merge(start, start + length, arriving, unpromised)
-    return replace(to, blocks=shared, contents=contents).allocation_unknown(start, start + length)
+    arriving = source.held.part(start, start + length, move.distance, lambda byte: byte.moved(move), Allowed())
+    to = to.with_contents(lambda contents: contents.merge(start, start + length, arriving, unpromised))
+    return replace(to, blocks=shared).allocation_unknown(start, start + length)
 
 
 def _exchanged(state: State, step: Step, mine: FileState, other: FileState, op: ExchangeRange | Swapext) -> State:
@@ -148,15 +158,10 @@ def _exchanged(state: State, step: Step, mine: FileState, other: FileState, op: 
 def _half(here: FileState, start: int, end: int, there: FileState, begin: int) -> Half:
     """[start, end) of `here` gets what `there` has from `begin` on: in blocks where the media may hold what they did in
     the other file."""
-    old = here.contents.to(lambda byte: byte.durable)
-    new = _shifted(there.contents.to(lambda byte: byte.durable | byte.current), start - begin)
-    return Half(here.id, start, end, _cut(old, start, end), _cut(new, start, end))
-
-
-def _cut(values: Extents[Values], start: int, end: int) -> Extents[Values]:
-    """The values of [start, end) alone."""
-    nothing: Values = frozenset()
-    return Extents.laid(values.runs(start, end), nothing)
+    move = Move(start - begin)
+    old = here.held.part(start, end, 0, lambda byte: byte.durable, _NONE)
+    new = there.held.part(start, end, move.distance, lambda byte: move.values(byte.durable | byte.current), _NONE)
+    return Half(here.id, start, end, old, new)
 
 
 def _read_into(state: State, step: Step, op: ReadInto) -> State:
@@ -167,7 +172,7 @@ def _read_into(state: State, step: Step, op: ReadInto) -> State:
     source = state.files[id]
     start = mapping.offset + op.offset
     sure, possible = (max(0, min(op.length, size - op.source_offset)) for size in (source.shortest, source.longest))
-    values = _shifted(source.contents.to(lambda byte: byte.current), start - op.source_offset)
+    values = _current(source, start, start + possible, start - op.source_offset)
     if mapping.sharing is not Sharing.PRIVATE and mapping.file == id and _overlap(start, op.source_offset, op.length):
         values = Extents.of(_UNKNOWN)  # POSIX read() does not say what a buffer holds that is part of the file itself
     if sure:
@@ -190,10 +195,11 @@ def _written_from(state: State, step: Step, op: WriteFrom) -> State:
     if mapping.sharing is Sharing.PRIVATE:
         shown = Extents.of(_UNKNOWN).merge(0, behind.shortest, mapping.seen, lambda _, byte: byte.sources)
     else:
-        shown = Extents.of(_UNKNOWN).merge(0, behind.shortest, behind.contents, lambda _, byte: byte.current)
+        shown = Extents.of(_UNKNOWN).merge(0, behind.shortest, behind.held, lambda _, byte: byte.current)
         if mapping.file == id and _overlap(op.offset, begin, op.length):
             shown = Extents.of(_UNKNOWN)
-    values = _shifted(shown, op.offset - begin)
+    move = Move(op.offset - begin)
+    values = shown.part(op.offset, op.offset + op.length, move.distance, move.values, _NONE)
     return written(state, id, op.offset, op.offset + op.length, values, op.how, step.index)
 
 
@@ -202,12 +208,7 @@ def _overlap(one: int, two: int, length: int) -> bool:
     return 0 < abs(one - two) < length
 
 
-def _shifted(values: Extents[Values], distance: int) -> Extents[Values]:
-    """The same values, `distance` bytes further."""
-    return _slid(values, distance).to(lambda held: moved(held, distance))
-
-
-def _slid(contents: Extents[T], distance: int) -> Extents[T]:
-    if distance < 0:
-        return contents.removed(0, -distance)
-    return contents.inserted(0, distance, contents.at(0)) if distance else contents
+def _current(source: FileState, start: int, end: int, distance: int) -> Extents[Values]:
+    """Return what [start, end) gets of the file, where that lies `distance` bytes before."""
+    move = Move(distance)
+    return source.held.part(start, end, distance, lambda byte: move.values(byte.current), _NONE)

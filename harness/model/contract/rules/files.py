@@ -1,5 +1,6 @@
 """The contract of ops that write a file by its descriptor, or change its size or its blocks."""
 
+from harness.model.contract import shifts
 from harness.model.contract.allowed import ZEROES, Values
 from harness.model.contract.blocks import provided
 from harness.model.contract.extents import END, Extents
@@ -121,8 +122,8 @@ def _fallocated(state: State, step: Step, file: FileState, op: Fallocate) -> Sta
             state = _reshaped(state, file, start)
             if collapse:
                 freed = file.freed(start, end, step.index, step.journal)
-                return state.with_file(freed.collapsed(start, op.length))
-            return state.with_file(file.inserted(start, op.length, step.index))
+                return state.with_file(shifts.collapsed(freed, start, op.length))
+            return state.with_file(shifts.inserted(file, start, op.length, step.index))
     return state.unfaulted(file.id, start, end).with_file(file)
 
 

@@ -28,7 +28,7 @@ exchange change together is kept beside the sets (contract.exchange).
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from harness.model.contract.allowed import ZEROES, Values, moved
+from harness.model.contract.allowed import ZEROES, Move, Values
 from harness.model.contract.blocks import Block, BlockHistory, Blocks, provided
 from harness.model.contract.extents import Extents
 from harness.model.contract.filestate import FileState, page_ceil, page_floor
@@ -36,6 +36,17 @@ from harness.model.contract.state import State
 
 _ALONE, _MAYBE_SHARED, _SHARED = 0, 1, 2
 _NOWHERE: Blocks = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Bytes [start, end) of file `file` have `block` in their `history`."""
+
+    file: int
+    start: int
+    end: int
+    block: Block
+    history: BlockHistory
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +66,25 @@ class _Alias:
 def written(state: State, id: int, start: int, end: int, source: Extents[Values], index: int) -> State:
     """Op `index` writes `source` to [start, end) of the file: with what that changes elsewhere, and with new blocks
     where the old ones are shared. The caller sets what the bytes themselves hold then."""
-    file = state.files[id]
-    places = file.blocks
-    found = False
-    for low, high, place in file.blocks.runs(page_floor(start), page_ceil(end)):
+    places = state.files[id].blocks
+    runs = _aliased(state, id, page_floor(start), page_ceil(end))
+    if not any(aliases for *_, blocks in runs for aliases in blocks.values()):
+        return state
+    for low, high, blocks in runs:
         after = Extents.of(_NOWHERE)
-        for block in place.now:
-            aliases = list(_aliases(state, file, low, high, block))
-            found = found or bool(aliases)
+        for block, aliases in blocks.items():
             after = after.merge(low, high, _outcome(block, aliases, provided(id, index)), frozenset.union)
             state = _shown(state, aliases, max(low, start), min(high, end), source)
         places = places.merge(low, high, after, BlockHistory.carried)
         places = places.merge(max(low, start), min(high, end), after, _written)
-    return _with(state, replace(state.files[id], blocks=places)) if found else state
+    return _with(state, replace(state.files[id], blocks=places))
 
 
 def reached(state: State, id: int, start: int, end: int, source: Extents[Values]) -> State:
     """`written`, at any time of a race in which the blocks may have been shared and not."""
-    for low, high, place in state.files[id].blocks.runs(start, end):
-        for block in place.now:
-            state = _shown(state, list(_aliases(state, state.files[id], low, high, block)), low, high, source)
+    for low, high, blocks in _aliased(state, id, start, end):
+        for aliases in blocks.values():
+            state = _shown(state, aliases, low, high, source)
     return state
 
 
@@ -95,24 +105,41 @@ def _outcome(block: Block, aliases: list[_Alias], new: Blocks) -> Extents[Blocks
     return _sharing(aliases).to(lambda shared: after[shared])
 
 
-def _aliases(state: State, file: FileState, start: int, end: int, block: Block) -> Iterator[_Alias]:
-    """The other places of `block`, which [start, end) of the file lies in."""
-    named = {name.current for name in state.names.values()}
+def _aliased(state: State, id: int, start: int, end: int) -> list[tuple[int, int, dict[Block, list[_Alias]]]]:
+    """The runs of [start, end) of the file, and for each block that they lie in now its other places."""
+    runs = [(low, high, place.now) for low, high, place in state.files[id].blocks.runs(start, end)]
+    places: dict[tuple[int, int], list[_Place]] = {(one.file, one.made): [] for *_, now in runs for one in now}
     for other in state.files.values():
-        for low, high, place in other.blocks.runs():
-            for one in place.now | place.old | place.copied:
-                distance = one.shift - block.shift
-                if (one.file, one.made) != (block.file, block.made) or (other.id == file.id and not distance):
-                    continue
-                a, b = max(start, low - distance), min(end, high - distance)
-                if a < b:
-                    # A file without a name may be gone, with all its blocks free, but its name still be on the media.
-                    # And what shares a block in one file may be written together, the last in place.
-                    surely = other.id in named and other.id != file.id and len(place.now) == 1
-                    shared = _ALONE if one not in place.now else _SHARED if surely else _MAYBE_SHARED
-                    old = one in place.old or other.id not in named
-                    if shared or old or one in place.copied:
-                        yield _Alias(a, b, other.id, distance, shared, old)
+        for low, high, history in other.blocks.runs():
+            for one in history.now | history.old | history.copied:
+                if (one.file, one.made) in places:
+                    places[one.file, one.made].append(_Place(other.id, low, high, one, history))
+    named = {name.current for name in state.names.values()}
+    found = []
+    for low, high, now in runs:
+        blocks = {}
+        for block in now:
+            blocks[block] = list(_aliases(places[block.file, block.made], id, low, high, block, named))
+        found.append((low, high, blocks))
+    return found
+
+
+def _aliases(
+    places: list[_Place], id: int, start: int, end: int, block: Block, named: set[int | None]
+) -> Iterator[_Alias]:
+    """The other places of `block`, which [start, end) of the file lies in, among those of blocks with its origin."""
+    for place in places:
+        distance = place.block.shift - block.shift
+        a, b = max(start, place.start - distance), min(end, place.end - distance)
+        if a < b and (place.file != id or distance):
+            # A file without a name may be gone, with all its blocks free, but its name still be on the media. And what
+            # shares a block in one file may be written together, the last in place.
+            history = place.history
+            surely = place.file in named and place.file != id and len(history.now) == 1
+            shared = _ALONE if place.block not in history.now else _SHARED if surely else _MAYBE_SHARED
+            old = place.block in history.old or place.file not in named
+            if shared or old or place.block in history.copied:
+                yield _Alias(a, b, place.file, distance, shared, old)
 
 
 def _sharing(aliases: list[_Alias]) -> Extents[int]:
@@ -130,8 +157,8 @@ def _shown(state: State, aliases: list[_Alias], start: int, end: int, source: Ex
             if shared == _SHARED:
                 continue
             for a, b, values in source.runs(low, high):
+                shown = Extents.of(Move(alias.distance).values(values))
                 for x, y in _unpromised(state.files[alias.file], a + alias.distance, b + alias.distance, alias.old):
-                    shown = Extents.of(moved(values, alias.distance))
                     state = _with(state, state.files[alias.file].stored_past_eof(x, y, shown))
     return state
 
@@ -142,7 +169,7 @@ def _unpromised(file: FileState, start: int, end: int, all_: bool) -> Iterator[t
     if all_ or inside <= start:
         yield start, end
         return
-    yield from ((low, high) for low, high, byte in file.contents.runs(start, inside) if len(byte.durable) > 1)
+    yield from ((low, high) for low, high, byte in file.held.runs(start, inside) if len(byte.durable) > 1)
     if inside < end:
         yield inside, end
 

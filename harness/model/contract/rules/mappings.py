@@ -76,7 +76,9 @@ def _mapped(state: State, op: Mmap) -> State:
     if id is None:
         return state
     mapping = MapState(id, op.offset, op.length, op.sharing)
-    return state.with_map(op.map, mapping.observing(state.files[id]))
+    if op.sharing is Sharing.PRIVATE:
+        mapping = mapping.observing(state.files[id])
+    return state.with_map(op.map, mapping)
 
 
 def _remapped(state: State, name: str, offset: int, new: str) -> State:

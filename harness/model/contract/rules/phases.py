@@ -123,7 +123,7 @@ class Phases:
         for id, file in state.files.items():
             contents = file.contents.merge(0, END, self.state.files[id].contents, _remembering)
             contents = contents.merge(0, END, others.values.get(id, NO_VALUES), Allowed.maybe)
-            files[id] = replace(file, contents=contents)
+            files[id] = file.rewritten(contents)
         return replace(state, files=files)
 
     def _share(self, parts: Sequence[PhasePart], lanes: Sequence[State], doing: Sequence[LaneEffects]) -> None:
@@ -183,12 +183,12 @@ def _joined(maps: Iterable[Mapping[K, Extents[Values]]]) -> dict[K, Extents[Valu
 
 def _forgetful(file: FileState) -> FileState:
     """Clears `past`, so that whatever is in `past` afterwards was stored in this phase, by the lane itself."""
-    contents = file.contents.map(0, END, lambda byte: replace(byte, past=_NONE))
-    return replace(file, contents=contents)
+    contents = file.contents.map(0, END, lambda byte: replace(byte, ever=_NONE))
+    return file.rewritten(contents)
 
 
 def _remembering(byte: Allowed, before: Allowed) -> Allowed:
-    return replace(byte, past=byte.past | before.past)
+    return replace(byte, ever=byte.past | before.past)
 
 
 def _stored(file: FileState) -> Extents[Values]:
