@@ -26,9 +26,10 @@ def main(options: argparse.Namespace) -> int:
     imported = read(FORMATS[options.format].reader, _text(options.file, name), name, options.skip_unknown)
     if len(imported.parts) > 1 and options.out is None:
         raise UsageError(f"{name}: takes {len(imported.parts)} Programs: name a file with --out, which gets a number")
-    for part in imported.parts[:1]:
+    for number, part in enumerate(imported.parts, start=1):
         if reason := why_not_judged(part.program):
-            raise UsageError(f"{name}: {reason}")
+            which = f"Program {number} of {len(imported.parts)}: " if len(imported.parts) > 1 else ""
+            raise UsageError(f"{name}: {which}{reason}")
     texts = [text(part) for part in imported.parts]
     for remark in imported.remarks:
         _say(remark)

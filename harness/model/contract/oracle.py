@@ -4,7 +4,7 @@ This knows nothing of any file system or of caches. A rule that is stricter than
 test; one that is laxer than the documents is a hole in it. Every rule names its document; they stand in contract.rules.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -35,19 +35,27 @@ def run(
     after the join is the next to cut at. Where a race, or an op that failed half-way, leaves several contents, a later
     read shows which of them it is.
     """
+    return tuple(steps(program, results, domain, journal))
+
+
+def steps(
+    program: Program,
+    results: Iterable[OpResult] = (),
+    domain: PersistenceDomain = PersistenceDomain.MEMORY_CONTROLLER,
+    journal: bool = True,
+) -> Iterator[State]:
+    """The states of `run`, each worked out when it is asked for."""
     one_run = _OracleRun(program, {result.index: result for result in results}, Step(0, domain=domain, journal=journal))
-    states: list[State] = []
     state = NOTHING
     for stage in stages(program.ops):
         before = state
         if stage.races:
             state, seen_by_lanes = lanes.run(state, stage, program.ops, one_run.step)
-            states.extend(seen_by_lanes[:-1])
+            yield from seen_by_lanes[:-1]
         else:
             state = one_run.told(one_run.step(state, stage.first), stage.first)
         state = state.since(before)
-        states.append(state)
-    return tuple(states)
+        yield state
 
 
 def at_cut(program: Program, states: Sequence[State], live: Iterable[FileView] = ()) -> State:

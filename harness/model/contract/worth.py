@@ -1,10 +1,12 @@
 """Tells before a run whether it could judge anything."""
 
+from collections.abc import Iterator
 from itertools import repeat
 
 from harness.model.contract import oracle
 from harness.model.contract.domain import PersistenceDomain
 from harness.model.contract.filestate import FileState
+from harness.model.contract.state import NOTHING, State
 from harness.model.program.ops import CutPower
 from harness.model.program.program import Program
 from harness.model.program.traits import traits
@@ -27,14 +29,29 @@ def why_not_judged(program: Program) -> str:
 
 
 def _synced(domain: PersistenceDomain, program: Program) -> bool:
-    """Say whether some file with contents was synced at some time: it may be judged although its name was not."""
-    ran = oracle.run(program, domain=domain)
-    states = (*ran, oracle.at_cut(program, ran))
-    large = {file.id for state in states for file in state.files.values() if file.longest}
-    return any(_promised(file) for state in states for file in state.files.values() if file.id in large)
+    """Say whether some file with contents was synced at some time: it may be judged although its name was not.
+
+    Most Programs tell in their first ops, and the ops behind those that tell are not worked through.
+    """
+    large: set[int] = set()
+    promised: set[int] = set()
+    for state in _states(domain, program):
+        large.update(file.id for file in state.files.values() if file.longest)
+        promised.update(file.id for file in state.files.values() if _promised(file))
+        if large & promised:
+            return True
+    return False
+
+
+def _states(domain: PersistenceDomain, program: Program) -> Iterator[State]:
+    """Yield the state after each op, and the one that the cut is judged by."""
+    state = NOTHING
+    for state in oracle.steps(program, domain=domain):
+        yield state
+    yield oracle.at_cut(program, [state])
 
 
 def _promised(file: FileState) -> bool:
     """Say whether an op has made the size of the file, or a byte of it, durable."""
-    runs = file.contents.runs(0, file.longest)
+    runs = file.held.runs(0, file.longest)
     return file.size_by is not None or any(byte.promised_by is not None for _, _, byte in runs)

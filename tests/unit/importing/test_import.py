@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import cli
+from harness.commands import imports
 from harness.errors import UsageError
 from harness.importing.ace import AceReader
 from harness.importing.formats import FORMATS
 from harness.importing.reader import read
 from harness.importing.xfs_io import XfsIoReader
 from harness.model.program import ops
-from harness.model.program.program import format, parse
+from harness.model.program.program import Program, format, parse
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = (
@@ -139,6 +140,23 @@ def test_the_command_writes_a_file_that_is_taken(tmp_path: Path, capsys: pytest.
     assert cli.main(["import", "fsx", str(log), "--out", str(out)]) == 0
     assert cli.main(["check", *map(str, sorted(tmp_path.glob("x-*.prog")))]) == 0
     assert len([*tmp_path.glob("x-*.prog")]) == 2
+
+
+def test_every_program_is_asked_whether_it_can_be_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that could not end in a PASS is named, also when it is not the first, and nothing is written."""
+    log, asked = tmp_path / "x.fsxops", list[Program]()
+
+    def why_not(program: Program) -> str:
+        asked.append(program)
+        return "nothing would be judged" if len(asked) == 2 else ""
+
+    monkeypatch.setattr(imports, "why_not_judged", why_not)
+    log.write_text("write 0x0 0x1000\n" * 300)
+    assert cli.main(["import", "fsx", str(log), "--out", str(tmp_path / "x.prog")]) == 2
+    assert "x.fsxops: Program 2 of 2: nothing would be judged\n" in capsys.readouterr().err
+    assert len(set(asked)) == 2 and not [*tmp_path.glob("*.prog")]
 
 
 def test_what_cannot_be_read_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
