@@ -31,12 +31,14 @@ Select = Callable[[Collection[str]], Collection[str]]
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A scenario's name, its Program, and what its marks ask for; of a .prog file also the heading."""
+    """A scenario's name, its Program, what its marks ask for, and whether it is of the `quick` set; of a .prog file also
+    the heading."""
 
     scenario: str
     program: Program
     wanted: Wanted
     heading: Heading = NO_HEADING
+    quick: bool = False
 
     @property
     def text(self) -> ProgramText:
@@ -114,7 +116,8 @@ class _Recording:
         recorder = item.funcargs.get("dax") if isinstance(item, pytest.Function) else None
         if isinstance(recorder, Recorder):
             name = naming.scenario(item)
-            self.recorded[name] = Recorded(name, recorder.program(), naming.wanted(item))
+            quick = item.get_closest_marker("quick") is not None
+            self.recorded[name] = Recorded(name, recorder.program(), naming.wanted(item), quick=quick)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._hear(report)

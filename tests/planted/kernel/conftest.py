@@ -1,199 +1,35 @@
 """Faults in the kernel under test: its text is patched, through QEMU's debugger stub, while the guest runs."""
 
-import contextlib
-import socket
-import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
 from harness.cells.cell import cell_on, judge_cell
-from harness.deadline import Deadline
-from harness.errors import InfraError
+from harness.exam.faultytarget import Surveys, with_faults
+from harness.exam.patch import Code
 from harness.fs import filesystem
-from harness.fs.filesystem import FileSystem
-from harness.link.session import AgentSession, Attached, FlushSink
 from harness.model.judge.result import CellResult
 from harness.model.program.ops import Create, Sharing
 from harness.model.program.program import Program
 from harness.model.program.recorder import Recorder
 from harness.model.units import PAGE, PMD
-from harness.targets.guest import GuestTarget, Parts
-from harness.vm import snapshot
-from harness.vm.guest import Guest
-from harness.vm.initrd import initramfs, interpreter
+from harness.targets.guest import GuestTarget
 
-ANSWER = 30.0
-"""Seconds QEMU's debugger stub may take to answer one packet."""
-AT = 200 << 20
-"""Where on the pmem device the guest leaves its symbols for the host to read: between the metadata of an ext4."""
-TELL = f"""
-import os
-text = open('/proc/kallsyms', 'rb').read()
-fd = os.open('/dev/pmem0', os.O_WRONLY)
-os.lseek(fd, {AT}, 0)
-os.write(fd, text + bytes(4096 - len(text) % 4096))
-os.fsync(fd)
-"""
-SHORTEN = "open('/proc/sys/kernel/hung_task_timeout_secs', 'w').write('2')"
-Symbols = dict[str, list[int]]
 Faults = Mapping[str, str]
 """Code by the function whose text it is put over: hexadecimal bytes; `@name` is the distance to another function."""
-
-
-class Debugger:
-    """QEMU's stub of the GDB remote protocol: all vCPUs stand still within the context."""
-
-    def __init__(self, guest: Guest) -> None:
-        self._guest = guest
-        with contextlib.ExitStack() as stack:
-            path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "gdb"
-            self._serve(f"unix:{path},server=on,wait=off")
-            stack.callback(self._serve, "none")
-            self._socket = stack.enter_context(socket.socket(socket.AF_UNIX))
-            self._socket.settimeout(ANSWER)
-            self._socket.connect(str(path))
-            self._buffer = b""
-            self._stack = stack.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with self._stack:
-            self._ask("D")  # detach: the guest runs on
-
-    def write(self, address: int, data: bytes) -> None:
-        """Put `data` at a kernel address; what QEMU had translated of that page is thrown away."""
-        answer = self._ask(f"M{address:x},{len(data):x}:{data.hex()}")
-        if answer != "OK":
-            raise InfraError(f"QEMU's debugger stub does not write at {address:#x}: {answer}")
-
-    def _serve(self, where: str) -> None:
-        self._guest.monitor.execute("human-monitor-command", **{"command-line": f"gdbserver {where}"})
-
-    def _ask(self, packet: str) -> str:
-        self._socket.sendall(f"${packet}#{sum(packet.encode()) % 256:02x}".encode())
-        deadline = Deadline(ANSWER)
-        while b"#" not in self._buffer[:-2]:
-            deadline.check("QEMU's debugger stub does not answer")
-            self._buffer += self._socket.recv(4096)
-        text, _, rest = self._buffer.partition(b"#")
-        self._buffer = rest[2:]
-        self._socket.sendall(b"+")
-        return text.rpartition(b"$")[2].decode()
-
-
-def run_in(guest: Guest, source: str) -> int:
-    """Run Python source as root, by way of attach, which runs any program as its mkfs; ends attached.
-
-    Returns where on the medium the pmem device begins.
-    """
-    system = filesystem.find("ext4")
-    argv = [str(interpreter.survey(initramfs.AGENT, initramfs.ROOT).program), "-ISc", source]
-    answer = guest.call("attach", fs=system.name, options=system.mount, format=argv)
-    return int(answer["pieces"][0][0])
-
-
-def origin(guest: Guest) -> int:
-    """The inode of the RAM file that a guest was restored from: those with the same one have the same addresses."""
-    ram = guest.machine.plan.ram
-    if ram is None or not ram.template:
-        raise InfraError("the guest was booted, not restored: where its kernel lies is not known")
-    return ram.path.stat().st_ino
-
-
-def addresses(target: GuestTarget) -> tuple[int, Symbols]:
-    """The origin of the target's guests, and where their kernel's functions lie, those of modules too."""
-    system = filesystem.find("ext4")
-    with target.golden(system) as medium, snapshot.start(target.plan_for(system), medium, target.say) as guest:
-        start = run_in(guest, TELL)
-        text = medium.array[start + AT :].tobytes().partition(b"\0")[0].decode()
-        inode = origin(guest)
-    symbols: Symbols = {}
-    for line in text.splitlines():
-        address, kind, name, *_ = line.split()
-        if kind in "tTwW":
-            symbols.setdefault(name, []).append(int(address, 16))
-    return inode, symbols
-
-
-def assembled(code: str, name: str, symbols: Symbols) -> tuple[int, bytes]:
-    """Where the function `name` lies, and what to put there."""
-    (address,) = symbols[name]
-    data = b""
-    for word in code.split():
-        if word.startswith("@"):
-            (to,) = symbols[word[1:]]
-            data += (to - (address + len(data) + 4)).to_bytes(4, "little", signed=True)
-        else:
-            data += bytes.fromhex(word)
-    return address, data
-
-
-class PatchedSession(AgentSession):
-    """Patches its guest's kernel as soon as the file system is mounted."""
-
-    def __init__(
-        self, guest: Guest, system: FileSystem, flushes: FlushSink | None, patch: Callable[[Guest], None],
-        impatient: bool,
-    ) -> None:  # fmt: skip
-        super().__init__(guest, system, flushes)
-        self._machine = guest
-        self._patch = patch
-        self._impatient = impatient
-
-    def attach(self, **settings: Any) -> Attached:
-        if self._impatient:
-            run_in(self._machine, SHORTEN)
-            self.detach()
-        attached = super().attach(**settings)
-        self._patch(self._machine)
-        return attached
-
-
-def with_faults(
-    target: GuestTarget, symbols: Callable[[int], Symbols], faults: Faults, recovery: bool, impatient: bool
-) -> GuestTarget:
-    """A target whose kernel has faults: in the run, from after the mount on, or, given `recovery`, in recoveries.
-
-    An `impatient` kernel tells of a hung task after 2 to 4 s.
-    """
-
-    def patch(guest: Guest) -> None:
-        found = symbols(origin(guest))
-        patches = [assembled(code, name, found) for name, code in faults.items()]
-        with Debugger(guest) as debugger:
-            for address, data in patches:
-                debugger.write(address, data)
-
-    def running(guest: Guest, system: FileSystem, flushes: FlushSink | None) -> AgentSession:
-        return PatchedSession(guest, system, flushes, patch, impatient)
-
-    def recovering(guest: Guest, system: FileSystem, flushes: FlushSink | None) -> AgentSession:
-        patch(guest)
-        return AgentSession(guest, system, flushes)
-
-    parts = Parts(recovery=recovering) if recovery else Parts(running)
-    return GuestTarget(target.kernel, target.plan, target.tracker, target.say, parts)
 
 
 @pytest.fixture(scope="session")
 def patched(target_6_1: GuestTarget) -> Callable[..., GuestTarget]:
     """A 6.1 with faults: patched({"dax_flush": "c3"}, recovery=False, impatient=False, target=...)."""
-    known: dict[int, Symbols] = {}
+    surveys = Surveys()
 
     def make(
         faults: Faults, recovery: bool = False, impatient: bool = False, target: GuestTarget = target_6_1
     ) -> GuestTarget:
-        def symbols(inode: int) -> Symbols:
-            if inode not in known:
-                known.update([addresses(target)])
-            return known[inode]
-
-        return with_faults(target, symbols, faults, recovery, impatient)
+        patches = tuple(Code(name, code) for name, code in faults.items())
+        return with_faults(target, surveys, patches, recovery=recovery, impatient=impatient)
 
     return make
 
