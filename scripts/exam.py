@@ -4,15 +4,17 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from harness import ending
+from harness import cli, ending
 from harness.errors import DaxcheckError
 from harness.exam import catalogue, questions, scoretable
-from harness.exam.examiner import Examiner, Manner
-from harness.exam.fault import Fault
+from harness.exam.examiner import Examiner, GivenUp, Manner, Seat
+from harness.exam.fault import PlantedFault
 from harness.exam.kerneltext import Unplaced
 from harness.exam.record import ExamRecord
+from harness.exam.sat import Sat
 from harness.findings import knownfile
 from harness.kernel import cache
 from harness.kernel.kernel import matches
@@ -31,6 +33,11 @@ def options() -> argparse.Namespace:
     parser.add_argument("--near", action="store_true", help="ask the families of a fault first")
     parser.add_argument("--full", action="store_true", help="ask all scenarios, not only the quick and the near ones")
     parser.add_argument("--trust", action="store_true", help="do not run a killer on the sound kernel")
+    parser.add_argument("--others", action="store_true", help="have the other ways look at what a killer sees")
+    parser.add_argument("--fuzz", type=float, default=0.0, metavar="MINUTES", help="have random Programs look, too")
+    parser.add_argument("--false-alarms", type=int, default=0, metavar="N",
+                        help="run the controls N times and the quick set N/50 times on the sound kernel instead")
+    parser.add_argument("--cells", type=int, default=0, metavar="N", help="give a fault up after N cells (never)")
     return parser.parse_args()
 
 
@@ -49,6 +56,8 @@ def main() -> int:
 
 def run(given: argparse.Namespace) -> int:
     faults = catalogue.find(given.only)
+    if given.false_alarms:
+        return false_alarms(given)
     if given.list:
         print(*scoretable.catalogue(faults), sep="\n")
         return 0
@@ -63,11 +72,10 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
-def examine(given: argparse.Namespace, faults: Sequence[Fault], record: ExamRecord) -> None:
+def examine(given: argparse.Namespace, faults: Sequence[PlantedFault], record: ExamRecord) -> None:
     kernel = cache.find(given.kernel)
     asked = questions.all_of(SCENARIOS)
     issues = knownfile.load([], own=True)
-    manner = Manner(near=given.near, full=given.full, sound=not given.trust)
     with Examiner(kernel, find_qemu(), asked, issues, ending.say) as examiner:
         for number, fault in enumerate(faults, 1):
             if not any(matches(series, kernel.release) for series in fault.kernels):
@@ -75,14 +83,39 @@ def examine(given: argparse.Namespace, faults: Sequence[Fault], record: ExamReco
                 continue
             ending.say(f"{number}/{len(faults)} {fault.id}: {fault.does}")
             try:
-                with examiner.faulty(fault) as runner:
-                    sat, _ = examiner.sit(fault, runner, manner)
+                with examiner.seated(fault) as seat:
+                    sat = verdict(given, examiner, seat)
+            except GivenUp as error:
+                ending.say(f"{fault.id}: given up: {error}")
+                continue
             except Unplaced as error:
                 ending.say(f"ERROR {fault.id}: it has no place in {kernel.release}: {error}")
                 continue
             record.add(sat)
             what = f"killed by {sat.killer}" if sat.killed else "SURVIVES"
             ending.say(f"{fault.id}: {what} after {sat.seconds:.0f} s, {sat.cells} cells")
+
+
+def verdict(given: argparse.Namespace, examiner: Examiner, seat: Seat) -> Sat:
+    manner = Manner(near=given.near, full=given.full, sound=not given.trust, most=given.cells)
+    sat, killer = examiner.sit(seat, manner)
+    if given.others and killer is not None:
+        sat = examiner.others(seat, sat, killer)
+    return replace(sat, fuzzed=examiner.fuzzed(seat, given.fuzz)) if given.fuzz else sat
+
+
+def false_alarms(given: argparse.Namespace) -> int:
+    """Run the controls and the quick set again and again; the number of cells that did not pass."""
+    kernel = cache.find(given.kernel).release
+    quick = max(given.false_alarms // 50, 1)
+    status = 0
+    for name, options in (("controls", ["-k", "controls", "--repeat", str(given.false_alarms)]),
+                          ("quick", ["-m", "quick", "--repeat", str(quick)])):  # fmt: skip
+        results = (given.results or Path("results/exam")) / f"sound-{name}"
+        argv = ["run", "--kernel", kernel, "--no-history", "--results", str(results), "--resume", *options]
+        ending.say(f"daxcheck {' '.join(argv)}")
+        status = cli.main(argv) or status
+    return status
 
 
 if __name__ == "__main__":

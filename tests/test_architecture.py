@@ -79,6 +79,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "search": CELLS | {"cells", "findings", "report", "repro", "model.generator", "ending", "progfile"},
     "cluster": CELLS | {"cells", "search", "ending"},
     "pytestplugin": FRONT | {"search", "cluster"},
+    "exam": CELLS | {"cells", "findings", "search", "trial", "pytestplugin"},
     "commands": FRONT | {"pytestplugin", "search", "cluster", "trial"},
     "parsers": frozenset({"pytestplugin", "importing"}),
     "cli": FRONT | {"pytestplugin", "commands", "parsers"},

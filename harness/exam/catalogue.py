@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from harness.errors import UsageError
-from harness.exam.fault import Area, Fault
+from harness.exam.fault import Area, PlantedFault
 from harness.exam.faults import contents, durable, layout, writeback, writes
 
-FAULTS: tuple[Fault, ...] = tuple(
+FAULTS: tuple[PlantedFault, ...] = tuple(
     sorted(
         (*writeback.ALL, *writes.ALL, *contents.ALL, *layout.ALL, *durable.ALL),
         key=lambda fault: tuple(Area).index(fault.area),
@@ -14,7 +14,7 @@ FAULTS: tuple[Fault, ...] = tuple(
 )
 
 
-def find(ids: str) -> Sequence[Fault]:
+def find(ids: str) -> Sequence[PlantedFault]:
     """The faults of a list such as flush-nothing,no-commit; all if it is empty. Raises UsageError."""
     if not ids:
         return FAULTS

@@ -33,7 +33,7 @@ class Fix:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class PlantedFault:
     """One fault: what it `does` in a sentence, and where it is planted.
 
     `kernels` are the series whose text the patches fit, such as 6.1. `systems` are the formats on which it shows, the

@@ -3,7 +3,7 @@
 import contextlib
 
 from harness.cells.guests import GuestPool
-from harness.exam.fault import Fault
+from harness.exam.fault import PlantedFault
 from harness.exam.faultytarget import Surveys, with_faults
 from harness.kernel.kernel import Kernel
 from harness.model.cell import Config
@@ -16,7 +16,7 @@ from harness.vm.machine import Qemu
 class FaultyPool(GuestPool):
     """Holds the target of each configuration, with the fault in it. One at a time keeps its guests."""
 
-    def __init__(self, kernel: Kernel, qemu: Qemu, fault: Fault, surveys: Surveys, say: Say) -> None:
+    def __init__(self, kernel: Kernel, qemu: Qemu, fault: PlantedFault, surveys: Surveys, say: Say) -> None:
         super().__init__((kernel,), qemu, say, (fault.device,), (Engine.PLUGIN,))
         self._fault = fault
         self._surveys = surveys

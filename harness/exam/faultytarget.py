@@ -6,7 +6,7 @@ from typing import Any
 from harness.errors import InfraError
 from harness.exam.debugger import Debugger
 from harness.exam.kerneltext import KernelText, Unplaced, symbols_of
-from harness.exam.patch import Patch, Site, placed
+from harness.exam.patch import Patch, PatchSite, placed
 from harness.fs import filesystem
 from harness.fs.filesystem import FileSystem
 from harness.link.session import AgentSession, Attached, FlushSink
@@ -16,7 +16,7 @@ from harness.vm.guest import Guest
 from harness.vm.initrd import initramfs, interpreter
 
 AT = 200 << 20
-"""Where on the pmem device the guest leaves its symbols for the host to read: between the metadata of an ext4."""
+"""The place on the pmem device where a guest leaves its symbols for the host, between the metadata of an ext4."""
 TELL = f"""
 import os
 text = open('/proc/kallsyms', 'rb').read()
@@ -57,9 +57,9 @@ class Surveys:
     def __init__(self) -> None:
         self.unplaced: dict[tuple[Patch, ...], Unplaced] = {}
         self._known: dict[int, Symbols] = {}
-        self._sites: dict[tuple[int, tuple[Patch, ...]], tuple[Site, ...]] = {}
+        self._sites: dict[tuple[int, tuple[Patch, ...]], tuple[PatchSite, ...]] = {}
 
-    def sites(self, guest: Guest, patches: tuple[Patch, ...], debugger: Debugger) -> tuple[Site, ...]:
+    def sites(self, guest: Guest, patches: tuple[Patch, ...], debugger: Debugger) -> tuple[PatchSite, ...]:
         """Return the sites of the patches in this guest. Raises Unplaced."""
         key = origin(guest), patches
         if key not in self._sites:
@@ -87,14 +87,14 @@ class FaultySession(AgentSession):
     """Alters its guest's kernel as soon as the file system is mounted, and sets it right when it is unmounted."""
 
     def __init__(
-        self, guest: Guest, system: FileSystem, flushes: FlushSink | None, alter: Callable[[Guest], tuple[Site, ...]],
-        *, impatient: bool,
+        self, guest: Guest, system: FileSystem, flushes: FlushSink | None,
+        alter: Callable[[Guest], tuple[PatchSite, ...]], *, impatient: bool,
     ) -> None:  # fmt: skip
         super().__init__(guest, system, flushes)
         self._machine = guest
         self._alter = alter
         self._impatient = impatient
-        self._altered: tuple[Site, ...] = ()
+        self._altered: tuple[PatchSite, ...] = ()
 
     def attach(self, **settings: Any) -> Attached:
         if self._impatient:
@@ -123,7 +123,7 @@ def with_faults(
     An `impatient` kernel tells of a hung task after 2 to 4 s.
     """
 
-    def alter(guest: Guest) -> tuple[Site, ...]:
+    def alter(guest: Guest) -> tuple[PatchSite, ...]:
         surveys.learn(target, guest)
         with Debugger(guest) as debugger:
             sites = surveys.sites(guest, patches, debugger)

@@ -8,7 +8,7 @@ from harness.errors import InfraError
 _LONGEST = 1 << 16
 """Bytes of the longest function that is read."""
 _VARIANTS = (".isra.", ".constprop.", ".part.")
-"""What the compiler puts behind the name of a function that it has changed."""
+"""The endings that the compiler puts behind the name of a function that it has changed."""
 
 
 class Unplaced(InfraError):

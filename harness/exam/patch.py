@@ -5,7 +5,7 @@
     Skips("dax_writeback_mapping_range", "dax_flush")         its calls of that other function are left out
     Calls("__copy_user_flushcache", "a", "b")                 it calls b where it would call a
     Bytes("f", "74 ?? 48", "eb ?? 48")                        these bytes, which must be there once, become those
-    Code("f", "31c0 c3")                                      machine code over the beginning of a function
+    Overwrites("f", "31c0 c3")                                      machine code over the beginning of a function
 
 The calling convention is that of x86-64: a function that says a number leaves it in %rax, and may clobber what `mov
 $number, %eax` does. Calls are found by their target: five bytes e8 or e9 whose distance leads to the very function.
@@ -24,7 +24,7 @@ _CALL, _JUMP = 0xE8, 0xE9
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class PatchSite:
     """The bytes that a patch puts at an address, and those that it found there."""
 
     address: int
@@ -39,7 +39,7 @@ class Returns:
     function: str
     value: int | None = None
 
-    def sites(self, text: KernelText) -> tuple[Site, ...]:
+    def sites(self, text: KernelText) -> tuple[PatchSite, ...]:
         start, body = text.body(self.function)
         # What traces the function may rewrite its first five bytes at any time, and looks at what they are before.
         at = len(_NOTHING) if body.startswith((_NOTHING, bytes([_CALL]))) else 0
@@ -58,7 +58,7 @@ class Skips:
     value: int = 0
     which: tuple[int, ...] = ()
 
-    def sites(self, text: KernelText) -> tuple[Site, ...]:
+    def sites(self, text: KernelText) -> tuple[PatchSite, ...]:
         start, body = text.body(self.function)
         sites = []
         for at in _calls(text, self.function, self.callee, self.which):
@@ -80,7 +80,7 @@ class Calls:
     instead: str
     which: tuple[int, ...] = ()
 
-    def sites(self, text: KernelText) -> tuple[Site, ...]:
+    def sites(self, text: KernelText) -> tuple[PatchSite, ...]:
         start, body = text.body(self.function)
         to = text.address(self.instead)
         return tuple(
@@ -101,7 +101,7 @@ class Bytes:
     new: str
     times: int = 1
 
-    def sites(self, text: KernelText) -> tuple[Site, ...]:
+    def sites(self, text: KernelText) -> tuple[PatchSite, ...]:
         start, body = text.body(self.function)
         old, new = self.old.split(), self.new.split()
         if len(old) != len(new):
@@ -119,13 +119,13 @@ class Bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
+class Overwrites:
     """Machine code over the beginning of `function`: hexadecimal bytes; `@name` is the distance to another function."""
 
     function: str
     code: str
 
-    def sites(self, text: KernelText) -> tuple[Site, ...]:
+    def sites(self, text: KernelText) -> tuple[PatchSite, ...]:
         start, body = text.body(self.function)
         data = b""
         for word in self.code.split():
@@ -133,16 +133,16 @@ class Code:
                 data += (text.address(word[1:]) - (start + len(data) + 4)).to_bytes(4, "little", signed=True)
             else:
                 data += bytes.fromhex(word)
-        return (Site(start, body[: len(data)], data),)
+        return (PatchSite(start, body[: len(data)], data),)
 
 
-Patch = Returns | Skips | Calls | Bytes | Code
+Patch = Returns | Skips | Calls | Bytes | Overwrites
 
 
 def detour(function: str, code: str, room: str = ROOM) -> tuple[Patch, ...]:
     """Have `function` run `code` first, which ends in c3; to return from the function at once it drops its own return
     address (58, pop %rax). The code lies in `room`, and must leave the arguments as the function is to have them."""
-    return Code(room, code), Code(function, f"e8 @{room}")
+    return Overwrites(room, code), Overwrites(function, f"e8 @{room}")
 
 
 def returning(value: int | None) -> bytes:
@@ -154,16 +154,16 @@ def returning(value: int | None) -> bytes:
     return b"\x48\xc7\xc0" + value.to_bytes(4, "little", signed=True) + b"\xc3"
 
 
-def placed(patches: tuple[Patch, ...], text: KernelText) -> tuple[Site, ...]:
+def placed(patches: tuple[Patch, ...], text: KernelText) -> tuple[PatchSite, ...]:
     """Find the sites of all patches of a fault. Raises Unplaced."""
     return tuple(site for patch in patches for site in patch.sites(text))
 
 
-def _site(start: int, body: bytes, at: int, new: bytes) -> Site:
+def _site(start: int, body: bytes, at: int, new: bytes) -> PatchSite:
     old = body[at : at + len(new)]
     if len(old) != len(new):
         raise Unplaced(f"{start + at:#x}: the function ends after {len(old)} of {len(new)} bytes")
-    return Site(start + at, old, new)
+    return PatchSite(start + at, old, new)
 
 
 def _calls(text: KernelText, function: str, callee: str, which: tuple[int, ...]) -> list[int]:

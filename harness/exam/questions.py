@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from harness.exam.fault import Fault
+from harness.exam.fault import PlantedFault
 from harness.exam.sat import FULL, QUICK
 from harness.linux.layout import LAYOUTS
 from harness.model.cell import short
@@ -27,7 +27,7 @@ def family(question: Recorded) -> str:
     return short(question.scenario).partition("::")[0]
 
 
-def ordered(questions: Iterable[Recorded], fault: Fault, *, near: bool, full: bool) -> Sequence[Recorded]:
+def ordered(questions: Iterable[Recorded], fault: PlantedFault, *, near: bool, full: bool) -> Sequence[Recorded]:
     """The scenarios to ask: the quick set, then the families of the fault, then, if `full`, all others.
 
     If `near` the families of the fault come first within the quick set too: that finds a killer sooner than the suite

@@ -10,7 +10,7 @@ QUICK, FULL = "quick", "full"
 """The sets that a scenario may be of: the small one, and all others."""
 SEEN, UNSEEN = "yes", "no"
 """The answers of another way to look, beside a reason why it could not be asked."""
-_TEXTS = ("fault", "kernel", "killer", "fs", "part", "culprit", "kinds", "program")
+_TEXTS = ("fault", "kernel", "killer", "fs", "part", "culprit", "kinds", "program", "reread")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,8 @@ class Sat:
     `killer` is the first scenario that fails with the fault and passes without it, on `fs`, of the set `part`; all are
     empty for a fault that survived. It took so many `seconds` and `cells` to get there, of which `errors` gave no
     verdict. `culprit` is the function that the suite blames, empty if it blames none; `kinds` are what it saw, joined
-    by commas. `program` is the text of the killer's Program. `others` says by name what other ways to look saw on it.
+    by commas. `program` is the text of the killer's Program, and `reread` says whether the fault shows in it with the
+    power on. `others` says by name what other ways to look saw on it.
     `fuzzed` says what a campaign of random Programs saw: empty if none was asked for.
     """
 
@@ -35,6 +36,7 @@ class Sat:
     culprit: str = ""
     kinds: str = ""
     program: str = ""
+    reread: str = ""
     others: Mapping[str, str] = field(default_factory=dict)
     fuzzed: str = ""
 

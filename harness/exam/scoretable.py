@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from harness.exam.fault import Fault
+from harness.exam.fault import PlantedFault
 from harness.exam.sat import QUICK, Sat
 
 COLUMNS = ("reread", "shutdown", "log-writes", "coverage")
@@ -10,13 +10,13 @@ COLUMNS = ("reread", "shutdown", "log-writes", "coverage")
 TITLES = ("fault", "area", "undoes", "killed by", "fs", "set", "s", "culprit", "seen as", *COLUMNS, "fuzz")
 
 
-def table(faults: Sequence[Fault], sats: Mapping[str, Sat]) -> list[str]:
+def table(faults: Sequence[PlantedFault], sats: Mapping[str, Sat]) -> list[str]:
     """The lines of the table: a row for each fault; one that was not examined has no verdict."""
     rows = [TITLES, tuple("---" for _ in TITLES), *(_row(fault, sats.get(fault.id)) for fault in faults)]
     return [f"| {' | '.join(row)} |" for row in rows]
 
 
-def _row(fault: Fault, sat: Sat | None) -> tuple[str, ...]:
+def _row(fault: PlantedFault, sat: Sat | None) -> tuple[str, ...]:
     undoes = f"`{fault.undoes.commit}`" if fault.undoes else ""
     first = f"`{fault.id}`", str(fault.area), undoes
     if sat is None:
@@ -29,7 +29,7 @@ def _row(fault: Fault, sat: Sat | None) -> tuple[str, ...]:
             *others, sat.fuzzed)  # fmt: skip
 
 
-def score(faults: Sequence[Fault], sats: Mapping[str, Sat]) -> list[str]:
+def score(faults: Sequence[PlantedFault], sats: Mapping[str, Sat]) -> list[str]:
     """The sentences of the score."""
     found = [sats[fault.id] for fault in faults if fault.id in sats]
     killed = [sat for sat in found if sat.killed]
@@ -51,7 +51,7 @@ def score(faults: Sequence[Fault], sats: Mapping[str, Sat]) -> list[str]:
     return lines
 
 
-def catalogue(faults: Sequence[Fault]) -> list[str]:
+def catalogue(faults: Sequence[PlantedFault]) -> list[str]:
     """The lines that tell each fault: what it does, where, and which fix it undoes."""
     return [
         f"- `{fault.id}` ({fault.area}; {', '.join(fault.systems)}"

@@ -1,25 +1,27 @@
 """Faults of writeback: what a sync does not flush, and what it does not write-protect."""
 
-from harness.exam.fault import Area, Fault, Fix
+from harness.exam.fault import Area, Fix, PlantedFault
 from harness.exam.patch import MORE_ROOM, Bytes, Returns, Skips, detour
 
 _SYNCS = ("sync_calls", "redirty", "remap", "conversion")
 WRITEBACK = (
-    Fault("flush-nothing", Area.WRITEBACK, "dax_flush() flushes nothing", (Returns("dax_flush"),), families=_SYNCS),
-    Fault(
+    PlantedFault(
+        "flush-nothing", Area.WRITEBACK, "dax_flush() flushes nothing", (Returns("dax_flush"),), families=_SYNCS,
+    ),
+    PlantedFault(
         "writeback-nothing", Area.WRITEBACK, "a sync flushes no entry of the page tree",
         (Returns("dax_writeback_mapping_range", 0),), families=_SYNCS,
     ),
-    Fault(
+    PlantedFault(
         "clean-nothing", Area.WRITEBACK, "the flush of a range executes no CLWB", (Returns("clean_cache_range"),),
         families=(*_SYNCS, "unaligned"),
     ),
-    Fault(
+    PlantedFault(
         "flush-first-page-of-pmd", Area.WRITEBACK, "of a dirty PMD entry a sync flushes the first page only",
         (Bytes("dax_writeback_mapping_range", "48 c7 44 24 18 00 00 20 00", "48 c7 44 24 18 00 10 00 00"),),
         families=_SYNCS,
     ),
-    Fault(
+    PlantedFault(
         "flush-one-page-cleans-pmd", Area.WRITEBACK,
         "of a PMD entry a sync of a smaller range flushes the first page of the range, and cleans all of it",
         (
@@ -38,7 +40,7 @@ WRITEBACK = (
         ),
         families=_SYNCS,
     ),
-    Fault(
+    PlantedFault(
         "flush-first-node", Area.WRITEBACK, "a sync ends after the first node of the page tree, 64 pages or PMDs",
         # after the second xas_find_marked(): test %rax, %rax; je END becomes jmp END
         (
@@ -49,35 +51,35 @@ WRITEBACK = (
         ),
         families=_SYNCS,
     ),
-    Fault(
+    PlantedFault(
         "flush-short-by-a-line", Area.WRITEBACK, "each flush leaves out the last cache line of its range",
         detour("dax_flush", "4883ea40 c3"),  # sub $64, %rdx; ret
         families=_SYNCS,
     ),
-    Fault(
+    PlantedFault(
         "flush-not-rounded-down", Area.WRITEBACK,
         "the flush of a range that begins inside a cache line may leave out its last line",
         # and %rcx, %rax, which rounds the start down, is left out
         (Bytes("clean_cache_range", "48 63 c9 48 21 c8", "48 63 c9 0f 1f 00"),), families=("unaligned", "mapsync"),
     ),
-    Fault(
+    PlantedFault(
         "entry-never-dirty", Area.WRITEBACK, "a write fault leaves its entry of the page tree clean",
         (Skips("dax_insert_entry", "xas_set_mark"),), families=_SYNCS,
     ),
 )  # fmt: skip
 PROTECTION = (
-    Fault(
+    PlantedFault(
         "protect-nothing", Area.PROTECTION, "a sync leaves all page-table entries writable",
         (Returns("pfn_mkclean_range", 0),), families=("redirty", "sync_calls"),
     ),
-    Fault(
+    PlantedFault(
         "protect-pmd-mappings-only", Area.PROTECTION,
         "a sync of a PMD leaves the page-table entries of a mapping that is smaller writable",
         # mov 8(%rcx), %rax; sub (%rcx), %rax; cmp $PMD, %rax; jb +1; ret; pop %rax; xor %eax, %eax; ret
         detour("pfn_mkclean_range", "488b4108 482b01 483d00002000 7201 c3 58 31c0 c3"), families=("redirty",),
         undoes=Fix("06083a0921fd", "dax: fix missing writeprotect the pte entry"),
     ),
-    Fault(
+    PlantedFault(
         "protect-no-pmd", Area.PROTECTION, "a sync clears the dirty bit of a PMD entry, and leaves it writable",
         # and $~(RW|DIRTY), %rax becomes and $~DIRTY where pmdp_invalidate() comes before
         (
@@ -88,7 +90,7 @@ PROTECTION = (
         ),
         families=("redirty",), undoes=Fix("f729c8c9b24f", "dax: wrprotect pmd_t in dax_mapping_entry_mkclean"),
     ),
-    Fault(
+    PlantedFault(
         "protect-first-mapping-only", Area.PROTECTION, "a sync write-protects the first of several mappings only",
         # after vma_interval_tree_iter_next(): test %rax, %rax; jne AGAIN becomes nothing
         (
@@ -99,7 +101,7 @@ PROTECTION = (
         ),
         families=("redirty", "private"),
     ),
-    Fault(
+    PlantedFault(
         "mkclean-no-tlb-flush", Area.PROTECTION, "a sync clears the bit in the page table, and flushes no TLB",
         (Skips("ptep_clear_flush", "flush_tlb_mm_range"), Skips("pmdp_invalidate", "flush_tlb_mm_range")),
         families=("redirty", "races", "fault_races"),

@@ -7,7 +7,7 @@ import pytest
 
 from harness.cells.cell import cell_on, judge_cell
 from harness.exam.faultytarget import Surveys, with_faults
-from harness.exam.patch import Code
+from harness.exam.patch import Overwrites
 from harness.fs import filesystem
 from harness.model.judge.result import CellResult
 from harness.model.program.ops import Create, Sharing
@@ -28,7 +28,7 @@ def patched(target_6_1: GuestTarget) -> Callable[..., GuestTarget]:
     def make(
         faults: Faults, recovery: bool = False, impatient: bool = False, target: GuestTarget = target_6_1
     ) -> GuestTarget:
-        patches = tuple(Code(name, code) for name, code in faults.items())
+        patches = tuple(Overwrites(name, code) for name, code in faults.items())
         return with_faults(target, surveys, patches, recovery=recovery, impatient=impatient)
 
     return make
