@@ -32,8 +32,9 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """The manner in which a fault is asked: see questions.ordered for `near` and `full`. Without `sound` nobody checks that the killer
-    passes on the sound kernel. After `most` cells the fault is given up, which is no verdict; 0 for never."""
+    """The manner in which a fault is asked: see questions.ordered for `near` and `full`. Without `sound` nobody checks
+    that the killer passes on the sound kernel. After `most` cells the fault is given up, which is no verdict; 0 for
+    never."""
 
     near: bool = False
     full: bool = False
