@@ -30,6 +30,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--results", type=Path, metavar="DIR", help="keep verdicts in DIR, and leave out those it has")
     parser.add_argument("--again", action="store_true", help="examine faults again that DIR has a verdict on")
     parser.add_argument("--table", action="store_true", help="print the table of DIR, and run nothing")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into docs/score.md; run nothing")
     parser.add_argument("--near", action="store_true", help="ask the families of a fault first")
     parser.add_argument("--full", action="store_true", help="ask all scenarios, not only the quick and the near ones")
     parser.add_argument("--trust", action="store_true", help="do not run a killer on the sound kernel")
@@ -64,10 +65,12 @@ def run(given: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         record = stack.enter_context(contextlib.closing(ExamRecord(given.results or Path("results/exam"))))
         known = record.read(ending.say)
-        if not given.table:
+        if not (given.table or given.write):
             left = [fault for fault in faults if given.again or fault.id not in known]
             examine(given, left, record)
         sats = record.read(ending.say)
+        if given.write:
+            given.write.write_text(scoretable.document(given.write.read_text(), catalogue.FAULTS, sats))
         print("", *scoretable.table(faults, sats), "", *scoretable.score(faults, sats), sep="\n")
     return 0
 

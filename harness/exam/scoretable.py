@@ -61,3 +61,16 @@ def catalogue(faults: Sequence[PlantedFault]) -> list[str]:
         + (f" Undoes {fault.undoes.commit} (\"{fault.undoes.subject}\")." if fault.undoes else "")
         for fault in faults
     ]
+
+
+BEGIN = "## The last exam"
+"""The heading at which the generated part of docs/score.md begins."""
+
+
+def document(text: str, faults: Sequence[PlantedFault], sats: Mapping[str, Sat]) -> str:
+    """The text of docs/score.md with this exam in it: the part from BEGIN on is written anew, the rest stays."""
+    kernels = sorted({sat.kernel for sat in sats.values()})
+    told = [f"On {', '.join(kernels)}:", "", *(f"- {line}" for line in score(faults, sats))]
+    parts = [BEGIN, "\n".join(told if sats else ["None was run in whole yet."]), "\n".join(table(faults, sats)),
+             "## The faults", "\n".join(catalogue(faults))]  # fmt: skip
+    return text.partition(BEGIN)[0] + "\n\n".join(parts) + "\n"

@@ -118,5 +118,15 @@ REFLINK = (
         "unshare-copies-nothing", Area.REFLINK, "unshare gives the file new blocks, and copies nothing into them",
         (Skips("dax_file_unshare", "copy_mc_to_kernel"),), _REFLINK, ("reflink",),
     ),
+    PlantedFault(
+        "unshare-copies-part-of-blocks", Area.REFLINK,
+        "unshare of a range that is not aligned copies a part of its first and last block only",
+        # and $0xfff, REGISTER; je ALIGNED becomes jmp ALIGNED, for the start and for the end
+        (
+            Bytes("dax_file_unshare", "81 e2 ff 0f 00 00 74 ?? 89 d2", "81 e2 ff 0f 00 00 eb ?? 89 d2"),
+            Bytes("dax_file_unshare", "25 ff 0f 00 00 74 ?? 48 81 c3", "25 ff 0f 00 00 eb ?? 48 81 c3"),
+        ),
+        _REFLINK, ("reflink",), Fix("50793801fc7f", "fsdax: dax_unshare_iter needs to copy entire blocks"),
+    ),
 )  # fmt: skip
 ALL = FALLOCATE + TRUNCATE + REFLINK

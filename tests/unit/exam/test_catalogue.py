@@ -33,9 +33,9 @@ def test_a_fault_can_be_asked() -> None:
 
 
 def test_there_are_enough() -> None:
-    """At least 40 faults; those that undo a fix name its commit by twelve digits, and no commit twice."""
+    """At least 40 faults, 15 of them undo a fix; these name its commit by twelve digits, and no commit twice."""
     commits = [fault.undoes.commit for fault in FAULTS if fault.undoes]
-    assert len(FAULTS) >= 40 and len(set(commits)) == len(commits)
+    assert len(FAULTS) >= 40 and len(commits) >= 15 and len(set(commits)) == len(commits)
     assert all(re.fullmatch(r"[0-9a-f]{12}", commit) for commit in commits)
 
 
@@ -61,3 +61,13 @@ def test_the_score() -> None:
     told = " ".join(scoretable.score([killed, survivor, left], sats))
     assert "1 of 2 faults killed, 1 of them by the quick set" in told and "shutdown sees 1 of 1" in told
     assert f"Survivors: `{survivor.id}`" in told and short(left.id) not in told
+
+
+def test_the_document() -> None:
+    """The part that is generated is written anew, and all above it stays; each fault and fix is told."""
+    text = "# The score\n\nwords\n\n## The last exam\n\nold\n"
+    once = scoretable.document(text, FAULTS, {})
+    assert once.startswith("# The score\n\nwords\n\n## The last exam\n") and "old" not in once
+    assert scoretable.document(once, FAULTS, {}) == once
+    assert all(f"- `{fault.id}` (" in once for fault in FAULTS)
+    assert all(fault.undoes.subject in once for fault in FAULTS if fault.undoes)
