@@ -62,6 +62,18 @@ def test_fdatasync_of_extending_write(dax: Recorder) -> None:
     dax.cut_power()
 
 
+@pytest.mark.quick
+def test_fdatasync_of_hole(dax: Recorder) -> None:
+    """A hole in durable contents is durable after fdatasync: it is contents that a read needs (fdatasync(2))."""
+    file = dax.create("data", size=64 * PAGE)
+    file.pwrite(0, 64 * PAGE)
+    file.fsync()
+    dax.sync()
+    file.punch_hole(16 * PAGE, 8 * PAGE)
+    file.fdatasync()
+    dax.cut_power()
+
+
 def test_fdatasync_of_store_into_hole(dax: Recorder) -> None:
     """fdatasync makes the blocks durable that stores into a hole allocated."""
     file = dax.create("data")

@@ -67,7 +67,7 @@ def test_the_document() -> None:
     """The part that is generated is written anew, and all above it stays; each fault and fix is told."""
     text = "# The score\n\nwords\n\n## The last exam\n\nold\n"
     once = scoretable.document(text, FAULTS, {})
-    assert once.startswith("# The score\n\nwords\n\n## The last exam\n") and "old" not in once
+    assert once.startswith("# The score\n\nwords\n\n## The last exam\n") and "\nold\n" not in once
     assert scoretable.document(once, FAULTS, {}) == once
     assert all(f"- `{fault.id}` (" in once for fault in FAULTS)
     assert all(fault.undoes.subject in once for fault in FAULTS if fault.undoes)
