@@ -40,10 +40,10 @@ def zeroes(program: Program, names: NamesInC, state: State) -> Iterator[Zeroes]:
         return  # nothing can be read
     stored = _stored(program, names)
     left = _left_open(program, names)
-    for path, name in state.names.items():
-        if name.current is None or name.current not in stored:
+    for path in state.names:
+        file = state.file(path)
+        if file is None or file.id not in stored:
             continue
-        file = state.files[name.current]
         wanted = Extents.of(False)
         for low, high, hit in stored.pop(file.id).runs(0, file.shortest):
             for start, end, byte in file.contents.runs(low, high) if hit else ():
@@ -56,7 +56,7 @@ def _left_open(program: Program, names: NamesInC) -> dict[int, str]:
     """By file a descriptor that is open at the end, and that no lane had to itself."""
     here = [op for stage in stages(program.ops) if not stage.races for op in (program.ops[stage.last],)]
     closed = {op.fd for op in here if isinstance(op, ops.Close)}
-    opened = [op.fd for op in here if isinstance(op, ops.Create | ops.Open) and op.fd not in closed]
+    opened = [op.fd for op in here if isinstance(op, ops.Create | ops.Tmpfile | ops.Open) and op.fd not in closed]
     return {names.files[fd]: names.fds[fd] for fd in opened if fd in names.files}
 
 

@@ -143,7 +143,7 @@ def _checked(program: Program, names: NamesInC, files: Sequence[int]) -> Iterato
     changes = any(isinstance(op, ops.SetDax) for op in program.ops)
     for index, op in enumerate(program.ops):
         match op:
-            case ops.Create() if not changes and ids[index] in files:
+            case ops.Create() | ops.Tmpfile() if not changes and ids[index] in files:
                 yield index
             case ops.Mmap(name) if changes and name in names.facts and names.facts[name].file in files:
                 if names.shared(name):

@@ -50,7 +50,8 @@ def call(scene: Scene, index: int, op: FileOp) -> Call:
         case ops.SymbolicLink(path, target):
             return Call(f"symlink({quoted(target)}, {quoted(path)})")
         case ops.Tmpfile(fd):
-            return Call(f'({scene.fd(fd)} = open(".", O_RDWR | O_TMPFILE, 0600))', ">= 0")
+            inode, helpers = scene.inode(index, fd)
+            return Call(f'({scene.fd(fd)} = open(".", O_RDWR | O_TMPFILE, 0600))', ">= 0", after=inode, helpers=helpers)
         case ops.LinkFd(fd, to):
             return Call(f"link_fd({scene.fd(fd)}, {quoted(to)})", helpers=("link_fd",))
         case ops.Rmdir(path):

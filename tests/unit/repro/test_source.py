@@ -323,6 +323,14 @@ def test_two_files_are_told_apart(tmp_path: Path) -> None:
     assert (ended.code, ended.said[-1]) == (1, "LOST 1024 of 1024 promised pages")
 
 
+def test_the_inode_is_that_of_the_file_however_it_was_made() -> None:
+    """A file without a name at first is told apart by its inode too; else no event would be its."""
+    lines = PUNCH.replace("create f data", "tmpfile f").replace("cut_power", "link_fd f data\nfsync f\ncut_power")
+    text = reproducer(lines)
+    assert any(line.startswith('if (statx(f, "", AT_EMPTY_PATH') for line in statements(text))
+    assert any(line.startswith("covered(") for line in statements(text))
+
+
 def test_an_error_that_cannot_be(tmp_path: Path) -> None:
     """An op without a system call fails in no way: 77."""
     ended = run(reproducer(PUNCH.replace("msync", "expect_errno EINVAL\nsync\nmsync")), tmp_path)
