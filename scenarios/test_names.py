@@ -124,23 +124,6 @@ def test_blocks_of_unlinked_file_reused(dax: Recorder) -> None:
     dax.cut_power()
 
 
-@pytest.mark.quick
-def test_parts_of_reused_blocks_stored(dax: Recorder) -> None:
-    """Stores and writes of a part of a page into blocks that another file has given up show zeroes in the rest."""
-    old = dax.create("emptied", size=64 * PAGE)
-    old.pwrite(0, 64 * PAGE)
-    old.fsync()
-    old.ftruncate(0)
-    dax.sync()
-    new = dax.create("new", size=64 * PAGE)
-    mapping = new.mmap(align=PAGE)
-    for page in range(0, 64, 8):
-        mapping.store(page * PAGE + 256, 128)
-        new.pwrite((page + 4) * PAGE + 300, 50)
-    mapping.msync()
-    dax.cut_power()
-
-
 def test_blocks_reused_while_old_mapping_dirty(dax: Recorder) -> None:
     """Blocks punched out of a dirty file and given to another hold that file's contents alone."""
     file, mapping = dirty_file(dax)

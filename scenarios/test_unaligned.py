@@ -123,3 +123,20 @@ def test_stores_at_every_offset(dax: Recorder) -> None:
     mapping.expect_mapped(Entry.PTE, 0, 3 * PAGE)
     mapping.msync()
     dax.cut_power()
+
+
+@pytest.mark.quick
+def test_parts_of_reused_blocks_stored(dax: Recorder) -> None:
+    """Stores and writes of a part of a page into blocks that another file has given up show zeroes in the rest."""
+    old = dax.create("emptied", size=64 * PAGE)
+    old.pwrite(0, 64 * PAGE)
+    old.fsync()
+    old.ftruncate(0)
+    dax.sync()
+    new = dax.create("new", size=64 * PAGE)
+    mapping = new.mmap(align=PAGE)
+    for page in range(0, 64, 8):
+        mapping.store(page * PAGE + 256, 128)
+        new.pwrite((page + 4) * PAGE + 300, 50)
+    mapping.msync()
+    dax.cut_power()

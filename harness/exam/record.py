@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from harness import place
 from harness.errors import UsageError
 from harness.exam.sat import Sat
 
@@ -17,8 +18,8 @@ class ExamRecord:
     def __init__(self, directory: Path) -> None:
         self.path = directory / NAME
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("a")
+            with place.opened(directory) as folder:
+                self._file = os.fdopen(place.create(folder, NAME, os.O_WRONLY | os.O_APPEND), "a")
         except OSError as error:
             raise UsageError(f"{self.path}: {error.strerror}; name another directory") from error
 

@@ -31,8 +31,8 @@ Select = Callable[[Collection[str]], Collection[str]]
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A scenario's name, its Program, what its marks ask for, and whether it is of the `quick` set; of a .prog file also
-    the heading."""
+    """A scenario's name, its Program, what its marks ask for, and whether it is of the `quick` set; of a .prog file
+    also the heading."""
 
     scenario: str
     program: Program

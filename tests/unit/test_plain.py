@@ -67,7 +67,7 @@ def test_a_name_of_a_guest_passes_from_the_wire_to_the_report() -> None:
     dax.create("data", size=4096)
     program = dax.program()
     stranger = {"path": HOSTILE, "size": 8, "segments": [[0, 8, {"zero": 1}]], "differences": [], "truncated": False,
-                "error": "", "allocation": None, "answer": ""}  # fmt: skip
+                "error": "", "allocation": None, "answer": "", "kind": "", "target": ""}  # fmt: skip
     views = wire.file_views_from_wire(json.loads(json.dumps([stranger])))
     found = verdict.judge(program, oracle.run(program)[-1], views, "live", "current").violations
     result = CellResult("x", "qemu", "6.12", "ext4", Outcome.FAIL, 1.0, judged_bytes=1, violations=found)

@@ -53,6 +53,7 @@ PATHS = {
     "harness.commands.arm": {"/dev/cpu_dma_latency"},
     "harness.kernel.buildtools": {"/dev/null"},  # what the compiler reads
     "harness.kernel.config": {"/dev/pmem0"},  # the reason why a kernel needs an option
+    "harness.exam.inguest": {"/dev/pmem0"},  # the guest's, where a format does not name it
     "harness.commands.doctor": {"/dev/kvm", "/dev/kvm "},
     "harness.vm.accel": {"/dev/kvm"},
     "harness.vm.initrd.initramfs": {"/dev/console", "/dev/null", "/dev/urandom"},  # the guest's

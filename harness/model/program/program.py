@@ -280,8 +280,7 @@ def _missing(needed: Sequence[Field[Any]], words: Sequence[str]) -> str:
             break
     else:
         kept = tuple(needed[: len(words)])
-    names = [_choices(field) for field in needed if field not in kept]
-    return " and its ".join(names)
+    return " and its ".join(_choices(field) for field in needed if field not in kept)
 
 
 def _suits(field: Field[Any], word: str) -> bool:
@@ -301,8 +300,8 @@ def _choices(field: Field[Any]) -> str:
 
 def usage(verb: str) -> str:
     """Return the form of a line of this verb: mmap MAP FD OFFSET LENGTH [sharing=shared] [align=2M]."""
-    kind = VERBS[verb]
-    words = (f.name.upper() if f.default is MISSING else f"[{f.name}={_text(f.default)}]" for f in fields(kind))
+    of = fields(VERBS[verb])
+    words = (f.name.upper() if f.default is MISSING else f"[{f.name}={_text(f.default)}]" for f in of)
     return " ".join([verb, *words])
 
 

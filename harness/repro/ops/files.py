@@ -37,10 +37,8 @@ def call(scene: Scene, index: int, op: FileOp) -> Call:
             return Call(f"({scene.fd(fd)} = open({quoted(path)}, O_RDWR{OPENING[opening]}))", ">= 0")
         case ops.Close(fd):
             return Call(f"close({scene.fd(fd)})")
-        case ops.Rename(path, to, flag) if flag in REPLACING:
-            return Call(f"renameat2(AT_FDCWD, {quoted(path)}, AT_FDCWD, {quoted(to)}, {REPLACING[flag]})")
-        case ops.Rename(path, to):
-            return Call(f"rename({quoted(path)}, {quoted(to)})")
+        case ops.Rename(path, to, flag):
+            return Call(_renamed(quoted(path), quoted(to), flag))
         case ops.Link(path, to):
             return Call(f"link({quoted(path)}, {quoted(to)})")
         case ops.Unlink(path):
@@ -73,6 +71,11 @@ def call(scene: Scene, index: int, op: FileOp) -> Call:
             return Call(made, helpers=("set_dax",), headers=("linux/fs.h", "sys/ioctl.h"))
         case _:
             assert_never(op)
+
+
+def _renamed(path: str, to: str, flag: Replacing) -> str:
+    flags = REPLACING.get(flag)
+    return f"renameat2(AT_FDCWD, {path}, AT_FDCWD, {to}, {flags})" if flags else f"rename({path}, {to})"
 
 
 def moved(verb: str, fd: str, memory: str, place: tuple[int, int], how: How, helper: str = "") -> Call:
