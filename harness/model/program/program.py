@@ -306,8 +306,7 @@ def usage(verb: str) -> str:
 
 
 def _alike(verb: str) -> str:
-    close = get_close_matches(verb[:40], VERBS)
-    return f"; did you mean {' or '.join(close)}?" if close else ""
+    return f"; did you mean {' or '.join(close)}?" if (close := get_close_matches(verb[:40], VERBS)) else ""
 
 
 def _value(field: Field[Any], text: str) -> str | int:
