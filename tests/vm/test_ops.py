@@ -48,6 +48,19 @@ open h third
 unlink third
 close h
 """
+NAMES = """mkdir dir
+symlink dir/soft data
+tmpfile t
+pwrite t 0 4K
+fsync t
+link_fd t dir/hard
+fsyncdir path=dir
+rename dir/soft dir/hard flag=exchange
+unlink dir/soft
+unlink dir/hard
+rmdir dir
+close t
+"""
 MEMORY = """mlock m 0 100
 mprotect m 4K 4K read
 expect_signal SIGSEGV
@@ -89,7 +102,7 @@ drop_caches
 mount
 cut_power
 """
-EVERY = MADE + FILES + MEMORY + WHOLE
+EVERY = MADE + FILES + NAMES + MEMORY + WHOLE
 REFLINK = (ops.Clone, ops.CloneFile, ops.Dedupe)
 
 
@@ -157,7 +170,8 @@ def test_every_op_runs(target: GuestTarget, label: str) -> None:
         lacking = {} if reflink else dict.fromkeys(REFLINK, errno.EOPNOTSUPP)
         assert refusals == lacking | ({ops.Swapext: errno.ENOTTY} if label == "ext4" else {})
         (seen,) = [result.files for result in ran.results if result.files]
-        sizes = {"data": 8 << 20, "copy": 8 << 20, "other": None, "third": None}
+        gone = ("other", "third", "dir", "dir/soft", "dir/hard")
+        sizes = {"data": 8 << 20, "copy": 8 << 20, **dict.fromkeys(gone)}
         assert {view.path: view.size for view in seen} == sizes
         assert all(view.allocation is not None for view in seen if view.size)
         evicted(found, wanted)
