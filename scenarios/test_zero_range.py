@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.model.program.ops import Entry
+from harness.model.program.ops import Entry, Mode
 from harness.model.program.recorder import File, Mapping, Recorder
 from harness.model.units import PAGE, PMD
 
@@ -105,4 +105,23 @@ def test_store_into_zeroed_pmd(dax: Recorder, file: File, mapping: Mapping) -> N
     mapping.expect_mapped(Entry.PMD, PMD, PMD)
     mapping.load(PMD, PMD)
     mapping.msync()
+    dax.cut_power()
+
+
+def test_write_zeroes_inside_dirty_pmd(dax: Recorder, file: File, mapping: Mapping) -> None:
+    """FALLOC_FL_WRITE_ZEROES (Linux 6.17) of a part of a dirty PMD makes zeroes of it and leaves the rest dirty."""
+    mapping.store(0, PMD)
+    mapping.expect_mapped(Entry.PMD, 0, PMD)
+    file.fallocate(Mode.WRITE_ZEROES, 16 * PAGE, 4 * PAGE)
+    file.fsync()
+    dax.cut_power()
+
+
+def test_write_zeroes_where_it_is_refused(dax: Recorder, file: File, mapping: Mapping) -> None:
+    """pmem has no offload for zeroes, so that FALLOC_FL_WRITE_ZEROES is refused; a dirty PMD stays as it is."""
+    mapping.store(0, PMD)
+    mapping.expect_mapped(Entry.PMD, 0, PMD)
+    dax.expect_errno("EOPNOTSUPP")
+    file.fallocate(Mode.WRITE_ZEROES, 16 * PAGE, 4 * PAGE)
+    file.fsync()
     dax.cut_power()

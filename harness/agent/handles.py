@@ -2,12 +2,14 @@
 
 import errno
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from harness.agent.levels import Levels
 from harness.agent.x86.cpu import Cpu
 from harness.linux import syscalls
 from harness.linux.mounts import Place
+from harness.model.units import PAGE
 
 FOREVER = 1 << 62
 """The end of any file. Before they change its blocks ext4 and xfs unmap all of it, whatever the range: both call
@@ -33,6 +35,8 @@ class Mapped:
     offset: int
     length: int
     private: bool = False
+    room: int = 0
+    """Bytes behind it that are reserved for its growth."""
 
     def place(self, start: int, end: int) -> tuple[int, int]:
         """The addresses at which file offsets [start, end) are mapped here; an empty range if they are not."""
@@ -46,7 +50,7 @@ class Handles:
     """Files, mappings and names; `seqs` and `ids` are the Program's numbers by op, `names` has the file's id by path.
 
     `ramdisk` is the block device that DirectStore and DirectLoad go through. `alone` are the ops that make one system
-    call only: it is not repeated for the bytes that it left.
+    call only: it is not repeated for the bytes that it left. `rooms` has the bytes that a mapping is to have at most.
     """
 
     cpu: Cpu
@@ -59,6 +63,7 @@ class Handles:
     maps: dict[str, Mapped]
     names: dict[str, int]
     alone: frozenset[int] = frozenset()
+    rooms: Mapping[str, int] = field(default_factory=dict)
 
     def file(self, fd: str) -> OpenFile:
         """Return an open file. Raises OSError EBADF when the op that should have opened it failed."""
@@ -79,6 +84,10 @@ class Handles:
     def map_at(self, name: str, offset: int) -> int:
         """The address of a byte of a mapping."""
         return self.map(name).address + offset
+
+    def room(self, name: str, length: int) -> int:
+        """The bytes, in whole pages, that are to be kept free behind a mapping of whole pages."""
+        return max(0, -(-self.rooms.get(name, 0) // PAGE) * PAGE - length)
 
     def unmaps(self, index: int, file: OpenFile, start: int = 0, end: int = FOREVER) -> None:
         """Note that op `index` may unmap [start, end) of `file` in every mapping."""
@@ -105,6 +114,6 @@ class Handles:
         """Close and unmap what `outer` does not have. Raises OSError."""
         for name in [name for name in self.maps if name not in outer.maps]:
             map = self.maps.pop(name)
-            syscalls.munmap(map.address, map.length)
+            syscalls.munmap(map.address, map.length + map.room)
         for fd in [fd for fd in self.files if fd not in outer.files]:
             os.close(self.files.pop(fd).fd)

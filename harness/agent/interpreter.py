@@ -22,6 +22,7 @@ from harness.linux.mounts import Place
 from harness.model.program import ops
 from harness.model.program.ops import Op
 from harness.model.program.program import Program
+from harness.model.program.rooms import rooms
 from harness.model.program.stages import Stage, stages
 from harness.model.program.traits import Unmaps, mapping, traits
 from harness.model.wire import wire
@@ -63,7 +64,9 @@ class Interpreter:
         self._observer = observer
         numbers = self._program.seqs(), self._program.file_ids()
         alone = self._program.alone()
-        self._handles = Handles(context.cpu, context.place, levels, *numbers, RAMDISK, {}, {}, {}, alone)
+        self._handles = Handles(
+            context.cpu, context.place, levels, *numbers, RAMDISK, {}, {}, {}, alone, rooms(self._program.ops)
+        )
         self._threads = {os.getpid()}
 
     def run(self, started: Callable[[int], None]) -> Iterator[OpResult]:

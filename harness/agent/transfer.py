@@ -10,7 +10,14 @@ from harness.linux import syscalls
 from harness.model.program.ops import How
 from harness.model.wire.observation import Segment
 
-_SYNCING = {How.DSYNC: syscalls.RWF_DSYNC, How.SYNC: syscalls.RWF_SYNC}
+_WRITE_FLAGS = {
+    How.DSYNC: syscalls.RWF_DSYNC,
+    How.SYNC: syscalls.RWF_SYNC,
+    How.NOWAIT: syscalls.RWF_NOWAIT,
+    How.APPEND: syscalls.RWF_APPEND,
+    How.ATOMIC: syscalls.RWF_ATOMIC,
+}
+_READ_FLAGS = {How.NOWAIT: syscalls.RWF_NOWAIT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,7 @@ def counted(call: Callable[[int], int], length: int, once: bool) -> int:
 @contextmanager
 def _descriptor(fd: int, how: How) -> Iterator[int]:
     """Yield `fd`, or a descriptor of the same file with O_DIRECT."""
-    if how is not How.DIRECT:
+    if how not in (How.DIRECT, How.ATOMIC):
         yield fd
         return
     # By /proc, since the file may have another name by now, or none.
@@ -63,7 +70,7 @@ def _descriptor(fd: int, how: How) -> Iterator[int]:
 
 def write(fd: int, how: How, address: int, length: int, offset: int, once: bool = False) -> int:
     """Write from memory to file offset `offset`; return how many of the `length` bytes. Raises OSError, CutShort."""
-    flags = _SYNCING.get(how, 0)
+    flags = _WRITE_FLAGS.get(how, 0)
     with _descriptor(fd, how) as opened:
         return counted(
             lambda done: syscalls.pwrite_from(opened, address + done, length - done, offset + done, flags), length, once
@@ -72,7 +79,8 @@ def write(fd: int, how: How, address: int, length: int, offset: int, once: bool 
 
 def read(fd: int, how: How, address: int, length: int, offset: int, once: bool = False) -> int:
     """Read into memory; return how many of the `length` bytes there were. Raises OSError, CutShort."""
+    flags = _READ_FLAGS.get(how, 0)
     with _descriptor(fd, how) as opened:
         return counted(
-            lambda done: syscalls.pread_into(opened, address + done, length - done, offset + done), length, once
+            lambda done: syscalls.pread_into(opened, address + done, length - done, offset + done, flags), length, once
         )

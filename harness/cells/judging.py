@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from harness.cells.gathering import is_shown
 from harness.cells.seriesjudge import Advance, SeriesJudge, silent
-from harness.link.kernellog import Complaint
+from harness.link.kernellog import Complaint, Trouble
 from harness.link.session import Ran
 from harness.media.image import CrashImage, CrashPoint
 from harness.model.contract import oracle, promises
@@ -17,6 +17,7 @@ from harness.model.judge.values import Condition, Said
 from harness.model.judge.verdict import LIVE, Judgement
 from harness.model.judge.violation import Kind, Violation
 from harness.model.program.program import Expect, Program
+from harness.model.program.stages import shut_down
 from harness.model.setting.crashplan import USUAL, CrashPlan
 from harness.model.setting.hardware import TRAITS
 from harness.model.wire.checked import OFFSET_LIMIT
@@ -174,8 +175,11 @@ def kernel_violations(
 ) -> tuple[Violation, ...]:
     """Return a violation per complaint of the kernel, and of fsck after it: a sound kernel leaves both silent."""
     found = []
+    shut = shut_down(program.ops)
     for complaint in complaints:
         moment = _believed(complaint.moment, program, image)
+        if complaint.trouble is Trouble.FILE_SYSTEM and moment is not None and moment.op in shut:
+            continue  # "Shutting down filesystem", "Aborting journal": it was told to
         by = promise(program, moment.op if moment else None)
         said = Said(f"{complaint.trouble}: {complaint.line}")
         found.append(Violation(Kind.KERNEL, "", *by, image, (), 0, Condition.SILENCE, said, moment=moment))

@@ -52,6 +52,8 @@ FICLONERANGE = _number(_W, 0x94, 13, CLONE_RANGE.size)
 FIDEDUPERANGE = _number(_WR, 0x94, 54, 24)  # the size without the infos
 FIFREEZE = _number(_WR, _X, 119, 4)
 FITHAW = _number(_WR, _X, 120, 4)
+GOINGDOWN = _number(_R, _X, 125, 4)
+"""EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN."""
 FS_IOC_FSGETXATTR = _number(_R, _X, 31, FSXATTR.size)
 FS_IOC_FSSETXATTR = _number(_W, _X, 32, FSXATTR.size)
 FS_IOC_FIEMAP = _number(_WR, ord("f"), 11, FIEMAP.size)
@@ -126,6 +128,11 @@ def freeze(fd: int) -> None:
 def thaw(fd: int) -> None:
     """FITHAW; EINVAL when it is not frozen."""
     fcntl.ioctl(fd, FITHAW, 0)
+
+
+def shut_down(fd: int, flag: int) -> None:
+    """Shut down the file system that `fd` is on: 0 flushes data and log before, 1 the log, 2 nothing."""
+    fcntl.ioctl(fd, GOINGDOWN, struct.pack("=I", flag))
 
 
 def set_dax(fd: int, on: bool) -> None:

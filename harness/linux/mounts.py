@@ -66,6 +66,12 @@ class Place:
         with OpenDirectory(self.root) as fd:
             ioctls.thaw(fd)
 
+    def shut_down(self, flag: int) -> None:
+        """EXT4_IOC_SHUTDOWN, or XFS_IOC_GOINGDOWN."""
+        self._check()
+        with OpenDirectory(self.root) as fd:
+            ioctls.shut_down(fd, flag)
+
     def read_only(self) -> bool:
         """Say whether nothing can be written to it now."""
         return bool(os.statvfs(self.root).f_flag & os.ST_RDONLY)

@@ -14,12 +14,13 @@ from harness.model.units import PAGE, PMD
 
 PROT_NONE, PROT_READ, PROT_WRITE, PROT_EXEC = 0, 1, 2, 4
 MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE = 0x01, 0x02, 0x03
-MAP_FIXED, MAP_ANONYMOUS, MAP_NORESERVE, MAP_SYNC = 0x10, 0x20, 0x4000, 0x80000
+MAP_FIXED, MAP_ANONYMOUS, MAP_NORESERVE, MAP_POPULATE, MAP_SYNC = 0x10, 0x20, 0x4000, 0x8000, 0x80000
 MS_ASYNC, MS_INVALIDATE, MS_SYNC = 1, 2, 4
 MADV_DONTNEED, MADV_REMOVE, MADV_HUGEPAGE, MADV_NOHUGEPAGE = 4, 9, 14, 15
 MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_HWPOISON, MADV_SOFT_OFFLINE = 22, 23, 100, 101
+MADV_FREE, MADV_COLD, MADV_PAGEOUT, MADV_COLLAPSE = 8, 20, 21, 25
 MREMAP_MAYMOVE, MREMAP_FIXED = 1, 2
-RWF_DSYNC, RWF_SYNC = 2, 4
+RWF_DSYNC, RWF_SYNC, RWF_NOWAIT, RWF_APPEND, RWF_ATOMIC = 0x02, 0x04, 0x08, 0x10, 0x40
 SYNC_FILE_RANGE_WRITE, SYNC_FILE_RANGE_WRITE_AND_WAIT = 2, 7
 MS_RDONLY, MS_REMOUNT = 1, 32
 RENAME_NOREPLACE, RENAME_EXCHANGE = 1, 2
@@ -29,6 +30,7 @@ FALLOC_FL_COLLAPSE_RANGE = 0x08
 FALLOC_FL_ZERO_RANGE = 0x10
 FALLOC_FL_INSERT_RANGE = 0x20
 FALLOC_FL_UNSHARE_RANGE = 0x40
+FALLOC_FL_WRITE_ZEROES = 0x80
 
 _SYS_FINIT_MODULE, _SYS_KCMP, _KCMP_FILES = 313, 312, 2
 _SYSLOG_ACTION_READ_ALL = 3
@@ -65,6 +67,7 @@ _PROTOTYPES: tuple[tuple[str, object, tuple[object, ...]], ...] = (
     ("pwrite", _ssize, (_int, _ptr, _size, _off)),
     ("pwritev2", _ssize, (_int, _ptr, _int, _off, _int)),
     ("pread", _ssize, (_int, _ptr, _size, _off)),
+    ("preadv2", _ssize, (_int, _ptr, _int, _off, _int)),
     ("statx", _int, (_int, _str, _int, ctypes.c_uint, _ptr)),
     ("prctl", _int, (_int, _ulong, _ulong, _ulong, _ulong)),
     ("sched_yield", _int, ()),
@@ -98,18 +101,34 @@ def mmap(address: int, length: int, prot: int, flags: int, fd: int, offset: int)
     return result
 
 
-def mmap_aligned(length: int, prot: int, flags: int, fd: int, offset: int, align: int) -> int:
+def mmap_aligned(length: int, prot: int, flags: int, fd: int, offset: int, align: int, room: int = 0) -> int:
     """Map at an address that is `offset` modulo `align`, a power of two from a page on; below PMD modulo no more.
+    The `room` bytes behind it, in whole pages, are reserved: PROT_NONE.
 
     DAX maps a PMD only where virtual address and file offset agree modulo 2 MiB (thp_vma_suitable_order). Not every
     file system's get_unmapped_area sees to that, and some do unasked, so the place is reserved first, then mapped over.
     """
     period, residue = (align, offset) if align >= PMD else (2 * align, offset + align)
-    return _placed(length, residue, period, lambda place: mmap(place, length, prot, flags | MAP_FIXED, fd, offset))
+    return _placed(
+        length, residue, period, lambda place: mmap(place, length, prot, flags | MAP_FIXED, fd, offset), room
+    )
 
 
-def mremap_moved(address: int, length: int) -> int:
-    """mremap(2) of whole pages to another address that is the same modulo PMD; returns the new address."""
+def reserve(address: int, length: int) -> None:
+    """Take whole pages at an address where nothing is mapped, for which a mapping may come later (PROT_NONE)."""
+    mmap(address, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0)
+
+
+def mremap_in_place(address: int, length: int, wanted: int) -> None:
+    """mremap(2) of whole pages from `length` to `wanted` bytes, without MREMAP_MAYMOVE."""
+    result: int | None = _libc.mremap(address, length, wanted, 0, None)
+    if result is None or result == _MAP_FAILED:
+        raise _fail(f"mremap {length} to {wanted} bytes")
+
+
+def mremap_moved(address: int, length: int, room: int = 0) -> int:
+    """mremap(2) of whole pages to another address that is the same modulo PMD; returns the new address, behind which
+    `room` bytes are reserved."""
 
     def move(place: int) -> int:
         result: int | None = _libc.mremap(address, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, place)
@@ -117,12 +136,13 @@ def mremap_moved(address: int, length: int) -> int:
             raise _fail(f"mremap {length} bytes")
         return result
 
-    return _placed(length, address, PMD, move)
+    return _placed(length, address, PMD, move, room)
 
 
-def _placed(length: int, residue: int, period: int, fill: Callable[[int], int]) -> int:
-    """Reserve a place of `length` bytes that is `residue` modulo `period`, have it filled, and return it."""
-    span = length + period
+def _placed(length: int, residue: int, period: int, fill: Callable[[int], int], room: int) -> int:
+    """Reserve a place of `length` bytes that is `residue` modulo `period`, with `room` behind it, have it filled, and
+    return it."""
+    span = length + room + period
     base = mmap(0, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
     place = base + (residue - base) % period
     try:
@@ -130,7 +150,7 @@ def _placed(length: int, residue: int, period: int, fill: Callable[[int], int]) 
     except OSError:
         munmap(base, span)
         raise
-    end, stop = place + _pages(length), base + _pages(span)
+    end, stop = place + _pages(length) + room, base + _pages(span)
     if place > base:
         munmap(base, place - base)
     if stop > end:
@@ -284,9 +304,12 @@ def pwrite_from(fd: int, address: int, length: int, offset: int, flags: int = 0)
     return _check(_libc.pwritev2(fd, ctypes.addressof(vector), 1, offset, flags), "pwritev2")
 
 
-def pread_into(fd: int, address: int, length: int, offset: int) -> int:
-    """pread(2) into memory at `address`; returns the bytes read, perhaps fewer."""
-    return _check(_libc.pread(fd, address, length, offset), "pread")
+def pread_into(fd: int, address: int, length: int, offset: int, flags: int = 0) -> int:
+    """pread(2), or preadv2(2) with RWF_ flags, into memory at `address`; returns the bytes read, perhaps fewer."""
+    if flags == 0:
+        return _check(_libc.pread(fd, address, length, offset), "pread")
+    vector = (ctypes.c_uint64 * 2)(address, length)  # struct iovec
+    return _check(_libc.preadv2(fd, ctypes.addressof(vector), 1, offset, flags), "preadv2")
 
 
 def equal(left: int, right: int, length: int) -> bool:

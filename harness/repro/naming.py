@@ -34,13 +34,14 @@ class MapFacts:
 class NamesInC:
     """The C variables of descriptors and mappings by their names in the Program, and what is mapped.
 
-    `files` are the ids of the files that descriptors stand for.
+    `files` are the ids of the files that descriptors stand for. `resized`: by Mresize, the bytes that were mapped.
     """
 
     fds: Mapping[str, str]
     maps: Mapping[str, str]
     files: Mapping[str, int]
     facts: Mapping[str, MapFacts]
+    resized: Mapping[int, int]
 
     def pages(self, name: str, offset: int, length: int) -> tuple[int, int]:
         """The pages [first, end) of the file in which these bytes of a mapping lie."""
@@ -58,6 +59,7 @@ def names(program: Program) -> NamesInC:
     maps: dict[str, str] = {}
     files: dict[str, int] = {}
     facts: dict[str, MapFacts] = {}
+    resized: dict[int, int] = {}
     paths: dict[str, int] = {}
     ids = program.file_ids()
     for index, op in enumerate(program.ops):
@@ -80,15 +82,22 @@ def names(program: Program) -> NamesInC:
             case ops.Mmap(name, fd, offset, length, sharing):
                 whole = -(-length // PAGE) * PAGE
                 facts[name] = MapFacts(files[fd], offset, whole, sharing, whole)
+            case ops.Mresize(name, length):
+                resized[index] = facts[name].left
+                facts[name] = replace(facts[name], left=-(-length // PAGE) * PAGE)
+            case ops.MmapOver(name, offset, new, fd, start, sharing):
+                old = facts[name]
+                facts[new] = MapFacts(files[fd], start, old.left - offset, sharing, old.left - offset)
+                facts[name] = replace(old, left=offset)
             case ops.Mremap(name, offset, new):
                 old = facts[name]
-                rest = old.length - offset
+                rest = old.left - offset
                 facts[new] = MapFacts(old.file, old.offset + offset, rest, old.sharing, rest)
                 facts[name] = replace(old, left=offset)
             case _:
                 pass
         _define(fds, maps, op)
-    return NamesInC(fds, maps, files, facts)
+    return NamesInC(fds, maps, files, facts, resized)
 
 
 def _define(fds: dict[str, str], maps: dict[str, str], op: ops.Op) -> None:

@@ -6,15 +6,42 @@ from harness.repro import helpers
 from harness.repro.helpers import Helper
 
 _MORE: Mapping[str, Helper] = {
-    "direct": Helper("""\
-static ssize_t direct(int fd, char *p, size_t len, off_t off, int writes)
+    "roomy": Helper("""\
+/* As mmap, congruent within 2 MiB but for skew, with room behind it to grow. */
+static char *roomy(long len, int flags, int fd, long off, long skew, long room)
 {
+	char *p = mmap(NULL, len + room + 4 * M, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	p += (off + skew - (long)p) & (2 * M - 1);
+	return mmap(p, len, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, off);
+}
+"""),
+    "resized": Helper("""\
+/* The addresses behind the mapping are kept free for its growth. */
+static int resized(char *at, long old, long new)
+{
+	if (new > old)
+		CHECK(!munmap(at + old, new - old));
+	if (mremap(at, old, new, 0) == MAP_FAILED)
+		return -1;
+	if (new < old)
+		CHECK(mmap(at + new, old - new, PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED);
+	return 0;
+}
+"""),
+    "direct": Helper("""\
+static ssize_t direct(int fd, char *p, size_t len, off_t off, int writes,
+		int flags)
+{
+	struct iovec all = { p, len };
 	char name[32];
 	ssize_t n;
 
 	sprintf(name, "/proc/self/fd/%d", fd);
 	CHECK((fd = open(name, O_RDWR | O_DIRECT)) >= 0);
-	n = writes ? pwrite(fd, p, len, off) : pread(fd, p, len, off);
+	n = writes ? pwritev2(fd, &all, 1, off, flags) :
+			preadv2(fd, &all, 1, off, flags);
 	close(fd);
 	return n;
 }
@@ -71,6 +98,41 @@ static long dedupe(int fd, long off, long len, int from, long start)
 	return -1;
 }
 """, headers=("errno.h",)),
+    "spliced": Helper("""\
+static long spliced(int fd, loff_t off, long len, int from, loff_t start)
+{
+	long n = 0, left, m;
+	int ends[2];
+
+	CHECK(!pipe(ends));
+	for (; len; len -= n) {
+		n = splice(from, &start, ends[1], NULL, len, 0);
+		if (n <= 0)
+			break;
+		for (left = n; left; left -= m) {
+			m = splice(ends[0], NULL, fd, &off, left, 0);
+			CHECK(m > 0);
+		}
+	}
+	close(ends[0]);
+	close(ends[1]);
+	return n;
+}
+"""),
+    "sent": Helper("""\
+static long sent(int fd, long off, long len, int from, off_t start)
+{
+	long n;
+
+	CHECK(lseek(fd, off, SEEK_SET) == off);
+	for (; len; len -= n) {
+		n = sendfile(fd, from, &start, len);
+		if (n <= 0)
+			return n;
+	}
+	return 0;
+}
+"""),
     "exchange": Helper("""\
 static int exchange(int fd, long off, long len, int other, long start)
 {

@@ -29,6 +29,10 @@ def do(handles: Handles, index: int, op: CopyOp) -> Moved | None:
             return Moved(_dedupe(handles, index, op, once))
         case ops.CopyFileRange():
             return Moved(_copy_file_range(handles, index, op, once))
+        case ops.Splice():
+            return Moved(_splice(handles, index, op, once))
+        case ops.Sendfile():
+            return Moved(_sendfile(handles, index, op, once))
         case ops.ExchangeRange(fd, offset, length, other, other_offset):
             into, out = _unmapped(handles, index, fd, other)
             ioctls.exchange_range(into, offset, length, out, other_offset)
@@ -77,6 +81,36 @@ def _copy_file_range(handles: Handles, index: int, op: ops.CopyFileRange, once: 
 
     def more(done: int) -> int:
         return os.copy_file_range(out, into, op.length - done, op.source_offset + done, op.offset + done)
+
+    return transfer.counted(more, op.length, once)
+
+
+def _splice(handles: Handles, index: int, op: ops.Splice, once: bool) -> int:
+    """Return the bytes that were copied through a pipe, a pipe full at a time."""
+    into, out = _unmapped(handles, index, op.fd, op.source)
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+
+    def more(done: int) -> int:
+        taken = os.splice(out, writer, op.length - done, op.source_offset + done)
+        given = 0
+        while given < taken:
+            given += os.splice(reader, into, taken - given, None, op.offset + done + given)
+        return taken
+
+    try:
+        return transfer.counted(more, op.length, once)
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def _sendfile(handles: Handles, index: int, op: ops.Sendfile, once: bool) -> int:
+    """Return the bytes that were copied to the file offset of the descriptor, which no other op uses."""
+    into, out = _unmapped(handles, index, op.fd, op.source)
+
+    def more(done: int) -> int:
+        os.lseek(into, op.offset + done, os.SEEK_SET)
+        return os.sendfile(into, out, op.source_offset + done, op.length - done)
 
     return transfer.counted(more, op.length, once)
 

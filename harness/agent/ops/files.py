@@ -10,7 +10,7 @@ from harness.agent.ops import names
 from harness.agent.transfer import Moved
 from harness.linux import ioctls, syscalls
 from harness.model.program import ops
-from harness.model.program.ops import FileOp, Mode, Switch
+from harness.model.program.ops import FileOp, How, Mode, Switch
 from harness.model.wire import stamps
 
 MODES = {
@@ -22,6 +22,7 @@ MODES = {
     Mode.COLLAPSE_RANGE: syscalls.FALLOC_FL_COLLAPSE_RANGE,
     Mode.INSERT_RANGE: syscalls.FALLOC_FL_INSERT_RANGE,
     Mode.UNSHARE_RANGE: syscalls.FALLOC_FL_UNSHARE_RANGE,
+    Mode.WRITE_ZEROES: syscalls.FALLOC_FL_WRITE_ZEROES,
 }
 
 
@@ -52,7 +53,7 @@ def do(handles: Handles, index: int, op: FileOp) -> Moved | None:
 def _pwrite(handles: Handles, index: int, op: ops.Pwrite) -> Moved:
     file = handles.file(op.fd)
     # The stamps are those of the place where the bytes must go.
-    start = os.fstat(file.fd).st_size if file.appends else op.offset
+    start = os.fstat(file.fd).st_size if file.appends or op.how is How.APPEND else op.offset
     with Scratch(op.length) as scratch:
         memory.store(handles.cpu, scratch.address, start, op.length, handles.seqs[index], file.id)
         # A write that allocates makes fs/dax.c invalidate what is mapped there (dax_iomap_iter).

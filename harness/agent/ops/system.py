@@ -4,7 +4,9 @@ from typing import assert_never
 
 from harness.agent.handles import Handles
 from harness.model.program import ops
-from harness.model.program.ops import SystemOp
+from harness.model.program.ops import Going, SystemOp
+
+FLAGS = {Going.DEFAULT: 0, Going.LOGFLUSH: 1, Going.NOLOGFLUSH: 2}
 
 
 def do(handles: Handles, op: SystemOp) -> None:
@@ -17,6 +19,8 @@ def do(handles: Handles, op: SystemOp) -> None:
             place.thaw()
         case ops.Remount(options):
             place.remount(options)
+        case ops.Shutdown(going):
+            place.shut_down(FLAGS[going])
         case ops.Umount():
             place.umount()
         case ops.Mount():

@@ -48,6 +48,9 @@ class Allowed:
     ever: Values | None = ZEROES
     promised_by: int | None = None
     settled: bool = True
+    loose: bool = False
+    """A crash of the file system has left it as one of `current`: until it is written again, no sync promises it, and
+    no read tells what the media hold."""
 
     @property
     def past(self) -> Values:
@@ -57,7 +60,7 @@ class Allowed:
 
     def forgetting(self) -> "Allowed":
         """The same byte, of which it is not followed what was there."""
-        return Allowed(self.current, self.durable, None, self.promised_by, self.settled)
+        return Allowed(self.current, self.durable, None, self.promised_by, self.settled, self.loose)
 
     def changed(self, current: Values, heals: bool = False) -> "Allowed":
         """The byte now reads one of `current`; nobody knows when the media will. Poison stays unless the op `heals`."""
@@ -71,7 +74,7 @@ class Allowed:
 
     def promised(self, index: int) -> "Allowed":
         """Op `index` returned success: the media hold what is current."""
-        return Allowed(self.current, self.current, self.ever, index)
+        return self if self.loose else Allowed(self.current, self.current, self.ever, index)
 
     def may_hold(self, values: Values) -> "Allowed":
         """It reads as before, but the media may hold one of `values` here."""
@@ -85,7 +88,13 @@ class Allowed:
         ever = None if self.ever is None else move.values(self.ever)
         if current is self.current and durable is self.durable and ever is self.ever:
             return self
-        return Allowed(current, durable, ever, self.promised_by, self.settled)
+        return Allowed(current, durable, ever, self.promised_by, self.settled, self.loose)
+
+    def crashed(self) -> "Allowed":
+        """The file system crashed, and was mounted again: it reads as what the media may hold."""
+        certain = len(self.durable) == 1
+        ever = _also(self.ever, self.durable)
+        return Allowed(self.durable, self.durable, ever, self.promised_by, certain, not certain)
 
     def joined(self, before: "Allowed") -> "Allowed":
         """This byte while the media may still hold what `before` allowed, or a hole in between."""
@@ -105,7 +114,7 @@ class Allowed:
 
     def told(self, source: Source | None) -> "Allowed":
         """A read has shown which of the contents it is."""
-        if len(self.current) == 1 or source not in self.current or ANYTHING in self.current:
+        if self.loose or len(self.current) == 1 or source not in self.current or ANYTHING in self.current:
             return self
         current: Values = frozenset({source})
         return replace(self, current=current, durable=current if self.settled else self.durable)

@@ -68,6 +68,10 @@ class BlockHistory:
         """An op has promised what the media read here, so they look where it lies now."""
         return BlockHistory(self.now)
 
+    def crashed(self) -> "BlockHistory":
+        """The file system crashed: it lies where the media look for it."""
+        return BlockHistory(self.now | self.old | self.copied, self.old, self.copied)
+
     def either(self, other: "BlockHistory") -> "BlockHistory":
         """This or the other: nobody knows whether an op took place."""
         now = self.now | other.now

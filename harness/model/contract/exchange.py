@@ -1,4 +1,4 @@
-"""Remembers exchanges of two ranges, which a cut leaves done or not done, never in part.
+"""Remembers exchanges of two ranges, and atomic writes, which a cut leaves done or not done, never in part.
 
 ioctl_xfs_exchange_range(2): "Implementations must guarantee that readers see either the old contents or the new
 contents in their entirety, even if the system fails." The sets of Allowed are kept per byte and cannot say that two
@@ -7,6 +7,8 @@ bytes change together, so it is kept beside them, until an op changes one of the
     exchange_range f 0 8K g 0, cut      f and g as before, or f[0..8K) has what g had and g what f had
     fsync f, cut                        f has what g had, since the fsync promised it, and so g has what f had
     store to f[0..4K)                   forgotten: what the media may hold is no longer one of two
+
+An atomic write (pwritev2(2), RWF_ATOMIC) is an exchange with one half.
 """
 
 from collections.abc import Mapping
@@ -44,10 +46,10 @@ class Half:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """The exchange that op `op` made: both halves are old, or both are new."""
+    """The exchange, or atomic write, that op `op` made: all halves are old, or all are new."""
 
     op: int
-    halves: tuple[Half, Half]
+    halves: tuple[Half, ...]
 
     def lasts(self, before: Mapping[int, FileState], after: Mapping[int, FileState]) -> bool:
         """Say whether it can still be told after the op that led from these files to those."""

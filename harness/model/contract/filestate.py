@@ -237,6 +237,16 @@ class FileState:
         """Op `index` made the blocks durable that the file was given."""
         return replace(self, allocation=self.allocation.map(0, END, lambda byte: byte.promised(index)))
 
+    def crashed(self) -> "FileState":
+        """The file system crashed, and was mounted again: the file is one of those that a cut may leave."""
+        return replace(
+            self.with_contents(lambda contents: contents.map(0, END, Allowed.crashed)),
+            now=self.sizes,
+            blocks=self.blocks.map(0, END, BlockHistory.crashed),
+            allocation=self.allocation.map(0, END, lambda one: UNALLOCATED if one.durable_by is None else one),
+            settled=not _choice(self.sizes),
+        )
+
     def promised_range(self, start: int, end: int, index: int) -> "FileState":
         """Op `index` made the contents [start, end) durable, and a size that lets them be read back."""
         end = min(end, self.shortest)

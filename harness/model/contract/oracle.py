@@ -135,13 +135,15 @@ def apply(state: State, step: Step, op: Op) -> State:
             return files.apply(state, step, op)
         case ops.CloneFile() | ops.Clone() | ops.Dedupe() | ops.CopyFileRange() | ops.ExchangeRange() | ops.Swapext():
             return copies.apply(state, step, op)
-        case ops.ReadInto() | ops.WriteFrom():
+        case ops.ReadInto() | ops.WriteFrom() | ops.Splice() | ops.Sendfile():
             return copies.apply(state, step, op)
         case ops.Mmap() | ops.Munmap() | ops.Mremap() | ops.Madvise() | ops.Store() | ops.Flush() | ops.DirectStore():
             return mappings.apply(state, step, op)
+        case ops.Mresize() | ops.MmapOver():
+            return mappings.apply(state, step, op)
         case ops.Msync() | ops.Fsync() | ops.Fdatasync() | ops.Fsyncdir() | ops.SyncFileRange():
             return syncs.apply(state, step, op)
-        case ops.Syncfs() | ops.Sync() | ops.Freeze() | ops.Umount():
+        case ops.Syncfs() | ops.Sync() | ops.Freeze() | ops.Umount() | ops.Shutdown():
             return syncs.apply(state, step, op)
         case ops.Mlock():
             return state  # mlock(2) faults pages in; that may copy private ones, which mmap(2) leaves open anyway

@@ -130,7 +130,8 @@ class State:
     `kept`: files that had a durable name and were renamed since, never unlinked, with all those names: at any moment
     one of them stands for the file (rename(2): "atomically replaced", or "a window in which both" do).
     `exchanges`: those that the media hold as a whole, or not at all. `appending`: the descriptors with O_APPEND.
-    `names` are those of all paths; they follow from the `entries` of directories (contract.directories).
+    `names` are those of all paths; they follow from the `entries` of directories (contract.directories). `shut`: the
+    file system was shut down.
     """
 
     files: Mapping[int, FileState]
@@ -141,6 +142,7 @@ class State:
     exchanges: tuple[Exchange, ...] = ()
     appending: frozenset[str] = frozenset()
     entries: Mapping[tuple[int, str], NameState] = field(default_factory=dict)
+    shut: bool = False
 
     def file(self, path: str) -> FileState | None:
         """The file that the name stands for now; None if it stands for a directory."""

@@ -156,9 +156,13 @@ class ProgramDraft:
         match op:
             case ops.CloneFile(fd, source):
                 return files.get(fd) == files.get(source)
-            case ops.Clone() | ops.Dedupe() | ops.CopyFileRange():
+            case ops.Clone() | ops.Dedupe() | ops.CopyFileRange() | ops.Splice() | ops.Sendfile():
                 near = abs(op.offset - op.source_offset) < op.length
                 return near and files.get(op.fd) == files.get(op.source)
+            case ops.Mresize(name, size) if size > self._position.scope.maps.get(name, 0):
+                # Those may split a mapping in two, and mremap(2), EFAULT, makes one longer that is whole.
+                split = (ops.Madvise, ops.Mlock, ops.Mprotect)
+                return any(isinstance(one, split) and one.map == name for one in self.ops)
             case _:
                 return False
 

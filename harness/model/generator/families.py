@@ -1,7 +1,8 @@
 """The families of ops that random Programs are made of. Each is a function that adds to a draft, or adds nothing.
 
     make dirty    store, write, write_through, and copy of what others hold
-    disturb       reshape, exchange, rename, directory, publish, remap, protect, advise, reopen, refuse, remount, race
+    disturb       reshape, exchange, pipe, rename, directory, publish, remap, protect, advise, reopen, refuse, remount,
+                  race
     sync          sync, quiet
     look          look
 
@@ -13,7 +14,7 @@ from collections.abc import Callable, Mapping
 from harness.model.generator.draft import LARGEST, WORD, ProgramDraft
 from harness.model.program import ops
 from harness.model.program.choices import fresh
-from harness.model.program.ops import Access, Advice, How, Mode, Opening, Replacing, Sharing
+from harness.model.program.ops import Access, Advice, How, Mode, Opening, Replacing, Sharing, Switch
 from harness.model.units import PAGE, PMD
 
 SIZES = (5000, PAGE, 9192, 4 * PAGE, 16 * PAGE, PMD, PMD + 5000, 2 * PMD, 4 * PMD)
@@ -52,7 +53,9 @@ def make_mapping(draft: ProgramDraft, fd: str) -> None:
     start = draft.dice.choice((0, 0, 0, PAGE, PMD))
     length = max(draft.size(fd) + PAGE - 1 - start, PAGE) // PAGE * PAGE + draft.dice.choice((0, 0, PMD))
     sharing = draft.dice.choices((Sharing.SHARED, Sharing.SYNC, Sharing.PRIVATE), (12, 3, 1))[0]
-    draft.draw(ops.Mmap, lambda named: (named["fd"], named["sharing"]) == (fd, sharing), offset=start, length=length)
+    populate = draft.dice.choices((Switch.OFF, Switch.ON), (9, 1))[0]
+    names = {"fd": fd, "sharing": sharing, "populate": populate}
+    draft.draw(ops.Mmap, lambda named: names.items() <= named.items(), offset=start, length=length)
 
 
 def store(draft: ProgramDraft) -> None:
@@ -62,8 +65,9 @@ def store(draft: ProgramDraft) -> None:
 
 
 def write(draft: ProgramDraft) -> None:
-    """Write by descriptor, sometimes past the end."""
-    fd, how = draft.file(), draft.dice.choices((How.PLAIN, How.DSYNC, How.DIRECT), (6, 1, 1))[0]
+    """Write by descriptor, sometimes past the end, or behind it."""
+    hows = (How.PLAIN, How.DSYNC, How.DIRECT, How.NOWAIT, How.APPEND)
+    fd, how = draft.file(), draft.dice.choices(hows, (6, 1, 1, 1, 1))[0]
     place = draft.place(min(draft.size(fd) + draft.dice.choice((0, PAGE, PMD)), LARGEST - WORD)) // WORD * WORD
     draft.draw(ops.Pwrite, lambda named: (named["fd"], named["how"]) == (fd, how), offset=place)
 
@@ -74,9 +78,12 @@ def copy(draft: ProgramDraft) -> None:
 
 
 def remap(draft: ProgramDraft) -> None:
-    """Add a mapping, remove one, or move a part of one."""
-    fd, kind = draft.file(), draft.dice.choice((ops.Munmap, ops.Mmap, ops.Mmap, ops.Mremap))
-    if kind is not ops.Mmap:
+    """Add a mapping, remove one, move a part of one, make one longer or shorter, or map over its end."""
+    kinds = (ops.Munmap, ops.Mmap, ops.Mmap, ops.Mremap, ops.Mresize, ops.MmapOver)
+    fd, kind = draft.file(), draft.dice.choice(kinds)
+    if kind is ops.MmapOver:
+        draft.draw(kind, lambda named: named["sharing"] is not Sharing.PRIVATE)
+    elif kind is not ops.Mmap:
         draft.draw(kind)
     elif sum(one.file == draft.state.fds[fd] for one in draft.state.maps.values()) < MAPPINGS:
         make_mapping(draft, fd)
@@ -94,7 +101,8 @@ def protect(draft: ProgramDraft) -> None:
 
 def advise(draft: ProgramDraft) -> None:
     """Advise the kernel, which may take the entries away, split them, or fault pages in."""
-    advice = draft.dice.choice((Advice.DONTNEED, Advice.DONTNEED, Advice.HUGEPAGE, Advice.NOHUGEPAGE, Advice.REMOVE))
+    advices = (Advice.DONTNEED, Advice.HUGEPAGE, Advice.NOHUGEPAGE, Advice.REMOVE, Advice.COLD, Advice.PAGEOUT)
+    advice = draft.dice.choice((Advice.DONTNEED, *advices))
     draft.draw(ops.Madvise, lambda named: named["advice"] is advice and named["map"] not in privates(draft))
 
 
@@ -153,6 +161,11 @@ def exchange(draft: ProgramDraft) -> None:
     """Copy contents or blocks from one file to another, where there are two, or within one."""
     kind = draft.dice.choice((ops.CopyFileRange, *draft.rules.extras * 2))
     draft.draw(kind, lambda named: named["fd"] != named["source"])
+
+
+def pipe(draft: ProgramDraft) -> None:
+    """Copy through a pipe from one file to another, or within one."""
+    draft.draw(draft.dice.choice((ops.Splice, ops.Sendfile)))
 
 
 def rename(draft: ProgramDraft) -> None:
@@ -247,11 +260,11 @@ def race(draft: ProgramDraft) -> None:
 
 ANY: dict[Family, int] = {
     store: 10, write: 5, copy: 2, remap: 3, protect: 1, advise: 2, sync: 7, hint: 1, quiet: 1, look: 2, reshape: 10,
-    exchange: 5, rename: 2, directory: 3, publish: 2, reopen: 1, refuse: 1, remount: 1, race: 1,
+    exchange: 5, pipe: 2, rename: 2, directory: 3, publish: 2, reopen: 1, refuse: 1, remount: 1, race: 1,
 }  # fmt: skip
 """The families of ops up to the last sync, and how often each comes."""
 LAST: dict[Family, int] = {
-    store: 5, write: 3, copy: 1, remap: 2, protect: 1, advise: 1, look: 1, reshape: 6, exchange: 4, rename: 1,
+    store: 5, write: 3, copy: 1, remap: 2, protect: 1, advise: 1, look: 1, reshape: 6, exchange: 4, pipe: 1, rename: 1,
     directory: 1,
 }  # fmt: skip
 """The families of ops after it, which no sync makes durable, and how often each comes."""

@@ -12,7 +12,7 @@ from harness.model.judge.values import Answers, Condition, Portion, Value
 from harness.model.judge.verdict import LIVE
 from harness.model.judge.violation import Kind, Violation
 from harness.model.program import ops
-from harness.model.program.ops import Op, Signal
+from harness.model.program.ops import How, Op, Signal
 from harness.model.program.paths import parent
 from harness.model.program.program import Program
 from harness.model.program.stages import by_op
@@ -141,7 +141,9 @@ def _least(before: State, op: Op) -> int:
             return op.length
         case ops.Pread(fd, start, length) | ops.ReadInto(_, _, length, fd, start):
             source = before.fds.get(fd)
-        case ops.CopyFileRange(_, _, length, fd, start):
+        case ops.CopyFileRange(_, _, length, fd, start) | ops.Splice(_, _, length, fd, start):
+            source = before.fds.get(fd)
+        case ops.Sendfile(_, _, length, fd, start):
             source = before.fds.get(fd)
         case _:
             return 0
@@ -154,6 +156,8 @@ def _failed(program: Program, index: int, before: State, number: int, expected: 
     name = f"{Naming(program, '', 0).op(index)} failed: {_errno(number)}"
     if number in _UNSUPPORTED or (number == errno.ENODEV and traits(op).ramdisk):
         return Refusals(unsupported=(name,))
+    if number == errno.EAGAIN and getattr(op, "how", None) is How.NOWAIT:
+        return Refusals()  # pwritev2(2): it would have had to wait
     if number == errno.EINVAL and isinstance(op, ops.Madvise):
         return Refusals(unsupported=(name,))  # madvise(2): also when the kernel was built without the advice
     if number in _OF_POISON and (_poisoned(before) or traits(op).poisons):

@@ -14,7 +14,7 @@ from enum import EnumType
 from itertools import count, product
 
 from harness.model.program import ops
-from harness.model.program.ops import Mode, Op
+from harness.model.program.ops import How, Mode, Op
 from harness.model.program.scope import Scope
 from harness.model.program.sections import TIMES_LIMIT
 from harness.model.program.traits import Traits, traits
@@ -103,6 +103,11 @@ class Choice:
             case "source_offset" | "other_offset":
                 unit, low = self._grid(chosen["offset"])
                 return Numbers(low, self._other_limit() - chosen["length"], unit)
+            case "file_offset":
+                end = SIZE_LIMIT - self.scope.map(str(self.named["map"])) + chosen["offset"]
+                return Numbers(0, end if self.reach is None else min(end, self.reach.largest), PAGE)
+            case "size" if self.kind is ops.Mresize:
+                return Numbers(1, SIZE_LIMIT if self.reach is None else self.reach.largest)
             case "align":
                 return Numbers(PAGE, SIZE_LIMIT, powers=True)
             case "times":
@@ -138,6 +143,8 @@ class Choice:
             high = self.reach.largest - self._used("fd")
         if self.named.get("fd") in self.scope.appending and self.kind is ops.Pwrite and self.reach is not None:
             high = self.reach.largest - self._used("fd")
+        if self.named.get("how") is How.APPEND and self.reach is not None:
+            high = min(high, self.reach.largest - self._used("fd"))
         if {"source_offset", "other_offset"} & {*self.open}:
             high = min(high, self._other_limit() - self._grid(offset)[1])
         if isinstance(self.expected, ops.ExpectSignal):
@@ -159,7 +166,8 @@ class Choice:
             return self._used("map")
         if self.reach is None:
             return SIZE_LIMIT
-        if facts.past_end:
+        # A write that would have to wait may be left undone, and then the file is no longer.
+        if facts.past_end and self.named.get("how") is not How.NOWAIT:
             return self.reach.largest
         # fallocate(2), EINVAL: a collapse that reaches the end of the file, an insert that does not begin before it.
         match self.named.get("mode"):

@@ -61,7 +61,7 @@ def check_append(scope: Scope, op: Op, in_lane: bool) -> None:
     ioctl_ficlonerange(2) and copy_file_range(2) give EBADF for such a destination. Of writes in a lane the end of the
     file may be moved by another lane, and a write by O_DIRECT has a descriptor of its own, without the flag.
     """
-    if isinstance(op, ops.Pwrite) and op.fd in scope.appending and (in_lane or op.how is How.DIRECT):
+    if isinstance(op, ops.Pwrite) and op.fd in scope.appending and (in_lane or op.how in (How.DIRECT, How.ATOMIC)):
         raise ProgramError(f"descriptor {op.fd} appends: write neither in a lane nor by O_DIRECT through it")
     if isinstance(op, ops.CopyOp) and not isinstance(op, ops.ReadInto):
         for fd in scope.appending & {getattr(op, "fd", ""), getattr(op, "other", "")}:

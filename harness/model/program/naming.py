@@ -61,6 +61,8 @@ def _define(op: ops.Op, new: int, fds: dict[str, int], maps: dict[str, int], pat
             paths[to] = paths[path]
         case ops.Mmap(name, fd) if fd in fds:
             maps[name] = fds[fd]
+        case ops.MmapOver(_, _, to, fd) if fd in fds:
+            maps[to] = fds[fd]
         case ops.Mremap(name, _, to) if name in maps:
             maps[to] = maps[name]
         case _:

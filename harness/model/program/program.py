@@ -28,6 +28,7 @@ from harness.model.program.ops import Create, Op, Tmpfile
 from harness.model.program.paths import every_name
 from harness.model.program.traits import traits
 from harness.model.program.validity import ProgramError, check
+from harness.model.program.verbs import VERBS
 from harness.model.units import parse_size, size_text
 
 __all__ = ["HEADER", "VERBS", "Expect", "Program", "ProgramError", "describe", "format", "parse", "usage", "verb"]
@@ -36,66 +37,6 @@ HEADER = "daxcheck program 1"
 TEXT_LIMIT = 1 << 20
 """Characters of a Program's text."""
 
-VERBS: dict[str, type[Op]] = {
-    "create": ops.Create,
-    "open": ops.Open,
-    "close": ops.Close,
-    "rename": ops.Rename,
-    "link": ops.Link,
-    "unlink": ops.Unlink,
-    "mkdir": ops.Mkdir, "rmdir": ops.Rmdir,
-    "symlink": ops.SymbolicLink, "tmpfile": ops.Tmpfile, "link_fd": ops.LinkFd,
-    "fallocate": ops.Fallocate,
-    "ftruncate": ops.Ftruncate,
-    "pwrite": ops.Pwrite,
-    "pread": ops.Pread,
-    "set_dax": ops.SetDax,
-    "clone_file": ops.CloneFile,
-    "clone": ops.Clone,
-    "dedupe": ops.Dedupe,
-    "copy_file_range": ops.CopyFileRange,
-    "exchange_range": ops.ExchangeRange,
-    "swapext": ops.Swapext,
-    "read_into": ops.ReadInto,
-    "write_from": ops.WriteFrom,
-    "direct_store": ops.DirectStore,
-    "direct_load": ops.DirectLoad,
-    "mmap": ops.Mmap,
-    "munmap": ops.Munmap,
-    "mremap": ops.Mremap,
-    "mprotect": ops.Mprotect,
-    "mlock": ops.Mlock,
-    "madvise": ops.Madvise,
-    "store": ops.Store,
-    "load": ops.Load,
-    "flush": ops.Flush,
-    "msync": ops.Msync,
-    "fsync": ops.Fsync,
-    "fdatasync": ops.Fdatasync,
-    "fsyncdir": ops.Fsyncdir,
-    "sync_file_range": ops.SyncFileRange,
-    "syncfs": ops.Syncfs,
-    "sync": ops.Sync,
-    "freeze": ops.Freeze,
-    "thaw": ops.Thaw,
-    "remount": ops.Remount,
-    "umount": ops.Umount,
-    "mount": ops.Mount,
-    "drop_caches": ops.DropCaches,
-    "fill": ops.Fill,
-    "unfill": ops.Unfill,
-    "lane": ops.Lane,
-    "barrier": ops.Barrier,
-    "join": ops.Join,
-    "expect_mapped": ops.ExpectMapped,
-    "expect_dax": ops.ExpectDax,
-    "expect_errno": ops.ExpectErrno,
-    "expect_short": ops.ExpectShort,
-    "expect_signal": ops.ExpectSignal,
-    "observe": ops.Observe,
-    "plant": ops.Planted,
-    "cut_power": ops.CutPower,
-}
 _VERB_OF = {kind: verb for verb, kind in VERBS.items()}
 
 
@@ -154,11 +95,8 @@ def _ordinals(program: Program, counts: Callable[[Op], bool]) -> Iterator[tuple[
 
 def format(program: Program) -> str:
     """The text of a Program, ending in a newline."""
-    lines = [HEADER]
-    if program.expect is not Expect.KEPT:
-        lines.append(f"expect {program.expect}")
-    lines.extend(_line(op) for op in program.ops)
-    return "\n".join(lines) + "\n"
+    expect = [f"expect {program.expect}"] if program.expect is not Expect.KEPT else []
+    return "\n".join([HEADER, *expect, *map(_line, program.ops)]) + "\n"
 
 
 def parse(text: str) -> Program:

@@ -8,19 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from harness.model.program import ops
+from harness.model.program.oplog import OpLog
 from harness.model.program.ops import (
     Access,
     Advice,
     Entry,
+    Going,
     How,
     Mode,
     MsyncFlag,
-    Op,
     Opening,
-    Plant,
     Replacing,
     Sharing,
-    Signal,
     Switch,
     Wait,
     Worker,
@@ -29,26 +28,16 @@ from harness.model.program.program import Expect, Program
 from harness.model.units import PMD
 
 
-class Recorder:
+class Recorder(OpLog):
     """The `dax` of a scenario. It chooses the names of descriptors, mappings and lanes (f1, m1, a1, ...)."""
 
     def __init__(self) -> None:
-        self._ops: list[Op] = []
-        self._names: dict[str, int] = {}
+        super().__init__()
         self._expect = Expect.KEPT
 
     def program(self) -> Program:
         """Return the Program that was recorded so far."""
         return Program(tuple(self._ops), self._expect)
-
-    def record(self, op: Op) -> None:
-        """Append any op."""
-        self._ops.append(op)
-
-    def fresh(self, letter: str) -> str:
-        """The next free name that begins with this letter."""
-        self._names[letter] = self._names.get(letter, 0) + 1
-        return f"{letter}{self._names[letter]}"
 
     def create(self, path: str, size: int = 0) -> "File":
         """A new file of `size` allocated, unwritten bytes whose name, size and blocks are durable."""
@@ -116,6 +105,10 @@ class Recorder:
     def remount(self, options: str) -> None:
         self.record(ops.Remount(options))
 
+    def shutdown(self, going: Going) -> None:
+        """The file system crashes: all that may follow is to close and unmap everything, umount and mount."""
+        self.record(ops.Shutdown(going))
+
     def umount(self) -> None:
         self.record(ops.Umount())
 
@@ -146,26 +139,6 @@ class Recorder:
         """The lanes before this run to their end."""
         self.record(ops.Join())
 
-    def expect_errno(self, *errnos: str) -> None:
-        """The next op must be refused as a whole with one of these (EINVAL, ...)."""
-        self.record(ops.ExpectErrno("|".join(errnos)))
-
-    def expect_short(self, count: int) -> None:
-        """The next op must return that it did `count` bytes, fewer than its length; it is not gone on with."""
-        self.record(ops.ExpectShort(count))
-
-    def expect_signal(self, signal: Signal = Signal.SIGBUS) -> None:
-        """The next op, which touches one page at most, must end in this signal, and change nothing."""
-        self.record(ops.ExpectSignal(signal))
-
-    def observe(self) -> None:
-        """Every file is read by all three views now, and judged."""
-        self.record(ops.Observe())
-
-    def plant(self, plant: Plant, start: int, end: int) -> None:
-        """Plant a fault in the emulated hardware for device bytes [start, end)."""
-        self.record(ops.Planted(plant, start, end))
-
     def expect_loss(self) -> None:
         """Make this a control: the cut must lose data, or the harness itself is blind."""
         self._expect = Expect.LOSS
@@ -183,11 +156,14 @@ class File:
     fd: str
     size: int
 
-    def mmap(self, offset: int = 0, length: int = 0, sharing: Sharing = Sharing.SHARED, align: int = PMD) -> "Mapping":
+    def mmap(
+        self, offset: int = 0, length: int = 0, sharing: Sharing = Sharing.SHARED, align: int = PMD,
+        populate: Switch = Switch.OFF,
+    ) -> "Mapping":  # fmt: skip
         """Map [offset, offset+length); to the end of the file when no length is given."""
         name = self.dax.fresh("m")
         length = length or self.size - offset
-        self.dax.record(ops.Mmap(name, self.fd, offset, length, sharing, align))
+        self.dax.record(ops.Mmap(name, self.fd, offset, length, sharing, align, populate))
         return Mapping(self.dax, name, length)
 
     def fallocate(self, mode: Mode, offset: int, length: int) -> None:
@@ -229,6 +205,10 @@ class File:
 
     def copy_range(self, offset: int, length: int, source: "File", source_offset: int = 0) -> None:
         self.dax.record(ops.CopyFileRange(self.fd, offset, length, source.fd, source_offset))
+
+    def pipe_from(self, kind: type[ops.Splice | ops.Sendfile], at: int, length: int, other: "File", start: int) -> None:
+        """Copy through a pipe, by splice(2) or sendfile(2)."""
+        self.dax.record(kind(self.fd, at, length, other.fd, start))
 
     def exchange_range(self, offset: int, length: int, other: "File", other_offset: int = 0) -> None:
         self.dax.record(ops.ExchangeRange(self.fd, offset, length, other.fd, other_offset))
@@ -311,6 +291,17 @@ class Mapping:
         """Move what is from `offset` on to another address; this mapping keeps what is before."""
         name = self.dax.fresh("m")
         self.dax.record(ops.Mremap(self.name, offset, name))
+        return Mapping(self.dax, name, self.length - offset)
+
+    def resize(self, size: int) -> "Mapping":
+        """Make it shorter or longer where it is; the mapping that is returned is the same one, of that length."""
+        self.dax.record(ops.Mresize(self.name, size))
+        return Mapping(self.dax, self.name, size)
+
+    def map_over(self, offset: int, file: File, start: int = 0, sharing: Sharing = Sharing.SHARED) -> "Mapping":
+        """Map a file, from `start` on, over what is from `offset` on; this mapping keeps what is before."""
+        name = self.dax.fresh("m")
+        self.dax.record(ops.MmapOver(self.name, offset, name, file.fd, start, sharing))
         return Mapping(self.dax, name, self.length - offset)
 
     def munmap(self) -> None:

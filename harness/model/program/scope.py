@@ -74,6 +74,8 @@ class Scope:
     appending: frozenset[str] = frozenset()
     """The descriptors that were opened with O_APPEND."""
     fixed: frozenset[str] = frozenset()
+    cut: frozenset[str] = frozenset()
+    """Mappings whose end was moved away or mapped over: what is behind them may be in use."""
 
     def opened(self, fd: str, appends: bool = False) -> "Scope":
         """Return the scope with a new open descriptor; `appends`: what is written through it is appended."""
@@ -100,6 +102,10 @@ class Scope:
         self.map(name)
         self._own("mapping", name)
         return replace(self, maps={**self.maps, name: length})
+
+    def without_end(self, name: str, length: int) -> "Scope":
+        """Return the scope with a mapping whose first `length` bytes are left; it can grow no longer."""
+        return replace(self.resized(name, length), cut=self.cut | {name})
 
     def named(self, path: str) -> "Scope":
         """Return the scope with a file of that name."""

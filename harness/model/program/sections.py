@@ -30,6 +30,7 @@ class Sections:
         self._group: _Group | None = None
         self._frozen = False
         self._mounted = True
+        self._shut = False
         self._cut = False
 
     @property
@@ -53,15 +54,20 @@ class Sections:
             raise ProgramError("the file system is frozen, and this op would wait for ever: thaw first")
         if not self._mounted and not traits(op).while_unmounted:
             raise ProgramError("the file system is unmounted: mount it first")
+        if self._shut and not refused and not traits(op).while_shut:
+            raise ProgramError("the file system is shut down, and refuses this: close and munmap all, umount and mount")
         match op:
-            case ops.Freeze() | ops.Thaw() | ops.Umount() | ops.Mount() if refused:
+            case ops.Freeze() | ops.Thaw() | ops.Umount() | ops.Mount() | ops.Shutdown() if refused:
                 pass
+            case ops.Shutdown():
+                self._shut = True
             case ops.Freeze() | ops.Thaw():
                 self._switched("frozen" if self._frozen else "thawed", self._frozen, isinstance(op, ops.Thaw))
                 self._frozen = not self._frozen
             case ops.Umount() | ops.Mount():
                 self._switched("mounted" if self._mounted else "unmounted", self._mounted, isinstance(op, ops.Umount))
                 self._mounted = not self._mounted
+                self._shut = False
             case ops.CutPower():
                 self._cut = True
             case _:

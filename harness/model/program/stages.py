@@ -60,6 +60,18 @@ def stages(program: Sequence[Op]) -> Iterator[Stage]:
             lanes[-1] = replace(lanes[-1], indices=(*lanes[-1].indices, index))
 
 
+def shut_down(program: Sequence[Op]) -> frozenset[int]:
+    """The ops while which the file system is shut down: from each Shutdown to the Umount after it."""
+    found: set[int] = set()
+    shut = False
+    for index, op in enumerate(program):
+        shut = shut or isinstance(op, ops.Shutdown)
+        if shut:
+            found.add(index)
+        shut = shut and not isinstance(op, ops.Umount)
+    return frozenset(found)
+
+
 def by_op(program: Sequence[Op]) -> tuple[Stage, ...]:
     """The stage of each op, by its index."""
     return tuple(stage for stage in stages(program) for _ in stage.indices)

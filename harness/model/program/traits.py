@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from harness.model.program import ops
-from harness.model.program.ops import Advice, How, Mode, MsyncFlag, Op, Opening
+from harness.model.program.ops import Advice, Going, How, Mode, MsyncFlag, Op, Opening
 
 
 class Promise(StrEnum):
@@ -76,7 +76,7 @@ class Traits:
     looks: bool = False
     """It returns contents, which are judged."""
     copies: bool = False
-    """It reads through, or into, a mapping what is stored anew at its destination."""
+    """It reads what is stored anew at its destination: through a mapping, into one, or through a pipe."""
     moves: bool = False
     """It gives contents another place, in the file or in another one, without storing them."""
     shares: bool = False
@@ -101,6 +101,8 @@ class Traits:
     """It may stand in a lane."""
     while_frozen: bool = False
     """It does not wait for a thaw."""
+    while_shut: bool = False
+    """It works when the file system is shut down."""
     while_unmounted: bool = False
     """It needs no mounted file system."""
 
@@ -116,6 +118,7 @@ class ByForm:
 _FD = Traits(needs_open=("fd",))
 _MAP = Traits(needs_mapped="map")
 _LOOK = Traits(refusable=False, while_frozen=True)
+_EXPECT = replace(_LOOK, while_shut=True)
 _LANE = Traits(refusable=False)
 
 # fallocate(2) and ftruncate(2) do not say that a call which fails has done nothing.
@@ -133,6 +136,8 @@ _READ_INTO = replace(_STORE, needs_open=("fd",), copies=True, on_errno=Failure.A
 # POSIX write(): the room there is gets written and counted; it is the next write that fails.
 _WRITE = replace(_FD, past_end=True, unmaps=Unmaps.FILE, on_errno=Failure.COUNTED)
 _REMAP = Traits(needs_open=("fd", "source"), shares=True, unmaps=Unmaps.FILE, on_errno=Failure.ANYTHING)
+# What a pipe has taken and the file has not is in no count.
+_SPLICE = replace(_WRITE, needs_open=("fd", "source"), copies=True, on_errno=Failure.ANYTHING)
 _EXCHANGE = replace(_REMAP, needs_open=("fd", "other"), moves=True)
 
 
@@ -141,7 +146,12 @@ def _by_how(plain: Traits) -> ByForm:
     and after an errno of one with O_DIRECT "partial data may be written" (write(2), NOTES)."""
     direct = replace(plain, on_errno=Failure.ANYTHING)
     synced = replace(direct, promises=Promise.RANGE)
-    return ByForm("how", {How.PLAIN: plain, How.DIRECT: direct, How.DSYNC: synced, How.SYNC: synced})
+    # RWF_NOWAIT: EAGAIN says that nothing was written but what the calls before it have counted (pwritev2(2)).
+    return ByForm("how", {
+        How.PLAIN: plain, How.DIRECT: direct, How.DSYNC: synced, How.SYNC: synced, How.NOWAIT: plain,
+        How.APPEND: replace(plain, in_lanes=False),  # in a lane nobody could say where it goes
+        How.ATOMIC: plain,  # all or nothing
+    })  # fmt: skip
 
 
 TABLE: Mapping[type[Op], Traits | ByForm] = {
@@ -151,7 +161,7 @@ TABLE: Mapping[type[Op], Traits | ByForm] = {
         Opening.APPEND: Traits(defines="fd"),
         Opening.TRUNCATE: Traits(defines="fd", frees=True, unmaps=Unmaps.FILE, on_errno=Failure.ANYTHING),
     }),
-    ops.Close: replace(_FD, in_lanes=True),
+    ops.Close: replace(_FD, in_lanes=True, while_shut=True),
     ops.Rename: Traits(),
     ops.Link: Traits(),
     ops.Unlink: Traits(),
@@ -168,6 +178,7 @@ TABLE: Mapping[type[Op], Traits | ByForm] = {
         Mode.ZERO_RANGE_KEEP_SIZE: replace(_ALLOCATE, frees=True),
         Mode.COLLAPSE_RANGE: _SHIFT,
         Mode.INSERT_RANGE: _SHIFT,
+        Mode.WRITE_ZEROES: replace(_ALLOCATE, frees=True, past_end=True),
         Mode.UNSHARE_RANGE: replace(_ALLOCATE, frees=True, shares=True),
     }),
     ops.Ftruncate: replace(_ALLOCATE, frees=True, past_end=True),
@@ -179,6 +190,8 @@ TABLE: Mapping[type[Op], Traits | ByForm] = {
     ops.Clone: replace(_REMAP, moves=True, past_end=True, whole_blocks=True),
     ops.Dedupe: replace(_REMAP, whole_blocks=True),
     ops.CopyFileRange: replace(_REMAP, moves=True, past_end=True),  # it may share blocks instead of copying
+    ops.Splice: _SPLICE,
+    ops.Sendfile: _SPLICE,
     ops.ExchangeRange: replace(_EXCHANGE, whole_blocks=True),
     ops.Swapext: _EXCHANGE,
     ops.ReadInto: _READ_INTO,
@@ -187,8 +200,10 @@ TABLE: Mapping[type[Op], Traits | ByForm] = {
     ops.DirectLoad: replace(_MAP, accesses="offset", looks=True, ramdisk=True, in_lanes=True),
 
     ops.Mmap: replace(_FD, defines="map", page_aligned=True, past_end=True, unmaps=Unmaps.RANGE, in_lanes=True),
-    ops.Munmap: replace(_MAP, unmaps=Unmaps.RANGE, in_lanes=True),
+    ops.Munmap: replace(_MAP, unmaps=Unmaps.RANGE, in_lanes=True, while_shut=True),
     ops.Mremap: replace(_MAP, defines="new", page_aligned=True, unmaps=Unmaps.RANGE),
+    ops.Mresize: replace(_MAP, unmaps=Unmaps.RANGE),
+    ops.MmapOver: replace(_MAP, needs_open=("fd",), defines="new", page_aligned=True, unmaps=Unmaps.RANGE),
     ops.Mprotect: replace(_MAP, page_aligned=True, bars=True, unmaps=Unmaps.EDGES, in_lanes=True),
     ops.Mlock: _MAP,
     ops.Madvise: ByForm("advice", {
@@ -202,6 +217,11 @@ TABLE: Mapping[type[Op], Traits | ByForm] = {
         Advice.HWPOISON: replace(_ADVISE, frees=True, unmaps=Unmaps.FILE, poisons=True),
         # Of a DAX page the kernel refuses it (mm/memory-failure.c, soft_offline_page: ZONE_DEVICE is not online).
         Advice.SOFT_OFFLINE: replace(_ADVISE, poisons=True),
+        # An advice for a part of a huge entry may split it (mm/madvise.c, madvise_cold_or_pageout_pte_range).
+        Advice.COLD: replace(_ADVISE, unmaps=Unmaps.RANGE),
+        Advice.PAGEOUT: replace(_ADVISE, unmaps=Unmaps.RANGE),
+        Advice.FREE: _ADVISE,
+        Advice.COLLAPSE: replace(_ADVISE, unmaps=Unmaps.RANGE),
     }),
     ops.Store: replace(_STORE, stamps=True, may_signal=True, in_lanes=True),
     ops.Load: replace(_MAP, accesses="offset", looks=True, may_signal=True, in_lanes=True, while_frozen=True),
@@ -223,7 +243,13 @@ TABLE: Mapping[type[Op], Traits | ByForm] = {
     ops.Freeze: Traits(promises=Promise.ALL, quiets=True),
     ops.Thaw: Traits(while_frozen=True),
     ops.Remount: Traits(writes_back=True, quiets=True),  # to read-only; mount(2) promises nothing of it
-    ops.Umount: Traits(promises=Promise.ALL, quiets=True),
+    # ioctl_xfs_goingdown(2): what is flushed before it goes down; EXT4_GOING_FLAGS_ of ext4.h are the same.
+    ops.Shutdown: ByForm("going", {
+        Going.DEFAULT: Traits(promises=Promise.ALL, quiets=True),
+        Going.LOGFLUSH: Traits(promises=Promise.NAMES, quiets=True),
+        Going.NOLOGFLUSH: Traits(quiets=True),
+    }),
+    ops.Umount: Traits(promises=Promise.ALL, quiets=True, while_shut=True),
     ops.Mount: Traits(while_unmounted=True),
     ops.DropCaches: Traits(in_lanes=True, while_unmounted=True),
     ops.Fill: Traits(bars=True),
@@ -235,9 +261,9 @@ TABLE: Mapping[type[Op], Traits | ByForm] = {
 
     ops.ExpectMapped: replace(_LOOK, needs_mapped="map"),
     ops.ExpectDax: replace(_LOOK, needs_open=("fd",)),
-    ops.ExpectErrno: _LOOK,
+    ops.ExpectErrno: _EXPECT,
     ops.ExpectShort: _LOOK,
-    ops.ExpectSignal: _LOOK,
+    ops.ExpectSignal: _EXPECT,
     ops.Observe: replace(_LOOK, looks=True),
     ops.Planted: _LOOK,
     ops.CutPower: _LOOK,

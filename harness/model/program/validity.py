@@ -11,10 +11,10 @@ from copy import copy
 
 from harness.model.program import ops
 from harness.model.program.namechecks import changed_names, check_append
-from harness.model.program.ops import Op
+from harness.model.program.ops import Going, How, Op
 from harness.model.program.scope import NameTaken, ProgramError, Scope, within
 from harness.model.program.sections import Sections
-from harness.model.program.traits import defined, descriptors, traits
+from harness.model.program.traits import Promise, defined, descriptors, traits
 from harness.model.units import PAGE, size_text
 from harness.model.wire.stamps import SHIFT_UNIT
 
@@ -28,7 +28,7 @@ SIZE_LIMIT = 1 << 30
 DEVICE_LIMIT = 1 << 40
 _OPTIONS = re.compile(r"[a-z0-9_=,]{1,64}")
 _ERRNOS = frozenset(name for name in vars(errno) if name.startswith("E"))
-_COUNTED = "a pwrite, pread, copy_file_range, dedupe, read_into, write_from, direct_store or direct_load"
+_COUNTED = "a pwrite or pread, a copy of any kind but clone, a direct_store or direct_load"
 
 
 def check(program: Iterable[Op]) -> None:
@@ -65,6 +65,8 @@ class Position:
         self.length = 0
         self.stamps = 0
         self.files = 0
+        self.nameless = False
+        """True if a name may be lost in a crash: no op since has made all of them durable."""
         self.expected: Op | None = None
         """The op before, which may say what is to become of the next."""
         for op in before:
@@ -93,6 +95,8 @@ class Position:
         self.scope = self.sections.enter(op, before, refused)
         if not (refused and isinstance(op, ops.Umount)):  # it may well be refused because of what is open
             self.scope = _changed(self.scope, op, refused)
+        if not refused:
+            self._named(op)
         if refused:
             self.scope = before  # what is refused defines nothing and ends nothing
         else:
@@ -101,6 +105,15 @@ class Position:
         self.expected = op
         self.length += 1
         self._count(op)
+
+    def _named(self, op: Op) -> None:
+        """Raise ProgramError when nobody could say which names there are after the op."""
+        if isinstance(op, ops.Shutdown) and op.going is Going.NOLOGFLUSH and self.nameless:
+            raise ProgramError("names that nothing has made durable would be there or not: put sync before it")
+        if isinstance(op, ops.NameOp) and not isinstance(op, ops.Open | ops.Close):
+            self.nameless = True
+        elif traits(op).promises is Promise.ALL or (isinstance(op, ops.Fsyncdir) and not self.scope.dirs):
+            self.nameless = False
 
     def _foreseen(self, op: Op) -> None:
         """Raise ProgramError when the op cannot do what the expectation before it says."""
@@ -151,7 +164,14 @@ def _changed(scope: Scope, op: Op, refused: bool) -> Scope:
             _aligned(op)
             length = scope.map(name)
             within(offset, 1, length, f"mapping {name}")
-            return scope.resized(name, offset).mapped(new, length - offset)
+            return scope.without_end(name, offset).mapped(new, length - offset)
+        case ops.Mresize(name, size):
+            within(0, size, SIZE_LIMIT)
+            if size > scope.map(name) and name in scope.cut:
+                raise ProgramError(f"mapping {name} cannot grow where it is: an op before has used what is behind it")
+            return scope.resized(name, size)
+        case ops.MmapOver():
+            return _over(scope, op, scope.map(op.map) - op.offset)
         case ops.Umount():
             scope.idle()
         case _:
@@ -168,11 +188,23 @@ def _mapped(scope: Scope, op: ops.Mmap) -> Scope:
     return scope.mapped(op.map, op.length)
 
 
+def _over(scope: Scope, op: ops.MmapOver, length: int) -> Scope:
+    scope.fd(op.fd)
+    _aligned(op)
+    within(op.offset, 1, op.offset + length, f"mapping {op.map}")
+    within(op.file_offset, length, SIZE_LIMIT)
+    if op.file_offset % PAGE:
+        raise ProgramError(f"file_offset {op.file_offset} is not a multiple of {PAGE}, as mmap(2) demands")
+    return scope.without_end(op.map, op.offset).mapped(op.new, length)
+
+
 def _used(scope: Scope, op: Op) -> None:
     """An op that defines nothing."""
     for fd in descriptors(op):
         scope.fd(fd)
     match op:
+        case ops.Pread(how=how) | ops.ReadInto(how=how) if how in (How.APPEND, How.ATOMIC):
+            raise ProgramError(f"how={how} is for writes: a read takes plain, direct or nowait")
         case ops.ReadInto(name, offset, length, _, other) | ops.WriteFrom(_, other, length, name, offset):
             within(offset, length, scope.map(name), f"mapping {name}")
             within(other, length, SIZE_LIMIT)

@@ -26,6 +26,10 @@ def call(scene: Scene, index: int, op: CopyOp) -> Call:
             return Call(made, ">= 0", helpers=("dedupe",), headers=_IOCTL)
         case ops.CopyFileRange():
             return _copied(scene, op)
+        case ops.Splice() | ops.Sendfile():
+            helper = "spliced" if isinstance(op, ops.Splice) else "sent"
+            place = scene.fd(op.fd), size(op.offset), size(op.length), scene.fd(op.source), size(op.source_offset)
+            return Call(f"{helper}({', '.join(place)})", ">= 0", helpers=(helper,), headers=("sys/sendfile.h",))
         case ops.ExchangeRange(fd, offset, length, other, start):
             made = f"exchange({scene.fd(fd)}, {size(offset)}, {size(length)}, {scene.fd(other)}, {size(start)})"
             return Call(made, helpers=("exchange",), headers=_IOCTL)

@@ -20,10 +20,17 @@ MODES = {
     Mode.COLLAPSE_RANGE: "FALLOC_FL_COLLAPSE_RANGE",
     Mode.INSERT_RANGE: "FALLOC_FL_INSERT_RANGE",
     Mode.UNSHARE_RANGE: "FALLOC_FL_UNSHARE_RANGE",
+    Mode.WRITE_ZEROES: "0x80",
 }
+"""FALLOC_FL_WRITE_ZEROES is 0x80 (linux/falloc.h); older headers have no name for it."""
 OPENING = {Opening.PLAIN: "", Opening.APPEND: " | O_APPEND", Opening.TRUNCATE: " | O_TRUNC"}
 REPLACING = {Replacing.NOREPLACE: "RENAME_NOREPLACE", Replacing.EXCHANGE: "RENAME_EXCHANGE"}
-SYNCING = {How.DSYNC: "RWF_DSYNC", How.SYNC: "RWF_SYNC"}
+WRITE_FLAGS = {
+    How.DSYNC: "RWF_DSYNC", How.SYNC: "RWF_SYNC", How.NOWAIT: "RWF_NOWAIT", How.APPEND: "RWF_APPEND",
+    How.ATOMIC: "0x40",
+}  # fmt: skip
+"""RWF_ATOMIC is 0x40 (linux/fs.h); C libraries have no name for it yet."""
+READ_FLAGS = {How.NOWAIT: "RWF_NOWAIT"}
 
 
 def call(scene: Scene, index: int, op: FileOp) -> Call:
@@ -86,12 +93,14 @@ def moved(verb: str, fd: str, memory: str, place: tuple[int, int], how: How, hel
     length, offset = place
     good = f"== {size(length)}" if verb == "write" else ">= 0"
     helpers = (helper,) if helper else ()
-    if how is How.DIRECT:
-        made = f"direct({fd}, {memory}, {size(length)}, {size(offset)}, {int(verb == 'write')})"
-        return Call(made, good, helpers=(*helpers, "direct"))
-    if how in SYNCING:
+    flag = (WRITE_FLAGS if verb == "write" else READ_FLAGS).get(how)
+    if how in (How.DIRECT, How.ATOMIC):
+        writes = int(verb == "write")
+        made = f"direct({fd}, {memory}, {size(length)}, {size(offset)}, {writes}, {flag or 0})"
+        return Call(made, good, helpers=(*helpers, "direct"), headers=("sys/uio.h",))
+    if flag is not None:
         vector = f"&(struct iovec){{ {memory}, {size(length)} }}, 1"
-        return Call(f"p{verb}v2({fd}, {vector}, {size(offset)}, {SYNCING[how]})", good, helpers=helpers,
+        return Call(f"p{verb}v2({fd}, {vector}, {size(offset)}, {flag})", good, helpers=helpers,
                     headers=("sys/uio.h",))  # fmt: skip
     return Call(f"p{verb}({fd}, {memory}, {size(length)}, {size(offset)})", good, helpers=helpers)
 

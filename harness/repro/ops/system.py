@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from harness.model.program import ops
-from harness.model.program.ops import SystemOp
+from harness.model.program.ops import Going, SystemOp
 from harness.repro.call import Call
 from harness.repro.naming import quoted, size
 
@@ -25,6 +25,9 @@ def call(op: SystemOp) -> Call:
             flags = " | ".join(("MS_REMOUNT", *(_FLAGS[word] for word in words if _FLAGS.get(word))))
             rest = quoted(",".join(word for word in words if word not in _FLAGS))
             return Call(f"remount({flags}, {rest})", helpers=("remount",), headers=_MOUNT)
+        case ops.Shutdown(going):
+            flag = list(Going).index(going)
+            return Call(f"ioctl(root, _IOR('X', 125, __u32), &(__u32){{ {flag} }})", headers=_IOCTL)
         case ops.Umount():
             return Call("unmount()", helpers=("unmount",), headers=_MOUNT)
         case ops.Mount():

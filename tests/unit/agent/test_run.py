@@ -48,9 +48,15 @@ expect_signal SIGSEGV
 store m 0 100
 mprotect m 0 4K write
 mremap m 32K n
+mresize n 48K
+mresize n 24K
+mmap_over n 16K o f 8K sharing=private
+munmap o
 observe
 create c copy
 copy_file_range c 0 8K f 4K
+splice c 0 8K f 4K
+sendfile c 0 8K f 4K
 read_into n 0 4K f 0
 write_from c 8K 4K m 4K how=dsync
 direct_store n 4K 8K
@@ -76,6 +82,7 @@ lane b worker=process
 store m 8K 4K
 barrier
 join
+fsyncdir
 mlock m 0 4K
 munmap m
 ftruncate f 8K
@@ -95,6 +102,7 @@ drop_caches
 remount ro
 freeze
 thaw
+shutdown nologflush
 munmap n
 close f
 close c
@@ -105,7 +113,7 @@ cut_power
 """What an ordinary file system refuses, and what is refused on one that is not ours."""
 
 
-LANED = range(46, 52)
+LANED = range(52, 58)
 """Ops of EVERY_OP that run in lanes."""
 REFUSALS = {errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.EPERM}
 
@@ -158,7 +166,7 @@ def test_contents_are_stamps(tmp_path: Path) -> None:
     view = look(tmp_path, "data")
     assert (view.size, view.differences) == (2 * PAGE, ())
     assert view.segments == (Segment(0, PAGE, Stamp(1, 1)), Segment(PAGE, 2 * PAGE, Stamp(6, 1)))
-    assert results[31].segments[0].source == Stamp(4, 1)
+    assert results[37].segments[0].source == Stamp(4, 1)
 
 
 def test_observe_shows_every_name(tmp_path: Path) -> None:

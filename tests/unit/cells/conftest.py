@@ -27,7 +27,7 @@ from harness.media.log import PersistLog, log_bytes
 from harness.memfile import MemFile
 from harness.model.judge.result import CellResult
 from harness.model.program import ops
-from harness.model.program.ops import Plant
+from harness.model.program.ops import How, Plant
 from harness.model.program.program import Program, parse
 from harness.model.setting.engine import Engine
 from harness.model.setting.environment import Environment, KernelBuild
@@ -52,7 +52,9 @@ RECORDS = 1 << 14
 class ToyFaults:
     """What goes wrong. `forgets`: by op, the ranges of the file that its flush leaves out; `tears`: those that
     it zeroes on the media before it flushes them. `unfenced`: ops whose
-    flushes no fence completes. `errnos` and `unmet`: by op, what it answers. `misreads`: preads that return zeroes.
+    flushes no fence completes. `misplaces`: appends that go to their offset, copies of another page.
+    `errnos` and `unmet`: by op, what it answers; `lies`: an errno of what it did. `misreads`: preads of zeroes.
+    `ignores`: mappings over another that are not made. `loses`: by shutdown, what of the first file is zero then.
     `hides`: files that are not read back. `run` and `recovery`: lines of the kernel's log. `dies`: the command at which
     the agent ends, in a run or `recovering`. `holds`: what the agent says of a run whose lanes the kernel holds.
     `drops`: entries that lost their dirty tag. `unsound`: what fsck says after a recovery. `alters`: what becomes of
@@ -62,7 +64,11 @@ class ToyFaults:
     forgets: dict[int, tuple[Range, ...]] = field(default_factory=dict)
     tears: dict[int, tuple[Range, ...]] = field(default_factory=dict)
     unfenced: frozenset[int] = frozenset()
+    misplaces: frozenset[int] = frozenset()
+    ignores: frozenset[int] = frozenset()
+    loses: dict[int, tuple[Range, ...]] = field(default_factory=dict)
     errnos: dict[int, int] = field(default_factory=dict)
+    lies: dict[int, int] = field(default_factory=dict)
     unmet: dict[int, str] = field(default_factory=dict)
     misreads: frozenset[int] = frozenset()
     hides: frozenset[str] = frozenset()
@@ -153,22 +159,39 @@ class ToyRun:
     def do(self, index: int, op: ops.Op) -> OpResult:
         if index in self._planted.errnos:
             return OpResult(index, self._planted.errnos[index])
-        disk, result = self._disk, OpResult(index, unmet=self._planted.unmet.get(index, ""))
+        answer = self._planted.lies.get(index, 0)
+        disk, result = self._disk, OpResult(index, answer, unmet=self._planted.unmet.get(index, ""))
         match op:
             case ops.Create(fd, path):
                 self._files[fd] = disk.names.index(path) + 1
                 disk.resize(self._files[fd], 0)
-            case ops.Pwrite(fd, offset, length):
+            case ops.Pwrite(fd, offset, length, how):
                 file = self._files[fd]
-                disk.store(file, offset, length, self._seqs[index])
+                place = disk.size(file) or 0 if how is How.APPEND else offset
+                offset = offset if index in self._planted.misplaces else place
+                disk.store(file, offset, length, self._seqs[index], place - offset)
                 disk.resize(file, max(disk.size(file) or 0, offset + length))
-                return replace(result, done=length)
+                return replace(result, done=0 if answer else length)
             case ops.Pread(fd, offset, length):
                 segments, _ = disk.read(self._files[fd], offset, offset + length)
                 wrong = [replace(one, source=Zero()) for one in segments]
                 return replace(result, segments=tuple(wrong if index in self._planted.misreads else segments))
             case ops.Mmap(name, fd, offset):
                 self._maps[name] = self._files[fd], offset
+            case ops.Splice(fd, offset, length, source, start) | ops.Sendfile(fd, offset, length, source, start):
+                file, wrong = self._files[fd], PAGE if index in self._planted.misplaces else 0
+                length = min(length, (disk.size(self._files[source]) or 0) - start)
+                disk.copy(file, offset, length, self._files[source], start + wrong)
+                disk.resize(file, max(disk.size(file) or 0, offset + length))
+                return replace(result, done=length)
+            case ops.Shutdown():
+                disk.forget(self._planted.loses.get(index, ()))
+            case ops.Open(fd, path):
+                self._files[fd] = disk.names.index(path) + 1
+            case ops.MmapOver(name, offset, new, fd, start):
+                file, first = self._maps[name]
+                ignored = index in self._planted.ignores
+                self._maps[new] = (file, first + offset) if ignored else (self._files[fd], start)
             case ops.Store(name, offset, length):
                 file, start = self._maps[name]
                 disk.store(file, start + offset, length, self._seqs[index])

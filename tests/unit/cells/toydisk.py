@@ -1,5 +1,6 @@
 """The file system of the toy machine: files of stamps on real media, and the log of what of them became durable."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -35,10 +36,21 @@ class ToyDisk:
     def resize(self, file: int, size: int) -> None:
         self.live.array[file * LINE : file * LINE + 8] = np.frombuffer((size + 1).to_bytes(8, "little"), np.uint8)
 
-    def store(self, file: int, offset: int, length: int, seq: int) -> None:
-        data = stamps.pattern(seq, file, 0, offset, offset + length)
+    def store(self, file: int, offset: int, length: int, seq: int, meant: int = 0) -> None:
+        """Store the stamp of the place that is `meant` bytes further."""
+        data = stamps.pattern(seq, file, 0, offset + meant, offset + meant + length)
         at = file * SLOT + offset
         self.live.array[at : at + length] = np.frombuffer(data, np.uint8)
+
+    def copy(self, file: int, offset: int, length: int, source: int, start: int) -> None:
+        """What `source` holds from `start` on is stored to `file` from `offset` on."""
+        data = self.live.array[source * SLOT + start : source * SLOT + start + length]
+        self.live.array[file * SLOT + offset : file * SLOT + offset + length] = data
+
+    def forget(self, ranges: Iterable[Range]) -> None:
+        """These ranges of the first file are zero from now on."""
+        for low, high in ranges:
+            self.live.array[SLOT + low : SLOT + high] = 0
 
     def read(self, file: int, start: int, end: int) -> tuple[Any, bool]:
         data = self.live.array[file * SLOT + start : file * SLOT + end].tobytes()

@@ -12,7 +12,7 @@ from harness.model.contract.exchange import Exchange, Half
 from harness.model.contract.extents import END, Extents
 from harness.model.contract.filestate import FileState, page_ceil
 from harness.model.contract.rules import layout
-from harness.model.contract.rules.files import extended, written
+from harness.model.contract.rules.files import appended, extended, written
 from harness.model.contract.rules.mappings import stored
 from harness.model.contract.state import State, Step
 from harness.model.program.ops import (
@@ -21,8 +21,11 @@ from harness.model.program.ops import (
     CopyFileRange,
     Dedupe,
     ExchangeRange,
+    How,
     ReadInto,
+    Sendfile,
     Sharing,
+    Splice,
     Swapext,
     WriteFrom,
 )
@@ -34,7 +37,7 @@ _NONE: Values = frozenset()
 def apply(
     state: State,
     step: Step,
-    op: CloneFile | Clone | Dedupe | CopyFileRange | ExchangeRange | Swapext | ReadInto | WriteFrom,
+    op: CloneFile | Clone | Dedupe | CopyFileRange | Splice | Sendfile | ExchangeRange | Swapext | ReadInto | WriteFrom,
 ) -> State:
     """The state after the op. A descriptor or mapping that is not there changes nothing."""
     match op:
@@ -47,6 +50,8 @@ def apply(
             if mine is None or other is None:
                 return state
             return _exchanged(state, step, state.files[mine], state.files[other], op)
+        case Splice() | Sendfile():
+            return _spliced(state, step, op)
         case CloneFile() | Clone() | Dedupe() | CopyFileRange():
             mine, other = state.fds.get(op.fd), state.fds.get(op.source)
             if mine is None or other is None:
@@ -120,6 +125,26 @@ def _copied(
         more = _placed(file.grown(start + possible), start + sure, start + possible, source, begin + sure, shared)
         file = file.either(more)
     return state.with_file(file)
+
+
+def _spliced(state: State, step: Step, op: Splice | Sendfile) -> State:
+    """splice(2) moves data "between a file descriptor and a pipe", sendfile(2) copies it "between one file descriptor
+    and another": it is read from the one file and written to the other, as far as the source goes. SPLICE_F_MOVE, by
+    which pages might move, is not given."""
+    mine, other = state.fds.get(op.fd), state.fds.get(op.source)
+    if mine is None or other is None:
+        return state
+    source, start, begin = state.files[other], op.offset, op.source_offset
+    move = Move(start - begin)
+    values = source.held.part(start, start + op.length, move.distance, lambda byte: move.values(byte.current), _NONE)
+    if mine == other and _overlap(start, begin, op.length):
+        values = Extents.of(_UNKNOWN)  # piece by piece, and what is written may be read again
+    sure, possible = (max(0, min(op.length, size - begin)) for size in (source.shortest, source.longest))
+    if sure:
+        state = written(state, mine, start, start + sure, values, How.PLAIN, step.index)
+    if sure < possible:
+        state = state.either(written(state, mine, start + sure, start + possible, values, How.PLAIN, step.index))
+    return state
 
 
 def _deduped(to: FileState, start: int, length: int, source: FileState, begin: int) -> FileState:
@@ -198,9 +223,15 @@ def _written_from(state: State, step: Step, op: WriteFrom) -> State:
         shown = Extents.of(_UNKNOWN).merge(0, behind.shortest, behind.held, lambda _, byte: byte.current)
         if mapping.file == id and _overlap(op.offset, begin, op.length):
             shown = Extents.of(_UNKNOWN)
-    move = Move(op.offset - begin)
-    values = shown.part(op.offset, op.offset + op.length, move.distance, move.values, _NONE)
-    return written(state, id, op.offset, op.offset + op.length, values, op.how, step.index)
+    file = state.files[id]
+    place = file.longest if op.how is How.APPEND else op.offset
+    move = Move(place - begin)
+    values = shown.part(place, place + op.length, move.distance, move.values, _NONE)
+    if op.how is not How.APPEND:
+        return written(state, id, place, place + op.length, values, op.how, step.index)
+    if file.shortest != place:
+        values = Extents.of(_UNKNOWN)  # nobody knows how far each byte has come
+    return appended(state, file, op.length, values, op.how, step.index)
 
 
 def _overlap(one: int, two: int, length: int) -> bool:

@@ -1,8 +1,11 @@
 """The contract of ops that write a file by its descriptor, or change its size or its blocks."""
 
+from dataclasses import replace
+
 from harness.model.contract import shifts
 from harness.model.contract.allowed import ZEROES, Values
 from harness.model.contract.blocks import provided
+from harness.model.contract.exchange import Exchange, Half
 from harness.model.contract.extents import END, Extents
 from harness.model.contract.filestate import FileState, page_ceil, page_floor
 from harness.model.contract.rules import layout
@@ -20,8 +23,8 @@ def apply(state: State, step: Step, op: Fallocate | Ftruncate | Pwrite) -> State
     match op:
         case Pwrite(fd, offset, length, how):
             stamp: Values = frozenset({Stamp(step.seq, file.id)})
-            if fd in state.appending:
-                return _appended(state, file, length, Extents.of(stamp), how, step.index)
+            if fd in state.appending or how is How.APPEND:
+                return appended(state, file, length, Extents.of(stamp), how, step.index)
             return written(state, file.id, offset, offset + length, Extents.of(stamp), how, step.index)
         case Ftruncate(_, size):
             return truncated(state, step, file, size)
@@ -34,18 +37,26 @@ def written(state: State, id: int, start: int, end: int, source: Extents[Values]
 
     pwritev2(2): RWF_DSYNC and RWF_SYNC are "the per-write equivalent" of O_DSYNC and O_SYNC and apply "only to the data
     range written"; open(2): such a write returns when its data, and the metadata needed to retrieve it, are on the
-    hardware. O_DIRECT promises nothing by itself (open(2): "does not give the guarantees of the O_SYNC flag").
+    hardware. O_DIRECT promises nothing by itself (open(2): "does not give the guarantees of the O_SYNC flag"), nor does
+    RWF_NOWAIT. RWF_ATOMIC: a write is never torn, "even if the system fails": all of it is there, or nothing.
     """
     state = layout.written(extended(state, id, end, index), id, start, end, source, index)
-    file = state.files[id].grown(end)
+    before = state.files[id]
+    file = before.grown(end)
     for low, high, values in source.runs(start, end):
         file = file.replaced(low, high, values)
+    if how is How.ATOMIC:
+        nothing: Values = frozenset()
+        old = before.held.part(start, end, 0, lambda byte: byte.durable, nothing)
+        half = Half(id, start, end, old, source.part(start, end, 0, lambda values: values, nothing))
+        state = replace(state, exchanges=(*state.exchanges, Exchange(index, (half,))))
     return state.with_file(file.promised_range(start, end, index) if how in (How.DSYNC, How.SYNC) else file)
 
 
-def _appended(state: State, file: FileState, length: int, source: Extents[Values], how: How, index: int) -> State:
+def appended(state: State, file: FileState, length: int, source: Extents[Values], how: How, index: int) -> State:
     """pwrite(2), BUGS: "if a file is opened with O_APPEND, pwrite() appends data to the end of the file, regardless of
-    the value of offset". Where the file may end at several places nobody knows where that is."""
+    the value of offset"; pwritev2(2), RWF_APPEND: "The offset argument does not affect the write operation". Where the
+    file may end at several places nobody knows where that is."""
     if file.shortest == file.longest:
         return written(state, file.id, file.longest, file.longest + length, source, how, index)
     return state.either(written(state, file.id, file.shortest, file.longest + length, source, How.PLAIN, index))
@@ -90,7 +101,7 @@ def _fallocated(state: State, step: Step, file: FileState, op: Fallocate) -> Sta
     file space" it does not say that they are atomic: see FileState.
     """
     start, end = op.offset, op.offset + op.length
-    if op.mode in (Mode.ALLOCATE, Mode.UNSHARE_RANGE, Mode.ZERO_RANGE):
+    if op.mode in (Mode.ALLOCATE, Mode.UNSHARE_RANGE, Mode.ZERO_RANGE, Mode.WRITE_ZEROES):
         state = extended(state, file.id, end, step.index)
         file = state.files[file.id]
     match op.mode:
@@ -106,11 +117,13 @@ def _fallocated(state: State, step: Step, file: FileState, op: Fallocate) -> Sta
             file = file.allocated(start, end)
         case Mode.PUNCH_HOLE:
             return punched(state, step, file, start, end)
-        case Mode.ZERO_RANGE | Mode.ZERO_RANGE_KEEP_SIZE:
+        case Mode.ZERO_RANGE | Mode.ZERO_RANGE_KEEP_SIZE | Mode.WRITE_ZEROES:
+            # linux/falloc.h: FALLOC_FL_WRITE_ZEROES zeroes the range "in such a way that subsequent writes to that
+            # range do not require further changes to the file mapping metadata"; of durability it promises nothing.
             # "Zeroing is done ... preferably by converting the range into unwritten extents": in other blocks, or not.
             state = layout.zeroed(state, file.id, start, end, step.index)
             file = state.files[file.id]
-            if op.mode is Mode.ZERO_RANGE:
+            if op.mode is not Mode.ZERO_RANGE_KEEP_SIZE:
                 file = file.grown(end)
             also = provided(file.id, step.index)
             file = file.relaid(page_floor(start), page_ceil(end), lambda place: place.maybe(also))

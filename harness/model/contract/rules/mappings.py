@@ -10,16 +10,35 @@ from harness.model.contract.filestate import FileState, page_ceil, page_floor
 from harness.model.contract.rules import layout
 from harness.model.contract.rules.files import punched
 from harness.model.contract.state import MapState, Seen, State, Step
-from harness.model.program.ops import Advice, DirectStore, Flush, Madvise, Mmap, Mremap, Munmap, Sharing, Store
+from harness.model.program.ops import (
+    Advice,
+    DirectStore,
+    Flush,
+    Madvise,
+    Mmap,
+    MmapOver,
+    Mremap,
+    Mresize,
+    Munmap,
+    Sharing,
+    Store,
+)
 from harness.model.units import LINE
 from harness.model.wire.observation import Stamp
 
 
-def apply(state: State, step: Step, op: Mmap | Munmap | Mremap | Madvise | Store | Flush | DirectStore) -> State:
+def apply(
+    state: State, step: Step,
+    op: Mmap | MmapOver | Munmap | Mremap | Mresize | Madvise | Store | Flush | DirectStore,
+) -> State:  # fmt: skip
     """The state after the op. A mapping that is not there changes nothing."""
     match op:
         case Mmap():
-            return _mapped(state, op)
+            return _mapped(state, op)  # MAP_POPULATE faults pages in, which changes nothing (mmap(2))
+        case MmapOver():
+            return _mapped_over(state, op)
+        case Mresize(name, size):
+            return _resized(state, name, size)
         case Munmap(name):
             # Stores stay in the file (munmap(2), msync(2)); a private copy is lost with its mapping.
             return replace(state, maps={other: mapping for other, mapping in state.maps.items() if other != name})
@@ -93,6 +112,31 @@ def _remapped(state: State, name: str, offset: int, new: str) -> State:
     return replace(state, maps=maps)
 
 
+def _mapped_over(state: State, op: MmapOver) -> State:
+    """mmap(2) MAP_FIXED: "If the memory region specified by addr and length overlaps pages of any existing mapping(s),
+    then the overlapped part of the existing mapping(s) will be discarded", as by munmap(2)."""
+    mapping, id = state.maps.get(op.map), state.fds.get(op.fd)
+    if mapping is None or id is None:
+        return state
+    maps = {name: one for name, one in state.maps.items() if name != op.map}
+    if op.offset:
+        maps[op.map] = replace(mapping, length=op.offset)
+    new = MapState(id, op.file_offset, mapping.length - op.offset, op.sharing)
+    return replace(state, maps={**maps, op.new: new.observing(state.files[id])})
+
+
+def _resized(state: State, name: str, size: int) -> State:
+    """mremap(2) "expands (or shrinks) an existing memory mapping". What is cut off is unmapped, private copies and all;
+    where the mapping grows, it shows the file."""
+    mapping = state.maps.get(name)
+    if mapping is None:
+        return state
+    start, end = sorted((page_ceil(mapping.offset + size), page_ceil(mapping.offset + mapping.length)))
+    if start < end:
+        mapping = mapping.refreshed(start, end, state.files[mapping.file]).unfaulted(start, end)
+    return state.with_map(name, replace(mapping, length=size))
+
+
 def _private_store(mapping: MapState, file: FileState, start: int, end: int, source: Extents[Values]) -> MapState:
     """mmap(2) MAP_PRIVATE: copy-on-write by page; the file never changes, the copy keeps what the page showed.
 
@@ -129,10 +173,14 @@ def _advised(state: State, step: Step, op: Madvise, mapping: MapState) -> State:
     end = page_ceil(start + op.length)
     private = mapping.sharing is Sharing.PRIVATE
     match op.advice:
+        case Advice.COLD | Advice.PAGEOUT | Advice.COLLAPSE if private:
+            return state  # private copies are kept, or swapped out
         case Advice.DONTNEED if private:
             # "repopulating the memory contents from the up-to-date contents of the underlying mapped file"
             return state.with_map(op.map, mapping.refreshed(start, end, file))
-        case Advice.DONTNEED:
+        case Advice.DONTNEED | Advice.COLD | Advice.PAGEOUT | Advice.COLLAPSE:
+            # madvise(2): MADV_COLD is "a nondestructive operation", MADV_PAGEOUT may write pages out, and promises
+            # nothing of it; MADV_COLLAPSE only changes how pages are mapped.
             # A shared page keeps its contents, but nothing says that it stays mapped writably.
             return state.with_map(op.map, mapping.unfaulted(start, end))
         case Advice.REMOVE:
@@ -148,6 +196,8 @@ def _advised(state: State, step: Step, op: Madvise, mapping: MapState) -> State:
             # "Poison the pages in the range": whether they can still be read, and as what, nobody says.
             values: Values = frozenset({ANYTHING})
             return state.unfaulted(file.id, start, end).with_file(file.maybe(start, end, values))
+        case Advice.FREE:
+            return state  # EINVAL: "can be applied only to private anonymous pages" (madvise(2))
         case Advice.POPULATE_WRITE | Advice.POPULATE_READ | Advice.HUGEPAGE | Advice.NOHUGEPAGE | Advice.SOFT_OFFLINE:
             return state
         case _:

@@ -1,5 +1,6 @@
 """The contract of ops that promise durability, and of those on the file system as a whole."""
 
+from dataclasses import replace
 from typing import assert_never
 
 from harness.model.contract.filestate import FileState, page_ceil
@@ -10,9 +11,11 @@ from harness.model.program.ops import (
     Freeze,
     Fsync,
     Fsyncdir,
+    Going,
     Msync,
     MsyncFlag,
     Sharing,
+    Shutdown,
     Sync,
     SyncFileRange,
     Syncfs,
@@ -23,7 +26,7 @@ from harness.model.program.ops import (
 def apply(
     state: State,
     step: Step,
-    op: Msync | Fsync | Fdatasync | Fsyncdir | SyncFileRange | Syncfs | Sync | Freeze | Umount,
+    op: Msync | Fsync | Fdatasync | Fsyncdir | SyncFileRange | Syncfs | Sync | Freeze | Umount | Shutdown,
 ) -> State:
     """The state after the op. It promises nothing of a name that stands for no file or mapping."""
     index = step.index
@@ -44,8 +47,12 @@ def apply(
         case SyncFileRange():
             # sync_file_range(2), Warning: "there are no guarantees that the data will be available after a crash".
             return state
+        case Umount() if state.shut:
+            return replace(state, shut=False)  # there is nothing left that it could write
         case Syncfs() | Sync() | Freeze() | Umount():
             return everything(state, index)
+        case Shutdown():
+            return _shut_down(state, index, op.going)
         case _:
             assert_never(op)
 
@@ -62,6 +69,24 @@ def everything(state: State, index: int, blocks: bool = True) -> State:
         return file.promised(index).blocks_promised(index) if blocks else file.promised(index)
 
     return names.promised(state.with_files(promised), index)
+
+
+def _shut_down(state: State, index: int, going: Going) -> State:
+    """ioctl_xfs_goingdown(2). DEFAULT: "Flush all dirty data and metadata to disk, flush pending transactions to disk,
+    and shut down the filesystem". LOGFLUSH: "Flush all pending metadata transactions to the log before shutting down,
+    leaving all dirty data unwritten". NOLOGFLUSH: "Shut down immediately, without writing pending transactions or dirty
+    data to disk". EXT4_IOC_SHUTDOWN takes the same flags (fs/ext4/ext4.h: "flush log but not data", and so on).
+
+    All else is as after a cut, and found by the mount that follows. An unlinked file that nobody has open is gone.
+    """
+    match going:
+        case Going.DEFAULT:
+            state = everything(state, index)
+        case Going.LOGFLUSH:
+            state = names.promised(state, index)
+        case Going.NOLOGFLUSH:
+            pass
+    return replace(state.with_files(FileState.crashed), kept={}, exchanges=(), shut=True)
 
 
 def _msynced(state: State, step: Step, op: Msync) -> State:

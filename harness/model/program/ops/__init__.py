@@ -27,6 +27,8 @@ from harness.model.program.ops.copies import (
     DirectStore,
     ExchangeRange,
     ReadInto,
+    Sendfile,
+    Splice,
     Swapext,
     WriteFrom,
 )
@@ -62,8 +64,10 @@ from harness.model.program.ops.mappings import (
     Madvise,
     Mlock,
     Mmap,
+    MmapOver,
     Mprotect,
     Mremap,
+    Mresize,
     Munmap,
     Sharing,
     Store,
@@ -79,20 +83,35 @@ from harness.model.program.ops.syncs import (
     Syncfs,
     Wait,
 )
-from harness.model.program.ops.system import DropCaches, Fill, Freeze, Mount, Remount, Thaw, Umount, Unfill
+from harness.model.program.ops.system import (
+    DropCaches,
+    Fill,
+    Freeze,
+    Going,
+    Mount,
+    Remount,
+    Shutdown,
+    Thaw,
+    Umount,
+    Unfill,
+)
 
 NameOp = Create | Open | Close | Rename | Link | Unlink | Mkdir | Rmdir | SymbolicLink | Tmpfile | LinkFd
 FileOp = NameOp | Fallocate | Ftruncate | Pwrite | Pread | SetDax
 CopyOp = (
-    CloneFile | Clone | Dedupe | CopyFileRange | ExchangeRange | Swapext
+    CloneFile | Clone | Dedupe | CopyFileRange | Splice | Sendfile | ExchangeRange | Swapext
     | ReadInto | WriteFrom | DirectStore | DirectLoad
 )  # fmt: skip
-MappingOp = Mmap | Munmap | Mremap | Mprotect | Mlock | Madvise | Store | Load | Flush
+MappingOp = (
+    Mmap | MmapOver | Munmap | Mremap | Mresize | Mprotect | Mlock | Madvise | Store | Load | Flush
+)  # fmt: skip
 SyncOp = Msync | Fsync | Fdatasync | Fsyncdir | SyncFileRange | Syncfs | Sync
-SystemOp = Freeze | Thaw | Remount | Umount | Mount | DropCaches | Fill | Unfill
+SystemOp = Freeze | Thaw | Remount | Shutdown | Umount | Mount | DropCaches | Fill | Unfill
 LaneOp = Lane | Barrier | Join
 CheckOp = ExpectMapped | ExpectDax | ExpectErrno | ExpectShort | ExpectSignal | Observe | Planted | CutPower
-CountedOp = Pwrite | Pread | CopyFileRange | Dedupe | ReadInto | WriteFrom | DirectStore | DirectLoad
+CountedOp = (
+    Pwrite | Pread | CopyFileRange | Splice | Sendfile | Dedupe | ReadInto | WriteFrom | DirectStore | DirectLoad
+)  # fmt: skip
 """Ops whose system calls say how many bytes, from the first on, they have done."""
 Op = FileOp | CopyOp | MappingOp | SyncOp | SystemOp | LaneOp | CheckOp
 
@@ -100,10 +119,10 @@ __all__ = [
     "Access", "Advice", "Barrier", "CheckOp", "Clone", "CloneFile", "Close", "CopyFileRange", "CopyOp", "CountedOp",
     "Create", "CutPower", "Dedupe", "DirectLoad", "DirectStore", "DropCaches", "Entry", "ExchangeRange", "ExpectDax",
     "ExpectErrno", "ExpectMapped", "ExpectShort", "ExpectSignal", "Fallocate", "Fdatasync", "FileOp", "Fill", "Flush",
-    "Freeze", "Fsync", "Fsyncdir", "Ftruncate", "How", "Join", "Lane", "LaneOp", "Link", "LinkFd", "Load", "Madvise",
-    "MappingOp", "Mkdir", "Mlock", "Mmap", "Mode", "Mount", "Mprotect", "Mremap", "Msync", "MsyncFlag", "Munmap",
-    "NameOp", "Observe", "Op", "Open", "Opening", "Plant", "Planted", "Pread", "Pwrite", "ReadInto", "Remount",
-    "Rename", "Replacing", "Rmdir", "SetDax", "Sharing", "Signal", "Store", "Swapext", "Switch", "SymbolicLink", "Sync",
-    "SyncFileRange", "SyncOp", "Syncfs", "SystemOp", "Thaw", "Tmpfile", "Umount", "Unfill", "Unlink", "Wait", "Worker",
-    "WriteFrom",
+    "Freeze", "Fsync", "Fsyncdir", "Ftruncate", "Going", "How", "Join", "Lane", "LaneOp", "Link", "LinkFd", "Load",
+    "Madvise", "MappingOp", "Mkdir", "Mlock", "Mmap", "MmapOver", "Mode", "Mount", "Mprotect", "Mremap", "Mresize",
+    "Msync", "MsyncFlag", "Munmap", "NameOp", "Observe", "Op", "Open", "Opening", "Plant", "Planted", "Pread", "Pwrite",
+    "ReadInto", "Remount", "Rename", "Replacing", "Rmdir", "Sendfile", "SetDax", "Sharing", "Shutdown", "Signal",
+    "Splice", "Store", "Swapext", "Switch", "SymbolicLink", "Sync", "SyncFileRange", "SyncOp", "Syncfs", "SystemOp",
+    "Thaw", "Tmpfile", "Umount", "Unfill", "Unlink", "Wait", "Worker", "WriteFrom",
 ]  # fmt: skip

@@ -47,6 +47,28 @@ class CopyFileRange:
 
 
 @dataclass(frozen=True, slots=True)
+class Splice:
+    """splice(2) of `source` into a pipe, and of the pipe into `fd` at `offset`, again until all of it is copied."""
+
+    fd: str
+    offset: int
+    length: int
+    source: str
+    source_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sendfile:
+    """sendfile(2) of `source` into `fd`, whose file offset is `offset`, again until all of it is copied."""
+
+    fd: str
+    offset: int
+    length: int
+    source: str
+    source_offset: int
+
+
+@dataclass(frozen=True, slots=True)
 class ExchangeRange:
     """XFS_IOC_EXCHANGE_RANGE (Linux 6.10): the two ranges change places, atomically."""
 

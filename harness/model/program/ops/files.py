@@ -15,15 +15,20 @@ class Mode(StrEnum):
     COLLAPSE_RANGE = "collapse_range"
     INSERT_RANGE = "insert_range"
     UNSHARE_RANGE = "unshare_range"
+    WRITE_ZEROES = "write_zeroes"  # Linux 6.17
 
 
 class How(StrEnum):
-    """The forms of read(2) and write(2): O_DIRECT by its own descriptor, O_SYNC and O_DSYNC by flags of pwritev2(2)."""
+    """The forms of read(2) and write(2): O_DIRECT by its own descriptor, all others by the RWF_ flags of preadv2(2) and
+    pwritev2(2)."""
 
     PLAIN = "plain"
     DIRECT = "direct"
     DSYNC = "dsync"
     SYNC = "sync"
+    NOWAIT = "nowait"  # EAGAIN where it would have to wait
+    APPEND = "append"  # writes alone: behind the end of the file, wherever `offset` is
+    ATOMIC = "atomic"  # writes alone, with O_DIRECT, as the man page demands (Linux 6.11)
 
 
 class Switch(StrEnum):

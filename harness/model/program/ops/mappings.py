@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.model.program.ops.files import Switch
 from harness.model.units import PMD
 
 
@@ -33,6 +34,10 @@ class Advice(StrEnum):
     REMOVE = "remove"  # punches a hole
     HWPOISON = "hwpoison"
     SOFT_OFFLINE = "soft_offline"
+    COLD = "cold"
+    PAGEOUT = "pageout"
+    FREE = "free"  # of private anonymous memory alone: EINVAL here
+    COLLAPSE = "collapse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,7 @@ class Mmap:
     """mmap(2) of [offset, offset+length) at an address congruent to `offset` modulo `align`, and modulo nothing larger.
 
     So align=PMD lets PMD entries map it, and align=PAGE forces PTEs. Offset and length are those of the file.
+    `populate` is MAP_POPULATE: pages are faulted in at once.
     """
 
     map: str
@@ -48,6 +54,7 @@ class Mmap:
     length: int
     sharing: Sharing = Sharing.SHARED
     align: int = PMD
+    populate: Switch = Switch.OFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,29 @@ class Mremap:
     map: str
     offset: int
     new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mresize:
+    """mremap(2) of all of `map` to `size` bytes, where it is: shorter or longer. MREMAP_MAYMOVE is not given."""
+
+    map: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class MmapOver:
+    """mmap(2) with MAP_FIXED over [offset, its end) of `map`: `new` maps as much of `fd` there, from `file_offset` on.
+
+    `map` keeps what is before.
+    """
+
+    map: str
+    offset: int
+    new: str
+    fd: str
+    file_offset: int
+    sharing: Sharing = Sharing.SHARED
 
 
 @dataclass(frozen=True, slots=True)

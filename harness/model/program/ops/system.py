@@ -1,6 +1,7 @@
 """Ops on the mounted file system as a whole."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,24 @@ class Umount:
 @dataclass(frozen=True, slots=True)
 class Mount:
     """mount(2) again after Umount, with the options of the first time."""
+
+
+class Going(StrEnum):
+    """The flags of EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN: what is flushed before the file system goes down."""
+
+    DEFAULT = "default"  # data and log
+    LOGFLUSH = "logflush"  # the log
+    NOLOGFLUSH = "nologflush"  # nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """ioctl_xfs_goingdown(2), or EXT4_IOC_SHUTDOWN: the file system takes no more calls, but Umount.
+
+    It is a crash of the file system, which Mount recovers, while memory and caches keep what they have.
+    """
+
+    going: Going
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from harness.model.contract.state import State
 from harness.model.judge.values import Condition
 from harness.model.judge.verdict import judge
 from harness.model.judge.violation import Kind, Violation
-from harness.model.program.program import Program, parse
+from harness.model.program.program import Program, format, parse
 from harness.model.units import PAGE
 from harness.model.wire.observation import FileView, OpResult, Segment, Source, Stamp, Zero
 from harness.report.words import Words
@@ -133,7 +133,32 @@ def test_foreign_bytes_are_not_excused() -> None:
     assert [one.kind for one in found(inside(), (MINE, Zero()), G_OLD)] == [Kind.ZERO]
 
 
+def atomic(text: str) -> tuple[Program, State]:
+    """The state inside an atomic write of pages 1 and 2 of f, or after what follows it."""
+    it = program().ops[:INSIDE]
+    whole = parse(format(Program(it)) + "pwrite f 4K 8K how=atomic\n" + text)
+    states = oracle.run(whole)
+    return whole, states[-1] if text else oracle.within(whole, states, INSIDE)
+
+
+@pytest.mark.parametrize("text", ["", "pwrite f 0 4K\n"])
+def test_an_atomic_write_is_all_or_nothing(text: str) -> None:
+    """pwritev2(2), RWF_ATOMIC: of old and new pages none stands beside the other, as long as nobody syncs it."""
+    new = Stamp(3, 1)
+    for shown in product((MINE, new), repeat=2):
+        wrong = found(atomic(text), shown, (THEIRS, THEIRS))
+        assert [(one.kind, one.op) for one in wrong] == ([] if shown[0] == shown[1] else [(Kind.TORN, INSIDE)])
+
+
+def test_a_synced_atomic_write_is_there() -> None:
+    """After fsync nothing is left of what was there before; a later store to a part of it blurs it."""
+    new = Stamp(3, 1)
+    assert not found(atomic("fsync f\n"), (new, new), (THEIRS, THEIRS))
+    assert [one.kind for one in found(atomic("fsync f\n"), (MINE, MINE), (THEIRS, THEIRS))] == [Kind.STALE]
+    assert not found(atomic("mmap m f 0 12K\nstore m 4K 4K\n"), (MINE, new), (THEIRS, THEIRS))
+
+
 def test_in_words() -> None:
     """The sentence names the op, the range and what is wrong."""
     (wrong,) = found(inside(), F_NEW, G_OLD)
-    assert Words(None).sentence([wrong]) == "exchange_range: 2 of 2 pages of a[4K..12K) were exchanged in part"
+    assert Words(None).sentence([wrong]) == "exchange_range: 2 of 2 pages of a[4K..12K) were changed in part"

@@ -53,6 +53,8 @@ clone_file h f
 clone h 0 4K f 0
 dedupe h 0 4K f 0
 copy_file_range h 8K 4K f 0
+splice h 8K 4K f 0
+sendfile h 8K 4K f 0
 exchange_range h 0 4K f 0
 swapext h f
 mmap m f 0 4M
@@ -88,6 +90,9 @@ lane b times=1
 barrier
 pread f 0 8
 join
+mresize m 2M
+mmap_over m 1M o f 4K
+munmap o
 mremap m 4K n
 munmap m
 munmap n
@@ -109,6 +114,8 @@ mmap x f 0 4K
 expect_signal SIGBUS
 store x 0 8
 munmap x
+fsyncdir
+shutdown nologflush
 close f
 close h
 umount

@@ -22,6 +22,7 @@ from harness.model.program.ops import (
     Flush,
     Fsync,
     Ftruncate,
+    How,
     Load,
     Mmap,
     Mode,
@@ -94,9 +95,12 @@ class Machine:
                 if name == "y":
                     self.faulted |= {2 * (u // 2) + half for u in units for half in (0, 1)}
             case Pwrite():
-                steps = self.grow(op.offset + op.length)
-                self.write(self.units(op), (seq, 0))
-                for unit in self.units(op):
+                there = self.units(op)
+                if op.how is How.APPEND:
+                    there = range(self.size, self.size + len(there))
+                steps = self.grow(there.stop * UNIT)
+                self.write(there, (seq, 0))
+                for unit in there:
                     self.current[unit] = (seq, 0)
             case Ftruncate(_, size):
                 self.truncate(size // UNIT)
@@ -105,7 +109,7 @@ class Machine:
             case Fallocate(_, mode):
                 if mode in EXTENDS:
                     steps = self.grow(op.offset + op.length)
-                if mode in (Mode.ZERO_RANGE, Mode.ZERO_RANGE_KEEP_SIZE):
+                if mode in ZEROING:
                     self.write(self.units(op), NIL)
                     self.lay(whole_pages(self.units(op), outwards=True), keep=True)
                 if mode is Mode.PUNCH_HOLE:
@@ -113,7 +117,7 @@ class Machine:
                     self.lay(whole_pages(self.units(op)))
                 if mode is Mode.UNSHARE_RANGE:
                     self.lay(whole_pages(self.units(op), outwards=True), keep=True)
-                if mode in (Mode.PUNCH_HOLE, Mode.ZERO_RANGE, Mode.ZERO_RANGE_KEEP_SIZE):
+                if mode in (Mode.PUNCH_HOLE, *ZEROING):
                     for unit in self.units(op):
                         self.current[unit] = NIL
                 self.faulted -= {2 * (u // 2) + half for u in self.units(op) for half in (0, 1)}
@@ -277,7 +281,8 @@ def at(units: range) -> tuple[int, int]:
 
 ALL = (0, UNITS * UNIT)
 SETUP: tuple[Op, ...] = (Create("f", "f"), Mmap("m", "f", *ALL), Mmap("y", "f", *ALL, Sharing.SYNC))
-EXTENDS = (Mode.ALLOCATE, Mode.ZERO_RANGE, Mode.UNSHARE_RANGE)
+EXTENDS = (Mode.ALLOCATE, Mode.ZERO_RANGE, Mode.UNSHARE_RANGE, Mode.WRITE_ZEROES)
+ZEROING = (Mode.ZERO_RANGE, Mode.ZERO_RANGE_KEEP_SIZE, Mode.WRITE_ZEROES)
 SHIFTS = (Mode.COLLAPSE_RANGE, Mode.INSERT_RANGE)
 MODES = tuple(mode for mode in Mode if mode not in SHIFTS)
 
@@ -286,6 +291,7 @@ ALPHABET: tuple[Op, ...] = (
     Store("m", *at(range(2, 5))),
     Store("y", *at(range(1, 3))),
     Pwrite("f", *at(range(3, 5))),
+    Pwrite("f", *at(range(0, 1)), How.APPEND),
     Fallocate("f", Mode.ALLOCATE, *at(range(0, 5))),
     Fallocate("f", Mode.PUNCH_HOLE, *at(range(1, 2))),
     Fallocate("f", Mode.ZERO_RANGE, *at(range(2, 5))),
@@ -316,6 +322,8 @@ def fits(ops: tuple[Op, ...]) -> bool:
     size = reach = 0
     for op in ops:
         match op:
+            case Pwrite(how=How.APPEND):
+                reach = max(reach, size + op.length)
             case Store() | Pwrite():
                 reach = max(reach, op.offset + op.length)
             case Fallocate(_, Mode.INSERT_RANGE, _, length):
@@ -333,6 +341,10 @@ def fits(ops: tuple[Op, ...]) -> bool:
                 if offset >= size or size + length > UNITS * UNIT:
                     return False
                 size += length
+            case Pwrite(how=How.APPEND):
+                size += op.length
+                if size > UNITS * UNIT:
+                    return False
             case Pwrite() | Fallocate() if isinstance(op, Pwrite) or op.mode in EXTENDS:
                 size = max(size, op.offset + op.length)
     return size <= UNITS * UNIT
@@ -353,9 +365,10 @@ def simulate(ops: tuple[Op, ...]) -> bool:
 
 ranges = st.tuples(st.integers(0, UNITS - 1), st.integers(1, UNITS)).map(lambda r: at(range(r[0], min(sum(r), UNITS))))
 few = st.tuples(st.integers(0, 3), st.integers(1, 2)).map(lambda r: at(range(r[0], sum(r))))
+HOWS = (How.PLAIN, How.APPEND, How.NOWAIT)
 any_op: st.SearchStrategy[Op] = st.one_of(
     st.builds(lambda m, r: Store(m, *r), st.sampled_from("myp"), ranges),
-    st.builds(lambda r: Pwrite("f", *r), ranges),
+    st.builds(lambda r, how: Pwrite("f", r[0], r[1], how), ranges, st.sampled_from(HOWS)),
     st.builds(lambda mode, r: Fallocate("f", mode, *r), st.sampled_from(MODES), ranges),
     st.builds(lambda mode, r: Fallocate("f", mode, *r), st.sampled_from((Mode.COLLAPSE_RANGE, Mode.INSERT_RANGE)), few),
     st.builds(lambda units: Ftruncate("f", units * UNIT), st.integers(0, UNITS)),

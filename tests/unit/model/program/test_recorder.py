@@ -3,7 +3,20 @@
 import typing
 
 from harness.model.program import ops
-from harness.model.program.ops import Access, Advice, Entry, How, Mode, MsyncFlag, Plant, Signal, Switch, Wait, Worker
+from harness.model.program.ops import (
+    Access,
+    Advice,
+    Entry,
+    Going,
+    How,
+    Mode,
+    MsyncFlag,
+    Plant,
+    Signal,
+    Switch,
+    Wait,
+    Worker,
+)
 from harness.model.program.program import Expect, format, parse
 from harness.model.program.recorder import File, Mapping, Recorder
 from harness.model.units import PAGE, PMD
@@ -89,6 +102,7 @@ def record_mapping(mapping: Mapping, other: File) -> None:
     mapping.store(0, 8)
     other.write_from(0, PAGE, mapping)
     mapping.mremap(PMD).munmap()
+    mapping.resize(16 * PAGE).map_over(PAGE, other).munmap()
     mapping.munmap()
 
 
@@ -106,6 +120,8 @@ def record_file(file: File, other: File) -> None:
     file.dedupe(0, PAGE, other)
     file.copy_range(0, PAGE, other)
     file.exchange_range(0, PAGE, other)
+    file.pipe_from(ops.Splice, 0, PAGE, other, 0)
+    file.pipe_from(ops.Sendfile, 0, PAGE, other, 0)
     file.dax.expect_errno("EINVAL", "EOPNOTSUPP")
     file.swapext(other)
     file.dax.expect_short(PAGE)
@@ -135,6 +151,7 @@ def record_system(dax: Recorder) -> None:
     dax.freeze()
     dax.thaw()
     dax.remount("ro")
+    dax.shutdown(Going.LOGFLUSH)
     dax.umount()
     dax.mount()
     dax.drop_caches()

@@ -32,13 +32,16 @@ EXAMPLES = (
     ops.Fallocate("f", ops.Mode.ALLOCATE, PAGE, PAGE),
     ops.Ftruncate("f", PAGE), ops.Pwrite("f", 0, PAGE), ops.Pread("f", 0, PAGE), ops.SetDax("f", ops.Switch.ON),
     ops.CloneFile("f", "g"), ops.Clone("f", 0, PAGE, "g", PAGE), ops.Dedupe("f", 0, PAGE, "g", PAGE),
-    ops.CopyFileRange("f", 0, PAGE, "g", PAGE), ops.ExchangeRange("f", 0, PAGE, "g", PAGE), ops.Swapext("f", "g"),
+    ops.CopyFileRange("f", 0, PAGE, "g", PAGE), ops.Splice("f", 0, PAGE, "g", PAGE),
+    ops.Sendfile("f", 0, PAGE, "g", PAGE), ops.ExchangeRange("f", 0, PAGE, "g", PAGE), ops.Swapext("f", "g"),
     ops.ReadInto("m", 0, PAGE, "g", 0), ops.WriteFrom("g", 0, PAGE, "m", 0), ops.DirectStore("m", 0, PAGE),
     ops.DirectLoad("m", 0, PAGE), ops.Mmap("n", "f", 0, PAGE), ops.Munmap("m"), ops.Mremap("m", 0, "n"),
+    ops.Mresize("m", PAGE), ops.MmapOver("m", PAGE, "n", "f", PAGE),
     ops.Mprotect("m", 0, PAGE, ops.Access.READ), ops.Mlock("m", 0, PAGE),
     ops.Madvise("m", 0, PAGE, ops.Advice.DONTNEED), ops.Store("m", 0, PAGE), ops.Load("m", 0, PAGE),
     ops.Flush("m", 0, PAGE), ops.Msync("s", 0, PAGE), ops.Fsync("f"), ops.Fdatasync("f"), ops.Fsyncdir(),
     ops.SyncFileRange("f", 0, PAGE), ops.Syncfs(), ops.Sync(), ops.Freeze(), ops.Thaw(), ops.Remount("ro"),
+    ops.Shutdown(ops.Going.DEFAULT),
     ops.Umount(), ops.Mount(), ops.DropCaches(), ops.Fill(0), ops.Unfill(), ops.Lane("a"), ops.Barrier(), ops.Join(),
     ops.ExpectMapped("m", ops.Entry.PTE, 0, PAGE), ops.ExpectDax("f", ops.Switch.ON), ops.ExpectErrno("EINVAL"),
     ops.ExpectShort(1), ops.ExpectSignal(ops.Signal.SIGBUS), ops.Observe(),
@@ -70,6 +73,8 @@ def after(op: Op) -> tuple[State, State, int]:
     before = (*BEFORE, ops.Close("f"), ops.Close("g"), ops.Close("t"), ops.Munmap("m"), ops.Munmap("s")) \
         if isinstance(op, ops.Umount) else BEFORE  # fmt: skip
     before = (*before, ops.Freeze()) if isinstance(op, ops.Thaw) else before
+    quiet = isinstance(op, ops.Shutdown) and op.going is ops.Going.NOLOGFLUSH
+    before = (*before, ops.Fsyncdir()) if quiet else before
     program = (op,) if isinstance(op, ops.Planted) else (*before, op)
     if isinstance(op, ops.Mount):
         program = ops.Umount(), op
