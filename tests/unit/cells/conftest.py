@@ -178,20 +178,20 @@ class ToyRun:
                 return replace(result, segments=tuple(wrong if index in self._planted.misreads else segments))
             case ops.Mmap(name, fd, offset):
                 self._maps[name] = self._files[fd], offset
-            case ops.Splice(fd, offset, length, source, start) | ops.Sendfile(fd, offset, length, source, start):
+            case ops.Splice(fd, offset, length, source, begin) | ops.Sendfile(fd, offset, length, source, begin):
                 file, wrong = self._files[fd], PAGE if index in self._planted.misplaces else 0
-                length = min(length, (disk.size(self._files[source]) or 0) - start)
-                disk.copy(file, offset, length, self._files[source], start + wrong)
+                length = min(length, (disk.size(self._files[source]) or 0) - begin)
+                disk.copy(file, offset, length, self._files[source], begin + wrong)
                 disk.resize(file, max(disk.size(file) or 0, offset + length))
                 return replace(result, done=length)
             case ops.Shutdown():
                 disk.forget(self._planted.loses.get(index, ()))
             case ops.Open(fd, path):
                 self._files[fd] = disk.names.index(path) + 1
-            case ops.MmapOver(name, offset, new, fd, start):
+            case ops.MmapOver(name, offset, new, fd, begin):
                 file, first = self._maps[name]
                 ignored = index in self._planted.ignores
-                self._maps[new] = (file, first + offset) if ignored else (self._files[fd], start)
+                self._maps[new] = (file, first + offset) if ignored else (self._files[fd], begin)
             case ops.Store(name, offset, length):
                 file, start = self._maps[name]
                 disk.store(file, start + offset, length, self._seqs[index])
