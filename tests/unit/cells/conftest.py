@@ -178,11 +178,11 @@ class ToyRun:
                 return replace(result, segments=tuple(wrong if index in self._planted.misreads else segments))
             case ops.Mmap(name, fd, offset):
                 self._maps[name] = self._files[fd], offset
-            case ops.Splice(fd, offset, length, source, begin) | ops.Sendfile(fd, offset, length, source, begin):
-                file, wrong = self._files[fd], PAGE if index in self._planted.misplaces else 0
-                length = min(length, (disk.size(self._files[source]) or 0) - begin)
-                disk.copy(file, offset, length, self._files[source], begin + wrong)
-                disk.resize(file, max(disk.size(file) or 0, offset + length))
+            case ops.Splice() | ops.Sendfile():
+                file, wrong = self._files[op.fd], PAGE if index in self._planted.misplaces else 0
+                length = min(op.length, (disk.size(self._files[op.source]) or 0) - op.source_offset)
+                disk.copy(file, op.offset, length, self._files[op.source], op.source_offset + wrong)
+                disk.resize(file, max(disk.size(file) or 0, op.offset + length))
                 return replace(result, done=length)
             case ops.Shutdown():
                 disk.forget(self._planted.loses.get(index, ()))
