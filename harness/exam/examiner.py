@@ -16,7 +16,7 @@ from harness.exam.faultypool import FaultyPool
 from harness.exam.faultytarget import Surveys
 from harness.exam.fuzzing import fuzz
 from harness.exam.logwrites import LogWrites
-from harness.exam.otherways import Shutdown, Way
+from harness.exam.otherways import ShutdownWay, Way
 from harness.exam.sat import Sat
 from harness.findings.known import KnownIssues
 from harness.fs import filesystem
@@ -112,7 +112,7 @@ class Examiner:
         fault, target, system = seat.fault, seat.pool.target(cell.config), filesystem.find(cell.config.fs)
         found = {otherways.REREAD: sat.reread}
         ways: dict[str, Callable[[], Way]] = {
-            otherways.SHUTDOWN: Shutdown,
+            otherways.SHUTDOWN: ShutdownWay,
             otherways.LOG_WRITES: lambda: LogWrites(self.kernel, system),
         }
         for name, make in ways.items():

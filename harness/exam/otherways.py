@@ -49,7 +49,7 @@ class Way(Protocol):
         memory that the guest uses."""
 
 
-class Shutdown:
+class ShutdownWay:
     """A shutdown of the file system: what it had not written is lost, caches are not."""
 
     def mount(self, session: AgentSession, guest: Guest) -> Attached:

@@ -180,10 +180,10 @@ class ToyRun:
                 self._maps[name] = self._files[fd], offset
             case ops.Splice() | ops.Sendfile():
                 file, wrong = self._files[op.fd], PAGE if index in self._planted.misplaces else 0
-                length = min(op.length, (disk.size(self._files[op.source]) or 0) - op.source_offset)
-                disk.copy(file, op.offset, length, self._files[op.source], op.source_offset + wrong)
-                disk.resize(file, max(disk.size(file) or 0, op.offset + length))
-                return replace(result, done=length)
+                count = min(op.length, (disk.size(self._files[op.source]) or 0) - op.source_offset)
+                disk.copy(file, op.offset, count, self._files[op.source], op.source_offset + wrong)
+                disk.resize(file, max(disk.size(file) or 0, op.offset + count))
+                return replace(result, done=count)
             case ops.Shutdown():
                 disk.forget(self._planted.loses.get(index, ()))
             case ops.Open(fd, path):

@@ -74,7 +74,7 @@ def after(op: Op) -> tuple[State, State, int]:
         if isinstance(op, ops.Umount) else BEFORE  # fmt: skip
     before = (*before, ops.Freeze()) if isinstance(op, ops.Thaw) else before
     quiet = isinstance(op, ops.Shutdown) and op.going is ops.Going.NOLOGFLUSH
-    before = (*before, ops.Fsyncdir()) if quiet else before
+    before = (*before, ops.Sync()) if quiet else before
     program = (op,) if isinstance(op, ops.Planted) else (*before, op)
     if isinstance(op, ops.Mount):
         program = ops.Umount(), op
