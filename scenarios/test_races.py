@@ -8,6 +8,7 @@ import pytest
 
 from harness.model.program.ops import Advice, Entry, Mode, Worker
 from harness.model.program.recorder import File, Mapping, Recorder
+from harness.model.program.sections import LANE_LIMIT
 from harness.model.units import PAGE, PMD
 
 
@@ -24,6 +25,21 @@ def test_store_against_punch_of_next_page(dax: Recorder, file: File, mapping: Ma
         file.punch_hole(6 * PAGE, PAGE)
     dax.join()
     small.msync(0, 16 * PAGE)
+    dax.cut_power()
+
+
+@pytest.mark.quick
+def test_store_against_msync_of_pmd(dax: Recorder, file: File, mapping: Mapping) -> None:
+    """A store beside an msync of a whole dirty PMD that is mapped writably is durable after the next msync."""
+    for page in range(8):
+        mapping.store(0, PMD)
+        mapping.expect_mapped(Entry.PMD, 0, PMD)
+        with dax.lane():
+            mapping.store(page * PAGE, PAGE)
+        with dax.lane():
+            mapping.msync(0, PMD)
+        dax.join()
+        mapping.msync(0, PMD)
     dax.cut_power()
 
 
@@ -244,4 +260,39 @@ def test_store_against_sync_and_drop_caches(dax: Recorder, file: File, mapping: 
         dax.drop_caches()
     dax.join()
     file.fsync()
+    dax.cut_power()
+
+
+def test_killed_process(dax: Recorder, file: File, mapping: Mapping) -> None:
+    """What a process stores and writes until it is killed is there or not, bit by bit; all else is durable at fsync."""
+    mapping.store(0, PMD)
+    mapping.expect_mapped(Entry.PMD, 0, PMD)
+    with dax.lane(Worker.KILLED, times=20):
+        mapping.store(16 * PAGE, 16 * PAGE)
+        file.pwrite(PMD + 100, 3 * PAGE)
+    with dax.lane(times=20):
+        mapping.store(PMD + 64 * PAGE, PAGE)
+    dax.join()
+    file.fsync()
+    dax.cut_power()
+
+
+def test_process_killed_in_msync(dax: Recorder, file: File, mapping: Mapping) -> None:
+    """An msync that a kill cuts short forgets nothing that is dirty: the fsync of another process flushes it."""
+    mapping.store(0, 4 * PMD)
+    mapping.expect_mapped(Entry.PMD, 0, 4 * PMD)
+    with dax.lane(Worker.KILLED):
+        mapping.msync()
+    dax.join()
+    file.fsync()
+    dax.cut_power()
+
+
+def test_many_lanes(dax: Recorder, file: File, mapping: Mapping) -> None:
+    """Threads and processes that each store to a page of their own and sync it: all pages are durable."""
+    for number in range(LANE_LIMIT):
+        with dax.lane(Worker.PROCESS if number % 2 else Worker.THREAD, times=2):
+            mapping.store(8 * number * PAGE, PAGE)
+            mapping.msync(8 * number * PAGE, PAGE)
+    dax.join()
     dax.cut_power()

@@ -59,6 +59,11 @@ class Child:
         self._fds = (up[0], down[1])
         self._channel = AgentChannel(*self._fds)
 
+    def kill(self) -> None:
+        """Send SIGKILL, unless the child has been reaped."""
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+
     def __enter__(self) -> Self:
         return self
 
@@ -66,7 +71,7 @@ class Child:
         for fd in self._fds:
             os.close(fd)
         if self._pid:
-            os.kill(self._pid, signal.SIGKILL)
+            self.kill()
             try:
                 poll(self._reaped, Deadline(BURIAL), f"child {self._pid} does not end though it was killed")
             except InfraError:

@@ -9,6 +9,9 @@ from harness.model.program.traits import defined, traits
 from harness.repro.naming import size
 from harness.repro.scene import Scene
 
+HELPERS = {Worker.THREAD: "lanes", Worker.PROCESS: "joined", Worker.KILLED: "killed"}
+"""The helper of each worker."""
+
 
 def function_names(races: Sequence[Stage]) -> dict[tuple[int, int], str]:
     """The name of each lane's function, by the first op of its stage and its place there: lane_a.
@@ -61,7 +64,8 @@ def started(lanes: Sequence[LaneOps], names: Sequence[str]) -> list[str]:
 
     Processes are forked first, while there is one thread only.
     """
-    forked = [number for number, one in enumerate(lanes) if one.lane.worker is Worker.PROCESS]
+    forked = [number for number, one in enumerate(lanes) if one.lane.worker is not Worker.THREAD]
+    killed = [number for number in forked if lanes[number].lane.worker is Worker.KILLED]
     threads = [number for number in range(len(lanes)) if number not in forked]
     declared = [f"\tpthread_t {', '.join(f't{number}' for number in threads)};"] if threads else []
     declared += [f"\tpid_t {', '.join(f'p{number}' for number in forked)};"] if forked else []
@@ -70,8 +74,9 @@ def started(lanes: Sequence[LaneOps], names: Sequence[str]) -> list[str]:
         f"\topen_gate({len(lanes)});",
         *(f"\tp{number} = process({names[number]});" for number in forked),
         *(f"\tCHECK(!pthread_create(&t{number}, NULL, {names[number]}, NULL));" for number in threads),
+        *(f"\tkilled(p{number});" for number in killed),
         *(f"\tCHECK(!pthread_join(t{number}, NULL));" for number in threads),
-        *(f"\tjoin(p{number});" for number in forked),
+        *(f"\tjoin(p{number});" for number in forked if number not in killed),
         "\talarm(0);",
         "}",
     ]  # fmt: skip

@@ -273,7 +273,8 @@ static pid_t process(void *(*lane)(void *))
 	}
 	return pid;
 }
-
+""", ("lanes",)),
+    "joined": Helper("""\
 static void join(pid_t pid)
 {
 	int status;
@@ -281,7 +282,15 @@ static void join(pid_t pid)
 	CHECK(waitpid(pid, &status, 0) == pid);
 	CHECK(!status);
 }
-""", ("lanes",), ("sys/wait.h",)),
+""", ("process",), ("sys/wait.h",)),
+    "killed": Helper("""\
+static void killed(pid_t pid)
+{
+	usleep(rand() % 2000);
+	CHECK(!kill(pid, SIGKILL));
+	CHECK(waitpid(pid, NULL, 0) == pid);
+}
+""", ("process",), ("signal.h", "stdlib.h", "sys/wait.h")),
 }
 
 TABLE: Mapping[str, Helper] = {**helpers.TABLE, **_MORE}

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from harness.errors import UsageError
 from harness.model.contract import oracle
 from harness.model.program import ops
-from harness.model.program.ops import Worker
 from harness.model.program.program import Program, describe
 from harness.model.program.program import format as format_program
 from harness.model.program.stages import stages
@@ -78,8 +77,7 @@ def _emitted(scene: Scene, promises: Sequence[PromisedPages]) -> Emitted:
                 inner = [line for index in lane.indices for line in _statements(scene, index, made)]
                 made.functions.extend(lanes.function(scene, name, lane, inner))
             made.body.extend(lanes.started(stage.lanes, names_here))
-            forks = any(one.lane.worker is Worker.PROCESS for one in stage.lanes)
-            made.helpers.add("process" if forks else "lanes")
+            made.helpers.update(lanes.HELPERS[one.lane.worker] for one in stage.lanes)
         else:
             made.body.extend(_statements(scene, stage.last, made))
         for one in due.get(stage.last, ()):

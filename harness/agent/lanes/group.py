@@ -6,8 +6,9 @@ All start together, and do the same things in the same order whenever the seed i
 import contextlib
 import os
 import select
+import signal
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -32,6 +33,8 @@ LEAVE = 20.0
 """Seconds for the threads of lanes to end once they are told to; one that hangs in the kernel never does."""
 LOOK = 0.05
 """Seconds between two looks at lanes that say nothing."""
+PROMPT = 0.001
+"""Seconds between two looks at a lane that is to be killed."""
 _SLOWEST = 16
 """The longest pause between two ops is below 2 to this many turns of a spin: some 100 microseconds under TCG."""
 _MASK = (1 << 64) - 1
@@ -80,6 +83,10 @@ class Jitter:
         value = (value ^ value >> 27) * 0x94D049BB133111EB & _MASK
         return value ^ value >> 31
 
+    def below(self, limit: int) -> int:
+        """A number from 0 on, below `limit`."""
+        return self._draw() % limit
+
     def turns(self) -> int:
         """The next pause."""
         width = self._draw() % (_SLOWEST + 1)
@@ -103,6 +110,9 @@ class LaneProcesses:
         self._begin = begin
         self._results: Results = {}
         self._failures: list[str] = []
+        self._doomed: dict[Child, int] = {}
+        """The processes that are to be killed, each once its lane has begun so many ops."""
+        self._killed: set[Child] = set()
         self._tasks: dict[int, int] = {}
         """The number by which the kernel knows each lane's thread or process."""
         self.threads: set[int] = set()
@@ -115,11 +125,13 @@ class LaneProcesses:
         """
         self._status.clear()
         # Processes first: to fork beside running threads would copy locks that they hold.
-        processes = [part for part in self._parts if part.lane.worker is Worker.PROCESS]
+        processes = [part for part in self._parts if part.lane.worker is not Worker.THREAD]
         workers = [part for part in self._parts if part.lane.worker is Worker.THREAD]
         with ExitStack() as stack:
             children = {stack.enter_context(Child(self._child(part))): part.number for part in processes}
             self._tasks |= {number: child.pid for child, number in children.items()}
+            self._doomed = {child: self._moment(part) for child, part in zip(children, processes, strict=True)
+                            if part.lane.worker is Worker.KILLED}  # fmt: skip
             with self._crashed.armed() if workers else contextlib.nullcontext():
                 threads = [threading.Thread(target=self._thread, args=(part,), daemon=True) for part in workers]
                 try:
@@ -142,8 +154,10 @@ class LaneProcesses:
         watch, steady = LaneWatch(self._status, self._alive), Steady()
         running = list(threads)
         while children or running:
-            for child in select.select(list(children), [], [], LOOK if children else 0)[0]:
+            pause = PROMPT if self._doomed else LOOK
+            for child in select.select(list(children), [], [], pause if children else 0)[0]:
                 self._collect(child, children.pop(child))
+            self._kill(children)
             if running and not children:
                 running[0].join(LOOK)
             running = [thread for thread in running if thread.is_alive()]
@@ -155,6 +169,18 @@ class LaneProcesses:
                 raise InfraError(f"no lane has begun an op for {STUCK:.0f} s: {self._where()}")
             if self._failures:
                 break
+
+    def _moment(self, part: LanePart) -> int:
+        """Draw the number of ops that a lane has begun when it is killed."""
+        return 1 + Jitter(~self._seed & _MASK, part.number).below(max(1, part.lane.times * len(part.body)))
+
+    def _kill(self, running: Mapping[Child, int]) -> None:
+        """Kill what has come to its moment, or has ended before."""
+        for child, moment in list(self._doomed.items()):
+            if child not in running or self._status.begun(running[child]) >= moment:
+                child.kill()
+                del self._doomed[child]
+                self._killed.add(child)
 
     def _held(self, running: list[threading.Thread], processes: Collection[int]) -> str:
         """Say in which ops the kernel holds the lanes, if it holds all that are left; else empty."""
@@ -178,6 +204,8 @@ class LaneProcesses:
         except ChildDied as error:
             if not error.signal:
                 raise
+            if child in self._killed and error.signal == signal.SIGKILL:
+                return
             raise LaneDied(error.signal, self._status.index(lane)) from error
         finally:
             self._status.leave(lane)

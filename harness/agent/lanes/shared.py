@@ -6,7 +6,7 @@ Each lane writes only its own words, each by one store; nobody ever waits withou
 import mmap
 from collections.abc import Callable
 
-from harness.deadline import Deadline
+from harness.deadline import Deadline, pause
 from harness.linux import syscalls
 from harness.model.units import PAGE
 
@@ -20,6 +20,11 @@ kernel itself tells."""
 
 SETTLED = 10.0
 """Seconds for which they must be seen in the same functions: one look might find them in a sleep that ends."""
+
+FEW = 3
+"""Lanes that may be awaited by spinning. Where more are missing, those that spin keep the processors from them."""
+NAP = 0.02
+"""Seconds between two looks at many: a look takes an emulated processor up to a millisecond."""
 
 
 class Stopped(Exception):
@@ -63,6 +68,10 @@ class LaneStatus:
         """The op that the lane began last."""
         return self._get(lane, "index")
 
+    def begun(self, lane: int) -> int:
+        """Ops begun by the lane, each time counted."""
+        return self._get(lane, "steps")
+
     def steps(self) -> int:
         """Ops begun by all lanes together: it grows as long as anything moves."""
         return sum(self._get(lane, "steps") for lane in range(self._lanes))
@@ -70,21 +79,26 @@ class LaneStatus:
     def meet(self, lane: int, lanes: int, patience: float = STUCK) -> None:
         """Wait until every lane below `lanes` has come here as often as this one, or has ended.
 
-        It spins, so that all leave at once. Raises Stopped, also when no lane moves for `patience` seconds.
+        While FEW are awaited it spins, so that all leave at once. Raises Stopped, also when no lane moves for
+        `patience` seconds.
         """
         count = self._get(lane, "arrived") + 1
         self._set(lane, "arrived", count)
         others = [other for other in range(lanes) if other != lane]
         steps, deadline = self.steps(), Deadline(patience)
         while not self.stopped:
-            others = [other for other in others if not self._past(other, count)]
+            while others and self._past(others[-1], count):
+                others.pop()
             if not others:
                 return
             if deadline.expired:
                 if steps == self.steps():
                     self.stop()
                 steps, deadline = self.steps(), Deadline(patience)
-            syscalls.sched_yield()
+            if len(others) > FEW:
+                pause(NAP)
+            else:
+                syscalls.sched_yield()
         raise Stopped
 
     def _past(self, lane: int, count: int) -> bool:

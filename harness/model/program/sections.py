@@ -1,15 +1,15 @@
 """The stretches of a Program in which not every op may stand: lanes, and a file system frozen, unmounted or cut."""
 
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.model.program import ops
-from harness.model.program.ops import Op
+from harness.model.program.ops import Op, Worker
 from harness.model.program.scope import ProgramError, Scope
 from harness.model.program.traits import traits
 
 TIMES_LIMIT = 10_000
-LANE_LIMIT = 8
+LANE_LIMIT = 64
 
 
 
@@ -20,6 +20,8 @@ class _Group:
     outside: Scope
     barriers: dict[str, int]
     times: dict[str, int]
+    killed: bool = False
+    """The lane that the next op stands in is killed."""
 
 
 class Sections:
@@ -42,7 +44,7 @@ class Sections:
         """The same, to go on elsewhere."""
         other = copy(self)
         if self._group:
-            other._group = _Group(self._group.outside, {**self._group.barriers}, {**self._group.times})
+            other._group = replace(self._group, barriers={**self._group.barriers}, times={**self._group.times})
         return other
 
     def enter(self, op: Op, scope: Scope, refused: bool = False) -> Scope:
@@ -81,11 +83,11 @@ class Sections:
     def _laned(self, op: Op, scope: Scope) -> Scope:
         group = self._group
         match op:
-            case ops.Lane(name, _, times):
+            case ops.Lane(name, worker, times):
                 if group is None:
                     group = self._group = _Group(scope, {}, {})
                 _check_lane(group, name, times)
-                self.lane = name
+                self.lane, group.killed = name, worker is Worker.KILLED
                 group.barriers[name], group.times[name] = 0, times
                 return group.outside.shared()
             case ops.Join():
@@ -96,6 +98,8 @@ class Sections:
                 return group.outside
             case ops.Barrier() if group is None or self.lane is None:
                 raise ProgramError("a barrier stands in a lane: begin one with lane")
+            case _ if group is not None and group.killed and (isinstance(op, ops.Barrier) or traits(op).looks):
+                raise ProgramError("a lane that is killed meets no other at a barrier, and nobody hears what it read")
             case ops.Barrier() if group is not None and self.lane is not None:
                 group.barriers[self.lane] += 1
             case ops.Fallocate(_, mode) if group is not None and traits(op).moves:

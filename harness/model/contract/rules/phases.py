@@ -14,8 +14,9 @@ the loop going.
     round 3: nothing is new. After the join bytes [4K..4K+100) are B or zero, and so they may be on the media
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Protocol, TypeVar
 
 from harness.model.contract.allowed import Allowed, Values
@@ -71,13 +72,13 @@ class Phases:
         """Runs one phase."""
         doing = [LaneEffects() for _ in parts]
         while True:
-            ends = [self._lane(part, n, _others(parts, doing, n)) for n, part in enumerate(parts)]
+            ends = [self._lane(part, n, others) for n, (part, others) in enumerate(_others(parts, doing))]
             more = [_both(old, done) for old, (_, done) in zip(doing, ends, strict=True)]
             if more == doing:
                 break
             doing = more
-        for n, part in enumerate(parts):
-            self._lane(part, n, _others(parts, doing, n), look=True)
+        for n, (part, others) in enumerate(_others(parts, doing)):
+            self._lane(part, n, others, look=True)
         lanes = [state for state, _ in ends]
         files = {id: merged(file, [one.files[id] for one in lanes], doing) for id, file in self.state.files.items()}
         synced = next((one for one in lanes if one.names != self.state.names), self.state)
@@ -109,6 +110,8 @@ class Phases:
                 if look:
                     self.seen[index - 1] = self._shown(state, others)
                 after = self._do_op(state, index, part.again)
+                if part.worker is Worker.KILLED:
+                    after = _or_not(state, after)
                 doing = _noted(doing, self._program[index], state, after)
                 state = after
             if (state, doing) == before:
@@ -147,11 +150,22 @@ def _both(old: LaneEffects, new: LaneEffects) -> LaneEffects:
     return LaneEffects(_joined([old.values, new.values]), sizes, new.final, _earliest([old.blocks, new.blocks]), shown)
 
 
-def _others(parts: Sequence[PhasePart], doing: Sequence[LaneEffects], number: int) -> LaneEffects:
-    """Joins what all lanes but lane `number` do to it. Threads also do it to the mappings that they share."""
-    rest = [n for n in range(len(doing)) if n != number]
-    sharing = [n for n in (*rest, number) if parts[n].worker is Worker.THREAD]
-    return _joint([doing[n] for n in rest], [doing[n] for n in rest if number in sharing and n in sharing])
+def _others(parts: Sequence[PhasePart], doing: Sequence[LaneEffects]) -> Iterator[tuple[PhasePart, LaneEffects]]:
+    """Joins for each part what all others do to its lane. Threads also do it to the mappings that they share."""
+    told = [_for(part, done) for part, done in zip(parts, doing, strict=True)]
+    before = list(accumulate(told, _and, initial=LaneEffects()))
+    behind = list(accumulate(reversed(told), _and, initial=LaneEffects()))[::-1]
+    for n, part in enumerate(parts):
+        yield part, _for(part, _and(before[n], behind[n + 1]))
+
+
+def _for(part: PhasePart, effects: LaneEffects) -> LaneEffects:
+    """Leaves out what a forked process neither shows to others nor is shown by them."""
+    return effects if part.worker is Worker.THREAD else replace(effects, shown={})
+
+
+def _and(one: LaneEffects, two: LaneEffects) -> LaneEffects:
+    return _joint([one, two], [one, two])
 
 
 def _joint(doing: Sequence[LaneEffects], threads: Sequence[LaneEffects]) -> LaneEffects:
@@ -179,6 +193,13 @@ def _joined(maps: Iterable[Mapping[K, Extents[Values]]]) -> dict[K, Extents[Valu
         for id, held in values.items():
             found[id] = found.get(id, NO_VALUES).merge(0, END, held, lambda one, two: one | two)
     return found
+
+
+def _or_not(before: State, after: State) -> State:
+    """The op took place, in part or not at all: its lane may have been killed before it, or in it. So a sync in such a
+    lane promises nothing. The names that the lane defined are its own."""
+    either = before.either(after)
+    return replace(after, files={**after.files, **either.files}, exchanges=either.exchanges)
 
 
 def _forgetful(file: FileState) -> FileState:

@@ -16,10 +16,14 @@ from enum import StrEnum
 
 
 class Worker(StrEnum):
-    """The worker that runs a lane: a thread of the process, or a forked process."""
+    """The worker that runs a lane: a thread of the process, a forked process, or one that is killed (SIGKILL).
+
+    The seed draws the moment: it may be in any op of any of the lane's `times`, or between two.
+    """
 
     THREAD = "thread"
     PROCESS = "process"
+    KILLED = "killed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from harness.linux.mounts import Place
 from harness.linux.waiting import Hung
 from harness.model.program import program
 from harness.model.program.ops import Load, Op
+from harness.model.program.sections import LANE_LIMIT
 from harness.model.units import PAGE
 from harness.model.wire import wire
 from harness.model.wire.frame import Message
@@ -80,6 +81,34 @@ def test_a_process_copies_private_mappings(tmp_path: Path) -> None:
     assert results[6].segments == (Segment(0, 8, Stamp(1, 1)),)
     assert results[10].segments[1].source == Stamp(2, 1)
     assert results[10].segments[0].source != Stamp(1, 1)
+
+
+def test_a_killed_lane_ends_anywhere(tmp_path: Path) -> None:
+    """It has done a part of its ops, more or fewer by the seed; the others and what follows go on, and nobody hears of
+    a signal."""
+    stores = "".join(f"store m {4 * page}K 4K\n" for page in range(14))
+    text = f"lane a worker=killed\n{stores}lane b times=50\nstore m 60K 8\njoin\nload m 0 64K\ncut_power\n"
+    ends = set()
+    for seed in range(1, 13):
+        place = tmp_path / str(seed)
+        place.mkdir()
+        results, answer = execute(place, text, seed)
+        assert answer["signal"] is None and [result.index for result in results] == list(range(23))
+        sources = [segment.source for segment in results[21].segments if segment.start < 56 * 1024]
+        stored = [source for source in sources if isinstance(source, Stamp)]
+        assert stored == [Stamp(seq, 1) for seq in range(1, len(stored) + 1)]
+        assert results[21].segments[-2].source == Stamp(15, 1)
+        ends.add(len(stored))
+    assert len(ends) > 1
+
+
+def test_as_many_lanes_as_there_may_be(tmp_path: Path) -> None:
+    """Threads and processes meet at their start and at barriers, though there are more of them than processors."""
+    lanes = [f"lane a{n} times=3 worker={('thread', 'process')[n % 2]}\nstore m {8 * n} 8\nbarrier\n"
+             for n in range(LANE_LIMIT)]  # fmt: skip
+    results, answer = execute(tmp_path, "".join(lanes) + f"join\nload m 0 {8 * LANE_LIMIT}\ncut_power\n")
+    assert answer["signal"] is None
+    assert [segment.source for segment in results[-2].segments] == [Stamp(seq, 1) for seq in range(1, LANE_LIMIT + 1)]
 
 
 @BOTH

@@ -37,6 +37,7 @@ from harness.model.program.program import Program
 from harness.model.units import PAGE
 from harness.model.wire.observation import Segment, Stamp, Zero
 
+ALIVE = (ops.Worker.THREAD, ops.Worker.PROCESS)
 UNIT = PAGE // 2
 UNITS = 4
 ALL = (0, UNITS * UNIT)
@@ -80,8 +81,8 @@ class Moment:
 
 Act = tuple[str, int, int, int]
 """What to do to which unit (or size) with which value; and the index of the op."""
-Worker = tuple[int, bool, list[list[Act]]]
-"""Who, whether a process, and steps in segments that barriers part."""
+Worker = tuple[int, ops.Worker, list[list[Act]]]
+"""Who, what runs it, and steps in segments that barriers part."""
 
 
 def acts(op: Op, seq: int, index: int) -> list[Act]:
@@ -184,7 +185,7 @@ class Machine:
                 self.moments = self.interleaved(lanes)
             elif not isinstance(op, ops.Create | ops.Mmap):
                 steps = acts(op, self.seqs.get(index, 0), index)
-                self.moments = self.interleaved([(-1, False, [steps])])
+                self.moments = self.interleaved([(-1, ops.Worker.THREAD, [steps])])
             if self.count > MOMENTS:
                 return False
             index += 1
@@ -207,15 +208,15 @@ class Machine:
                             steps = acts(self.program.ops[at], self.seqs.get(at, 0), at)
                             # Of what a lane reads only the last run is told.
                             segments[-1] += [one for one in steps if not (left and one[0].startswith("look"))]
-                lanes.append((len(lanes), lane.worker is ops.Worker.PROCESS, segments))
+                lanes.append((len(lanes), lane.worker, segments))
             index += 1
         return lanes, index
 
     def interleaved(self, lanes: list[Worker]) -> set[Moment]:
         """Every moment in which all lanes may have ended."""
         moments = self.moments
-        for who, process, _ in lanes:
-            if process:
+        for who, worker, _ in lanes:
+            if worker is not ops.Worker.THREAD:
                 moments = {at.copied(who, at.copy(-1)) for at in moments}
         for n in range(max(len(segments) for _, _, segments in lanes)):
             steps = [segments[n] if n < len(segments) else [] for _, _, segments in lanes]
@@ -231,16 +232,18 @@ class Machine:
             self.count += 1
             if all(place == len(mine) for place, mine in zip(places, steps, strict=True)):
                 yield at
-            for n, (who, process, _) in enumerate(lanes):
-                if places[n] < len(steps[n]):
-                    step = steps[n][places[n]]
-                    after, look = act(at, who if process else -1, step)
-                    if look is not None:
-                        self.looks.setdefault((step[3], step[1]), set()).add(look)
-                    key = after, (*places[:n], places[n] + 1, *places[n + 1 :])
-                    if key not in seen:
-                        seen.add(key)
-                        todo.append(key)
+            for n, (who, worker, _) in enumerate(lanes):
+                if places[n] == len(steps[n]):
+                    continue
+                step = steps[n][places[n]]
+                after, look = act(at, -1 if worker is ops.Worker.THREAD else who, step)
+                if look is not None:
+                    self.looks.setdefault((step[3], step[1]), set()).add(look)
+                keys = {(after, (*places[:n], places[n] + 1, *places[n + 1 :]))}
+                if worker is ops.Worker.KILLED:  # here and now
+                    keys.add((at, (*places[:n], len(steps[n]), *places[n + 1 :])))
+                todo += keys - seen
+                seen |= keys
 
 
 def numbers(values: Iterable[Known]) -> set[int]:
@@ -329,11 +332,13 @@ def programs(draw: st.DrawFn) -> Program:
     times = draw(st.integers(1, 2))
     lanes: list[Op] = []
     for name in "abc"[: draw(st.integers(1, 3))]:
-        worker = draw(st.sampled_from(ops.Worker))
+        worker = draw(st.sampled_from(ALIVE if barriers else tuple(ops.Worker)))
+        mute = (op for op in LANE_OPS if not isinstance(op, Load))
+        some = st.sampled_from(tuple(mute) if worker is ops.Worker.KILLED else LANE_OPS)
         lanes.append(Lane(name, worker, times if barriers else draw(st.integers(1, 2))))
         for segment in range(barriers + 1):
             lanes += [Barrier()] if segment else []
-            lanes += draw(st.lists(st.sampled_from(LANE_OPS), max_size=2))
+            lanes += draw(st.lists(some, max_size=2))
     return Program((*FILLED, *lanes, Join(), *draw(st.sampled_from(TAILS))))
 
 
@@ -344,6 +349,16 @@ def test_random_lanes(program: Program) -> None:
     assume(check(program))
 
 
+def test_a_killed_lane_promises_nothing() -> None:
+    """Whatever it did may be there or not, on the media as well, though a sync in it may have returned."""
+    lane = (Store("m", *at(range(0, 2))), Fsync("f"))
+    for worker, promised in ((ops.Worker.PROCESS, True), (ops.Worker.KILLED, False)):
+        byte = of_file(Program((*FILLED, Lane("a", worker), *lane, Join()))).contents.at(0)
+        assert (len(byte.current), len(byte.durable)) == ((1, 1) if promised else (2, 2))
+    synced = of_file(Program((*FILLED, Lane("a", ops.Worker.KILLED), *lane, Join(), Fsync("f")))).contents.at(0)
+    assert synced.durable == synced.current and len(synced.current) == 2
+
+
 def projected(file: FileState) -> tuple[object, ...]:
     """What is allowed of the file, whoever promised it."""
     byte = [file.contents.at(unit * UNIT) for unit in range(UNITS)]
@@ -351,7 +366,7 @@ def projected(file: FileState) -> tuple[object, ...]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.sampled_from(LANE_OPS), max_size=5), st.sampled_from(ops.Worker))
+@given(st.lists(st.sampled_from(LANE_OPS), max_size=5), st.sampled_from(ALIVE))
 def test_one_lane_is_no_race(lane: list[Op], worker: ops.Worker) -> None:
     """One lane that runs once is exactly its ops in their order, but for a process's private mappings."""
     laned = of_file(Program((*FILLED, Lane("a", worker), *lane, Join())))
