@@ -9,6 +9,10 @@ from harness.model.units import PAGE, PMD
 pytestmark = pytest.mark.formats("writeback", "nojournal", "reflink", "rmapbt")
 without_pmds = pytest.mark.formats("writeback", "nojournal", "reflink", "rmapbt", "extsize")
 """Also where extents are aligned to PMDs in the file only, and not on the device."""
+seldom = pytest.mark.formats(
+    "fast_commit", "bigalloc", "quota", "project", "cowextsize", "metadir", "log", "realtime2m"
+)
+"""What is kept beside the files changes here, and not how they are mapped."""
 
 
 @pytest.mark.quick
@@ -71,4 +75,78 @@ def test_blocks_of_deleted_file(dax: Recorder, file: File, mapping: Mapping) -> 
     new = dax.create("new", size=8 * PMD)
     new.mmap(align=PAGE).store(16 * PAGE, PAGE)
     new.fsync()
+    dax.cut_power()
+
+
+@seldom
+def test_hole_and_stores(dax: Recorder, file: File, mapping: Mapping) -> None:
+    """Stores through a PMD entry, a page punched out of it, and stores to the hole are durable after fsync."""
+    mapping.store(0, PMD)
+    mapping.expect_mapped(Entry.PMD, 0, PMD)
+    file.fsync()
+    file.punch_hole(16 * PAGE, 4 * PAGE)
+    mapping.store(17 * PAGE, PAGE)
+    file.fsync()
+    dax.cut_power()
+
+
+@seldom
+def test_truncate_and_append(dax: Recorder) -> None:
+    """A file that is cut inside a page and then appended to has zeroes between, and its size, after fdatasync."""
+    file = dax.create("data")
+    file.pwrite(0, 40 * PAGE)
+    file.fsync()
+    file.ftruncate(10 * PAGE + 1000)
+    file.pwrite(20 * PAGE + 500, 3 * PAGE)
+    file.fdatasync()
+    dax.cut_power()
+
+
+@seldom
+def test_blocks_of_truncated_file(dax: Recorder) -> None:
+    """Blocks that a file has given up show zeroes in the next one, beside what is stored there."""
+    old = dax.create("emptied", size=64 * PAGE)
+    old.pwrite(0, 64 * PAGE)
+    old.fsync()
+    old.ftruncate(0)
+    dax.sync()
+    new = dax.create("new", size=64 * PAGE)
+    mapping = new.mmap(align=PAGE)
+    mapping.store(5 * PAGE + 256, 128)
+    new.pwrite(40 * PAGE + 300, 50)
+    new.fsync()
+    dax.cut_power()
+
+
+@pytest.mark.formats("realtime", "log")
+def test_contents_and_log_apart(dax: Recorder) -> None:
+    """What is stored and written on one device is durable when fsync has written the log on the other one."""
+    file = dax.create("data")
+    file.ftruncate(2 * PMD)
+    file.fsync()
+    mapping = file.mmap(length=2 * PMD)
+    mapping.store(16 * PAGE + 100, 3 * PAGE)
+    file.fsync()
+    file.pwrite(2 * PMD, 5000)
+    file.punch_hole(17 * PAGE, PAGE)
+    file.fdatasync()
+    mapping.store(PMD, PAGE)
+    mapping.msync()
+    dax.cut_power()
+
+
+@pytest.mark.formats("inline_data", "inline_data+inode")
+def test_file_in_its_inode(dax: Recorder) -> None:
+    """A file of a few bytes that lies in its inode, if DAX is allowed with that at all, is read and durable as any."""
+    file = dax.create("data")
+    file.pwrite(0, 60)
+    file.fsync()
+    mapping = file.mmap(length=PAGE)
+    mapping.load(0, 60)
+    mapping.store(10, 20)
+    file.fsync()
+    file.pwrite(60, 2 * PAGE)
+    mapping.load(0, PAGE)
+    mapping.msync()
+    file.fsync()
     dax.cut_power()

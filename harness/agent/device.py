@@ -41,10 +41,10 @@ class Stopwatch:
 
 
 def attach(
-    fs: str, options: str, format: list[str] | None, layout: str = "", write_cache: bool = True,
+    fs: str, options: str, format: list[list[str]] | None, layout: str = "", write_cache: bool = True,
     bound: Message | None = None,
 ) -> Message:  # fmt: skip
-    """Bring the NVDIMMs up in fsdax mode and a layout of LAYOUTS, format them if asked, mount at ROOT.
+    """Bring the NVDIMMs up in fsdax mode and a layout of LAYOUTS, format them by commands if asked, mount at ROOT.
 
     If detach() has left them bound, `bound` is what the attach before it answered, and the layout is the same.
     A root directory that is made for BY_INODE has FS_XFLAG_DAX, which all files inherit. Returns what the channel's
@@ -57,7 +57,8 @@ def attach(
             facts = bound or _facts(*_bind(wanted, write_cache, format is not None))
         if format is not None:
             with watch.step("format"):
-                _execute(format)
+                for argv in format:
+                    _execute(argv)
         with watch.step("mount"):
             mount(wanted.device, fs, options, format is not None)
         return {**facts, "seconds": watch.seconds}

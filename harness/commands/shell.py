@@ -72,6 +72,7 @@ def main(options: argparse.Namespace) -> int:
     system = filesystem.find(options.fs)
     config.check(kernel, (system.name,))
     hardware = Hardware(device=find_device(options.device), nvdimms=system.nvdimms)
+    hardware = dataclasses.replace(hardware, nvdimm=hardware.nvdimm * system.devices)
     base = provision.plan(kernel, find_qemu(options.qemu, plugin=False), hardware)
     archive = initramfs.build(kernel, extra=TOOLS, library=LIBRARY)
     plan = dataclasses.replace(base, initramfs=archive, interactive=order is None)

@@ -1,20 +1,31 @@
 """The scenarios as the questions of the exam, in the order in which a fault is asked them."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from harness.cells.matrix import Wanted
 from harness.exam.fault import PlantedFault
 from harness.exam.sat import FULL, QUICK
-from harness.linux.layout import LAYOUTS
+from harness.fs import filesystem
 from harness.model.cell import short
 from harness.pytestplugin.recording import Recorded, record_all
 
 
 def all_of(scenarios: Path) -> tuple[Recorded, ...]:
-    """Record all scenarios. Those that need two NVDIMMs are left out: their guests are of another snapshot, of which
-    nobody asks where its functions lie. Raises UsageError."""
-    found = record_all(scenarios).values()
-    return tuple(one for one in found if all(LAYOUTS[word].legs == 1 for word in one.wanted.layouts if word in LAYOUTS))
+    """Record all scenarios. What needs two NVDIMMs is left out: such guests are of another snapshot, of which nobody
+    asks where its functions lie. Raises UsageError."""
+    return tuple(one for found in record_all(scenarios).values() if (one := _with_one_nvdimm(found)))
+
+
+def _with_one_nvdimm(question: Recorded) -> Recorded | None:
+    """The question on the formats and layouts that need one NVDIMM; None if it is about others only."""
+    wanted = question.wanted
+    formats, layouts = (tuple(words for words in some if filesystem.nvdimms(words) == 1)
+                        for some in (wanted.formats, wanted.layouts))  # fmt: skip
+    if (wanted.formats and not formats) or (wanted.layouts and not layouts):
+        return None
+    return replace(question, wanted=Wanted(formats, layouts))
 
 
 def part(question: Recorded) -> str:

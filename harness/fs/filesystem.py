@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from harness.errors import UsageError
 from harness.fs import options as own_options
 from harness.fs.options import PLACING, Options, rendered
-from harness.linux.layout import LAYOUTS
+from harness.linux.layout import LAYOUTS, LOG, REALTIME, SECOND
 
 
 class NoFormat(UsageError):
@@ -34,7 +34,8 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class FileSystem:
-    """A file system as mkfs and mount are told of it. `mkfs` names the device as its last argument.
+    """A file system as mkfs and mount are told of it. `mkfs` names the device as its last argument; what must be done
+    before it is `first`.
 
     `layout` is a key of linux.layout.LAYOUTS. Without a `journal` a file system must be repaired after a power failure
     before it is mounted (mke2fs(8)). `pmds` says whether a fresh file can be mapped by PMD entries.
@@ -43,6 +44,7 @@ class FileSystem:
     name: str
     words: tuple[str, ...] = ()
     mkfs: tuple[str, ...] = ()
+    first: tuple[str, ...] = ()
     mount: str = "dax"
     layout: str = ""
     journal: bool = True
@@ -57,6 +59,11 @@ class FileSystem:
     def nvdimms(self) -> int:
         """The number of NVDIMMs that its layout needs."""
         return LAYOUTS[self.layout].legs
+
+    @property
+    def devices(self) -> int:
+        """The number of block devices that it lies on: two with a log, or the contents of its files, on another one."""
+        return 2 if LAYOUTS[self.layout].beside else 1
 
     @property
     def format(self) -> str:
@@ -85,8 +92,9 @@ _SEPARATE = re.compile(r",(?![^()]*\))")
 """A comma between two labels, and none within the options of one."""
 UNKNOWN = "unknown option"
 """The words of mkfs.xfs about an option that only a newer one has."""
-_LAYOUTS = {word: Word("layout", {}, layout=word) for word in LAYOUTS if word}
+_LAYOUTS = {word: Word("layout", {}, layout=word) for word, layout in LAYOUTS.items() if word and not layout.beside}
 _TOOLS = {"ext4": ("mkfs.ext4", "-q", "-F", "-b", "4096"), "xfs": ("mkfs.xfs", "-q", "-f")}
+_JOURNAL = ("mkfs.ext4", "-q", "-F", "-b", "4096", "-O", "journal_dev", SECOND)
 NAMES = tuple(_TOOLS)
 """The file systems that there are."""
 _BASE: dict[str, Options] = {
@@ -103,25 +111,44 @@ _BASE: dict[str, Options] = {
         ("-d", "su"): "2m", ("-d", "sw"): "1", ("-d", "agcount"): "2",
     },
 }  # fmt: skip
+_REALTIME: Options = {("-r", "rtdev"): SECOND, ("-d", "rtinherit"): "1"}
 _WORDS: dict[str, dict[str, Word]] = {
     "ext4": {
         "writeback": Word("journal", {}, mount="data=writeback"),
         "nojournal": Word("journal", {("-O", "^has_journal"): ""}, journal=False),
         # Block maps instead of extents: no fallocate but for holes, no unwritten blocks, no run aligned to a PMD.
         "noextents": Word("extents", {("-O", "^extent"): "", ("-O", "^64bit"): ""}, pmds=False),
+        # An fsync writes what it needs alone to the journal, and recovery replays that (fs/ext4/fast_commit.c).
+        "fast_commit": Word("commit", {("-O", "fast_commit"): ""}),
+        # Blocks are allocated 16 at a time.
+        "bigalloc": Word("extents", {("-O", "bigalloc"): "", ("-C", "65536"): ""}),
+        "quota": Word("quota", {("-O", "quota"): ""}, mount="usrquota,grpquota"),
+        "project": Word("quota", {("-O", "quota"): "", ("-O", "project"): ""}, mount="prjquota"),
+        # Mounted with dax a kernel must refuse it, with dax=inode a file that is inline must not be DAX: its bytes lie
+        # in its inode (fs/ext4/super.c, ext4_load_super; fs/ext4/inode.c, ext4_should_enable_dax).
+        "inline_data": Word("inline", {("-O", "inline_data"): ""}, pmds=False),
         "inode": Word("dax", {}, dax="dax=inode"),
+        LOG: Word("layout", {("-J", "device"): SECOND}, mount=f"journal_path={SECOND}", layout=LOG),
         **_LAYOUTS,
     },
     "xfs": {
         "reflink": Word("reflink", {("-m", "reflink"): "1"}),
+        # What is copied on write is allocated a PMD at a time.
+        "cowextsize": Word("reflink", {("-m", "reflink"): "1", ("-d", "cowextsize"): "512"}),
         "rmapbt": Word("rmapbt", {("-m", "rmapbt"): "1"}),
         "exchange": Word("exchange", {("-i", "exchange"): "1"}),  # xfsprogs 6.10, Linux 6.10
+        "metadir": Word("metadir", {("-m", "metadir"): "1"}),  # xfsprogs 6.13, Linux 6.13
+        "quota": Word("quota", {}, mount="uquota,gquota,pquota"),
         # The hint is in blocks and inherited from the root directory. Without a stripe it aligns extents in the file
         # but not on the medium (xfs_bmap_btalloc), so that a PMD entry is a matter of luck.
         "extsize": Word(
             "extsize", {("-d", "su"): None, ("-d", "sw"): None, ("-d", "extszinherit"): "512"}, pmds=False
         ),
         "inode": Word("dax", {}, dax="dax=inode"),
+        LOG: Word("layout", {("-l", "logdev"): SECOND}, mount=f"logdev={SECOND}", layout=LOG),
+        # Every file has its contents on the second device. Only extents of a PMD each are sure to lie on PMDs there.
+        REALTIME: Word("layout", _REALTIME, mount=f"rtdev={SECOND}", layout=REALTIME, pmds=False),
+        "realtime2m": Word("layout", {**_REALTIME, ("-r", "extsize"): "2m"}, mount=f"rtdev={SECOND}", layout=REALTIME),
         **_LAYOUTS,
     },
 }
@@ -153,6 +180,12 @@ def names() -> tuple[str, ...]:
     return tuple(_WORDS)
 
 
+def nvdimms(words: str) -> int:
+    """Return the number of NVDIMMs that WORD+WORD need, on a file system that has these words."""
+    tables = (table for table in _WORDS.values() if all(word in table for word in words.split("+")))
+    return max((LAYOUTS[table[word].layout].legs for table in tables for word in words.split("+")), default=1)
+
+
 def check_words(words: str, *, layouts: bool) -> None:
     """Raise UsageError if a part of WORD+WORD is no file system's word, or no layout when `layouts`."""
     known = dict.fromkeys(word for table in ((_LAYOUTS,) if layouts else _WORDS.values()) for word in table)
@@ -174,6 +207,8 @@ def _make(name: str, wanted: Sequence[str]) -> FileSystem:
         first = groups.setdefault(table[word].group, word)
         if first != word:
             raise NoFormat(f"{name} cannot be {first} and {word} at once")
+    if "nojournal" in words and LOG in words:
+        raise NoFormat(f"{name} cannot be nojournal and {LOG} at once")
     given = _given(own)
     options = dict(_BASE[name])
     for change in chosen:
@@ -188,7 +223,8 @@ def _make(name: str, wanted: Sequence[str]) -> FileSystem:
              *([f"{MOUNT}({','.join(more)})"] if more else []))  # fmt: skip
     journal, pmds = all(word.journal for word in chosen), all(word.pmds for word in chosen) and LAYOUTS[layout].pmds
     pmds = pmds and not any((name, flag) in PLACING for flag, _ in extra)
-    return FileSystem(name, words, argv, ",".join((*mount, *more)), layout, journal, pmds)
+    before = _JOURNAL if name == "ext4" and LOG in words else ()
+    return FileSystem(name, words, argv, before, ",".join((*mount, *more)), layout, journal, pmds)
 
 
 def _given(own: Sequence[re.Match[str]]) -> dict[str, str]:

@@ -8,7 +8,7 @@ import os
 import select
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -16,7 +16,7 @@ from harness import hosttool
 from harness.deadline import Deadline, DeadlineExpired
 from harness.errors import InfraError, SetupError
 from harness.fs.filesystem import FileSystem
-from harness.linux.layout import Piece
+from harness.linux.layout import LAYOUTS, LOG, REALTIME, Piece
 from harness.memfile import MemFile
 
 SECONDS = 120.0
@@ -38,22 +38,25 @@ _NO_MEMORY = ("Cannot allocate memory", "couldn't malloc", "couldn't allocate", 
 class _Tool:
     """A tool that looks without changing anything; `faulty` are its exit codes for a file system that is not sound.
 
-    They count once it has said `begun`: before that they tell of trouble in the tool itself.
+    They count once it has said `begun`: before that they tell of trouble in the tool itself. `beside` has the option
+    that names a second device, by what it is for.
     """
 
     package: str
     argv: tuple[str, ...]
     faulty: frozenset[int]
     begun: str
+    beside: Mapping[str, str]
 
 
 _CHECKERS = {
     # e2fsck(8): 4 is "errors left uncorrected", 8 an operational error, which a fault may bring about as well.
-    "ext4": _Tool("e2fsprogs", ("e2fsck", "-fn"), frozenset({4, 12}), "Pass 1"),
+    "ext4": _Tool("e2fsprogs", ("e2fsck", "-fn"), frozenset({4, 12}), "Pass 1", {LOG: "-j"}),
     # xfs_repair(8): with -n, 1 if corruption was detected. It prefetches by threads, which only pay on real disks, and
     # lifts its own limit of address space, hence -m.
     "xfs": _Tool(
-        "xfsprogs", ("xfs_repair", "-f", "-n", "-P", "-m", str(MEMORY >> 20)), frozenset({1}), "Phase 1"
+        "xfsprogs", ("xfs_repair", "-f", "-n", "-P", "-m", str(MEMORY >> 20)), frozenset({1}), "Phase 1",
+        {LOG: "-l", REALTIME: "-r"},
     ),
 }
 
@@ -61,11 +64,11 @@ _CHECKERS = {
 def check(system: FileSystem, medium: MemFile, pieces: Sequence[Piece]) -> str:
     """Return the checker's complaints about a file system that was unmounted cleanly; empty when it is sound.
 
+    Of two pieces with another device beside the file system's the first is that of the files (linux.layout.build).
     Raises SetupError when the tool is missing, InfraError when it cannot do its work.
     """
     checker = _CHECKERS[system.name]
-    with _copy(medium, pieces) as part:
-        code, text = _run(checker, checker.argv, part)
+    code, text = _checked(system, checker, medium, pieces)
     if code == 0:
         return ""
     name, words = checker.argv[0], _gist(text)
@@ -89,7 +92,18 @@ def repair(system: FileSystem, medium: MemFile, pieces: Sequence[Piece]) -> None
         _put_back(part, medium, pieces)
 
 
-def _run(checker: _Tool, argv: Sequence[str], part: MemFile) -> tuple[int, str]:
+def _checked(system: FileSystem, checker: _Tool, medium: MemFile, pieces: Sequence[Piece]) -> tuple[int, str]:
+    """Run the checker on the file system's device, and on the one beside it if its layout has one."""
+    beside = LAYOUTS[system.layout].beside
+    if not beside:
+        with _copy(medium, pieces) as part:
+            return _run(checker, checker.argv, part)
+    main, other = reversed(pieces) if beside == REALTIME else pieces
+    with _copy(medium, [main]) as part, _copy(medium, [other]) as more:
+        return _run(checker, (*checker.argv, checker.beside[beside], str(more.path)), part, more)
+
+
+def _run(checker: _Tool, argv: Sequence[str], *parts: MemFile) -> tuple[int, str]:
     """Run a tool; return its exit code, negative for a signal, and its output. One that writes too much is stopped."""
     tool = shutil.which(argv[0]) or shutil.which(argv[0], path=_SBIN)
     if tool is None:
@@ -97,7 +111,7 @@ def _run(checker: _Tool, argv: Sequence[str], part: MemFile) -> tuple[int, str]:
     bounded = hosttool.bound(["prlimit", f"--as={MEMORY}", "--core=0", tool])
     try:
         process = subprocess.Popen(
-            [*bounded, *argv[1:], str(part.path)], pass_fds=(part.fd,), stdin=subprocess.DEVNULL,
+            [*bounded, *argv[1:], str(parts[0].path)], pass_fds=[part.fd for part in parts], stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={"LC_ALL": "C", "PATH": _SBIN},
         )  # fmt: skip
     except OSError as error:

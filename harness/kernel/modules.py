@@ -12,6 +12,8 @@ from harness.kernel.kernel import Kernel
 CHANNEL = ("virtio_pci", "virtio_console")
 PMEM = ("libnvdimm", "nfit", "nd_pmem")
 FILE_SYSTEMS = ("ext4", "xfs")
+QUOTA = ("quota_v2",)
+"""The format of ext4's quota files; xfs has its own."""
 MAPPER = ("dm_mod",)
 VIRTIO = ("virtio_pmem",)
 RAMDISK = ("brd",)
@@ -19,7 +21,7 @@ LEGACY = ("nd_e820",)
 """The driver of memory that the kernel's command line calls persistent (memmap=SIZE!START)."""
 SHARED = ("9pnet_virtio", "9p", "overlay")
 """Modules with which a guest mounts this machine's files, and a layer of memory above them."""
-OPTIONAL = (*FILE_SYSTEMS, *MAPPER, *VIRTIO, *RAMDISK)
+OPTIONAL = (*FILE_SYSTEMS, *QUOTA, *MAPPER, *VIRTIO, *RAMDISK)
 """Modules that a kernel may lack if nobody wants to test on them; a user who does is told so then."""
 WANTED = (*CHANNEL, *PMEM, *OPTIONAL)
 """The modules that every guest of ours uses, by name."""
@@ -36,6 +38,7 @@ CONFIG = {
     "ext4": "CONFIG_EXT4_FS",
     "jbd2": "CONFIG_JBD2",
     "mbcache": "CONFIG_FS_MBCACHE",
+    "quota_v2": "CONFIG_QFMT_V2",
     "crc16": "CONFIG_CRC16",
     "xfs": "CONFIG_XFS_FS",
     "libcrc32c": "CONFIG_LIBCRC32C",

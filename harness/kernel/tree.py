@@ -11,8 +11,8 @@ LISTS = ("modules.builtin", "modules.builtin.modinfo", "modules.order")
 KEPT = (
     "arch/x86/crypto/", "arch/x86/lib/", "crypto/", "drivers/acpi/", "drivers/block/", "drivers/char/", "drivers/cxl/",
     "drivers/dax/", "drivers/md/", "drivers/nvdimm/", "drivers/nvme/host/", "drivers/virtio/", "fs/9p/", "fs/ext4/",
-    "fs/fscache/", "fs/fuse/", "fs/jbd2/", "fs/mbcache", "fs/netfs/", "fs/nls/", "fs/overlayfs/", "fs/xfs/", "kernel/",
-    "lib/", "mm/", "net/9p/",
+    "fs/fscache/", "fs/fuse/", "fs/jbd2/", "fs/mbcache", "fs/netfs/", "fs/nls/", "fs/overlayfs/", "fs/quota/",
+    "fs/xfs/", "kernel/", "lib/", "mm/", "net/9p/",
 )  # fmt: skip
 """Directories of the module tree that a guest may load from; the rest is 90 % of a distribution's kernel."""
 

@@ -32,8 +32,9 @@ _SYMBOL = re.compile(rf"[!-~]{{1,{kallsyms.NAME_LIMIT}}}")
 """Names that are believed: printable, without blanks."""
 PIECES = 16
 """Parts of the medium that a file system may lie on."""
-_REFUSALS = (errno.EINVAL, errno.EOPNOTSUPP)
-"""The errors of mount(2) and the device mapper when the kernel does not take a format; all else is a failure."""
+_REFUSALS = (errno.EINVAL, errno.EOPNOTSUPP, errno.ESRCH)
+"""The errors of mount(2) and the device mapper when the kernel does not take a format; all else is a failure. ESRCH: it
+has no format of quota files (quotactl(2))."""
 
 
 class FlushSink(Protocol):
@@ -122,7 +123,7 @@ class AgentSession:
         Refused when that is due to a word of its label.
         """
         system = self.system
-        argv = list(system.mkfs) if make else None
+        argv = [list(one) for one in (system.first, system.mkfs) if one] if make else None
         try:
             answer = self.guest.call(
                 "attach", FORMAT_SECONDS, fs=system.name, options=system.mount, format=argv, layout=system.layout,

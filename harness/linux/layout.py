@@ -1,4 +1,4 @@
-"""Cuts up or joins the pmem before a file system sees it, and tells where the file system's bytes then lie.
+"""Cuts up, joins or deals out the pmem before a file system sees it, and tells where the file system's bytes then lie.
 
 Written for daxcheck's own guest. Nothing of a layout is kept on the medium but the info block: partitions and joined
 devices are made again at each attach.
@@ -18,17 +18,27 @@ _BLKPG, _BLKPG_ADD_PARTITION = 0x1269, 1  # linux/blkpg.h
 _PARTITION = struct.Struct("=q q i 64s 64s 4x")
 _ARGUMENT = struct.Struct("=i i i 4x Q")
 
+LOG, REALTIME = "log", "realtime"
+SECOND = "/dev/pmem1"
+"""The second NVDIMM, where a file system has its log, or the contents of its files."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
     """A layout of the pmem. `align` is that of the info block; `start`, if not 0, is the offset of the data in the
-    namespace, and `partition` that of the one partition in the data, all in bytes; `legs` is the number of NVDIMMs that
-    are joined."""
+    namespace, and `partition` that of the one partition in the data, all in bytes; `legs` is the number of NVDIMMs.
+    They are joined, unless the second one is for something else: what it is `beside` the first, LOG or REALTIME."""
 
     align: int = PMD
     start: int = 0
     partition: int = 0
     legs: int = 1
+    beside: str = ""
+
+    @property
+    def joined(self) -> bool:
+        """True when the device is made of several NVDIMMs."""
+        return self.legs > 1 and not self.beside
 
     @property
     def pmds(self) -> bool:
@@ -38,7 +48,7 @@ class Layout:
     @property
     def device(self) -> str:
         """The block device that holds the file system."""
-        if self.legs > 1:
+        if self.joined:
             return mapper.DEVICE
         return "/dev/pmem0p1" if self.partition else "/dev/pmem0"
 
@@ -51,6 +61,8 @@ LAYOUTS = {
     "partition": Layout(partition=PMD + PAGE),
     "partition2m": Layout(partition=PMD),
     "linear": Layout(legs=2),
+    LOG: Layout(legs=2, beside=LOG),
+    REALTIME: Layout(legs=2, beside=REALTIME),
 }
 """The layouts by the word of a label; the empty word is the whole device."""
 
@@ -61,11 +73,13 @@ Piece = tuple[int, int]
 def build(layout: Layout, legs: list[Pmem]) -> list[Piece]:
     """Make layout.device out of the pmem devices; return the pieces of the medium that it consists of, in its order.
 
+    Where the second NVDIMM is `beside` it, the first of the two pieces is the one that files have their contents in.
     Raises OSError when the kernel refuses, InfraError.
     """
     if layout.legs > 1:
-        mapper.join([(leg.path, leg.size) for leg in legs])
-        return [(leg.start, leg.size) for leg in legs]
+        if layout.joined:
+            mapper.join([(leg.path, leg.size) for leg in legs])
+        return [(leg.start, leg.size) for leg in (reversed(legs) if layout.beside == REALTIME else legs)]
     (leg,) = legs
     if layout.partition:
         size = (leg.size - layout.partition) // PAGE * PAGE

@@ -97,8 +97,9 @@ class GuestTarget:
         return ""
 
     def plan_for(self, system: FileSystem) -> Plan:
-        """Return the plan of a guest that has the NVDIMMs of the file system's layout."""
-        hardware = dataclasses.replace(self.plan.hardware, nvdimms=system.nvdimms)
+        """Return the plan of a guest that has the NVDIMMs of the file system's layout, each device of usual size."""
+        hardware = self.plan.hardware
+        hardware = dataclasses.replace(hardware, nvdimms=system.nvdimms, nvdimm=hardware.nvdimm * system.devices)
         append = f"{self.plan.append} {self.tracker.append}".strip()
         return dataclasses.replace(self.plan, hardware=hardware, append=append)
 

@@ -32,6 +32,10 @@ Daxcheck = Any
         "ext4:inode",
         pytest.param("ext4:partition", marks=pytest.mark.nightly),
         pytest.param("ext4:4k", marks=pytest.mark.nightly),
+        pytest.param("ext4:bigalloc+fast_commit+quota", marks=pytest.mark.nightly),
+        pytest.param("ext4:log", marks=pytest.mark.nightly),
+        pytest.param("xfs:log", marks=pytest.mark.nightly),
+        pytest.param("xfs:realtime2m", marks=pytest.mark.nightly),
     ],
 )
 def test_promises_hold_on_every_layout(target_6_1: GuestTarget, kept: Program, label: str) -> None:
@@ -59,6 +63,18 @@ def test_both_legs_are_used(target_6_1: GuestTarget) -> None:
             assert (place >= 192 * MIB) == (seq == 2)
 
 
+@pytest.mark.nightly
+def test_contents_of_realtime_files(target_6_1: GuestTarget, kept: Program) -> None:
+    """The first piece is the second device, where files have their contents."""
+    with target_6_1.execute(Job(kept, filesystem.find("xfs:realtime2m"))) as execution:
+        assert execution.attached is not None and execution.cut is not None
+        (start, length), (main, _) = execution.attached.pieces
+        assert start > main and start >= 384 * MIB
+        (image, *_) = execution.cut.series(USUAL, MarkedRun.of(kept), 1).crashes()
+        words = image.media.array[start : start + length].view(np.uint64)
+        assert np.count_nonzero(words == stamps.word(1, 1, 0, 0))
+
+
 @pytest.mark.parametrize("label", ["xfs:4k", "ext4:partition"])
 def test_odd_layouts_have_no_pmds(target_6_1: GuestTarget, label: str) -> None:
     """Where no PMD of the file system lies on one of the memory, a precondition that wants one does not hold."""
@@ -77,6 +93,12 @@ def test_a_refusal_is_told_and_remembered(target_6_1: GuestTarget) -> None:
     for _ in range(2):
         with pytest.raises(Refused, match="DAX and reflink cannot work with multi-partitions!"):
             target_6_1.golden(filesystem.find("xfs:reflink+partition"))
+
+
+def test_what_must_be_refused(target_6_1: GuestTarget) -> None:
+    """ext4 mounts no file system with DAX whose files may lie in their inodes."""
+    with pytest.raises(Refused, match="Cannot use DAX on a filesystem that may contain inline data"):
+        target_6_1.golden(filesystem.find("ext4:inline_data"))
 
 
 MARKED = """
