@@ -17,6 +17,7 @@ the bytes been moved by a collapse in op 5 and dropped in op 6, the entry would 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from harness.model.contract.allowed import Values
 from harness.model.contract.extents import Extents
 from harness.model.contract.filestate import FileState
 from harness.model.contract.state import State
@@ -118,10 +119,20 @@ class _Blame:
         # A last range that stands for others (judgement.gathered) holds bytes that were not lost.
         for start, end in violation.ranges[: RANGE_LIMIT - 1]:
             for low, high, byte in file.contents.runs(start, end):
-                stamp = next(iter(byte.current))
-                if len(byte.current) > 1 or not isinstance(stamp, Stamp) or naming.source(stamp) != violation.expected:
+                if not self._certain(byte.current):
+                    continue
+                stamp = next((one for one in byte.current if naming.source(one) == violation.expected), None)
+                if not isinstance(stamp, Stamp):
                     continue
                 yield from ((a, b, stamp) for a, b in self._unflushed(file.id, low, high, stamp, last))
+
+    def _certain(self, values: Values) -> bool:
+        """Says whether bytes that are to hold one of these were last stored in one place of the run: by one op, or in
+        one race, of which the views before the cut may have told the violation which op came last."""
+        if len(values) == 1:
+            return True
+        places = {self._stages[self._stores[one.seq]] if isinstance(one, Stamp) else None for one in values}
+        return len(places) == 1 and all(place is not None and place.races for place in places)
 
     def _unflushed(self, file: int, start: int, end: int, stamp: Stamp, last: int) -> Iterator[Range]:
         """Yields the sub-ranges that were not flushed by op `last`. Without a lookup of where the file lay then, yields

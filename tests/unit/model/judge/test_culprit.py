@@ -264,6 +264,19 @@ def test_a_race_is_one_moment() -> None:
     assert named(text, violation, dropped(2)) == ""
 
 
+def test_stores_of_one_race() -> None:
+    """Of two stores in one race either may have been the last: a drop there forgot it, whichever it was."""
+    text = (
+        "daxcheck program 1\ncreate f data\npwrite f 0 4M how=dsync\nmmap m f 0 4M\nlane a\nstore m 0 64K\n"
+        "ftruncate f 4M\nlane b\nstore m 0 64K\njoin\nsync\ncut_power\n"
+    )  # ops 4 and 7 store, 5 truncates, 9 promises
+    naming = Naming(parse(text), "data", 1)
+    for seq in (2, 3):
+        violation = replace(lost(text, ((0, 16 * PAGE),), 9), expected=naming.source(Stamp(seq, 1)))
+        assert " in op 5: " in named(text, violation, dropped(5))
+        assert named(text, violation, dropped(2)) == ""
+
+
 PROMISED_INSIDE = (
     "daxcheck program 1\ncreate f data\npwrite f 0 4M how=dsync\nmmap m f 0 4M\nlane a\nstore m 0 64K\n"
     "msync m 0 4M\nlane b\nfallocate f punch_hole 1M 4K\njoin\ncut_power\n"
