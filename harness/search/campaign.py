@@ -120,7 +120,7 @@ class Campaign:
         verdict = verdict_of(outcome)
         if outcome is Outcome.ERROR:
             reason = str(answer) if isinstance(answer, DaxcheckError) else answer.result.error
-            self._say(f"not judged: {cell.scenario} on {cell.config}: {reason[:REASON]}")
+            self._say(f"not judged: {self._folder.add_unjudged(cell)} on {cell.config}: {reason[:REASON]}")
         if suspicious:
             progress = replace(progress, counts=progress.counts.plus(**{verdict: 1}))
         elif verdict == "confirmed":

@@ -4,6 +4,7 @@
     found/ID.prog     the smallest Program of a finding, named by the finding's id
     found/ID.c        the C program that shows the same without a power cut, if it can be said in C
     differ/ID.prog    each Program on which the two engines differ: one of them is wrong
+    unjudged/ID.prog  each Program that could not be judged
     corpus/N-HASH.prog  the Programs that others are made of, in the order in which they were found
     campaign.json     how far it has come: `daxcheck fuzz --resume` goes on from there
 """
@@ -16,16 +17,19 @@ from typing import Any
 
 from harness import place, progfile
 from harness.errors import UsageError
+from harness.fs import filesystem
+from harness.model.cell import Cell
 from harness.model.judge.result import CellResult
 from harness.model.program.program import Program
 from harness.model.program.program import format as format_program
+from harness.model.setting.heading import Heading, headed
 from harness.plain import plain
 from harness.report.journal import Journal
 from harness.repro.source import source
 from harness.search.progress import SearchProgress
 
 STATE = "campaign.json"
-FOUND, CORPUS, DIFFER = "found", "corpus", "differ"
+FOUND, CORPUS, DIFFER, UNJUDGED = "found", "corpus", "differ", "unjudged"
 SCHEMA = 1
 _LIMIT = 1 << 24
 """Bytes of a state that is read."""
@@ -82,6 +86,14 @@ class CampaignFolder:
         name = f"{result.id}{progfile.SUFFIX}"
         self._write(self.directory / DIFFER, name, progfile.text_of(result).encode())
         return self.directory / DIFFER / name
+
+    def add_unjudged(self, cell: Cell) -> Path:
+        """Keep the Program of a cell that could not be judged, with its format and seed; returns where."""
+        system = filesystem.find(cell.config.fs)
+        heading = Heading(format=system.format, seed=cell.seed)
+        name = f"{cell.id}{progfile.SUFFIX}"
+        self._write(self.directory / UNJUDGED, name, headed(heading, format_program(cell.program)).encode())
+        return self.directory / UNJUDGED / name
 
     def add_to_corpus(self, number: int, program: Program) -> str:
         """Keep a Program that others may be made of; returns its name."""

@@ -154,6 +154,9 @@ class ProgramDraft:
                 return True
         files = self.state.fds
         match op:
+            case ops.Ftruncate(fd, size) if self.in_lane and fd in files:
+                # SIGBUS for whoever stores there next, in this lane or another one (mmap(2)).
+                return size < self.state.files[files[fd]].longest
             case ops.CloneFile(fd, source):
                 return files.get(fd) == files.get(source)
             case ops.Clone() | ops.Dedupe() | ops.CopyFileRange() | ops.Splice() | ops.Sendfile():

@@ -136,13 +136,17 @@ def test_engines_that_differ_are_told(begin: Begin, tmp_path: Path, capsys: pyte
     assert not any(isinstance(op, ops.Lane) for program in programs for op in program.ops)
 
 
-def test_dead_workers_are_no_verdict(begin: Begin, capsys: pytest.CaptureFixture[str]) -> None:
-    """A cell that nobody could run is counted as not judged, with its reason; the others go on."""
+def test_dead_workers_are_no_verdict(begin: Begin, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A cell that nobody could run is counted as not judged, with its reason, and is kept; the others go on."""
     campaign = begin(sound, dead=frozenset({3, 7}))
     campaign.round(CONFIG)
     counts = campaign.of(CONFIG).counts
     assert (counts.suspicious, counts.unjudged, counts.confirmed) == (2, 2, 0)
-    assert capsys.readouterr().out.count(": 3 workers died of this cell") == 2
+    said = capsys.readouterr().out
+    assert said.count(": 3 workers died of this cell") == 2
+    kept = sorted((tmp_path / "a" / "unjudged").iterdir())
+    assert len(kept) == 2 and all(f"not judged: {path} on " in said for path in kept)
+    assert all(progfile.read(path).heading.format == "ext4" for path in kept)
 
 
 def test_finding_that_showed_once_is_no_old_news(begin: Begin) -> None:

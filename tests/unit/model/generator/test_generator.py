@@ -15,6 +15,7 @@ from harness.model.generator.generator import campaign_dice, draw, mutated
 from harness.model.generator.rules import SHARING, DrawRules, key
 from harness.model.program import ops
 from harness.model.program.program import VERBS, Program, format, parse
+from harness.model.program.stages import stages
 
 COUNT = 300
 RULES = DrawRules(SHARING)
@@ -160,7 +161,23 @@ def test_expectation_stays_with_its_op(descendants: list[Program]) -> None:
             if isinstance(expected, ops.ExpectErrno):
                 assert isinstance(op, ops.Fallocate) and op.offset % 4096, format(program)
                 refused += 1
-    assert refused > COUNT // 10
+    assert refused > COUNT // 12
+
+
+def test_no_lane_cuts_a_file(programs: list[Program], descendants: list[Program]) -> None:
+    """A store behind the end that a lane has moved is SIGBUS (mmap(2)), and its Program is not judged."""
+    grown = 0
+    for program in (*programs, *descendants):
+        states = oracle.run(program, foreseen(program))
+        for stage in stages(program.ops):
+            sizes = {fd: states[stage.first - 1].files[id].longest for fd, id in states[stage.first - 1].fds.items()} \
+                if stage.races else {}  # fmt: skip
+            for index in stage.indices if stage.races else ():
+                op = program.ops[index]
+                if isinstance(op, ops.Ftruncate) and op.fd in sizes:
+                    assert op.size >= sizes[op.fd], format(program)
+                    grown += 1
+    assert grown
 
 
 def test_descendants_have_something_to_judge(descendants: list[Program]) -> None:
