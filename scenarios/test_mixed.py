@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.model.program.ops import Entry
+from harness.model.program.ops import Entry, Worker
 from harness.model.program.recorder import File, Mapping, Recorder
 from harness.model.units import LINE, PAGE, PMD
 
@@ -62,6 +62,47 @@ def test_read_of_dirty_pmd(dax: Recorder, file: File, mapping: Mapping) -> None:
     file.pread(16 * PAGE, PAGE)
     file.pread(0, 4 * PMD)
     mapping.msync()
+    dax.cut_power()
+
+
+def test_write_over_unwritten_and_stored_page(dax: Recorder) -> None:
+    """A write over a page never written to and a mapped one that was stored to replaces both, without a warning."""
+    file = dax.create("data", size=2 * PAGE)
+    file.mmap().store(PAGE, PAGE)
+    file.fsync()
+    file.pwrite(0, 2 * PAGE)
+    file.fsync()
+    dax.cut_power()
+
+
+@pytest.mark.quick
+def test_change_under_two_processes(dax: Recorder, file: File) -> None:
+    """Two processes that map the same files both see what one of them changes: a hole, a write, and a store."""
+    file.pwrite(0, 64 * PAGE)
+    sparse = dax.create("sparse")
+    sparse.ftruncate(2 * PMD)
+    sparse.fsync()
+    small, huge = file.mmap(align=PAGE), sparse.mmap(length=2 * PMD)
+    with dax.lane(Worker.PROCESS):
+        small.load(0, 16 * PAGE)
+        huge.load(0, PMD)
+        dax.barrier()
+        dax.barrier()
+        small.load(0, 16 * PAGE)
+        huge.load(0, PMD)
+    with dax.lane(Worker.PROCESS):
+        small.load(0, 16 * PAGE)
+        huge.load(0, PMD)
+        dax.barrier()
+        file.punch_hole(4 * PAGE, 2 * PAGE)
+        sparse.pwrite(8 * PAGE, PAGE)
+        huge.store(16 * PAGE, 100)
+        dax.barrier()
+        small.load(0, 16 * PAGE)
+        huge.load(0, PMD)
+    dax.join()
+    file.fsync()
+    sparse.fsync()
     dax.cut_power()
 
 

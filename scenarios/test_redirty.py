@@ -127,6 +127,18 @@ def test_mapping_of_part_of_file(dax: Recorder, file: File, mapping: Mapping) ->
     dax.cut_power()
 
 
+@pytest.mark.quick
+def test_mapping_of_part_by_msync(dax: Recorder, file: File, mapping: Mapping) -> None:
+    """A mapping that begins inside the file is synced by msync alone: what it stores is durable, now and again."""
+    part = file.mmap(2 * PMD, PMD)
+    part.store(8 * PAGE, 16 * PAGE)
+    part.expect_mapped(Entry.PMD, 0, PMD)
+    part.msync(0, PMD)
+    part.store(16 * PAGE, PAGE)
+    part.msync(16 * PAGE, PAGE)
+    dax.cut_power()
+
+
 def test_fsync_by_another_descriptor(dax: Recorder, file: File, mapping: Mapping) -> None:
     """fsync of any descriptor of the file makes what any mapping of it stored durable."""
     other = dax.open("data", size=file.size)
@@ -174,6 +186,19 @@ def test_many_dirty_pages(dax: Recorder, file: File, small: Mapping) -> None:
         small.store(PMD, 64 * PAGE)
         small.expect_mapped(Entry.PTE, PMD, 64 * PAGE)
         file.fsync()
+    dax.cut_power()
+
+
+@pytest.mark.quick
+def test_more_entries_than_one_pause(dax: Recorder) -> None:
+    """More than 4096 dirty PTE entries, after which writeback pauses (XA_CHECK_SCHED), are flushed by one msync and by
+    one fsync."""
+    file = dax.create("data", size=8 * PMD + 16 * PAGE)
+    mapping = file.mmap(align=PAGE)
+    mapping.store()
+    mapping.msync()
+    mapping.store()
+    file.fsync()
     dax.cut_power()
 
 

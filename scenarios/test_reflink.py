@@ -1,5 +1,7 @@
 """Shared blocks under DAX: a change of one file is copied on write, whole, durable, and never seen in the other."""
 
+from collections.abc import Callable
+
 import pytest
 
 from harness.model.program.ops import Entry, Sharing
@@ -153,6 +155,18 @@ def test_punch_inside_shared_page(dax: Recorder) -> None:
     _, _, clone = shared(dax)
     clone.punch_hole(16 * PAGE + 1000, 2 * PAGE)
     clone.fsync()
+    dax.cut_power()
+
+
+@pytest.mark.parametrize("call", [Recorder.sync, Recorder.syncfs, Recorder.freeze])
+def test_copies_on_write_of_all_files(dax: Recorder, call: Callable[[Recorder], None]) -> None:
+    """What a hole, a zeroed range, a write and a store copied on write is durable once all files are."""
+    source, mapping, _ = shared(dax)
+    source.punch_hole(16 * PAGE + 1000, 2 * PAGE)
+    source.zero_range(32 * PAGE + 1000, 100)
+    source.pwrite(64 * PAGE + 1000, PAGE)
+    mapping.store(128 * PAGE + 1000, 8)
+    call(dax)
     dax.cut_power()
 
 

@@ -45,6 +45,7 @@ def test_fsync(dax: Recorder) -> None:
     dax.cut_power()
 
 
+@pytest.mark.quick
 def test_fdatasync(dax: Recorder) -> None:
     """fdatasync makes all stores to the file durable."""
     file, _ = dirty(dax)
@@ -106,6 +107,29 @@ def test_msync_of_one_page_then_cut(dax: Recorder) -> None:
     """The one page of a dirty PMD that msync was called for is durable at once."""
     _, mapping = dirty(dax)
     mapping.msync(100 * PAGE, PAGE)
+    dax.cut_power()
+
+
+@pytest.mark.quick
+def test_msync_of_half_a_pmd(dax: Recorder) -> None:
+    """msync of half of a dirty PMD makes that half durable at once, and leaves the rest known as dirty to syncfs."""
+    _, mapping = dirty(dax)
+    mapping.msync(256 * PAGE, 256 * PAGE)
+    dax.syncfs()
+    dax.cut_power()
+
+
+@pytest.mark.quick
+def test_msync_of_dirty_range(dax: Recorder) -> None:
+    """msync of exactly the dirty pages, and of the last page alone of other ones, makes those durable at once."""
+    file = dax.create("data", size=64 * PAGE)
+    file.pwrite(0, 64 * PAGE)
+    file.fsync()
+    small = file.mmap(16 * PAGE, 48 * PAGE, align=PAGE)
+    small.store(8 * PAGE, 4 * PAGE)
+    small.store(24 * PAGE, 4 * PAGE)
+    small.msync(8 * PAGE, 4 * PAGE)
+    small.msync(27 * PAGE, PAGE)
     dax.cut_power()
 
 
@@ -184,7 +208,6 @@ def test_dsync_write_then_msync(dax: Recorder) -> None:
     dax.cut_power()
 
 
-@pytest.mark.quick
 def test_syncfs(dax: Recorder) -> None:
     """syncfs makes every store to every file durable, and later stores are tracked again."""
     file, mapping = dirty(dax)

@@ -61,6 +61,19 @@ def test_zeroes_alone_are_durable(dax: Recorder, file: File, mapping: Mapping) -
     dax.cut_power()
 
 
+@pytest.mark.quick
+def test_edges_over_written_data(dax: Recorder, file: File) -> None:
+    """Holes and zeroed ranges with edges inside written pages zero their bytes alone, durably."""
+    file.pwrite(0, 64 * PAGE)
+    file.fsync()
+    file.punch_hole(4 * PAGE + 100, 3 * PAGE)
+    file.zero_range(16 * PAGE + 1000, 2 * PAGE + 77)
+    file.punch_hole(24 * PAGE + 300, 200)
+    file.zero_range(32 * PAGE + 7, 50)
+    file.fsync()
+    dax.cut_power()
+
+
 def test_range_elsewhere_dirty_pte(dax: Recorder, file: File, small: Mapping) -> None:
     """Zeroing far from a page dirtied through a PTE does not cost that page its flush."""
     small.store(3 * PMD, PAGE)
