@@ -10,10 +10,13 @@ from harness.commands import ops
 from harness.model.contract.worth import why_not_judged
 from harness.model.program import validity
 from harness.model.program.program import VERBS, ProgramError, parse
+from harness.model.program.sections import LANE_LIMIT
 from harness.model.setting.heading import WORDS
 from harness.model.wire.stamps import SHIFT_UNIT
 
-DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "program.md").read_text()
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+DOCUMENT = (DOCS / "program.md").read_text()
+REPORTS = {path.stem: path.read_text() for path in sorted((DOCS / "examples" / "reports").glob("*.prog"))}
 EXAMPLES = re.findall(r"^```prog\n(.*?)^```", DOCUMENT, flags=re.MULTILINE | re.DOTALL)
 START = "## All lines, and all limits\n"
 
@@ -33,10 +36,14 @@ def test_every_word_stands_in_a_table() -> None:
     assert [verb for verb in VERBS if not told[verb]] == []
 
 
-@pytest.mark.parametrize("text", EXAMPLES)
-def test_each_example_can_be_judged(text: str) -> None:
+def test_examples_are_files() -> None:
+    """Each example stands in a file too, for who does not want to type."""
+    assert len(EXAMPLES) == 3 and set(EXAMPLES) < set(REPORTS.values())
+
+
+@pytest.mark.parametrize("text", REPORTS.values(), ids=REPORTS)
+def test_each_report_can_be_judged(text: str) -> None:
     """It is read with its heading, and its run ends in a verdict."""
-    assert len(EXAMPLES) == 3
     assert why_not_judged(progfile.parse(text).program) == ""
 
 
@@ -49,7 +56,7 @@ BEYOND = {
     "distance": f"{BEGIN}create g other\ncopy_file_range g {SHIFT_UNIT // 2} 8 f 0\n",
     "name": f"daxcheck program 1\ncreate {'f' * 33} data\n",
     "path": f"daxcheck program 1\ncreate f {'p' * 65}\n",
-    "lanes": BEGIN + "".join(f"lane a{n}\nload m 0 8\n" for n in range(9)) + "join\n",
+    "lanes": BEGIN + "".join(f"lane a{n}\nload m 0 8\n" for n in range(LANE_LIMIT + 1)) + "join\n",
     "times": f"{BEGIN}lane a times=10001\nload m 0 8\njoin\n",
     "signal": f"{BEGIN}expect_signal SIGBUS\nstore m 0 8K\n",
     "align": f"{BEGIN}mmap n f 0 4K align=6K\n",
