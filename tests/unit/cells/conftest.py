@@ -179,9 +179,9 @@ class ToyRun:
             case ops.Mmap(name, fd, offset):
                 self._maps[name] = self._files[fd], offset
             case ops.Splice() | ops.Sendfile():
-                file, wrong = self._files[op.fd], PAGE if index in self._planted.misplaces else 0
+                file, aside = self._files[op.fd], PAGE if index in self._planted.misplaces else 0
                 count = min(op.length, (disk.size(self._files[op.source]) or 0) - op.source_offset)
-                disk.copy(file, op.offset, count, self._files[op.source], op.source_offset + wrong)
+                disk.copy(file, op.offset, count, self._files[op.source], op.source_offset + aside)
                 disk.resize(file, max(disk.size(file) or 0, op.offset + count))
                 return replace(result, done=count)
             case ops.Shutdown():
