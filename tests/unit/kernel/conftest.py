@@ -51,6 +51,8 @@ MODULES = {
     "drivers/char/virtio_console.ko": ("depends=",),
     "fs/ext4/ext4.ko": ("depends=jbd2", "softdep=pre: crypto-crc32c"),
     "fs/jbd2/jbd2.ko": (),
+    "fs/quota/quota_tree.ko": (),
+    "fs/quota/quota_v2.ko": ("depends=quota_tree",),
     "fs/xfs/xfs.ko": (),
     "drivers/md/dm-mod.ko": (),
     "drivers/nvdimm/nd_virtio.ko": ("depends=libnvdimm",),
