@@ -21,14 +21,14 @@ COMMAND = (sys.executable, "-c", "import sys; from harness.cli import main; sys.
 BUILD = ("gcc", "-static", "-s", "-O2", "-pthread", "-Wall", "-Werror")
 SECONDS = 3600.0
 TOLD = (0, 1, 77)
-Where = tuple[str, str, str]
-"""Kernel release, its digest, and file system."""
+Where = tuple[str, str]
+"""Kernel release and file system."""
 
 
 def causes(run: Run) -> dict[tuple[Where, str], str]:
     """The cause of each Program that has a finding's name, by where it was judged and its name."""
     return {
-        ((one.kernel, one.kernel_digest, one.fs), finding.id): f"{' '.join(one.known) or 'new'}: {finding.signature}"
+        ((one.kernel, one.fs), finding.id): f"{' '.join(one.known) or 'new'}: {finding.signature}"
         for finding in run.findings for one in finding.results if one.scenario == f"{finding.id}{SUFFIX}"
     }  # fmt: skip
 
@@ -48,7 +48,7 @@ def run_all(where: Where, programs: dict[str, Path]) -> dict[str, tuple[int, str
         for name, path in programs.items()
     )
     done = subprocess.run(
-        [*COMMAND, "shell", "--kernel", where[1], "--fs", where[2], *files], input=script, capture_output=True,
+        [*COMMAND, "shell", "--kernel", where[0], "--fs", where[1], *files], input=script, capture_output=True,
         text=True, timeout=SECONDS, check=False,
     )  # fmt: skip
     said = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
@@ -75,7 +75,7 @@ def main() -> int:
         for name in names:
             code, last = ended.get(name, (-1, broken.get(name, "the guest told nothing of it")))
             bad += code not in TOLD
-            print(plain(f"{name} {where[0]} {where[2]}: {code} {last} ({found[where, name]})"), flush=True)
+            print(plain(f"{name} {' '.join(where)}: {code} {last} ({found[where, name]})"), flush=True)
     return 1 if bad else 0
 
 
