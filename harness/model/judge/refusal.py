@@ -158,6 +158,8 @@ def _failed(program: Program, index: int, before: State, number: int, expected: 
         return Refusals(unsupported=(name,))
     if number == errno.EAGAIN and getattr(op, "how", None) is How.NOWAIT:
         return Refusals()  # pwritev2(2): it would have had to wait
+    if number == errno.EINVAL and getattr(op, "how", None) is How.NOWAIT:
+        return Refusals(unsupported=(name,))  # generic_write_checks(): a file that only waits (ext4)
     if number == errno.EINVAL and isinstance(op, ops.Madvise):
         return Refusals(unsupported=(name,))  # madvise(2): also when the kernel was built without the advice
     if number in _OF_POISON and (_poisoned(before) or traits(op).poisons):

@@ -48,6 +48,12 @@ def test_a_write_that_would_wait_wrote_nothing(toy: Toy, judged: Judged) -> None
     assert judged(toy(errnos={WRITE: errno.EAGAIN}), APPENDED).outcome is Outcome.ERROR
 
 
+def test_a_file_system_that_only_waits(toy: Toy, judged: Judged) -> None:
+    """EINVAL is the kernel's refusal of RWF_NOWAIT as such (ext4 on 6.1); of any other write it is no skip."""
+    assert judged(toy(errnos={WRITE: errno.EINVAL}), NOWAIT).outcome is Outcome.SKIP
+    assert judged(toy(errnos={WRITE: errno.EINVAL}), APPENDED).outcome is Outcome.ERROR
+
+
 def test_a_write_that_says_eagain_and_was_done(toy: Toy, judged: Judged) -> None:
     """pwritev2(2): some data written is told by its count, never by EAGAIN."""
     result = judged(toy(lies={WRITE: errno.EAGAIN}), NOWAIT)
