@@ -36,7 +36,7 @@ def run_in(guest: Guest, source: str) -> int:
     """
     system = filesystem.find("ext4")
     argv = [str(interpreter.survey(initramfs.AGENT, initramfs.ROOT).program), "-ISc", source]
-    answer = guest.call("attach", fs=system.name, options=system.mount, format=argv)
+    answer = guest.call("attach", fs=system.name, options=system.mount, format=[argv])
     return int(answer["pieces"][0][0])
 
 

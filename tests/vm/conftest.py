@@ -112,7 +112,7 @@ def in_guest() -> Callable[..., None]:
 
     def run(session: AgentSession, source: str, seconds: float = ANSWER) -> None:
         argv = [str(interpreter.survey(initramfs.AGENT, initramfs.ROOT).program), "-ISc", source]
-        session.guest.call("attach", seconds, fs=session.system.name, options=session.system.mount, format=argv)
+        session.guest.call("attach", seconds, fs=session.system.name, options=session.system.mount, format=[argv])
 
     return run
 
