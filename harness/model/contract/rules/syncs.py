@@ -52,7 +52,7 @@ def apply(
         case Syncfs() | Sync() | Freeze() | Umount():
             return everything(state, index)
         case Shutdown():
-            return _shut_down(state, index, op.going)
+            return _shut_down(state, step, op.going)
         case _:
             assert_never(op)
 
@@ -71,7 +71,7 @@ def everything(state: State, index: int, blocks: bool = True) -> State:
     return names.promised(state.with_files(promised), index)
 
 
-def _shut_down(state: State, index: int, going: Going) -> State:
+def _shut_down(state: State, step: Step, going: Going) -> State:
     """ioctl_xfs_goingdown(2). DEFAULT: "Flush all dirty data and metadata to disk, flush pending transactions to disk,
     and shut down the filesystem". LOGFLUSH: "Flush all pending metadata transactions to the log before shutting down,
     leaving all dirty data unwritten". NOLOGFLUSH: "Shut down immediately, without writing pending transactions or dirty
@@ -81,9 +81,10 @@ def _shut_down(state: State, index: int, going: Going) -> State:
     """
     match going:
         case Going.DEFAULT:
-            state = everything(state, index)
+            state = everything(state, step.index)
         case Going.LOGFLUSH:
-            state = names.promised(state, index)
+            # Without a journal there is no log to flush.
+            state = names.promised(state, step.index) if step.journal else state
         case Going.NOLOGFLUSH:
             pass
     return replace(state.with_files(FileState.crashed), kept={}, exchanges=(), shut=True)

@@ -314,3 +314,10 @@ def test_a_control_is_judged_as_though_synced() -> None:
     assert byte(state, 0).promised_by == 3
     assert state.name("data").durable == {1}
     assert at_cut(Program(ops), run(Program(ops))) == run(Program(ops))[-1]
+
+
+def test_a_log_that_is_not_there_promises_nothing() -> None:
+    """A shutdown that flushes the log makes names durable, but not on a file system without a journal."""
+    program = parse("daxcheck program 1\ncreate f data\npwrite f 0 4K\nshutdown logflush\n")
+    with_log, without = (run(program, journal=journal)[-1].name("data") for journal in (True, False))
+    assert (with_log.durable, without.durable) == (frozenset({1}), frozenset({None, 1}))
